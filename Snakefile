@@ -1,0 +1,39 @@
+# GenLab: train, sample, measure and compare generative models of images.
+#
+#   snakemake --cores all                                          the default study
+#   snakemake --cores all --configfile config/studies/smoke.yaml   another one
+#   snakemake --cores all --config seeds='[0,1,2]'                 one value changed
+#
+# This file reads and checks the study and names the targets; the work is in rules/.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+# A study given on the command line replaces the default one, it isn't merged into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/sample.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    fetch,
+    store,
+    publish,
+    league,
+
+
+rule all:
+    default_target: True
+    input:
+        STUDY_AT.report,
+        STUDY_AT.league,
+        PUBLISHED,

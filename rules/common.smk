@@ -1,0 +1,88 @@
+# What the other files share: the study, every path, every resource. No rules here.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder
+from genlab.config.sources import code
+from genlab.config.spec import write_specs
+from genlab.config.study import load_study
+
+# ---- the study, checked as a whole before any job starts --------------------------------------
+try:
+    STUDY = load_study(
+        config,
+        Path(workflow.basedir) / "config",
+        ", ".join(map(str, workflow.configfiles)) or "--config",
+    )
+    write_specs(STUDY, Path(RESULTS))
+except GenLabError as error:
+    raise WorkflowError(str(error))
+
+DATASETS = list(STUDY.datasets)
+MODELS = list(STUDY.models)
+RUNS = [(d, m, s) for d in DATASETS for m in MODELS for s in STUDY.seeds]
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    model="[^/]+",
+    seed="[0-9]+",
+    row="[^/]+",
+    extractor="[^/]+",
+
+
+# ---- paths: the layout with wildcards in the place of names -----------------------------------
+STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
+DATA = STUDY_AT.data("{dataset}")
+RUN = STUDY_AT.run("{dataset}", "{model}", "{seed}")
+ROW = RUN.samples("{row}")
+LOGS = f"{STUDY_AT.folder}/logs"
+COSTS = f"{STUDY_AT.folder}/benchmarks"
+IN_RUN = "{dataset}/{model}/seed{seed}"
+CLASSIFIER_WEIGHTS = STUDY_AT.classifier("{dataset}").weights
+
+ROWS = [
+    STUDY_AT.run(d, m, s).samples(row)
+    for d, m, s in RUNS
+    for row in STUDY.models[m].samplers(STUDY.samplers)
+]
+FLOORS = [STUDY_AT.floor(d, kind) for d in DATASETS for kind in STUDY.evaluation.floors]
+RECONSTRUCTIONS = [
+    STUDY_AT.run(d, m, s).reconstructions
+    for d, m, s in RUNS
+    if STUDY.models[m].model.reconstructs
+]
+TRAINED = [STUDY_AT.run(*run) for run in RUNS]
+CLASSIFIERS = [STUDY_AT.classifier(d) for d in DATASETS]
+PUBLISHED = [run.outbox / "published" for run in TRAINED + CLASSIFIERS]
+
+# ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
+# Threads are capped by --cores. `gpu: 1` is clamped to 0 where the profile grants none.
+THREADS = {"train": 8, "sample": 8, "features": 1, "evaluate": 1}
+GPU = 1
+MEMORY_MB = {"light": 1000, "data": 4000, "compute": 4000, "measure": 4000}
+MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
+
+
+# ---- the code that a stage runs, so that a change of it redoes just what it touches ------------
+def model_code(model, stage):
+    """The code of `stage` and of the family it is called for."""
+    entry = STUDY.classifier if model == CLASSIFIER else STUDY.models[model]
+    return code(stage, entry.model.implementation)
+
+
+def sampler_code(model, row):
+    """The code of the sampling stage, the family and the sampler."""
+    sampler = STUDY.samplers[row].sampler
+    implementation = STUDY.models[model].model.implementation
+    return code("genlab.sampling.stages", implementation, f"genlab.samplers.{sampler}")
+
+
+def needs_classifier(extractor, dataset):
+    """The domain classifier's weights, if `extractor` is the domain classifier."""
+    return [STUDY_AT.classifier(dataset).weights] if extractor == CLASSIFIER else []

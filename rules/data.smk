@@ -1,0 +1,78 @@
+# results/data/DATASET/config.yaml -> fetched.json -> arrays and manifest.json
+# results/STUDY/tracking.yaml      -> the tracking store
+
+
+rule fetch:
+    input:
+        config=DATA.config,
+    output:
+        DATA.fetched,
+    params:
+        code=lambda w: code(
+            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
+        ),
+    log:
+        f"{LOGS}/{{dataset}}/fetch.log",
+    benchmark:
+        f"{COSTS}/{{dataset}}/fetch.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEMORY_MB["light"],
+        runtime=MINUTES["data"],
+    shell:
+        "genlab fetch --config {input.config} > {log} 2>&1"
+
+
+rule prepare:
+    input:
+        config=DATA.config,
+        fetched=DATA.fetched,
+    output:
+        DATA.manifest,
+        DATA.images("train"),
+        DATA.images("test"),
+        DATA.labels("train"),
+        DATA.labels("test"),
+    params:
+        code=lambda w: code(
+            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
+        ),
+    log:
+        f"{LOGS}/{{dataset}}/prepare.log",
+    benchmark:
+        f"{COSTS}/{{dataset}}/prepare.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEMORY_MB["data"],
+        runtime=MINUTES["data"],
+    shell:
+        "genlab prepare --config {input.config} > {log} 2>&1"
+
+
+# One job makes the store before any run needs it: processes that create it at once would crash.
+rule store:
+    input:
+        tracking=STUDY_AT.tracking,
+    output:
+        STUDY_AT.store,
+    params:
+        study=STUDY_AT.config,
+    log:
+        f"{LOGS}/store.log",
+    benchmark:
+        f"{COSTS}/store.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEMORY_MB["light"],
+        runtime=MINUTES["short"],
+    shell:
+        "genlab store --config {params.study} > {log} 2>&1"

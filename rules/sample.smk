@@ -1,0 +1,94 @@
+# model/ + samples/ROW/config.yaml -> samples.npy, grid.png, strip.png, cost.json
+# model/ + held-out images         -> reconstructions/
+
+
+rule sample:
+    input:
+        config=ROW.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+    output:
+        samples=ROW.samples,
+        cost=ROW.cost,
+        grid=report(
+            ROW.grid,
+            caption="../docs/captions/grid.rst",
+            category="Samples",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}", "sampler": "{row}"},
+        ),
+    params:
+        code=lambda w: sampler_code(w.model, w.row),
+    log:
+        f"{LOGS}/{IN_RUN}/sample_{{row}}.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/sample_{{row}}.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["sample"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    shell:
+        "genlab sample --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+# Rows that calibrate the table: held-out real images, and noise.
+rule floor:
+    input:
+        config=STUDY_AT.floor("{dataset}", "{row}").config,
+        images=DATA.images("test"),
+    output:
+        samples=STUDY_AT.floor("{dataset}", "{row}").samples,
+        grid=STUDY_AT.floor("{dataset}", "{row}").grid,
+    params:
+        code=code("genlab.sampling.stages"),
+    log:
+        f"{LOGS}/{{dataset}}/floor_{{row}}.log",
+    benchmark:
+        f"{COSTS}/{{dataset}}/floor_{{row}}.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=MEMORY_MB["light"],
+        runtime=MINUTES["short"],
+    shell:
+        "genlab floor --config {input.config} > {log} 2>&1"
+
+
+ruleorder: floor > sample
+
+
+rule reconstruct:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        images=DATA.images("test"),
+    output:
+        metrics=RUN.reconstructions / "metrics.json",
+        pairs=report(
+            RUN.reconstructions / "pairs.png",
+            caption="../docs/captions/pairs.rst",
+            category="Reconstructions",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}"},
+        ),
+    params:
+        code=lambda w: model_code(w.model, "genlab.sampling.stages"),
+    log:
+        f"{LOGS}/{IN_RUN}/reconstruct.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/reconstruct.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["features"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["short"],
+    shell:
+        "genlab reconstruct --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

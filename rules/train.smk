@@ -1,0 +1,32 @@
+# results/STUDY/DATASET/MODEL/seedK/config.yaml + arrays -> model/
+# The domain classifier is a run like any other, with the model name `classifier`.
+
+
+rule train:
+    input:
+        config=RUN.config,
+        manifest=DATA.manifest,
+        images=DATA.images("train"),
+        store=ancient(STUDY_AT.store),
+    output:
+        RUN.weights,
+        RUN.architecture,
+        RUN.summary,
+        RUN.cost,
+    params:
+        code=lambda w: model_code(w.model, "genlab.training.trainer"),
+    log:
+        f"{LOGS}/{IN_RUN}/train.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/train.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    # A job that was preempted or killed goes on from its checkpoint.
+    retries: 1
+    threads: THREADS["train"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["train"],
+    shell:
+        "genlab train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

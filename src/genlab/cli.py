@@ -1,0 +1,173 @@
+"""The command `genlab`: one subcommand for each stage; the rules call just these.
+
+A stage is told one file, a `config.yaml` that the workflow wrote under results/, and finds all
+other files from there (`genlab.config.layout`).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import DataFolder, RunFolder, SampleFolder, StudyFolder
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train, sample, measure and compare generative models of images, stage by stage.",
+)
+
+DataConfig = Annotated[Path, typer.Option("--config", help="results/data/DATASET/config.yaml")]
+RunConfig = Annotated[
+    Path, typer.Option("--config", help="results/STUDY/DATASET/MODEL/seedK/config.yaml")
+]
+RowConfig = Annotated[
+    Path, typer.Option("--config", help="results/STUDY/DATASET/MODEL/seedK/samples/ROW/config.yaml")
+]
+StudyConfig = Annotated[Path, typer.Option("--config", help="results/STUDY/study.yaml")]
+Gpus = Annotated[
+    int, typer.Option(min=0, help="0 stays on the CPU; otherwise a GPU is used where there is one.")
+]
+
+
+def folder(config: Path) -> Path:
+    """The folder of the file that `--config` names."""
+    if not config.is_file():
+        raise GenLabError(f"{config}: no such file; `snakemake -n` writes the study's configs")
+    return config.parent
+
+
+@app.command()
+def fetch(config: DataConfig) -> None:
+    """Make a data set's raw files present and check them."""
+    from genlab.data.prepare import fetch as stage
+
+    stage(DataFolder(folder(config)))
+
+
+@app.command()
+def prepare(config: DataConfig) -> None:
+    """Turn the raw files into arrays of pixels with a manifest."""
+    from genlab.data.prepare import prepare as stage
+
+    stage(DataFolder(folder(config)))
+
+
+@app.command()
+def store(config: StudyConfig) -> None:
+    """Make the tracking store and the study's experiment before any run needs them."""
+    from genlab.tracking.mlflow_sink import prepare_store as stage
+
+    stage(StudyFolder(folder(config)))
+
+
+@app.command()
+def train(
+    config: RunConfig,
+    gpus: Gpus = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Seconds between resume points; changes no result.")
+    ] = 60.0,
+) -> None:
+    """Train a model; after a kill, the same command goes on from the last checkpoint."""
+    from genlab.training.trainer import train as stage
+
+    stage(RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
+
+
+@app.command()
+def sample(
+    config: RowConfig,
+    gpus: Gpus = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
+) -> None:
+    """Draw the samples of one row from a trained model."""
+    from genlab.sampling.stages import sample as stage
+
+    stage(SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
+
+
+@app.command()
+def floor(config: RowConfig) -> None:
+    """Write a row that calibrates the table: held-out real images, or noise."""
+    from genlab.sampling.stages import floor as stage
+
+    stage(SampleFolder(folder(config)))
+
+
+@app.command()
+def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Encode and decode the held-out images; measure MSE and PSNR."""
+    from genlab.sampling.stages import reconstruct as stage
+
+    stage(RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@app.command()
+def features(
+    config: StudyConfig,
+    dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],
+    extractor: Annotated[str, typer.Option(help="classifier or inception-v3-compat.")],
+    images: Annotated[Path, typer.Option(help="uint8 images, .npy [N, C, H, W].")],
+    out: Annotated[Path, typer.Option(help="Where the features go, .npz.")],
+    gpus: Gpus = 1,
+) -> None:
+    """Extract the features of images, once for all metrics."""
+    from genlab.evaluation.stages import extract as stage
+
+    stage(StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
+
+
+@app.command()
+def evaluate(config: RowConfig) -> None:
+    """Measure one row: FID, KID, inception score, precision and recall."""
+    from genlab.evaluation.stages import evaluate as stage
+
+    stage(SampleFolder(folder(config)))
+
+
+@app.command()
+def publish(config: RunConfig) -> None:
+    """Send what a run's folder holds to MLflow, TensorBoard and Weights & Biases."""
+    from genlab.tracking.mirror import mirror
+
+    troubles = mirror(RunFolder(folder(config)), "FINISHED")
+    if troubles:
+        raise GenLabError(
+            "\n".join(f"{service}: {said}" for service, said in troubles.items())
+            + "\nAll results are safe under results/; run again to send what is missing."
+        )
+
+
+@app.command()
+def league(config: StudyConfig) -> None:
+    """Bring all rows together: league.csv and league.md."""
+    from genlab.report.league import league as stage
+
+    stage(StudyFolder(folder(config)))
+
+
+@app.command()
+def report(config: StudyConfig) -> None:
+    """Write the study's one page, report/index.html."""
+    from genlab.report.page import report as stage
+
+    stage(StudyFolder(folder(config)))
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends it with one message and status 1."""
+    try:
+        app()
+    except GenLabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

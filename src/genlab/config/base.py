@@ -1,0 +1,75 @@
+"""The one base of every typed configuration, and how YAML becomes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from genlab.config.errors import ConfigError, explain, nearest
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A configuration that refuses keys it doesn't know, and names the nearest one it does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}': {nearest(str(key), cls.model_fields)}")
+        return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in the YAML file at `path`; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, not YAML, or holds no mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
+    return content
+
+
+def build(kind: type[T], values: Any, source: str | Path) -> T:
+    """Validate `values` as a `kind`; mistakes are reported as lines that start with `source`."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, str(source)) from None
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Join mappings key by key, nested ones as well; later layers win."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def dump_yaml(config: BaseModel) -> str:
+    """`config` as YAML text, keys in the order of their declaration."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text

@@ -1,0 +1,64 @@
+"""One file a family: its hyperparameters, and what the family can do.
+
+A file here is found by its name. It holds one subclass of `FamilyConfig`, imports no torch, and
+names the class under `genlab.models` that does the work; the workflow is planned from these
+declarations alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from genlab.config.base import Strict, build
+from genlab.config.errors import ConfigError, nearest
+
+Generates = Literal["nothing", "direct", "gaussian"]
+
+
+class FamilyConfig(Strict):
+    """Hyperparameters of a family, all with defaults; and its capabilities, which are fixed."""
+
+    family: str
+
+    implementation: ClassVar[str]
+    """`module:Class` of the model, a `genlab.models.base.Model`."""
+    generates: ClassVar[Generates] = "direct"
+    """How it draws: in one pass ('direct'), by a sampler along a Gaussian path ('gaussian')."""
+    reconstructs: ClassVar[bool] = False
+    """Whether it has `reconstruct(images)`; otherwise the league says why there is no MSE."""
+
+    def problems(self, channels: int, size: int) -> list[str]:
+        """What stands against training on images [channels, size, size]; empty if nothing."""
+        return []
+
+
+def family_names() -> list[str]:
+    """The names of all families."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+
+
+def family_class(name: str, source: str | Path) -> type[FamilyConfig]:
+    """The configuration class of the family `name`.
+
+    Raises:
+        ConfigError: there is no such family; the message starts with `source`.
+    """
+    if name not in family_names():
+        raise ConfigError(
+            f"{source}: family: unknown family '{name}': {nearest(name, family_names())}"
+        )
+    module = importlib.import_module(f"{__name__}.{name}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, FamilyConfig) and value is not FamilyConfig:
+            return value
+    raise ConfigError(f"{module.__file__}: holds no subclass of FamilyConfig")
+
+
+def build_family(values: dict[str, Any], source: str | Path) -> FamilyConfig:
+    """Validate a model's hyperparameters by the class that their `family:` names."""
+    if "family" not in values:
+        raise ConfigError(f"{source}: family: missing; {nearest('', family_names())}")
+    return build(family_class(str(values["family"]), source), values, source)

@@ -1,0 +1,22 @@
+"""Hyperparameters of the domain classifier (`genlab.models.classifier`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from genlab.config.families import FamilyConfig
+
+
+class ClassifierConfig(FamilyConfig):
+    """A small convolutional classifier; its features measure the generated images."""
+
+    family: Literal["classifier"] = "classifier"
+    channels: PositiveInt = 32
+    """Channels of the first convolution; doubled with every halving of the side."""
+    features: PositiveInt = 64
+    """Dimensions of the layer before the logits, in which Frechet distances are measured."""
+
+    implementation: ClassVar[str] = "genlab.models.classifier:Classifier"
+    generates: ClassVar[Literal["nothing"]] = "nothing"

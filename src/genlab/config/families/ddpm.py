@@ -1,0 +1,36 @@
+"""Hyperparameters of denoising diffusion (`genlab.models.ddpm`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from genlab.config.families import FamilyConfig
+from genlab.config.networks import UNetConfig
+
+
+class DDPMConfig(FamilyConfig):
+    """A denoising diffusion probabilistic model in discrete time."""
+
+    family: Literal["ddpm"] = "ddpm"
+    schedule: Literal["linear", "cosine"] = "cosine"
+    """How noise grows with time: 'linear' (Ho et al. 2020) or 'cosine' (Nichol & Dhariwal 2021)."""
+    timesteps: Annotated[int, Field(ge=2)] = 1000
+    prediction: Literal["eps", "v"] = "v"
+    """What the network predicts: the noise, or v = alpha eps - sigma x0 (Salimans & Ho 2022)."""
+    clip: bool = True
+    """Clip the predicted x0 to the range of pixels in every sampling step."""
+    network: UNetConfig = UNetConfig()
+
+    implementation: ClassVar[str] = "genlab.models.ddpm:DDPM"
+    generates: ClassVar[Literal["gaussian"]] = "gaussian"
+
+    def problems(self, channels: int, size: int) -> list[str]:
+        found = []
+        if size % self.network.divisor:
+            found.append(
+                f"network: the image side {size} must be divisible by {self.network.divisor} "
+                "(patch x 2 for every level after the first); use fewer multipliers or another patch"
+            )
+        return found

@@ -1,0 +1,221 @@
+"""Where every file lies, once: for the commands, and as patterns for the rules.
+
+    results/
+      data/DATASET/                      config.yaml, raw/, images and labels, manifest.json
+      mlflow.db, mlflow-artifacts/       the tracking store
+      STUDY/
+        study.yaml                       the resolved study
+        DATASET/
+          reference/EXTRACTOR.npz        features of the training images
+          MODEL/seedK/                   one run (models `classifier` and `floor` among them)
+            config.yaml                  its spec
+            model/                       weights, config.json, summary.json
+            history.jsonl                every logged step
+            resume/                      checkpoints and locks; no rule knows of them
+            reconstructions/
+            samples/ROW/                 config.yaml, samples.npy, grid.png, metrics.json ...
+        league.csv, league.md, report/index.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = "results"
+FLOOR = "floor"
+CLASSIFIER = "classifier"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A prepared data set."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def fetched(self) -> Path:
+        """What `fetch` found or downloaded: files with their checksums."""
+        return self.folder / "fetched.json"
+
+    @property
+    def manifest(self) -> Path:
+        """What `prepare` wrote: shapes, classes and SHA-256 of every array."""
+        return self.folder / "manifest.json"
+
+    def images(self, split: str) -> Path:
+        """uint8 [N, C, H, W] of the split 'train' or 'test'."""
+        return self.folder / f"{split}_images.npy"
+
+    def labels(self, split: str) -> Path:
+        """int64 [N]."""
+        return self.folder / f"{split}_labels.npy"
+
+
+@dataclass(frozen=True)
+class SampleFolder:
+    """One row of the league: the samples of one run by one sampler, and what was measured."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def samples(self) -> Path:
+        """uint8 [N, C, H, W]."""
+        return self.folder / "samples.npy"
+
+    @property
+    def grid(self) -> Path:
+        return self.folder / "grid.png"
+
+    @property
+    def strip(self) -> Path:
+        """The predicted image from noise to sample; only for samplers that take steps."""
+        return self.folder / "strip.png"
+
+    @property
+    def cost(self) -> Path:
+        """Seconds per image and network evaluations per sample."""
+        return self.folder / "cost.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    def features(self, extractor: str) -> Path:
+        return self.folder / "features" / f"{extractor}.npz"
+
+    @property
+    def run(self) -> RunFolder:
+        return RunFolder(self.folder.parent.parent)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run: (study, data set, model, seed)."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def weights(self) -> Path:
+        return self.model / "weights.safetensors"
+
+    @property
+    def architecture(self) -> Path:
+        """config.json: family, hyperparameters and image shape; enough to rebuild the model."""
+        return self.model / "config.json"
+
+    @property
+    def summary(self) -> Path:
+        """Parameters, and the losses on the held-out images."""
+        return self.model / "summary.json"
+
+    @property
+    def cost(self) -> Path:
+        """Seconds of training, resumed parts included; apart, since it differs each time."""
+        return self.folder / "model" / "cost.json"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def resume(self) -> Path:
+        return self.folder / "resume"
+
+    @property
+    def outbox(self) -> Path:
+        """What the stages want tracked, and how much of it each tracker has received."""
+        return self.folder / "tracking"
+
+    @property
+    def reconstructions(self) -> Path:
+        return self.folder / "reconstructions"
+
+    def samples(self, row: str) -> SampleFolder:
+        return SampleFolder(self.folder / "samples" / row)
+
+    @property
+    def dataset(self) -> str:
+        return self.folder.parent.parent.name
+
+    @property
+    def study(self) -> StudyFolder:
+        return StudyFolder(self.folder.parent.parent.parent)
+
+    @property
+    def data(self) -> DataFolder:
+        return self.study.data(self.dataset)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """One study."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "study.yaml"
+
+    @property
+    def evaluation(self) -> Path:
+        """The study's `evaluation:` alone, so that nothing else makes the metrics anew."""
+        return self.folder / "evaluation.yaml"
+
+    @property
+    def tracking(self) -> Path:
+        return self.folder / "tracking.yaml"
+
+    @property
+    def store(self) -> Path:
+        """Names the tracking store and the experiment, once they exist."""
+        return self.folder / "tracking.json"
+
+    @property
+    def results(self) -> Path:
+        return self.folder.parent
+
+    def data(self, dataset: str) -> DataFolder:
+        return DataFolder(self.results / "data" / dataset)
+
+    def run(self, dataset: str, model: str, seed: int | str) -> RunFolder:
+        return RunFolder(self.folder / dataset / model / f"seed{seed}")
+
+    def classifier(self, dataset: str) -> RunFolder:
+        """The domain classifier of a data set is a run like any other."""
+        return self.run(dataset, CLASSIFIER, 0)
+
+    def floor(self, dataset: str, kind: str) -> SampleFolder:
+        """Rows that calibrate the table lie where samples lie, without a model above them."""
+        return self.run(dataset, FLOOR, 0).samples(kind)
+
+    def reference(self, dataset: str, extractor: str) -> Path:
+        return self.folder / dataset / "reference" / f"{extractor}.npz"
+
+    @property
+    def league(self) -> Path:
+        return self.folder / "league.csv"
+
+    @property
+    def league_markdown(self) -> Path:
+        return self.folder / "league.md"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report" / "index.html"

@@ -1,0 +1,54 @@
+"""The samplers, and which kind of model each one works on.
+
+A sampler along a Gaussian path is one file in `genlab.samplers` and one class here; from then on
+every family with a Gaussian path can be sampled with it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from genlab.config.base import Strict
+from genlab.config.families import Generates
+
+
+class SamplerConfig(Strict):
+    """Settings of a sampler; one row of the league each."""
+
+    sampler: str
+    works_on: ClassVar[Generates] = "gaussian"
+    """The kind of model it draws from."""
+
+
+class PriorSampler(SamplerConfig):
+    """Draw the latent from the prior and decode it, in one pass."""
+
+    sampler: Literal["prior"] = "prior"
+    works_on: ClassVar[Generates] = "direct"
+
+
+class DDPMSampler(SamplerConfig):
+    """Ancestral sampling with the posterior variance, over any number of respaced steps."""
+
+    sampler: Literal["ddpm"] = "ddpm"
+    steps: PositiveInt = 50
+
+
+class DDIMSampler(SamplerConfig):
+    """DDIM; eta 0 is deterministic, eta 1 adds as much noise as ancestral sampling."""
+
+    sampler: Literal["ddim"] = "ddim"
+    steps: PositiveInt = 50
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+SAMPLERS: dict[str, type[SamplerConfig]] = {
+    kind.model_fields["sampler"].default: kind for kind in (PriorSampler, DDPMSampler, DDIMSampler)
+}
+
+
+def settings(config: SamplerConfig) -> dict[str, Any]:
+    """What the sampler takes as keyword arguments."""
+    return config.model_dump(exclude={"sampler"})

@@ -1,0 +1,140 @@
+"""Each run's own part of the study, as a file.
+
+The files are written while the workflow is planned, and only if their content changed: a rule
+that takes one as input is redone when its own part changes, and only then. Paths, devices and
+workers are in none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, NonNegativeInt, SerializeAsAny, field_validator
+
+from genlab.config.base import Strict, build, dump_yaml, read_yaml
+from genlab.config.datasets import SOURCES, DatasetConfig
+from genlab.config.errors import ConfigError, GenLabError
+from genlab.config.families import FamilyConfig, build_family
+from genlab.config.layout import FLOOR, StudyFolder
+from genlab.config.samplers import SamplerConfig
+from genlab.config.study import (
+    EvaluationConfig,
+    Study,
+    TrackingConfig,
+    TrainingConfig,
+    load_sampler,
+)
+
+
+class RunSpec(Strict):
+    """What a training depends on, besides its data."""
+
+    study: str
+    dataset: str
+    name: str
+    seed: NonNegativeInt
+    model: SerializeAsAny[FamilyConfig]
+    training: TrainingConfig
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _by_family(cls, values: Any) -> Any:
+        return build_family(values, "model") if isinstance(values, dict) else values
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the whole spec; a checkpoint belongs to exactly one."""
+        return hashlib.sha256(dump_yaml(self).encode()).hexdigest()[:16]
+
+
+class SampleSpec(Strict):
+    """What the samples of one row depend on, besides the model. Floors have no sampler."""
+
+    row: str
+    seed: NonNegativeInt
+    samples: int
+    sampler: SerializeAsAny[SamplerConfig] | None = None
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _by_sampler(cls, values: Any) -> Any:
+        return load_sampler(values, "sampler") if isinstance(values, dict) else values
+
+
+def read_run(path: Path) -> RunSpec:
+    """The spec of a run, from its `config.yaml`."""
+    return build(RunSpec, read_yaml(path), path)
+
+
+def read_samples(path: Path) -> SampleSpec:
+    """The spec of one row, from its `config.yaml`."""
+    return build(SampleSpec, read_yaml(path), path)
+
+
+def read_dataset(path: Path) -> DatasetConfig:
+    """A data set's configuration, from the `config.yaml` in its folder under results/data."""
+    values = read_yaml(path)
+    if values.get("source") not in SOURCES:
+        raise ConfigError(f"{path}: source: unknown source '{values.get('source')}'")
+    return build(SOURCES[values["source"]], values, path)
+
+
+def read_evaluation(path: Path) -> EvaluationConfig:
+    """The study's `evaluation:`, from its own file."""
+    return build(EvaluationConfig, read_yaml(path), path)
+
+
+def read_tracking(path: Path) -> TrackingConfig:
+    """The study's `tracking:`, from its own file."""
+    return build(TrackingConfig, read_yaml(path), path)
+
+
+def _write_if_changed(path: Path, config: BaseModel) -> None:
+    """Write `config` as YAML unless the file holds just that; a reader sees all or nothing."""
+    text = dump_yaml(config)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise GenLabError(f"{path}: can't be written: {error.strerror}") from None
+
+
+def write_specs(study: Study, results: Path) -> None:
+    """Write the spec files of every run and row of `study` under `results`."""
+    at = StudyFolder(results / study.name)
+    evaluation = study.evaluation
+    _write_if_changed(at.config, study)
+    _write_if_changed(at.evaluation, evaluation)
+    _write_if_changed(at.tracking, study.tracking)
+    for dataset, config in study.datasets.items():
+        _write_if_changed(at.data(dataset).config, config)
+        for kind in evaluation.floors:
+            row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
+            _write_if_changed(at.run(dataset, FLOOR, 0).samples(kind).config, row)
+        runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
+        for entry, seed in [*runs, (study.classifier, 0)]:
+            run = at.run(dataset, entry.name, seed)
+            spec = RunSpec(
+                study=study.name,
+                dataset=dataset,
+                name=entry.name,
+                seed=seed,
+                model=entry.model,
+                training=entry.training,
+            )
+            _write_if_changed(run.config, spec)
+            for name in entry.samplers(study.samplers):
+                row = SampleSpec(
+                    row=name,
+                    seed=seed,
+                    samples=evaluation.samples,
+                    sampler=study.samplers[name],
+                )
+                _write_if_changed(run.samples(name).config, row)

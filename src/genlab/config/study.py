@@ -1,0 +1,273 @@
+"""The study: data sets x models x seeds x samplers x metrics, under one budget.
+
+A study file says which, the files under `config/datasets` and `config/models` say what they are.
+`load_study` brings everything together, checks all of it before any job starts, and returns the
+typed `Study`, from which `genlab.config.spec` cuts the part that each run needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny, model_validator
+
+from genlab.config.base import Strict, build, merge, read_yaml
+from genlab.config.datasets import SOURCES, DatasetConfig
+from genlab.config.errors import ConfigError, nearest
+from genlab.config.families import FamilyConfig, build_family, family_names
+from genlab.config.samplers import SAMPLERS, SamplerConfig
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
+RESERVED_MODELS = ("classifier", "floor", "reference", "report")
+Extractor = Literal["classifier", "inception-v3-compat"]
+
+
+class TrainingConfig(Strict):
+    """How a model is trained; the budget is counted in images seen."""
+
+    images: PositiveInt = 160_000
+    """Training stops after this many images, each epoch counting anew."""
+    batch_size: PositiveInt = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the budget over which the learning rate rises from 0."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """How the learning rate then falls to 0 at the end of the budget, if at all."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights, warmed up as min(ema, (1 + n) / (10 + n)).
+    0 keeps none; half-life of .995 is 138 steps, of .9999 6931: keep it well below the run."""
+    horizontal_flip: bool = False
+    """Mirror half of the images at random: good for photos, wrong for digits."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """'bf16' computes layers in bfloat16 where that is safe; losses and weights stay float32."""
+    compile: bool = False
+    """Use torch.compile; pays on a GPU and for long runs, costs a minute at the start."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps: the last batch that reaches the budget included."""
+        return -(-self.images // self.batch_size)
+
+
+class EvaluationConfig(Strict):
+    """What is measured, on how many samples, in whose features."""
+
+    samples: Annotated[int, Field(ge=16)] = 1000
+    """Images drawn per row; the same for every row, since FID falls with this number."""
+    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1)] = ("classifier",)
+    """Whose features FID, KID, precision and recall are measured in."""
+    inception_weights: str | None = None
+    """A local file with the weights of inception-v3-compat; null lets torch-fidelity fetch them."""
+    floors: tuple[Literal["real", "noise"], ...] = ("real", "noise")
+    """Rows that calibrate the table: held-out real images, and uniform noise."""
+    kid_subsets: PositiveInt = 100
+    kid_subset_size: Annotated[int, Field(ge=2)] = 500
+    neighbours: PositiveInt = 3
+    """k of the k-nearest-neighbour balls behind precision and recall."""
+    splits: PositiveInt = 10
+    """Splits of the inception score."""
+    classifier: dict[str, Any] = {}
+    """Overrides of the domain classifier's training, e.g. {images: 20000}."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EvaluationConfig:
+        if self.kid_subset_size > self.samples:
+            raise ValueError(
+                f"kid_subset_size {self.kid_subset_size} is larger than samples {self.samples}"
+            )
+        return self
+
+
+class TrackingConfig(Strict):
+    """Where the progress goes besides the run's own folder."""
+
+    experiment: str | None = None
+    """MLflow experiment; null takes the study's name. The store is MLFLOW_TRACKING_URI, or
+    SQLite under results/."""
+    tensorboard: bool = True
+    system_metrics: bool = True
+    wandb: Literal["off", "online", "offline"] = "off"
+
+
+class ModelEntry(Strict):
+    """A model of the study: a preset of `config/models`, its changes, under a name of its own."""
+
+    name: Name
+    preset: str
+    model: SerializeAsAny[FamilyConfig]
+    training: TrainingConfig
+
+    def samplers(self, samplers: dict[str, SamplerConfig]) -> list[str]:
+        """The rows of `samplers` that can draw from this model."""
+        return [row for row, s in samplers.items() if s.works_on == self.model.generates]
+
+
+class Study(Strict):
+    """Everything that a study is made of, resolved and checked."""
+
+    name: Name
+    description: str = ""
+    datasets: dict[Name, SerializeAsAny[DatasetConfig]]
+    models: dict[Name, ModelEntry]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    samplers: dict[Name, SerializeAsAny[SamplerConfig]]
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    classifier: ModelEntry
+
+
+class StudyFile(Strict):
+    """A study as its author writes it: `config/config.yaml` and `config/studies/*.yaml`."""
+
+    name: Name
+    description: str = ""
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    training: dict[str, Any] = {}
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+
+def available(folder: Path) -> list[str]:
+    """Names of the YAML files in `folder`."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def _kind(kinds: dict[str, Any], key: str, values: dict[str, Any], source: str | Path) -> Any:
+    """The class that `values[key]` names among `kinds`."""
+    name = values.get(key)
+    if name not in kinds:
+        said = "missing" if name is None else f"unknown {key} '{name}'"
+        raise ConfigError(f"{source}: {key}: {said}: {nearest(str(name), kinds)}")
+    return kinds[name]
+
+
+def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConfig:
+    """Read `config/datasets/NAME.yaml`."""
+    folder = config_dir / "datasets"
+    if name not in available(folder):
+        raise ConfigError(
+            f"{source}: datasets: unknown data set '{name}': {nearest(name, available(folder))}"
+        )
+    path = folder / f"{name}.yaml"
+    values = read_yaml(path)
+    kind: type[DatasetConfig] = _kind(SOURCES, "source", values, path)
+    return build(kind, values, path)
+
+
+def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:
+    """Validate a sampler by the class that its `sampler:` names."""
+    kind: type[SamplerConfig] = _kind(SAMPLERS, "sampler", values, source)
+    return build(kind, values, source)
+
+
+def load_model(
+    entry: str | dict[str, Any], training: dict[str, Any], config_dir: Path, source: str | Path
+) -> ModelEntry:
+    """Resolve one entry of a study's `models:`.
+
+    An entry is the name of a preset (`config/models/NAME.yaml`) or of a family, whose defaults it
+    then takes; or a mapping with `preset:`, an optional `name:` and changes. What counts, weakest
+    first: defaults, the preset, the study's `training:`, the entry's own changes.
+    """
+    changes = {"preset": entry} if isinstance(entry, str) else dict(entry)
+    preset = str(changes.pop("preset", ""))
+    name = str(changes.pop("name", preset))
+    folder = config_dir / "models"
+    if preset in available(folder):
+        path: str | Path = folder / f"{preset}.yaml"
+        values = read_yaml(Path(path))
+    elif preset in family_names():
+        path, values = f"family {preset}", {"family": preset}
+    else:
+        known = {*available(folder), *family_names()}
+        raise ConfigError(f"{source}: models: unknown model '{preset}': {nearest(preset, known)}")
+    where = path if not changes else f"{source}: models: {name}"
+    layers = merge(values, {"training": training}, changes)
+    budget = build(TrainingConfig, layers.pop("training"), f"{where}: training")
+    if name in RESERVED_MODELS and preset != name:
+        raise ConfigError(f"{source}: models: the name '{name}' is taken; choose another `name:`")
+    fields = {"name": name, "preset": preset, "training": budget}
+    return build(ModelEntry, fields | {"model": build_family(layers, where)}, where)
+
+
+def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigError(f"{source}: {what}: '{name}' stands twice; give one another `name:`")
+        seen.add(name)
+
+
+def _check(study: Study, source: str | Path) -> None:
+    """Refuse what can't run, before any job does."""
+    for name, entry in study.models.items():
+        if entry.model.generates == "nothing":
+            raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
+        if not entry.samplers(study.samplers):
+            fitting = [n for n, s in SAMPLERS.items() if s.works_on == entry.model.generates]
+            raise ConfigError(
+                f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
+                f"'{name}'; add one with sampler: {' or '.join(fitting)}"
+            )
+        for dataset, config in study.datasets.items():
+            for problem in entry.model.problems(*config.shape[:2]):
+                raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
+    for row, sampler in study.samplers.items():
+        if all(row not in entry.samplers(study.samplers) for entry in study.models.values()):
+            raise ConfigError(
+                f"{source}: samplers: '{row}' ({sampler.sampler}) draws from none of the models "
+                f"{', '.join(study.models)}; drop it"
+            )
+    for dataset, config in study.datasets.items():
+        n = study.evaluation.samples
+        if config.held_out is not None and "real" in study.evaluation.floors and n > config.held_out:
+            raise ConfigError(
+                f"{source}: evaluation.samples: {n} asked, but '{dataset}' holds out only "
+                f"{config.held_out} images for the row of real data; ask for fewer, "
+                "or leave 'real' out of evaluation.floors"
+            )
+
+
+def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> Study:
+    """Resolve and check the study that `values` (a study file's content) describes.
+
+    Args:
+        values: the mapping of a study file, perhaps with single values overridden.
+        config_dir: the folder with `datasets/` and `models/`.
+        source: what error messages name as the place of a mistake.
+
+    Raises:
+        ConfigError: anything unknown, ill-typed or impossible, with the nearest valid name.
+    """
+    file = build(StudyFile, values, source)
+    models = [load_model(m, file.training, config_dir, source) for m in file.models]
+    _no_twins((m.name for m in models), "models", source)
+    _no_twins(file.datasets, "datasets", source)
+    _no_twins((str(seed) for seed in file.seeds), "seeds", source)
+    fields = {
+        "name": file.name,
+        "description": file.description,
+        "datasets": {name: load_dataset(name, config_dir, source) for name in file.datasets},
+        "models": {model.name: model for model in models},
+        "seeds": file.seeds,
+        "samplers": {
+            row: load_sampler(values, f"{source}: samplers.{row}")
+            for row, values in file.samplers.items()
+        },
+        "evaluation": file.evaluation,
+        "tracking": file.tracking,
+        "classifier": load_model(
+            {"preset": "classifier", "training": file.evaluation.classifier}, {}, config_dir, source
+        ),
+    }
+    study = build(Study, fields, source)
+    _check(study, source)
+    return study

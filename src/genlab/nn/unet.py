@@ -1,0 +1,164 @@
+"""The U-Net that predicts noise (or v, or x0) from a noisy image and its noise level.
+
+The layout follows DDPM (Ho et al. 2020, arXiv:2006.11239, appendix B): residual blocks with
+GroupNorm and SiLU, self-attention at the coarse levels, a sinusoidal embedding of the noise
+level added in every block, and skip connections from the way down to the way up. The last
+convolution of every residual branch starts at zero, so that each block is the identity at first
+and the untrained network predicts zero.
+
+An optional patch size folds `patch x patch` pixels into channels before the first convolution
+(space to depth, as in DiT's patchify but without losing the grid). The network then works on a
+grid `patch` times smaller on each side, which on a CPU saves almost `patch**2` of the time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genlab.config.networks import UNetConfig
+
+
+def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Embed noise levels `t` [B], on the scale 0..1000, as cosines and sines [B, dim].
+
+    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with `dim` even.
+    """
+    half = dim // 2
+    frequency = torch.exp(
+        -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half
+    )
+    angle = t.float()[:, None] * frequency[None, :]  # [B, half]
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with groups of at least four channels, and at most 32 groups."""
+    groups = max(g for g in range(1, min(32, max(channels // 4, 1)) + 1) if channels % g == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+def zero(module: nn.Conv2d) -> nn.Conv2d:
+    """Set the weights of `module` to zero, so that the branch it ends contributes nothing yet."""
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module
+
+
+class ResidualBlock(nn.Module):
+    """x [B, C_in, H, W], embedding [B, E] -> [B, C_out, H, W]."""
+
+    def __init__(self, c_in: int, c_out: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = group_norm(c_in)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.embed = nn.Linear(embedding, c_out)
+        self.norm2 = group_norm(c_out)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zero(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.embed(embedding)[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        return h + self.skip(x)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the H*W positions of x [B, C, H, W], added to x."""
+
+    def __init__(self, channels: int, head_channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head_channels)
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)  # each [B, heads, H*W, C/heads]
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(attended.transpose(-1, -2).reshape(b, c, h, w))
+
+
+class Level(nn.Module):
+    """The blocks of one resolution on one way, each a residual block and perhaps attention."""
+
+    def __init__(self, c_ins: list[int], c_out: int, config: UNetConfig, attend: bool) -> None:
+        super().__init__()
+        e = 4 * config.channels
+        self.blocks = nn.ModuleList(ResidualBlock(c, c_out, e, config.dropout) for c in c_ins)
+        self.attentions = nn.ModuleList(
+            Attention(c_out, config.head_channels) if attend else nn.Identity() for _ in c_ins
+        )
+
+
+class UNet(nn.Module):
+    """x [B, C, H, W], t [B] on the scale 0..1000 -> [B, C, H, W].
+
+    H and W must be divisible by `config.patch * 2 ** (len(config.multipliers) - 1)`.
+    """
+
+    def __init__(self, image_channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        folded = image_channels * config.patch**2
+        widths = [config.channels * m for m in config.multipliers]
+        e = 4 * config.channels
+        self.embed = nn.Sequential(nn.Linear(config.channels, e), nn.SiLU(), nn.Linear(e, e))
+        self.first = nn.Conv2d(folded, widths[0], 3, padding=1)
+
+        self.down = nn.ModuleList()
+        self.shrink = nn.ModuleList()
+        skips, c = [widths[0]], widths[0]
+        for i, width in enumerate(widths):
+            c_ins = [c] + [width] * (config.blocks - 1)
+            self.down.append(Level(c_ins, width, config, i in config.attention))
+            skips += [width] * config.blocks
+            c = width
+            if i < len(widths) - 1:
+                self.shrink.append(nn.Conv2d(c, c, 3, stride=2, padding=1))
+                skips.append(c)
+
+        attend_middle = bool(config.attention)
+        self.middle = Level([c, c], c, config, attend_middle)
+
+        self.up = nn.ModuleList()
+        self.grow = nn.ModuleList()
+        for i, width in reversed(list(enumerate(widths))):
+            c_ins = []
+            for _ in range(config.blocks + 1):
+                c_ins.append(c + skips.pop())
+                c = width
+            self.up.append(Level(c_ins, width, config, i in config.attention))
+            if i > 0:
+                self.grow.append(nn.Conv2d(c, c, 3, padding=1))
+        self.norm = group_norm(c)
+        self.last = zero(nn.Conv2d(c, folded, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        embedding = F.silu(self.embed(sinusoidal_embedding(t, self.config.channels)))
+        h = self.first(F.pixel_unshuffle(x, self.config.patch))
+        skips = [h]
+        for i, level in enumerate(self.down):
+            for block, attention in zip(level.blocks, level.attentions, strict=True):
+                h = attention(block(h, embedding))
+                skips.append(h)
+            if i < len(self.shrink):
+                h = self.shrink[i](h)
+                skips.append(h)
+        for block, attention in zip(self.middle.blocks, self.middle.attentions, strict=True):
+            h = attention(block(h, embedding))
+        for i, level in enumerate(self.up):
+            for block, attention in zip(level.blocks, level.attentions, strict=True):
+                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
+            if i < len(self.grow):
+                h = self.grow[i](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+        out: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.config.patch)
+        return out

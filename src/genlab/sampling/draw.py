@@ -1,0 +1,67 @@
+"""Drawing images from a trained model, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.samplers import SamplerConfig, settings
+from genlab.models.base import Generates, HasDenoiser, Model
+from genlab.processes.noise import SampleNoise
+from genlab.samplers import Step, find
+
+
+@dataclass
+class Drawing:
+    """A batch of samples.
+
+    Attributes:
+        images: [B, C, H, W] on [0, 1].
+        evaluations: network evaluations spent on each sample.
+        trail: the x_0 predicted at every step, each like `images`; empty for one-pass models.
+    """
+
+    images: Tensor
+    evaluations: int
+    trail: list[Tensor]
+
+
+def _to_unit(x: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1]."""
+    return ((x + 1) / 2).clamp(0, 1)
+
+
+@torch.no_grad()
+def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool = False) -> Drawing:
+    """Draw len(noise) images from `model`.
+
+    Raises:
+        GenLabError: the sampler doesn't work on this kind of model, or asks for more steps than
+            the model has.
+    """
+    if sampler.works_on == "direct" and isinstance(model, Generates):
+        return Drawing(model.generate(noise).clamp(0, 1), 1, [])
+    if sampler.works_on != "gaussian" or not isinstance(model, HasDenoiser):
+        raise GenLabError(
+            f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "
+            f"but {type(model).__name__} is none"
+        )
+    denoiser = model.denoiser()
+    try:
+        steps: Iterator[Step] = find(sampler.sampler)(
+            denoiser, noise, model.shape, **settings(sampler)
+        )
+        states = []
+        for step in steps:
+            if trail or not states:
+                states.append(step)
+            else:
+                states[-1] = step
+    except ValueError as error:
+        raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
+    seen = [_to_unit(state.x0) for state in states] if trail else []
+    return Drawing(_to_unit(states[-1].x), denoiser.evaluations, seen)

@@ -1,0 +1,127 @@
+"""The stages `sample`, `floor` and `reconstruct`."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder, SampleFolder
+from genlab.config.spec import read_samples
+from genlab.data.files import array_writer, read_array, write_json
+from genlab.data.pictures import save_grid
+from genlab.models.base import Model, Reconstructs
+from genlab.models.batches import load, to_uint8
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise, address
+from genlab.sampling.draw import draw
+from genlab.tracking.record import leave_record
+
+GRID = 64
+STRIP_SAMPLES, STRIP_STEPS = 4, 12
+
+
+def pick_device(cpu: bool) -> torch.device:
+    """The GPU where there is one and it is wanted, otherwise the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+
+
+def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> None:
+    """Draw the row's samples from its run's model and write them with a grid and their cost.
+
+    Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only.
+
+    Raises:
+        GenLabError: model and sampler don't fit, or the samples don't fit on the disk.
+    """
+    spec = read_samples(at.config)
+    if spec.sampler is None:
+        raise GenLabError(f"{at.config}: names no sampler; is this a floor row?")
+    device = pick_device(cpu)
+    model = load_model(at.run, device)
+    begun = time.perf_counter()
+    with array_writer(at.samples, (spec.samples, *model.shape), "uint8") as samples:
+        for start in range(0, spec.samples, batch_size):
+            which = range(start, min(start + batch_size, spec.samples))
+            drawing = draw(model, spec.sampler, SampleNoise(spec.seed, which, device))
+            samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
+        seconds = (time.perf_counter() - begun) / spec.samples
+    save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
+    write_json(at.cost, {"seconds_per_image": seconds, "evaluations": drawing.evaluations})
+    pictures = [at.grid]
+    if spec.sampler.works_on == "gaussian":
+        _save_strip(at, model, device)
+        pictures.append(at.strip)
+    measured = {f"{spec.row}/seconds_per_image": seconds,
+                f"{spec.row}/evaluations": float(drawing.evaluations)}  # fmt: skip
+    leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
+
+
+def _save_strip(at: SampleFolder, model: Model, device: torch.device) -> None:
+    """A row for each of a few samples: the predicted x_0 from the first step to the last."""
+    spec = read_samples(at.config)
+    if spec.sampler is None:
+        return
+    noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
+    trail = draw(model, spec.sampler, noise, trail=True).trail
+    shown = np.unique(np.linspace(0, len(trail) - 1, STRIP_STEPS).round().astype(int))
+    states = torch.stack([trail[i] for i in shown], dim=1).flatten(0, 1)
+    save_grid(at.strip, to_uint8(states).cpu().numpy(), columns=len(shown))
+
+
+def floor(at: SampleFolder) -> None:
+    """Write a row that calibrates the table: held-out real images, or uniform noise."""
+    spec = read_samples(at.config)
+    data = at.run.data
+    real = read_array(data.images("test"))
+    if spec.row == "real" and spec.samples > len(real):
+        raise GenLabError(
+            f"{at.config}: evaluation.samples asks for {spec.samples} images, but "
+            f"'{at.run.dataset}' holds out only {len(real)}; ask for fewer, or leave 'real' out "
+            "of evaluation.floors"
+        )
+    order = np.random.Generator(np.random.Philox(key=address(spec.seed, "floor")))
+    chosen = order.permutation(len(real))[: spec.samples]
+    with array_writer(at.samples, (spec.samples, *real.shape[1:]), "uint8") as samples:
+        for i in range(spec.samples):
+            if spec.row == "real":
+                samples[i] = real[chosen[i]]
+            else:
+                noise = SampleNoise(spec.seed, range(i, i + 1), what="floor").uniform(*real.shape[1:])
+                samples[i] = to_uint8(noise)[0].numpy()
+    save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
+
+
+@torch.no_grad()
+def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> None:
+    """Encode and decode all held-out images; write MSE and PSNR on [0, 1] and a sheet of pairs.
+
+    PSNR = 10 log10(1 / MSE) is taken for each image and then averaged.
+
+    Raises:
+        GenLabError: the family doesn't reconstruct.
+    """
+    device = pick_device(cpu)
+    model = load_model(run, device)
+    if not isinstance(model, Reconstructs):
+        raise GenLabError(f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with")
+    images, labels = read_array(run.data.images("test")), read_array(run.data.labels("test"))
+    errors, pairs = [], []
+    for start in range(0, len(images), batch_size):
+        batch = load(images, labels, slice(start, start + batch_size), device)
+        again = model.reconstruct(batch.images).clamp(0, 1)
+        errors.append((again - batch.images).square().mean(dim=(1, 2, 3)).double().cpu())
+        pairs.append(torch.stack([batch.images, again], dim=1)[:: max(1, len(images) // 32)])
+    mse = torch.cat(errors)
+    measured = {
+        "reconstruction_mse": float(mse.mean()),
+        "reconstruction_psnr": float((-10 * mse.clamp(min=1e-12).log10()).mean()),
+    }
+    sheet = run.reconstructions / "pairs.png"
+    shown = torch.cat(pairs)[:32].flatten(0, 1)  # image, reconstruction, image, ...
+    save_grid(sheet, to_uint8(shown).cpu().numpy(), columns=8)
+    write_json(run.reconstructions / "metrics.json", {**measured, "images": len(images)})
+    leave_record(run, "reconstruct", metrics=measured, artifacts=[sheet])
+

@@ -1,0 +1,40 @@
+"""Mirroring while a training runs."""
+
+from __future__ import annotations
+
+import threading
+
+from genlab.config.layout import RunFolder
+from genlab.data.files import read_json
+from genlab.tracking.mirror import Status, mirror
+from genlab.tracking.mlflow_sink import SystemMetrics
+
+
+class BackgroundMirror:
+    """Keeps the tracking services up to date in a thread, so that training needn't wait."""
+
+    def __init__(self, run: RunFolder, system_metrics: bool) -> None:
+        self.run, self.system_metrics = run, system_metrics
+        self.thread: threading.Thread | None = None
+        self.monitor: SystemMetrics | None = None
+
+    def _work(self) -> None:
+        mirror(self.run, "RUNNING")
+        if self.system_metrics and self.monitor is None:
+            note = self.run.outbox / "sent_mlflow.json"
+            if note.exists() and (run_id := read_json(note)["id"]):
+                self.monitor = SystemMetrics(self.run, run_id)
+
+    def update(self) -> None:
+        """Send what is new, unless an update is under way."""
+        if self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self._work, daemon=True)
+            self.thread.start()
+
+    def finish(self, status: Status) -> None:
+        """Wait for the update under way, and send the rest."""
+        if self.thread is not None:
+            self.thread.join()
+        if self.monitor is not None:
+            self.monitor.stop()
+        mirror(self.run, status)

@@ -1,0 +1,33 @@
+"""Where a run comes from: the commit of the code and the hash of the data."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+from genlab import __version__
+from genlab.config.layout import DataFolder
+from genlab.data.files import read_json
+
+
+def git_commit(folder: Path | None = None) -> str:
+    """The commit of the checkout, '+changes' if it was edited, 'unknown' outside a checkout."""
+    command = ["git", "-C", str(folder or Path(__file__).parent)]
+    try:
+        ask = {"capture_output": True, "text": True, "check": True, "timeout": 10}
+        commit = subprocess.run([*command, "rev-parse", "HEAD"], **ask).stdout.strip()  # type: ignore[call-overload]
+        changes = subprocess.run([*command, "status", "--porcelain", "-uno"], **ask).stdout  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return f"{commit}+changes" if changes.strip() else str(commit)
+
+
+def run_tags(data: DataFolder) -> dict[str, str]:
+    """Tags of a run: versions, commit, and the SHA-256 of its data set."""
+    return {
+        "git_commit": git_commit(),
+        "dataset_sha256": read_json(data.manifest)["sha256"],
+        "genlab": __version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,78 @@
+"""What happened, in the run's own folder: the truth that every tracking service mirrors.
+
+Training appends a line for every logged step to `history.jsonl`. A later stage leaves one record,
+`tracking/STAGE.json`, with its metrics and the files worth keeping. Nothing here needs a service
+to be up, or imports one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genlab.config.layout import RunFolder
+from genlab.data.files import read_json, write_json, write_text
+
+Row = dict[str, float]
+
+
+def append_history(path: Path, rows: Iterable[Row]) -> None:
+    """Add a line for each of `rows`; each holds its 'step'."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def read_history(path: Path) -> list[Row]:
+    """All logged steps, in order; a line cut off by a kill ends the list."""
+    rows: list[Row] = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows
+
+
+def truncate_history(path: Path, step: int) -> None:
+    """Drop what was logged after `step`: a resumed training logs it again."""
+    kept = [row for row in read_history(path) if row["step"] <= step]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def leave_record(
+    run: RunFolder,
+    stage: str,
+    metrics: dict[str, float] | None = None,
+    params: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+    artifacts: Iterable[Path] = (),
+) -> None:
+    """Leave what `stage` wants tracked; a second record of the same stage replaces the first."""
+    content = {
+        "metrics": metrics or {},
+        "params": params or {},
+        "tags": tags or {},
+        "artifacts": [str(path.relative_to(run.folder)) for path in artifacts],
+    }
+    write_json(run.outbox / f"{stage}.json", content)
+
+
+def read_records(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """The records of all stages of `run`, by stage."""
+    paths = sorted(run.outbox.glob("*.json"))
+    return {path.stem: read_json(path) for path in paths if not path.stem.startswith("sent_")}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings with their keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

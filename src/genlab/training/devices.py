@@ -1,0 +1,46 @@
+"""One GPU for each process on a shared machine.
+
+Snakemake counts GPUs but assigns none. A process that may choose takes the first card nobody
+holds, by a file lock that the kernel releases when the process ends, however it ends. Whoever set
+CUDA_VISIBLE_DEVICES, or Slurm, has chosen already.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_held: list[FileLock] = []  # kept for the life of the process
+
+
+def cards() -> int:
+    """NVIDIA cards of this machine, counted without starting CUDA in this process."""
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def claim_gpu(count: int | None = None, folder: Path | None = None) -> str | None:
+    """Make one free card the only visible one, and return its number.
+
+    Args:
+        count: cards of the machine; None counts them.
+        folder: where the locks lie; None takes the machine's folder for temporary files.
+
+    Returns:
+        None where there is no card, the choice was made elsewhere, or all cards are held (then
+        the processes share them as CUDA sees fit).
+    """
+    if "CUDA_VISIBLE_DEVICES" in os.environ or "SLURM_JOB_ID" in os.environ:
+        return None
+    for number in range(cards() if count is None else count):
+        lock = FileLock((folder or Path(tempfile.gettempdir())) / f"genlab-gpu{number}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _held.append(lock)
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
+        return str(number)
+    return None

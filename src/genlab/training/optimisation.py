@@ -1,0 +1,41 @@
+"""The learning rate's course, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genlab.config.study import TrainingConfig
+
+
+def learning_rate(training: TrainingConfig, step: int) -> float:
+    """The learning rate of step 0, 1, ...: linear warm-up, then the decay that the config names."""
+    done = (step + 1) / training.steps
+    if done <= training.warmup:
+        return training.learning_rate * done / training.warmup
+    rest = (done - training.warmup) / (1 - training.warmup)  # 0..1 after the warm-up
+    factor = {
+        "none": 1.0,
+        "linear": 1 - rest,
+        "cosine": 0.5 * (1 + math.cos(math.pi * rest)),
+    }[training.decay]
+    return training.learning_rate * factor
+
+
+def ema_decay(decay: float, step: int) -> float:
+    """The decay after step 0, 1, ...: min(decay, (1 + n) / (10 + n)).
+
+    The warm-up keeps the random initial weights out of the average of a short run.
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
+    """ema <- decay ema + (1 - decay) weights; integer buffers are copied."""
+    floats = [name for name, tensor in ema.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([ema[n] for n in floats], [weights[n] for n in floats], 1 - decay)
+    for name in ema.keys() - set(floats):
+        ema[name].copy_(weights[name])

@@ -1,0 +1,123 @@
+"""Checkpoints of an unfinished training.
+
+They lie in the run's `resume/` folder, outside what the workflow knows, since it deletes the
+outputs of a failed attempt. A checkpoint is one safetensors file, written under a temporary name
+and renamed: weights, their average, both moments of AdamW, and the step. There is no state of a
+random generator to keep, since randomness is addressed by the step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder
+from genlab.models.base import Model
+from genlab.models.store import EMA, RAW, load_weights, prefixed, read_tensors, write_tensors
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """How far a training has come: optimiser steps done, and seconds spent on them."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def only_trainer(run: RunFolder) -> Iterator[None]:
+    """Hold the run's folder: a trainer that was left behind and its successor must not share it.
+
+    Raises:
+        GenLabError: another process is training this run.
+    """
+    lock = run.resume / "lock"
+    holder = run.resume / "pid"
+    try:
+        run.resume.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
+            holder.write_text(str(os.getpid()))
+            yield
+    except Timeout:
+        raise GenLabError(
+            f"{run.folder}: process {holder.read_text() if holder.exists() else '?'} is training "
+            "this run already; wait for it, or end it, then run again"
+        ) from None
+    except PermissionError:
+        raise GenLabError(f"{run.resume}: no permission to write here") from None
+
+
+def _path(run: RunFolder, digest: str) -> Path:
+    return run.resume / f"{digest}.safetensors"
+
+
+def save(
+    run: RunFolder,
+    digest: str,
+    progress: Progress,
+    model: Model,
+    ema: dict[str, Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write the checkpoint of the spec `digest`; the one before it stays until it is complete."""
+    tensors = prefixed(RAW, model.state_dict())
+    if ema is not None:
+        tensors |= prefixed(EMA, ema)
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= prefixed(f"optimizer.{i}.", {name: state[name] for name in MOMENTS})
+    metadata = {"spec": digest, "step": str(progress.step), "seconds": str(progress.seconds)}
+    write_tensors(_path(run, digest), tensors, metadata)
+
+
+def restore(
+    run: RunFolder,
+    digest: str,
+    model: Model,
+    ema: dict[str, Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+) -> Progress | None:
+    """Continue from the checkpoint of the spec `digest`, if there is one.
+
+    Raises:
+        GenLabError: the checkpoint is damaged, or of another architecture.
+    """
+    path = _path(run, digest)
+    if not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    try:
+        progress = Progress(int(metadata["step"]), float(metadata["seconds"]))
+    except (KeyError, ValueError):
+        raise GenLabError(f"{path}: not a checkpoint of a training; delete it") from None
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+    load_weights(model, part(RAW), path)
+    if ema is not None:
+        for name, tensor in part(EMA).items():
+            ema[name].copy_(tensor)
+    state = optimizer.state_dict()
+    states = {}
+    for i, _ in enumerate(state["param_groups"][0]["params"]):
+        moments = part(f"optimizer.{i}.")
+        if moments:
+            states[i] = {"step": torch.tensor(float(progress.step)), **moments}
+    optimizer.load_state_dict({**state, "state": states})
+    return progress
+
+
+def clear(run: RunFolder) -> None:
+    """Delete the checkpoints of a training that is complete."""
+    for path in run.resume.glob("*.safetensors"):
+        path.unlink()

@@ -1,0 +1,226 @@
+"""The stage `train`: one run, from its spec and its data to weights on disk.
+
+Read `train` from top to bottom. What it guarantees: the budget is counted in images; randomness
+is a function of (seed, step); a kill at any moment loses at most the time since the last
+checkpoint and changes no bit of the result; a loss that is not finite ends the run before it
+reaches a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder
+from genlab.config.spec import RunSpec, read_run, read_tracking
+from genlab.data.files import read_array, read_json, write_json
+from genlab.models.base import Model, build_model
+from genlab.models.batches import Batches, flip, load
+from genlab.models.store import load_weights, save_model
+from genlab.processes.noise import address
+from genlab.tracking.background import BackgroundMirror
+from genlab.tracking.mirror import Status, forget
+from genlab.tracking.provenance import run_tags
+from genlab.tracking.record import flatten, leave_record, truncate_history
+from genlab.training import resume
+from genlab.training.devices import claim_gpu
+from genlab.training.log import Log
+from genlab.training.optimisation import ema_decay, learning_rate, update_ema
+
+class StopSignal:
+    """Notes SIGTERM and SIGINT, so that the step under way ends in good order."""
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+
+
+@torch.no_grad()
+def validate(model: Model, batches: Batches, batch_size: int) -> dict[str, float]:
+    """Means of `model.loss` over a split; its random numbers depend on the seed alone."""
+    totals: dict[str, float] = {}
+    n = len(batches.images)
+    for start in range(0, n, batch_size):
+        which = slice(start, min(start + batch_size, n))
+        batch = load(batches.images, batches.labels, which, batches.device)
+        torch.manual_seed(address(batches.seed, "validate", start))
+        for name, value in model.loss(batch).items():
+            totals[name] = totals.get(name, 0.0) + float(value) * len(batch.images) / n
+    return totals
+
+
+class Training:
+    """The state of one training: model, average, optimiser, data, and how far it has come."""
+
+    def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
+        self.run, self.spec, self.accelerator = run, spec, accelerator
+        training, data = spec.training, run.data
+        manifest = read_json(data.manifest)
+        shape, classes = tuple(manifest["shape"]), len(manifest["classes"])
+        self.batches, self.held_out = (
+            Batches(
+                read_array(data.images(split)),
+                read_array(data.labels(split)),
+                training.batch_size,
+                spec.seed,
+                accelerator.device,
+                (accelerator.process_index, accelerator.num_processes),
+            )
+            for split in ("train", "test")
+        )
+        self.model = build_model(spec.model, shape, classes, address(spec.seed, "weights"))
+        self.model.to(accelerator.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), training.learning_rate, weight_decay=training.weight_decay,
+            fused=True,
+        )  # fmt: skip
+        self.ema = (
+            {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            if training.ema
+            else None
+        )
+        found = resume.restore(run, spec.digest, self.model, self.ema, self.optimizer)
+        self.resumed = found is not None
+        self.progress = found or resume.Progress()
+        if training.compile:
+            self.model.compile()
+        self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
+
+    def step(self) -> tuple[float, dict[str, Tensor]]:
+        """One optimiser step; returns the learning rate and the numbers to log."""
+        k, training = self.progress.step, self.spec.training
+        torch.manual_seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
+        batch = self.batches[k]
+        if training.horizontal_flip:
+            batch = flip(batch)
+        rate = learning_rate(training, k)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        values: dict[str, Tensor] = self.wrapped(batch)
+        self.accelerator.backward(values["loss"])
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip_norm)
+        self.stepper.step()
+        self.stepper.zero_grad()
+        if self.ema is not None:
+            update_ema(self.ema, self.model.state_dict(), ema_decay(training.ema, k))
+        self.progress.step += 1
+        return rate, {**values, "grad_norm": norm}
+
+    def checkpoint(self) -> None:
+        """Write a resume point; the log has been checked before."""
+        spec = self.spec
+        resume.save(
+            self.run, spec.digest, self.progress, self.model, self.ema, self.optimizer
+        )
+
+    def finish(self) -> dict[str, float]:
+        """Write the weights and the summary; returns the losses on the held-out images."""
+        save_model(self.run, self.spec, self.model, self.ema)
+        if self.ema is not None:
+            load_weights(self.model, self.ema, self.run.weights)
+        self.model.eval()
+        losses = validate(self.model, self.held_out, 500)
+        summary = {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "steps": self.progress.step,
+            "images": self.progress.step * self.spec.training.batch_size,
+            "held_out": losses,
+        }
+        write_json(self.run.summary, summary)
+        return losses
+
+
+def _run_steps(state: Training, log: Log, mirrored: BackgroundMirror | None, seconds: float) -> None:
+    """Train to the end of the budget, with a checkpoint every `seconds`."""
+    steps, batch_size = state.spec.training.steps, state.spec.training.batch_size
+    main = state.accelerator.is_main_process
+    stop = StopSignal()
+    begun, before = time.monotonic(), state.progress.seconds
+    last, last_step = begun, state.progress.step
+    bar = tqdm(total=steps, initial=last_step, unit="step", disable=not (main and log.bar))
+    while state.progress.step < steps:
+        rate, values = state.step()
+        log.add(state.progress.step, rate, values)
+        bar.update()
+        if len(log.pending) >= 50 * log.every:
+            log.drain()
+            bar.set_postfix(loss=f"{log.last['loss']:.4g}")
+        now = time.monotonic()
+        ended = state.progress.step == steps or stop.received is not None
+        if ended or now - last >= seconds:
+            log.drain()
+            state.progress.seconds = before + now - begun
+            if main:
+                log.flush((state.progress.step - last_step) * batch_size / max(now - last, 1e-9))
+                state.checkpoint()
+            last, last_step = now, state.progress.step
+            if mirrored is not None and not ended:
+                mirrored.update()
+        if stop.received is not None:
+            bar.close()
+            raise GenLabError(
+                f"{state.run.folder}: stopped by {stop.received} at step {state.progress.step}; "
+                "the same command goes on from there"
+            )
+    bar.close()
+
+
+def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
+    """Train the run whose spec is `run.config` and write its `model/`.
+
+    Args:
+        checkpoint_seconds: time between resume points; it changes no result.
+        cpu: stay on the CPU where there is a GPU.
+
+    Raises:
+        GenLabError: data or checkpoint don't fit, the loss is not finite, another process trains
+            this run, or a signal asked to stop.
+    """
+    spec = read_run(run.config)
+    if not cpu:
+        claim_gpu()
+    accelerator = Accelerator(
+        cpu=cpu, mixed_precision="bf16" if spec.training.precision == "bf16" else "no"
+    )
+    main = accelerator.is_main_process
+    log = Log(run, spec.training.steps)
+    with resume.only_trainer(run) if main else contextlib.nullcontext():
+        state = Training(run, spec, accelerator)
+        if main:
+            truncate_history(run.history, state.progress.step)
+            if state.resumed:
+                print(f"resuming at step {state.progress.step} of {spec.training.steps}")
+            else:
+                forget(run)
+            params = flatten(spec.model_dump(mode="json"))
+            leave_record(run, "config", params=params, tags=run_tags(run.data))
+        mirrored = BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics) if main else None
+        if mirrored is not None:
+            mirrored.update()
+        status: Status = "FAILED"
+        try:
+            _run_steps(state, log, mirrored, checkpoint_seconds)
+            if main:
+                losses = state.finish()
+                write_json(run.cost, {"train_seconds": state.progress.seconds})
+                measured = {f"held_out_{name}": value for name, value in losses.items()}
+                leave_record(run, "train", metrics=measured)
+                resume.clear(run)
+            status = "RUNNING"  # sampling and measuring follow
+        finally:
+            if mirrored is not None:
+                mirrored.finish(status)
