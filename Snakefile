@@ -36,4 +36,4 @@ rule all:
     input:
         STUDY_AT.report,
         STUDY_AT.league,
-        PUBLISHED,
+        STUDY_AT.published,

@@ -59,7 +59,7 @@ RECONSTRUCTIONS = [
 ]
 TRAINED = [STUDY_AT.run(*run) for run in RUNS]
 CLASSIFIERS = [STUDY_AT.classifier(d) for d in DATASETS]
-PUBLISHED = [run.outbox / "published" for run in TRAINED + CLASSIFIERS]
+MEASURED = TRAINED + ([STUDY_AT.run(d, FLOOR, 0) for d in DATASETS] if FLOORS else [])
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
 # Threads are capped by --cores. `gpu: 1` is clamped to 0 where the profile grants none.
@@ -81,6 +81,13 @@ def sampler_code(model, row):
     sampler = STUDY.samplers[row].sampler
     implementation = STUDY.models[model].model.implementation
     return code("genlab.sampling.stages", implementation, f"genlab.samplers.{sampler}")
+
+
+def rows_of(model):
+    """The rows that are drawn from `model`, or the kinds of floor."""
+    if model == FLOOR:
+        return list(STUDY.evaluation.floors)
+    return STUDY.models[model].samplers(STUDY.samplers)
 
 
 def needs_classifier(extractor, dataset):

@@ -57,26 +57,27 @@ rule features:
 
 rule evaluate:
     input:
-        config=ROW.config,
         evaluation=STUDY_AT.evaluation,
-        features=expand(
-            ROW.features("{extractor}"),
-            extractor=STUDY.evaluation.extractors,
-            allow_missing=True,
-        ),
+        features=lambda w: [
+            STUDY_AT.run(w.dataset, w.model, w.seed).samples(row).features(extractor)
+            for row in rows_of(w.model)
+            for extractor in STUDY.evaluation.extractors
+        ],
         reference=expand(
             STUDY_AT.reference("{dataset}", "{extractor}"),
             extractor=STUDY.evaluation.extractors,
             allow_missing=True,
         ),
     output:
-        ROW.metrics,
+        RUN.metrics,
     params:
+        run=str(RUN.folder),
+        rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
         code=code("genlab.evaluation.stages"),
     log:
-        f"{LOGS}/{IN_RUN}/evaluate_{{row}}.log",
+        f"{LOGS}/{IN_RUN}/evaluate.log",
     benchmark:
-        f"{COSTS}/{IN_RUN}/evaluate_{{row}}.tsv"
+        f"{COSTS}/{IN_RUN}/evaluate.tsv"
     conda:
         "../envs/genlab.yaml"
     threads: THREADS["evaluate"]
@@ -85,4 +86,4 @@ rule evaluate:
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["short"],
     shell:
-        "genlab evaluate --config {input.config} > {log} 2>&1"
+        "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"

@@ -4,7 +4,7 @@
 rule league:
     input:
         study=STUDY_AT.config,
-        metrics=[row.metrics for row in ROWS + FLOORS],
+        metrics=[run.metrics for run in MEASURED],
         costs=[row.cost for row in ROWS],
         summaries=[run.summary for run in TRAINED],
         training=[run.cost for run in TRAINED],
@@ -63,27 +63,21 @@ rule report:
         "genlab report --config {input.study} > {log} 2>&1"
 
 
-# Sends what the stages left in a run's folder to MLflow, TensorBoard and Weights & Biases.
+# Sends what the stages left in the runs' folders to MLflow, TensorBoard and Weights & Biases.
 rule publish:
     input:
-        config=RUN.config,
+        study=STUDY_AT.config,
         tracking=STUDY_AT.tracking,
         store=ancient(STUDY_AT.store),
-        weights=RUN.weights,
-        metrics=lambda w: [
-            row.metrics for row in ROWS if row.run == STUDY_AT.run(w.dataset, w.model, w.seed)
-        ],
-        reconstructions=lambda w: [
-            folder / "metrics.json"
-            for folder in RECONSTRUCTIONS
-            if folder.parent == STUDY_AT.run(w.dataset, w.model, w.seed).folder
-        ],
+        summaries=[run.summary for run in TRAINED + CLASSIFIERS],
+        metrics=[run.metrics for run in TRAINED],
+        reconstructions=[folder / "metrics.json" for folder in RECONSTRUCTIONS],
     output:
-        touch(RUN.outbox / "published"),
+        touch(STUDY_AT.published),
     log:
-        f"{LOGS}/{IN_RUN}/publish.log",
+        f"{LOGS}/publish.log",
     benchmark:
-        f"{COSTS}/{IN_RUN}/publish.tsv"
+        f"{COSTS}/publish.tsv"
     conda:
         "../envs/genlab.yaml"
     threads: 1
@@ -92,4 +86,4 @@ rule publish:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     shell:
-        "genlab publish --config {input.config} > {log} 2>&1"
+        "genlab publish --config {input.study} > {log} 2>&1"

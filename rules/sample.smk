@@ -43,7 +43,7 @@ rule floor:
         samples=STUDY_AT.floor("{dataset}", "{row}").samples,
         grid=STUDY_AT.floor("{dataset}", "{row}").grid,
     params:
-        code=code("genlab.sampling.stages"),
+        code=code("genlab.data.floors"),
     log:
         f"{LOGS}/{{dataset}}/floor_{{row}}.log",
     benchmark:

@@ -95,7 +95,7 @@ def sample(
 @app.command()
 def floor(config: RowConfig) -> None:
     """Write a row that calibrates the table: held-out real images, or noise."""
-    from genlab.sampling.stages import floor as stage
+    from genlab.data.floors import floor as stage
 
     stage(SampleFolder(folder(config)))
 
@@ -124,24 +124,22 @@ def features(
 
 
 @app.command()
-def evaluate(config: RowConfig) -> None:
-    """Measure one row: FID, KID, inception score, precision and recall."""
+def evaluate(
+    run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
+    row: Annotated[list[str] | None, typer.Option(help="A row; all that have features.")] = None,
+) -> None:
+    """Measure a run's rows: FID, KID, inception score, precision and recall."""
     from genlab.evaluation.stages import evaluate as stage
 
-    stage(SampleFolder(folder(config)))
+    stage(RunFolder(run), row)
 
 
 @app.command()
-def publish(config: RunConfig) -> None:
-    """Send what a run's folder holds to MLflow, TensorBoard and Weights & Biases."""
-    from genlab.tracking.mirror import mirror
+def publish(config: StudyConfig) -> None:
+    """Send what the runs' folders hold to MLflow, TensorBoard and Weights & Biases."""
+    from genlab.tracking.mirror import publish as stage
 
-    troubles = mirror(RunFolder(folder(config)), "FINISHED")
-    if troubles:
-        raise GenLabError(
-            "\n".join(f"{service}: {said}" for service, said in troubles.items())
-            + "\nAll results are safe under results/; run again to send what is missing."
-        )
+    stage(StudyFolder(folder(config)))
 
 
 @app.command()

@@ -13,7 +13,8 @@
             history.jsonl                every logged step
             resume/                      checkpoints and locks; no rule knows of them
             reconstructions/
-            samples/ROW/                 config.yaml, samples.npy, grid.png, metrics.json ...
+            samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
+            metrics.json                 of every row
         league.csv, league.md, report/index.html
 """
 
@@ -85,10 +86,6 @@ class SampleFolder:
         """Seconds per image and network evaluations per sample."""
         return self.folder / "cost.json"
 
-    @property
-    def metrics(self) -> Path:
-        return self.folder / "metrics.json"
-
     def features(self, extractor: str) -> Path:
         return self.folder / "features" / f"{extractor}.npz"
 
@@ -142,6 +139,11 @@ class RunFolder:
     def outbox(self) -> Path:
         """What the stages want tracked, and how much of it each tracker has received."""
         return self.folder / "tracking"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics of every row in every extractor's features."""
+        return self.folder / "metrics.json"
 
     @property
     def reconstructions(self) -> Path:
@@ -207,6 +209,11 @@ class StudyFolder:
 
     def reference(self, dataset: str, extractor: str) -> Path:
         return self.folder / dataset / "reference" / f"{extractor}.npz"
+
+    @property
+    def published(self) -> Path:
+        """Its presence says that the tracking services have received everything."""
+        return self.folder / "published"
 
     @property
     def league(self) -> Path:

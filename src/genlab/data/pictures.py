@@ -11,6 +11,9 @@ from PIL import Image
 from genlab.data.files import replacing
 
 
+GRID = 64  # images in a grid of samples
+
+
 def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.uint8]:
     """Images [N, C, H, W] in rows of `columns`, as one picture [H', W', C] on a grey ground."""
     n, c, h, w = images.shape

@@ -20,12 +20,12 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import FLOOR, SampleFolder, StudyFolder
+from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, replacing, write_json
 from genlab.evaluation.extractors import LAYERS, device_of, make_extractor
-from genlab.tracking.record import leave_record
+from genlab.tracking.record import flatten, leave_record
 
 Features = dict[str, NDArray[np.float32]]
 
@@ -111,24 +111,25 @@ def measure(sample: Features, reference: Features, config: EvaluationConfig) -> 
     }
 
 
-def evaluate(at: SampleFolder) -> None:
-    """Measure one row in the features of every extractor, and write its metrics.json."""
-    run = at.run
+def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
+    """Measure `rows` of a run in the features of every extractor; write its metrics.json.
+
+    None stands for all rows that have features.
+    """
     config = read_evaluation(run.study.evaluation)
-    measured = {}
+    if not rows:
+        rows = sorted(path.parent.name for path in run.folder.glob("samples/*/features"))
+    measured: dict[str, dict[str, dict[str, float]]] = {row: {} for row in rows}
     for extractor in config.extractors:
-        sample = read_features(at.features(extractor))
         reference = read_features(run.study.reference(run.dataset, extractor))
-        measured[extractor] = {
-            **measure(sample, reference, config),
-            "samples": len(sample["features"]),
-            "reference_images": len(reference["features"]),
-        }
-    write_json(at.metrics, measured)
+        for row in rows:
+            sample = read_features(run.samples(row).features(extractor))
+            measured[row][extractor] = {
+                **measure(sample, reference, config),
+                "samples": len(sample["features"]),
+                "reference_images": len(reference["features"]),
+            }
+    write_json(run.metrics, measured)
     if run.folder.parent.name != FLOOR:
-        flat = {
-            f"{at.folder.name}/{extractor}/{name}": float(value)
-            for extractor, metrics in measured.items()
-            for name, value in metrics.items()
-        }
-        leave_record(run, f"evaluate_{at.folder.name}", metrics=flat)
+        flat = {key.replace(".", "/"): float(v) for key, v in flatten(measured).items()}
+        leave_record(run, "evaluate", metrics=flat)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.models.base import Batch
-from genlab.processes.noise import address
+from genlab.data.randomness import generator
 
 
 class Batches:
@@ -37,8 +37,7 @@ class Batches:
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        rng = np.random.Generator(np.random.Philox(key=address(self.seed, "epoch", epoch)))
-        return rng.permutation(len(self.images))
+        return generator(self.seed, "epoch", epoch).permutation(len(self.images))
 
     def indices(self, k: int) -> NDArray[np.int64]:
         """Which images batch k holds; a batch may reach into the next epoch."""

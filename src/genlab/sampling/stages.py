@@ -1,4 +1,4 @@
-"""The stages `sample`, `floor` and `reconstruct`."""
+"""The stages `sample` and `reconstruct`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, SampleFolder
 from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array, write_json
-from genlab.data.pictures import save_grid
+from genlab.data.pictures import GRID, save_grid
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import load, to_uint8
 from genlab.models.store import load_model
-from genlab.processes.noise import SampleNoise, address
+from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
 
-GRID = 64
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
 
 
@@ -69,29 +68,6 @@ def _save_strip(at: SampleFolder, model: Model, device: torch.device) -> None:
     shown = np.unique(np.linspace(0, len(trail) - 1, STRIP_STEPS).round().astype(int))
     states = torch.stack([trail[i] for i in shown], dim=1).flatten(0, 1)
     save_grid(at.strip, to_uint8(states).cpu().numpy(), columns=len(shown))
-
-
-def floor(at: SampleFolder) -> None:
-    """Write a row that calibrates the table: held-out real images, or uniform noise."""
-    spec = read_samples(at.config)
-    data = at.run.data
-    real = read_array(data.images("test"))
-    if spec.row == "real" and spec.samples > len(real):
-        raise GenLabError(
-            f"{at.config}: evaluation.samples asks for {spec.samples} images, but "
-            f"'{at.run.dataset}' holds out only {len(real)}; ask for fewer, or leave 'real' out "
-            "of evaluation.floors"
-        )
-    order = np.random.Generator(np.random.Philox(key=address(spec.seed, "floor")))
-    chosen = order.permutation(len(real))[: spec.samples]
-    with array_writer(at.samples, (spec.samples, *real.shape[1:]), "uint8") as samples:
-        for i in range(spec.samples):
-            if spec.row == "real":
-                samples[i] = real[chosen[i]]
-            else:
-                noise = SampleNoise(spec.seed, range(i, i + 1), what="floor").uniform(*real.shape[1:])
-                samples[i] = to_uint8(noise)[0].numpy()
-    save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
 
 
 @torch.no_grad()

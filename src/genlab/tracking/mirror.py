@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 
 from filelock import FileLock
 
-from genlab.config.layout import RunFolder
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.config.study import TrackingConfig
 from genlab.data.files import read_json, write_json
@@ -120,6 +121,25 @@ def mirror(run: RunFolder, status: Status) -> dict[str, str]:
                     file=sys.stderr,
                 )
     return troubles
+
+
+def publish(study: StudyFolder) -> None:
+    """The stage `publish`: send what all runs of a study hold.
+
+    Raises:
+        GenLabError: a service couldn't take everything; nothing is lost.
+    """
+    configs = sorted(study.folder.glob("*/*/seed*/config.yaml"))
+    troubles = [
+        f"{config.parent}: {service}: {said}"
+        for config in configs
+        for service, said in mirror(RunFolder(config.parent), "FINISHED").items()
+    ]
+    if troubles:
+        raise GenLabError(
+            "\n".join(troubles)
+            + "\nAll results are safe under results/; run again to send what is missing."
+        )
 
 
 def forget(run: RunFolder) -> None:

@@ -23,10 +23,10 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.data.files import read_array, read_json, write_json
+from genlab.data.randomness import address
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, flip, load
 from genlab.models.store import load_weights, save_model
-from genlab.processes.noise import address
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags

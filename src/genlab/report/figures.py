@@ -1,0 +1,65 @@
+"""The report's figures, drawn by seaborn and handed over as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
+    """Training loss against images seen, a panel for each model, a line for each seed.
+
+    Args:
+        history: columns model, seed, images, loss.
+        held_out: mean loss on the held-out images by model, drawn as a dashed line.
+    """
+    models = list(dict.fromkeys(history["model"]))
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(4.6 * len(models), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, model in zip(axes[0], models, strict=True):
+        part = history[history["model"] == model]
+        sns.lineplot(part, x="images", y="loss", hue="seed", palette="colorblind", lw=1, ax=axis)
+        axis.axhline(held_out[model], color="0.3", ls="--", lw=1, label="held out, at the end")
+        # The first steps would squeeze the rest of the curve into a line.
+        late = part[part["images"] > 0.05 * part["images"].max()]["loss"]
+        low, high = min(late.min(), held_out[model]), max(late.quantile(0.995), held_out[model])
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        axis.set(title=model, xlabel="images seen", ylabel="training loss")
+        axis.legend(fontsize="x-small", title="seed", title_fontsize="x-small")
+    return png(figure)
+
+
+def cost_bars(costs: pd.DataFrame) -> bytes:
+    """Wall-clock seconds of every job, summed by stage, and split by what it was for.
+
+    Args:
+        costs: columns stage, subject, seconds.
+    """
+    table = costs.pivot_table(
+        index="stage", columns="subject", values="seconds", aggfunc="sum", sort=False
+    )
+    figure, axis = plt.subplots(figsize=(9.2, 0.4 * len(table) + 1.2), layout="constrained")
+    colours = sns.color_palette("colorblind", len(table.columns))
+    table.iloc[::-1].plot.barh(stacked=True, ax=axis, width=0.75, color=colours)
+    axis.set(xlabel="seconds of wall-clock time, summed over jobs", ylabel="")
+    axis.legend(fontsize="x-small", title=None)
+    return png(figure)

@@ -1,0 +1,169 @@
+"""The stage `report`: one self-contained page, with every picture inside the file."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from genlab import __version__
+from genlab.config.base import read_yaml
+from genlab.config.layout import FLOOR, RunFolder, SampleFolder, StudyFolder
+from genlab.data.files import read_json, write_text
+from genlab.report.figures import cost_bars, loss_curves
+from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL, readable
+from genlab.tracking.record import read_history
+
+LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "seconds_per_image")
+HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "reconstruction_psnr")
+
+
+def embedded(picture: bytes) -> str:
+    """A PNG as a data address."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()
+
+
+def _league(table: pd.DataFrame) -> dict[str, Any]:
+    """Heads, cells, and which of them are the best of their data set and extractor."""
+    best: set[tuple[int, str]] = set()
+    models = table[table["model"] != FLOOR]
+    for _, group in models.groupby(["dataset", "extractor"]):
+        for column in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+            numbers = pd.to_numeric(group[column], errors="coerce").dropna()
+            if len(numbers) > 1:
+                wanted = numbers.min() if column in LOWER_IS_BETTER else numbers.max()
+                best |= {(int(i), column) for i in numbers.index[numbers == wanted]}  # type: ignore[call-overload]
+    rows = [
+        {
+            "floor": row["model"] == FLOOR,
+            "cells": [
+                {
+                    "text": readable(row[column], column),
+                    "raw": row[column],
+                    "best": (i, column) in best,
+                    "reason": row[column] in (NO_MODEL, NO_ENCODER),
+                }
+                for column in COLUMNS
+            ],
+        }
+        for i, row in table.iterrows()
+    ]
+    return {"heads": list(COLUMNS.values()), "rows": rows}
+
+
+def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
+    """A grid and a caption for each row of the league."""
+    grids = []
+    keys = ["dataset", "model", "seed", "sampler"]
+    for _, row in table.drop_duplicates(keys).iterrows():
+        run = study.run(str(row["dataset"]), str(row["model"]), int(row["seed"]))
+        floor = row["model"] == FLOOR
+        name = f"{row['sampler']} images" if floor else f"{row['model']} · {row['sampler']}"
+        fid = f"FID {readable(row['fid'], 'fid')} ({row['extractor']})"
+        cost = "" if floor else f", {readable(row['evaluations'], 'evaluations')} evaluations"
+        note = f"{row['dataset']}, seed {row['seed']}: {fid}{cost}"
+        picture = run.samples(str(row["sampler"])).grid.read_bytes()
+        grids.append({"title": name, "note": note, "picture": embedded(picture)})
+    return grids
+
+
+def _rows_with(name: str, runs: list[RunFolder]) -> list[SampleFolder]:
+    return [SampleFolder(p.parent) for run in runs for p in sorted(run.folder.glob(name))]
+
+
+def _label(run: RunFolder) -> str:
+    return f"{run.folder.parent.name} on {run.dataset}, {run.folder.name.replace('seed', 'seed ')}"
+
+
+def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
+    """Loss curves of every run."""
+    frames, held_out = [], {}
+    for run in runs:
+        name = run.folder.parent.name
+        batch = content["models"][name]["training"]["batch_size"]
+        frame = pd.DataFrame(read_history(run.history))
+        label = f"{name} ({run.dataset})" if len(content["datasets"]) > 1 else name
+        seed = run.folder.name.removeprefix("seed")
+        frames.append(frame.assign(model=label, seed=seed, images=frame["step"] * batch))
+        held_out[label] = read_json(run.summary)["held_out"]["loss"]
+    return embedded(loss_curves(pd.concat(frames), held_out))
+
+
+def read_costs(study: StudyFolder) -> pd.DataFrame:
+    """Snakemake's benchmark of every job: columns stage, subject, seconds, megabytes."""
+    rows = []
+    root = study.folder / "benchmarks"
+    for path in sorted(root.rglob("*.tsv")):
+        measured = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
+        parts = path.relative_to(root).with_suffix("").parts
+        subject = "/".join(parts[:-1][1:2]) or "study"
+        stage, _, detail = parts[-1].partition("_")
+        rows.append(
+            {
+                "stage": stage,
+                "subject": subject,
+                "detail": detail,
+                "where": "/".join(parts[:-1]),
+                "seconds": float(measured["s"]),
+                "megabytes": float(measured["max_rss"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def report(study: StudyFolder) -> None:
+    """Write report/index.html from the league, the pictures and the histories of the study."""
+    content = read_yaml(study.config)
+    table = pd.read_csv(study.league, keep_default_na=False)
+    runs = [
+        study.run(dataset, model, seed)
+        for dataset in content["datasets"]
+        for model in content["models"]
+        for seed in content["seeds"]
+    ]
+    strips = [
+        {
+            "title": f"{_label(row.run)}, {row.folder.name}",
+            "picture": embedded(row.strip.read_bytes()),
+        }
+        for row in _rows_with("samples/*/strip.png", runs)
+        if row.folder.name in content["samplers"]
+    ]
+    pairs = [
+        {
+            "title": _label(run),
+            "picture": embedded((run.reconstructions / "pairs.png").read_bytes()),
+            **read_json(run.reconstructions / "metrics.json"),
+        }
+        for run in runs
+        if (run.reconstructions / "metrics.json").exists()
+    ]
+    costs = read_costs(study)
+    environment = Environment(
+        loader=PackageLoader("genlab", "report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.jinja").render(
+        version=__version__,
+        study=content,
+        league=_league(table),
+        grids=_grids(table, study),
+        pairs=pairs,
+        strips=strips,
+        curves=_curves(content, runs),
+        costs=costs.to_dict("records"),
+        cost_total=costs["seconds"].sum(),
+        cost_figure=embedded(cost_bars(costs)),
+        classifiers=[
+            {"dataset": d, **read_json(study.classifier(d).summary)} for d in content["datasets"]
+        ],
+        manifests={d: read_json(study.data(d).manifest) for d in content["datasets"]},
+        config_text=Path(study.config).read_text(encoding="utf-8"),
+    )
+    write_text(study.report, page)
