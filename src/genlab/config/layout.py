@@ -1,21 +1,21 @@
 """Where every file lies, once: for the commands, and as patterns for the rules.
 
-    results/
-      data/DATASET/                      config.yaml, raw/, images and labels, manifest.json
-      mlflow.db, mlflow-artifacts/       the tracking store
-      STUDY/
-        study.yaml                       the resolved study
-        DATASET/
-          reference/EXTRACTOR.npz        features of the training images
-          MODEL/seedK/                   one run (models `classifier` and `floor` among them)
-            config.yaml                  its spec
-            model/                       weights, config.json, summary.json
-            history.jsonl                every logged step
-            resume/                      checkpoints and locks; no rule knows of them
-            reconstructions/
-            samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
-            metrics.json                 of every row
-        league.csv, league.md, report/index.html
+results/
+  data/DATASET/                      config.yaml, raw/, images and labels, manifest.json
+  mlflow.db, mlflow-artifacts/       the tracking store
+  STUDY/
+    study.yaml                       the resolved study
+    DATASET/
+      reference/EXTRACTOR.npz        features of the training images
+      MODEL/seedK/                   one run (models `classifier` and `floor` among them)
+        config.yaml                  its spec
+        model/                       weights, config.json, summary.json
+        history.jsonl                every logged step
+        resume/                      checkpoints and locks; no rule knows of them
+        reconstructions/
+        samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
+        metrics.json                 of every row
+    league.csv, league.md, report/index.html
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def _parse(path: Path) -> tuple[str, frozenset[str]]:
     """The digest of a file's code, and the modules of this package that it imports."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    imports = set()
+    imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)

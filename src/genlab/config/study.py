@@ -71,7 +71,7 @@ class EvaluationConfig(Strict):
     """k of the k-nearest-neighbour balls behind precision and recall."""
     splits: PositiveInt = 10
     """Splits of the inception score."""
-    classifier: dict[str, Any] = {}
+    classifier: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the domain classifier's training, e.g. {images: 20000}."""
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class StudyFile(Strict):
     models: Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationConfig = EvaluationConfig()
     tracking: TrackingConfig = TrackingConfig()
 
@@ -228,7 +228,11 @@ def _check(study: Study, source: str | Path) -> None:
             )
     for dataset, config in study.datasets.items():
         n = study.evaluation.samples
-        if config.held_out is not None and "real" in study.evaluation.floors and n > config.held_out:
+        if (
+            config.held_out is not None
+            and "real" in study.evaluation.floors
+            and n > config.held_out
+        ):
             raise ConfigError(
                 f"{source}: evaluation.samples: {n} asked, but '{dataset}' holds out only "
                 f"{config.held_out} images for the row of real data; ask for fewer, "

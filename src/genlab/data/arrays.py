@@ -25,8 +25,10 @@ class Source:
     classes: list[str]
 
 
-def hold_out(images: NDArray[np.uint8], labels: NDArray[np.int64], every: int) -> tuple[Split, Split]:
-    """Split off every `every`-th image of each class, in their order, so that both are stratified."""
+def hold_out(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], every: int
+) -> tuple[Split, Split]:
+    """Hold out every `every`-th image of each class, in their order: (train, test), stratified."""
     rank = np.zeros(len(labels), dtype=np.int64)  # how many of its class come before an image
     for label in np.unique(labels):
         of_class = labels == label

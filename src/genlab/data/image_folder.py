@@ -34,7 +34,9 @@ def fetch(config: ImageFolderConfig, raw: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
 
 
-def _pictures(config: ImageFolderConfig, files: list[Path]) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _pictures(
+    config: ImageFolderConfig, files: list[Path]
+) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Every picture's path within the folder or zip, and its content, in order of the paths."""
     path = Path(config.path)
     try:

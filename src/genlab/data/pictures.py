@@ -10,7 +10,6 @@ from PIL import Image
 
 from genlab.data.files import replacing
 
-
 GRID = 64  # images in a grid of samples
 
 
@@ -31,6 +30,8 @@ def save_grid(path: Path, images: NDArray[np.uint8], columns: int, side: int = 5
     sheet = tile(images, columns)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
     zoom = max(1, round(side / images.shape[2]))
-    picture = picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+    picture = picture.resize(
+        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
+    )
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")

@@ -20,7 +20,18 @@ from genlab.data.idx import read_idx
 
 CIFAR10 = ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
 CIFAR10_MIRROR = "https://www.cs.toronto.edu/~kriz/"
-CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR10_CLASSES = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
 
 
 def _resources(config: TorchvisionConfig) -> tuple[list[str], list[tuple[str, str]]]:

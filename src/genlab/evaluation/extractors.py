@@ -24,6 +24,7 @@ from torch_fidelity.utils import create_feature_extractor
 from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, RunFolder
 from genlab.models.batches import to_float
+from genlab.models.classifier import Classifier
 from genlab.models.store import load_model
 
 
@@ -56,7 +57,11 @@ class DomainClassifier(FeatureExtractorBase):  # type: ignore[misc]
         super().__init__(name, features_list)
         if feature_extractor_weights_path is None:
             raise GenLabError("the extractor 'classifier' needs the folder of a trained classifier")
-        self.classifier = load_model(RunFolder(Path(feature_extractor_weights_path)))
+        run = RunFolder(Path(feature_extractor_weights_path))
+        classifier = load_model(run)
+        if not isinstance(classifier, Classifier):
+            raise GenLabError(f"{run.folder}: holds a {type(classifier).__name__}, no classifier")
+        self.classifier = classifier
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:

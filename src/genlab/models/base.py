@@ -76,7 +76,9 @@ def model_class(config: FamilyConfig) -> type[Model]:
     return kind
 
 
-def build_model(config: FamilyConfig, shape: tuple[int, int, int], classes: int, seed: int) -> Model:
+def build_model(
+    config: FamilyConfig, shape: tuple[int, int, int], classes: int, seed: int
+) -> Model:
     """A new model with random weights that depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.models.base import Batch
 from genlab.data.randomness import generator
+from genlab.models.base import Batch
 
 
 class Batches:

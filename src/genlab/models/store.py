@@ -1,4 +1,4 @@
-"""Trained models on disk: weights as safetensors, the architecture as JSON; nothing is unpickled."""
+"""Trained models on disk: weights as safetensors, architecture as JSON; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run `genlab train` first") from None
     except (SafetensorError, OSError) as error:
@@ -70,9 +71,7 @@ def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None
     model.load_state_dict(tensors)
 
 
-def save_model(
-    run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tensor] | None
-) -> None:
+def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tensor] | None) -> None:
     """Write the final weights, raw and (where kept) averaged, and what rebuilds the model."""
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:

@@ -66,7 +66,8 @@ class ResidualBlock(nn.Module):
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.embed(embedding)[:, :, None, None]
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        return h + self.skip(x)
+        out: Tensor = h + self.skip(x)
+        return out
 
 
 class Attention(nn.Module):
@@ -84,19 +85,45 @@ class Attention(nn.Module):
         qkv = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w)
         q, k, v = qkv.transpose(-1, -2).unbind(1)  # each [B, heads, H*W, C/heads]
         attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(attended.transpose(-1, -2).reshape(b, c, h, w))
+        out: Tensor = x + self.out(attended.transpose(-1, -2).reshape(b, c, h, w))
+        return out
 
 
-class Level(nn.Module):
-    """The blocks of one resolution on one way, each a residual block and perhaps attention."""
+class Block(nn.Module):
+    """A residual block and, where `attend` says so, attention after it."""
 
-    def __init__(self, c_ins: list[int], c_out: int, config: UNetConfig, attend: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, config: UNetConfig, attend: bool) -> None:
         super().__init__()
-        e = 4 * config.channels
-        self.blocks = nn.ModuleList(ResidualBlock(c, c_out, e, config.dropout) for c in c_ins)
-        self.attentions = nn.ModuleList(
-            Attention(c_out, config.head_channels) if attend else nn.Identity() for _ in c_ins
-        )
+        self.residual = ResidualBlock(c_in, c_out, 4 * config.channels, config.dropout)
+        self.attention = Attention(c_out, config.head_channels) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.attention(self.residual(x, embedding))
+        return out
+
+
+class Shrink(nn.Module):
+    """Halve the side with a strided convolution: [B, C, H, W] -> [B, C, H/2, W/2]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return out
+
+
+class Grow(nn.Module):
+    """Double the side, nearest neighbour and a convolution: [B, C, H, W] -> [B, C, 2H, 2W]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
 
 
 class UNet(nn.Module):
@@ -114,31 +141,28 @@ class UNet(nn.Module):
         self.embed = nn.Sequential(nn.Linear(config.channels, e), nn.SiLU(), nn.Linear(e, e))
         self.first = nn.Conv2d(folded, widths[0], 3, padding=1)
 
+        # The way down: every block's output is kept for the way up, and so is every halving.
         self.down = nn.ModuleList()
-        self.shrink = nn.ModuleList()
         skips, c = [widths[0]], widths[0]
-        for i, width in enumerate(widths):
-            c_ins = [c] + [width] * (config.blocks - 1)
-            self.down.append(Level(c_ins, width, config, i in config.attention))
-            skips += [width] * config.blocks
-            c = width
-            if i < len(widths) - 1:
-                self.shrink.append(nn.Conv2d(c, c, 3, stride=2, padding=1))
+        for level, width in enumerate(widths):
+            if level > 0:
+                self.down.append(Shrink(c))
+                skips.append(c)
+            for _ in range(config.blocks):
+                self.down.append(Block(c, width, config, level in config.attention))
+                c = width
                 skips.append(c)
 
-        attend_middle = bool(config.attention)
-        self.middle = Level([c, c], c, config, attend_middle)
+        attend = bool(config.attention)
+        self.middle = nn.ModuleList(Block(c, c, config, attend) for _ in range(2))
 
         self.up = nn.ModuleList()
-        self.grow = nn.ModuleList()
-        for i, width in reversed(list(enumerate(widths))):
-            c_ins = []
+        for level, width in reversed(list(enumerate(widths))):
             for _ in range(config.blocks + 1):
-                c_ins.append(c + skips.pop())
+                self.up.append(Block(c + skips.pop(), width, config, level in config.attention))
                 c = width
-            self.up.append(Level(c_ins, width, config, i in config.attention))
-            if i > 0:
-                self.grow.append(nn.Conv2d(c, c, 3, padding=1))
+            if level > 0:
+                self.up.append(Grow(c))
         self.norm = group_norm(c)
         self.last = zero(nn.Conv2d(c, folded, 3, padding=1))
 
@@ -146,19 +170,14 @@ class UNet(nn.Module):
         embedding = F.silu(self.embed(sinusoidal_embedding(t, self.config.channels)))
         h = self.first(F.pixel_unshuffle(x, self.config.patch))
         skips = [h]
-        for i, level in enumerate(self.down):
-            for block, attention in zip(level.blocks, level.attentions, strict=True):
-                h = attention(block(h, embedding))
-                skips.append(h)
-            if i < len(self.shrink):
-                h = self.shrink[i](h)
-                skips.append(h)
-        for block, attention in zip(self.middle.blocks, self.middle.attentions, strict=True):
-            h = attention(block(h, embedding))
-        for i, level in enumerate(self.up):
-            for block, attention in zip(level.blocks, level.attentions, strict=True):
-                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
-            if i < len(self.grow):
-                h = self.grow[i](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+        for module in self.down:
+            h = module(h, embedding)
+            skips.append(h)
+        for module in self.middle:
+            h = module(h, embedding)
+        for module in self.up:
+            if isinstance(module, Block):
+                h = torch.cat([h, skips.pop()], dim=1)
+            h = module(h, embedding)
         out: Tensor = F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.config.patch)
         return out

@@ -29,7 +29,7 @@ def over_pixels(level: Tensor) -> Tensor:
 
 
 def target(prediction: Prediction, x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """What the network should say for x_0 and eps [B, C, H, W] at levels alpha, sigma [B, 1, 1, 1]."""
+    """What the network should say for x_0, eps [B, C, H, W] at levels alpha, sigma [B, 1, 1, 1]."""
     return eps if prediction == "eps" else alpha * eps - sigma * x0
 
 

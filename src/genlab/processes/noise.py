@@ -19,9 +19,7 @@ class SampleNoise:
     Drawn on the CPU, so that the same numbers come on every device.
     """
 
-    def __init__(
-        self, seed: int, indices: range, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, seed: int, indices: range, device: torch.device | str = "cpu") -> None:
         self.device = device
         self.streams = [generator(seed, "sample", i) for i in indices]
 

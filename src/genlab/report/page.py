@@ -35,7 +35,7 @@ def _league(table: pd.DataFrame) -> dict[str, Any]:
             numbers = pd.to_numeric(group[column], errors="coerce").dropna()
             if len(numbers) > 1:
                 wanted = numbers.min() if column in LOWER_IS_BETTER else numbers.max()
-                best |= {(int(i), column) for i in numbers.index[numbers == wanted]}  # type: ignore[call-overload]
+                best |= {(int(i), column) for i in numbers.index[numbers == wanted]}
     rows = [
         {
             "floor": row["model"] == FLOOR,

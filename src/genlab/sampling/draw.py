@@ -55,7 +55,7 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
         steps: Iterator[Step] = find(sampler.sampler)(
             denoiser, noise, model.shape, **settings(sampler)
         )
-        states = []
+        states: list[Step] = []
         for step in steps:
             if trail or not states:
                 states.append(step)

@@ -82,7 +82,9 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
     device = pick_device(cpu)
     model = load_model(run, device)
     if not isinstance(model, Reconstructs):
-        raise GenLabError(f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with")
+        raise GenLabError(
+            f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with"
+        )
     images, labels = read_array(run.data.images("test")), read_array(run.data.labels("test"))
     errors, pairs = [], []
     for start in range(0, len(images), batch_size):
@@ -100,4 +102,3 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
     save_grid(sheet, to_uint8(shown).cpu().numpy(), columns=8)
     write_json(run.reconstructions / "metrics.json", {**measured, "images": len(images)})
     leave_record(run, "reconstruct", metrics=measured, artifacts=[sheet])
-

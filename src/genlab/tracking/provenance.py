@@ -13,14 +13,18 @@ from genlab.data.files import read_json
 
 def git_commit(folder: Path | None = None) -> str:
     """The commit of the checkout, '+changes' if it was edited, 'unknown' outside a checkout."""
-    command = ["git", "-C", str(folder or Path(__file__).parent)]
+
+    def ask(*question: str) -> str:
+        command = ["git", "-C", str(folder or Path(__file__).parent), *question]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return answer.stdout.strip()
+
     try:
-        ask = {"capture_output": True, "text": True, "check": True, "timeout": 10}
-        commit = subprocess.run([*command, "rev-parse", "HEAD"], **ask).stdout.strip()  # type: ignore[call-overload]
-        changes = subprocess.run([*command, "status", "--porcelain", "-uno"], **ask).stdout  # type: ignore[call-overload]
+        return ask("rev-parse", "HEAD") + (
+            "+changes" if ask("status", "--porcelain", "-uno") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return f"{commit}+changes" if changes.strip() else str(commit)
 
 
 def run_tags(data: DataFolder) -> dict[str, str]:

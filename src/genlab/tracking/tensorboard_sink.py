@@ -19,13 +19,15 @@ class TensorBoardSink:
         from torch.utils.tensorboard import SummaryWriter
 
         self.id = str(folder)
-        self.writer: Any = SummaryWriter(self.id)  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(self.id)
 
     def steps(self, rows: list[Row]) -> None:
         for row in rows:
             for name, value in row.items():
                 if name not in ("step", "time"):
-                    self.writer.add_scalar(f"train/{name}", value, int(row["step"]), row.get("time"))
+                    self.writer.add_scalar(
+                        f"train/{name}", value, int(row["step"]), row.get("time")
+                    )
 
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
         import numpy as np

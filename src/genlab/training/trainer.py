@@ -36,6 +36,7 @@ from genlab.training.devices import claim_gpu
 from genlab.training.log import Log
 from genlab.training.optimisation import ema_decay, learning_rate, update_ema
 
+
 class StopSignal:
     """Notes SIGTERM and SIGINT, so that the step under way ends in good order."""
 
@@ -123,9 +124,7 @@ class Training:
     def checkpoint(self) -> None:
         """Write a resume point; the log has been checked before."""
         spec = self.spec
-        resume.save(
-            self.run, spec.digest, self.progress, self.model, self.ema, self.optimizer
-        )
+        resume.save(self.run, spec.digest, self.progress, self.model, self.ema, self.optimizer)
 
     def finish(self) -> dict[str, float]:
         """Write the weights and the summary; returns the losses on the held-out images."""
@@ -144,7 +143,9 @@ class Training:
         return losses
 
 
-def _run_steps(state: Training, log: Log, mirrored: BackgroundMirror | None, seconds: float) -> None:
+def _run_steps(
+    state: Training, log: Log, mirrored: BackgroundMirror | None, seconds: float
+) -> None:
     """Train to the end of the budget, with a checkpoint every `seconds`."""
     steps, batch_size = state.spec.training.steps, state.spec.training.batch_size
     main = state.accelerator.is_main_process
@@ -208,7 +209,11 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                 forget(run)
             params = flatten(spec.model_dump(mode="json"))
             leave_record(run, "config", params=params, tags=run_tags(run.data))
-        mirrored = BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics) if main else None
+        mirrored = (
+            BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
+            if main
+            else None
+        )
         if mirrored is not None:
             mirrored.update()
         status: Status = "FAILED"

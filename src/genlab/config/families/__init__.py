@@ -52,7 +52,11 @@ def family_class(name: str, source: str | Path) -> type[FamilyConfig]:
         )
     module = importlib.import_module(f"{__name__}.{name}")
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, FamilyConfig) and value is not FamilyConfig:
+        if (
+            isinstance(value, type)
+            and issubclass(value, FamilyConfig)
+            and value is not FamilyConfig
+        ):
             return value
     raise ConfigError(f"{module.__file__}: holds no subclass of FamilyConfig")
 

@@ -31,6 +31,6 @@ class DDPMConfig(FamilyConfig):
         if size % self.network.divisor:
             found.append(
                 f"network: the image side {size} must be divisible by {self.network.divisor} "
-                "(patch x 2 for every level after the first); use fewer multipliers or another patch"
+                "(patch x 2 for every level after the first); change multipliers or patch"
             )
         return found

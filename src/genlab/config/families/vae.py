@@ -15,7 +15,7 @@ class VAEConfig(FamilyConfig):
     family: Literal["vae"] = "vae"
     likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
     """p(x|z): 'bernoulli' (grey images in [0, 1] as probabilities), or 'gaussian' with one
-    learned variance for all pixels. It changes every figure, so it belongs into the model's name."""
+    learned variance for all pixels. It changes every figure: say it in the model's name."""
     latent: PositiveInt = 16
     """Dimensions of z."""
     channels: PositiveInt = 32

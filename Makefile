@@ -1,0 +1,58 @@
+# make            set up, then run the default study
+# make test       set up, then run all tests
+# make smoke      every rule once on a tiny budget
+# make help       the other targets
+.PHONY: all setup test lint format smoke ui lock clean-results help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+ACTIVATE := source $(VENV)/bin/activate &&
+
+all: setup ## Set up, then run the default study (nothing to do the second time)
+	$(ACTIVATE) snakemake --cores all
+
+setup: $(VENV)/.runtime ## Make .venv from the pinned, hash-checked lock
+
+# A lock that changed is installed anew; an up-to-date environment costs nothing.
+$(VENV)/.runtime: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("GenLab needs Python 3.11, 3.12 or 3.13, not " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 14) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.test: envs/test.lock $(VENV)/.runtime
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/test.lock
+	touch $@
+
+test: $(VENV)/.test ## Set up, then run all tests with coverage
+	$(ACTIVATE) pytest --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+
+lint: $(VENV)/.test ## Ruff (lint and format), mypy, snakefmt, snakemake --lint
+	$(ACTIVATE) ruff check . && ruff format --check . && mypy \
+	  && snakefmt --check Snakefile rules && snakemake --lint
+
+format: $(VENV)/.test ## Bring all code into the project's format
+	$(ACTIVATE) ruff check --fix . ; ruff format . && snakefmt Snakefile rules
+
+smoke: setup ## Every rule once, on a tiny budget
+	$(ACTIVATE) snakemake --cores all --configfile config/studies/smoke.yaml
+
+ui: setup ## MLflow's user interface on http://127.0.0.1:5000
+	$(ACTIVATE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
+	  mlflow ui --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}"
+
+lock: ## Resolve the dependencies anew (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	  pyproject.toml -o envs/requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra test \
+	  -c envs/requirements.lock pyproject.toml -o envs/test.lock
+	$(PYTHON) envs/conda.py > envs/genlab.yaml
+
+clean-results: ## Delete results/ after asking
+	@read -r -p "Delete everything under results/ (trained models, metrics, tracking store)? [y/N] " a \
+	  && if [ "$$a" = y ]; then rm -rf results; else echo "kept"; fi
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
