@@ -80,9 +80,8 @@ class MlflowSink:
     def steps(self, rows: list[Row]) -> None:
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
         metrics = [
-            Metric(name, value, int(row.get("time", now / 1000) * 1000), int(row["step"]))
+            Metric(name, value, int(row["time"] * 1000), int(row["step"]))
             for row in rows
             for name, value in row.items()
             if name not in ("step", "time")
@@ -129,6 +128,7 @@ class SystemMetrics:
         import mlflow
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
         mlflow.set_tracking_uri(store_uri(run.study.results))
         self.monitor = SystemMetricsMonitor(
             run_id, sampling_interval=seconds, samples_before_logging=1, resume_logging=True

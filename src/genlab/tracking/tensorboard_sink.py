@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,48 @@ from genlab.tracking.record import Row
 
 
 class TensorBoardSink:
-    """One event file more in the run's `tensorboard/`."""
+    """One event file more in the run's `tensorboard/`.
+
+    Written by TensorBoard's own writer: torch's SummaryWriter would import all of torch.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self.id = str(folder)
-        self.writer: Any = SummaryWriter(self.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.writer = EventFileWriter(self.id)
+
+    def _add(self, step: int, when: float, **value: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(**value)])
+        self.writer.add_event(Event(step=step, wall_time=when, summary=summary))
 
     def steps(self, rows: list[Row]) -> None:
         for row in rows:
             for name, value in row.items():
                 if name not in ("step", "time"):
-                    self.writer.add_scalar(
-                        f"train/{name}", value, int(row["step"]), row.get("time")
+                    self._add(
+                        int(row["step"]), row["time"], tag=f"train/{name}", simple_value=value
                     )
 
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
-        import numpy as np
         from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
+        now = time.time()
         for name, value in record["metrics"].items():
-            self.writer.add_scalar(name, value, 0)
+            self._add(0, now, tag=name, simple_value=value)
         for path in record["artifacts"]:
             if path.endswith(".png"):
-                pixels = np.asarray(Image.open(folder / path).convert("RGB"))
-                self.writer.add_image(path, pixels, 0, dataformats="HWC")
+                width, height = Image.open(folder / path).size
+                content = (folder / path).read_bytes()
+                picture = Summary.Image(
+                    width=width, height=height, colorspace=3, encoded_image_string=content
+                )
+                self._add(0, now, tag=path, image=picture)
 
     def close(self, status: Status) -> None:
         self.writer.close()
