@@ -7,10 +7,6 @@ rule fetch:
         config=DATA.config,
     output:
         DATA.fetched,
-    params:
-        code=lambda w: code(
-            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
-        ),
     log:
         f"{LOGS}/{{dataset}}/fetch.log",
     benchmark:
@@ -22,6 +18,10 @@ rule fetch:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["data"],
+    params:
+        code=lambda w: code(
+            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
+        ),
     shell:
         "genlab fetch --config {input.config} > {log} 2>&1"
 
@@ -36,10 +36,6 @@ rule prepare:
         DATA.images("test"),
         DATA.labels("train"),
         DATA.labels("test"),
-    params:
-        code=lambda w: code(
-            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
-        ),
     log:
         f"{LOGS}/{{dataset}}/prepare.log",
     benchmark:
@@ -51,6 +47,10 @@ rule prepare:
         gpu=0,
         mem_mb=MEMORY_MB["data"],
         runtime=MINUTES["data"],
+    params:
+        code=lambda w: code(
+            "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
+        ),
     shell:
         "genlab prepare --config {input.config} > {log} 2>&1"
 
@@ -61,8 +61,6 @@ rule store:
         tracking=STUDY_AT.tracking,
     output:
         STUDY_AT.store,
-    params:
-        study=STUDY_AT.config,
     log:
         f"{LOGS}/store.log",
     benchmark:
@@ -74,5 +72,7 @@ rule store:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
+    params:
+        study=STUDY_AT.config,
     shell:
         "genlab store --config {params.study} > {log} 2>&1"

@@ -3,14 +3,10 @@
 
 rule reference_features:
     input:
-        config=STUDY_AT.evaluation,
         images=DATA.images("train"),
-        classifier=lambda w: needs_classifier(w.extractor, w.dataset),
+        weights=lambda w: extractor_weights(w.extractor, w.dataset),
     output:
         STUDY_AT.reference("{dataset}", "{extractor}"),
-    params:
-        study=STUDY_AT.config,
-        code=code("genlab.evaluation.stages"),
     log:
         f"{LOGS}/{{dataset}}/reference_{{extractor}}.log",
     benchmark:
@@ -22,6 +18,9 @@ rule reference_features:
         gpu=GPU,
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["sample"],
+    params:
+        study=STUDY_AT.config,
+        code=code("genlab.evaluation.stages"),
     shell:
         "genlab features --config {params.study} --dataset {wildcards.dataset}"
         " --extractor {wildcards.extractor} --images {input.images} --out {output}"
@@ -30,14 +29,10 @@ rule reference_features:
 
 rule features:
     input:
-        config=STUDY_AT.evaluation,
         images=ROW.samples,
-        classifier=lambda w: needs_classifier(w.extractor, w.dataset),
+        weights=lambda w: extractor_weights(w.extractor, w.dataset),
     output:
         ROW.features("{extractor}"),
-    params:
-        study=STUDY_AT.config,
-        code=code("genlab.evaluation.stages"),
     log:
         f"{LOGS}/{IN_RUN}/features_{{row}}_{{extractor}}.log",
     benchmark:
@@ -49,6 +44,9 @@ rule features:
         gpu=GPU,
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["sample"],
+    params:
+        study=STUDY_AT.config,
+        code=code("genlab.evaluation.stages"),
     shell:
         "genlab features --config {params.study} --dataset {wildcards.dataset}"
         " --extractor {wildcards.extractor} --images {input.images} --out {output}"
@@ -70,10 +68,6 @@ rule evaluate:
         ),
     output:
         RUN.metrics,
-    params:
-        run=str(RUN.folder),
-        rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
-        code=code("genlab.evaluation.stages"),
     log:
         f"{LOGS}/{IN_RUN}/evaluate.log",
     benchmark:
@@ -85,5 +79,9 @@ rule evaluate:
         gpu=0,
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["short"],
+    params:
+        run=str(RUN.folder),
+        rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
+        code=code("genlab.evaluation.stages"),
     shell:
         "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"

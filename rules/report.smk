@@ -16,8 +16,6 @@ rule league:
             category="League",
         ),
         markdown=STUDY_AT.league_markdown,
-    params:
-        code=code("genlab.report.league"),
     log:
         f"{LOGS}/league.log",
     benchmark:
@@ -29,6 +27,8 @@ rule league:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
+    params:
+        code=code("genlab.report.league"),
     shell:
         "genlab league --config {input.study} > {log} 2>&1"
 
@@ -46,8 +46,6 @@ rule report:
             caption="../docs/captions/report.rst",
             category="Report",
         ),
-    params:
-        code=code("genlab.report.page"),
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -59,6 +57,8 @@ rule report:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
+    params:
+        code=code("genlab.report.page"),
     shell:
         "genlab report --config {input.study} > {log} 2>&1"
 

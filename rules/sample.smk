@@ -17,8 +17,6 @@ rule sample:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "sampler": "{row}"},
         ),
-    params:
-        code=lambda w: sampler_code(w.model, w.row),
     log:
         f"{LOGS}/{IN_RUN}/sample_{{row}}.log",
     benchmark:
@@ -30,6 +28,8 @@ rule sample:
         gpu=GPU,
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
+    params:
+        code=lambda w: sampler_code(w.model, w.row),
     shell:
         "genlab sample --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -42,8 +42,6 @@ rule floor:
     output:
         samples=STUDY_AT.floor("{dataset}", "{row}").samples,
         grid=STUDY_AT.floor("{dataset}", "{row}").grid,
-    params:
-        code=code("genlab.data.floors"),
     log:
         f"{LOGS}/{{dataset}}/floor_{{row}}.log",
     benchmark:
@@ -55,6 +53,8 @@ rule floor:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
+    params:
+        code=code("genlab.data.floors"),
     shell:
         "genlab floor --config {input.config} > {log} 2>&1"
 
@@ -77,8 +77,6 @@ rule reconstruct:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}"},
         ),
-    params:
-        code=lambda w: model_code(w.model, "genlab.sampling.stages"),
     log:
         f"{LOGS}/{IN_RUN}/reconstruct.log",
     benchmark:
@@ -90,5 +88,7 @@ rule reconstruct:
         gpu=GPU,
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["short"],
+    params:
+        code=lambda w: model_code(w.model, "genlab.sampling.stages"),
     shell:
         "genlab reconstruct --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -13,20 +13,20 @@ rule train:
         RUN.architecture,
         RUN.summary,
         RUN.cost,
-    params:
-        code=lambda w: model_code(w.model, "genlab.training.trainer"),
     log:
         f"{LOGS}/{IN_RUN}/train.log",
     benchmark:
         f"{COSTS}/{IN_RUN}/train.tsv"
-    conda:
-        "../envs/genlab.yaml"
     # A job that was preempted or killed goes on from its checkpoint.
     retries: 1
+    conda:
+        "../envs/genlab.yaml"
     threads: THREADS["train"]
     resources:
         gpu=GPU,
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["train"],
+    params:
+        code=lambda w: model_code(w.model, "genlab.training.trainer"),
     shell:
         "genlab train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

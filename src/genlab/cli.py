@@ -1,19 +1,26 @@
 """The command `genlab`: one subcommand for each stage; the rules call just these.
 
 A stage is told one file, a `config.yaml` that the workflow wrote under results/, and finds all
-other files from there (`genlab.config.layout`).
+other files from there (`genlab.config.layout`). With GENLAB_TIMINGS=FILE in the environment every
+command appends to FILE when its process started and when its stage began and ended.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder, RunFolder, SampleFolder, StudyFolder
+
+P = ParamSpec("P")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,12 +49,31 @@ def folder(config: Path) -> Path:
     return config.parent
 
 
+def process_start() -> float:
+    """When this process started, in seconds since the epoch; good to a tick, a hundredth."""
+    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
+
+
+def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call `stage`, and note when it began and ended if GENLAB_TIMINGS asks for it."""
+    begun = time.time()
+    try:
+        stage(*args, **kwargs)
+    finally:
+        if timings := os.environ.get("GENLAB_TIMINGS"):
+            times = {"process": process_start(), "begun": begun, "ended": time.time()}
+            with Path(timings).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"stage": stage.__name__, **times}) + "\n")
+
+
 @app.command()
 def fetch(config: DataConfig) -> None:
     """Make a data set's raw files present and check them."""
     from genlab.data.prepare import fetch as stage
 
-    stage(DataFolder(folder(config)))
+    work(stage, DataFolder(folder(config)))
 
 
 @app.command()
@@ -55,7 +81,7 @@ def prepare(config: DataConfig) -> None:
     """Turn the raw files into arrays of pixels with a manifest."""
     from genlab.data.prepare import prepare as stage
 
-    stage(DataFolder(folder(config)))
+    work(stage, DataFolder(folder(config)))
 
 
 @app.command()
@@ -63,7 +89,7 @@ def store(config: StudyConfig) -> None:
     """Make the tracking store and the study's experiment before any run needs them."""
     from genlab.tracking.mlflow_sink import prepare_store as stage
 
-    stage(StudyFolder(folder(config)))
+    work(stage, StudyFolder(folder(config)))
 
 
 @app.command()
@@ -77,7 +103,7 @@ def train(
     """Train a model; after a kill, the same command goes on from the last checkpoint."""
     from genlab.training.trainer import train as stage
 
-    stage(RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
+    work(stage, RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
 
 
 @app.command()
@@ -89,7 +115,7 @@ def sample(
     """Draw the samples of one row from a trained model."""
     from genlab.sampling.stages import sample as stage
 
-    stage(SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
+    work(stage, SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
 
 
 @app.command()
@@ -97,7 +123,7 @@ def floor(config: RowConfig) -> None:
     """Write a row that calibrates the table: held-out real images, or noise."""
     from genlab.data.floors import floor as stage
 
-    stage(SampleFolder(folder(config)))
+    work(stage, SampleFolder(folder(config)))
 
 
 @app.command()
@@ -105,7 +131,7 @@ def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
     """Encode and decode the held-out images; measure MSE and PSNR."""
     from genlab.sampling.stages import reconstruct as stage
 
-    stage(RunFolder(folder(config)), cpu=gpus == 0)
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @app.command()
@@ -120,7 +146,7 @@ def features(
     """Extract the features of images, once for all metrics."""
     from genlab.evaluation.stages import extract as stage
 
-    stage(StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
+    work(stage, StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
 
 
 @app.command()
@@ -131,7 +157,7 @@ def evaluate(
     """Measure a run's rows: FID, KID, inception score, precision and recall."""
     from genlab.evaluation.stages import evaluate as stage
 
-    stage(RunFolder(run), row)
+    work(stage, RunFolder(run), row)
 
 
 @app.command()
@@ -139,7 +165,7 @@ def publish(config: StudyConfig) -> None:
     """Send what the runs' folders hold to MLflow, TensorBoard and Weights & Biases."""
     from genlab.tracking.mirror import publish as stage
 
-    stage(StudyFolder(folder(config)))
+    work(stage, StudyFolder(folder(config)))
 
 
 @app.command()
@@ -147,7 +173,7 @@ def league(config: StudyConfig) -> None:
     """Bring all rows together: league.csv and league.md."""
     from genlab.report.league import league as stage
 
-    stage(StudyFolder(folder(config)))
+    work(stage, StudyFolder(folder(config)))
 
 
 @app.command()
@@ -155,7 +181,7 @@ def report(config: StudyConfig) -> None:
     """Write the study's one page, report/index.html."""
     from genlab.report.page import report as stage
 
-    stage(StudyFolder(folder(config)))
+    work(stage, StudyFolder(folder(config)))
 
 
 def main() -> None:

@@ -55,6 +55,8 @@ def build(kind: type[T], values: Any, source: str | Path) -> T:
         return kind.model_validate(values)
     except ValidationError as error:
         raise explain(error, str(source)) from None
+    except ConfigError as error:  # a part that was built within names only itself
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:

@@ -29,18 +29,22 @@ class PriorSampler(SamplerConfig):
     works_on: ClassVar[Generates] = "direct"
 
 
-class DDPMSampler(SamplerConfig):
+class PathSampler(SamplerConfig):
+    """A sampler that walks a Gaussian path in steps, one evaluation of the network each."""
+
+    steps: PositiveInt = 50
+
+
+class DDPMSampler(PathSampler):
     """Ancestral sampling with the posterior variance, over any number of respaced steps."""
 
     sampler: Literal["ddpm"] = "ddpm"
-    steps: PositiveInt = 50
 
 
-class DDIMSampler(SamplerConfig):
+class DDIMSampler(PathSampler):
     """DDIM; eta 0 is deterministic, eta 1 adds as much noise as ancestral sampling."""
 
     sampler: Literal["ddim"] = "ddim"
-    steps: PositiveInt = 50
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 

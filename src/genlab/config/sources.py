@@ -2,7 +2,8 @@
 
 Snakemake compares a rule's inputs and parameters, but not the modules that its command imports.
 Each rule therefore carries, as a parameter, the hash of the modules that its stage imports,
-directly or not. Comments and docstrings don't count.
+directly or not, and of the files that lie beside a module under its name, such as templates.
+Comments and docstrings don't count.
 """
 
 from __future__ import annotations
@@ -69,4 +70,7 @@ def code(*roots: str) -> str:
         path = _path(module)
         if path is not None:
             digest.update(f"{module}={_parse(path)[0]}\n".encode())
+            for beside in sorted(path.parent.glob(f"{path.stem}.*")):  # page.css of page.py
+                if beside.suffix != ".py":
+                    digest.update(beside.read_bytes())
     return digest.hexdigest()[:12]

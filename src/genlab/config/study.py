@@ -17,10 +17,12 @@ from genlab.config.base import Strict, build, merge, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
-from genlab.config.samplers import SAMPLERS, SamplerConfig
+from genlab.config.samplers import SAMPLERS, PathSampler, SamplerConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
 RESERVED_MODELS = ("classifier", "floor", "reference", "report")
+RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
+RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 Extractor = Literal["classifier", "inception-v3-compat"]
 
 
@@ -156,6 +158,8 @@ def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConf
         raise ConfigError(
             f"{source}: datasets: unknown data set '{name}': {nearest(name, available(folder))}"
         )
+    if name in RESERVED_DATASETS:
+        raise ConfigError(f"{source}: datasets: the name '{name}' is taken; rename its file")
     path = folder / f"{name}.yaml"
     values = read_yaml(path)
     kind: type[DatasetConfig] = _kind(SOURCES, "source", values, path)
@@ -166,6 +170,13 @@ def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:
     """Validate a sampler by the class that its `sampler:` names."""
     kind: type[SamplerConfig] = _kind(SAMPLERS, "sampler", values, source)
     return build(kind, values, source)
+
+
+def _resolve(layers: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
+    """The training and the hyperparameters that the `layers` of a model describe."""
+    family = {key: value for key, value in layers.items() if key != "training"}
+    training = build(TrainingConfig, layers.get("training", {}), f"{where}: training")
+    return training, build_family(family, where)
 
 
 def load_model(
@@ -189,13 +200,13 @@ def load_model(
     else:
         known = {*available(folder), *family_names()}
         raise ConfigError(f"{source}: models: unknown model '{preset}': {nearest(preset, known)}")
-    where = path if not changes else f"{source}: models: {name}"
-    layers = merge(values, {"training": training}, changes)
-    budget = build(TrainingConfig, layers.pop("training"), f"{where}: training")
+    where = f"{source}: models: {name}"
     if name in RESERVED_MODELS and preset != name:
         raise ConfigError(f"{source}: models: the name '{name}' is taken; choose another `name:`")
-    fields = {"name": name, "preset": preset, "training": budget}
-    return build(ModelEntry, fields | {"model": build_family(layers, where)}, where)
+    _resolve(values, path)  # alone first: a mistake of the preset is not the study's
+    budget, model = _resolve(merge(values, {"training": training}, changes), where)
+    fields = {"name": name, "preset": preset, "training": budget, "model": model}
+    return build(ModelEntry, fields, where)
 
 
 def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
@@ -217,6 +228,13 @@ def _check(study: Study, source: str | Path) -> None:
                 f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
                 f"'{name}'; add one with sampler: {' or '.join(fitting)}"
             )
+        for row in entry.samplers(study.samplers):
+            sampler, limit = study.samplers[row], entry.model.max_steps
+            if isinstance(sampler, PathSampler) and limit is not None and sampler.steps > limit:
+                raise ConfigError(
+                    f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
+                    f"only {limit} timesteps"
+                )
         for dataset, config in study.datasets.items():
             for problem in entry.model.problems(*config.shape[:2]):
                 raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
@@ -252,6 +270,11 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         ConfigError: anything unknown, ill-typed or impossible, with the nearest valid name.
     """
     file = build(StudyFile, values, source)
+    if file.name in RESERVED_STUDIES:
+        raise ConfigError(f"{source}: name: '{file.name}' is taken under results/; choose another")
+    # Alone first: in a model's layers nobody could tell who wrote the mistake.
+    build(TrainingConfig, file.training, f"{source}: training")
+    build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
     _no_twins(file.datasets, "datasets", source)

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     permission or a kill leaves no truncated file under the name.
 
     Raises:
-        GenLabError: the folder can't be written, or the disk is full.
+        GenLabError: the folder or the file can't be written, or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -40,9 +40,10 @@ def replacing(path: Path) -> Iterator[Path]:
             raise GenLabError(f"{path}: the disk is full; free some space and run again") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise GenLabError(f"{path}: no permission to write here") from error
-        raise
+        raise GenLabError(f"{path}: can't be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,8 +73,8 @@ def read_json(path: Path) -> Any:
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write `array` as .npy at `path`, all or nothing."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    with array_writer(path, array.shape, str(array.dtype)) as file:
+        file[...] = array
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -104,7 +105,7 @@ def array_writer(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[NDA
         if needed > free:
             raise GenLabError(
                 f"{path}: {shape[0]} images need {needed / 1e9:.3g} GB, but only "
-                f"{free / 1e9:.3g} GB of the disk are free; ask for fewer"
+                f"{free / 1e9:.3g} GB of the disk are free; free some space, or ask for fewer"
             )
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         # A sparse file would hit a full disk as a SIGBUS in the middle of a write.

@@ -93,11 +93,12 @@ def read(config: ImageFolderConfig, files: list[Path]) -> Source:
     if not names:
         raise GenLabError(f"{config.path}: holds no .png, .jpg or .jpeg pictures")
     depths = {len(name.parts) for name in names}
-    if len(depths) > 1:
-        odd = next(n for n in names if len(n.parts) != len(names[0].parts))
+    if len(depths) > 1 or max(depths) > 3:
+        odd = max(names, key=lambda name: len(name.parts))
+        other = min(names, key=lambda name: len(name.parts))
         raise GenLabError(
-            f"{config.path}: pictures lie at different depths ('{names[0]}', '{odd}'); expected "
-            "split/class/picture, class/picture or picture throughout"
+            f"{config.path}: pictures lie at different depths or too deep ('{other}', '{odd}'); "
+            "expected split/class/picture, class/picture or picture throughout"
         )
     kinds = [name.parent.name for name in names]
     classes = sorted(set(kinds))

@@ -47,6 +47,11 @@ def prepare(at: DataFolder) -> None:
                 f"{at.config}: expected images {list(config.shape)}, "
                 f"but the {name} split has {list(split.images.shape[1:])}"
             )
+        if len(split.images) != len(split.labels):
+            raise GenLabError(
+                f"{at.config}: the {name} split has {len(split.images)} images, "
+                f"but {len(split.labels)} labels"
+            )
         write_array(at.images(name), split.images)
         write_array(at.labels(name), split.labels)
         manifest[name] = {

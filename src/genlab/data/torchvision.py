@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def _download(name: str, expected: str, mirrors: list[str], raw: Path) -> Path:
             troubles.append(f"{address}: MD5 {found}, expected {expected}")
         except PermissionError:
             raise GenLabError(f"{raw}: no permission to write here") from None
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             troubles.append(f"{address}: {error}")
         fresh.unlink(missing_ok=True)
     raise GenLabError("\n".join([f"{path}: could not be downloaded:", *dict.fromkeys(troubles)]))

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 # everything but tensors. It must stand before the weights are read.
 os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
-import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
@@ -105,8 +104,3 @@ def make_extractor(name: str, classifier: RunFolder, weights: str | None, cuda: 
             "Where nothing can be downloaded, set evaluation.inception_weights to a local file "
             "of tensors, or use the extractor 'classifier'"
         ) from None
-
-
-def device_of(cpu: bool) -> bool:
-    """Whether features are extracted on a GPU."""
-    return torch.cuda.is_available() and not cpu

@@ -6,6 +6,7 @@ by torch-fidelity.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, replacing, write_json
-from genlab.evaluation.extractors import LAYERS, device_of, make_extractor
+from genlab.evaluation.extractors import LAYERS, make_extractor
+from genlab.models.devices import pick_device
 from genlab.tracking.record import flatten, leave_record
 
 Features = dict[str, NDArray[np.float32]]
@@ -49,7 +51,7 @@ def extract(
 ) -> None:
     """Write the features [N, F] and logits [N, K] of the images at `images` to `out` (.npz)."""
     config = read_evaluation(study.evaluation)
-    cuda = device_of(cpu)
+    cuda = pick_device(cpu).type == "cuda"
     network = make_extractor(extractor, study.classifier(dataset), config.inception_weights, cuda)
     pixels = Images(read_array(images), rgb=extractor != "classifier")
     found = get_featuresdict_from_dataset(
@@ -69,7 +71,7 @@ def read_features(path: Path) -> Features:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {"features": file["features"], "logits": file["logits"]}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise GenLabError(f"{path}: not a file of features ({error}); delete it") from None
 
 

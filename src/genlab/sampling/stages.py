@@ -14,17 +14,13 @@ from genlab.data.files import array_writer, read_array, write_json
 from genlab.data.pictures import GRID, save_grid
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import load, to_uint8
+from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
-
-
-def pick_device(cpu: bool) -> torch.device:
-    """The GPU where there is one and it is wanted, otherwise the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
 
 
 def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> None:

@@ -41,6 +41,8 @@ class Sink(Protocol):
         """Flush, and say how the run stands."""
 
 
+ROWS_AT_ONCE = 100  # a failure in the middle sends no more than these again
+
 Status = Literal["RUNNING", "FINISHED", "FAILED"]
 Open = Callable[[RunFolder, RunSpec, TrackingConfig, str | None], Sink]
 
@@ -80,15 +82,16 @@ def _send(
         for stage, record in read_records(run).items()
         if sent["records"].get(stage) != _digest(record)
     }
-    if not rows and not records and status == sent["status"]:
+    if not rows and not records and (sent["id"] is None or status == sent["status"]):
         return
     sink = open_run(run, spec, tracking, sent["id"])
     try:
         sent["id"] = sink.id
         write_json(note, sent)
-        if rows:
-            sink.steps(rows)
-            sent["step"] = rows[-1]["step"]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[start : start + ROWS_AT_ONCE]
+            sink.steps(part)
+            sent["step"] = part[-1]["step"]
             write_json(note, sent)
         for stage, record in records.items():
             sink.record(stage, record, run.folder)

@@ -86,12 +86,13 @@ class MlflowSink:
             for name, value in row.items()
             if name not in ("step", "time")
         ]
-        for i in range(0, len(metrics), 1000):  # the server's limit
-            self.client.log_batch(self.id, metrics=metrics[i : i + 1000])
+        self.client.log_batch(self.id, metrics=metrics)  # cut by MLflow to the server's limit
 
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
+        for path in record["artifacts"]:  # first: a file sent again replaces itself
+            self.client.log_artifact(self.id, str(folder / path), str(Path(path).parent))
         now = int(time.time() * 1000)
         self.client.log_batch(
             self.id,
@@ -99,8 +100,6 @@ class MlflowSink:
             params=[Param(k, str(v)) for k, v in record["params"].items()],
             tags=[RunTag(k, str(v)) for k, v in record["tags"].items()],
         )
-        for path in record["artifacts"]:
-            self.client.log_artifact(self.id, str(folder / path), str(Path(path).parent))
 
     def close(self, status: Status) -> None:
         if status == "RUNNING":

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_json, write_json, write_text
 
@@ -19,10 +20,17 @@ Row = dict[str, float]
 
 
 def append_history(path: Path, rows: Iterable[Row]) -> None:
-    """Add a line for each of `rows`; each holds its 'step'."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+    """Add a line for each of `rows`; each holds its 'step'.
+
+    Raises:
+        GenLabError: the disk is full, or the file can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    except OSError as error:
+        raise GenLabError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 def read_history(path: Path) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,8 @@ class TensorBoardSink:
 def open_run(
     run: RunFolder, spec: RunSpec, tracking: TrackingConfig, run_id: str | None
 ) -> TensorBoardSink:
-    """A writer that appends to the run's event files."""
-    return TensorBoardSink(run.folder / "tensorboard" / spec.digest)
+    """A writer that appends to the run's event files; a new run begins with none."""
+    folder = run.folder / "tensorboard" / spec.digest
+    if run_id is None and folder.exists():
+        shutil.rmtree(folder)
+    return TensorBoardSink(folder)

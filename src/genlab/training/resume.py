@@ -39,22 +39,25 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
     """Hold the run's folder: a trainer that was left behind and its successor must not share it.
 
     Raises:
-        GenLabError: another process is training this run.
+        GenLabError: another process is training this run, or the folder can't be written.
     """
-    lock = run.resume / "lock"
+    lock = FileLock(run.resume / "lock", timeout=0)
     holder = run.resume / "pid"
     try:
         run.resume.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=0):
-            holder.write_text(str(os.getpid()))
-            yield
+        lock.acquire()
+        holder.write_text(str(os.getpid()))
     except Timeout:
         raise GenLabError(
             f"{run.folder}: process {holder.read_text() if holder.exists() else '?'} is training "
             "this run already; wait for it, or end it, then run again"
         ) from None
-    except PermissionError:
-        raise GenLabError(f"{run.resume}: no permission to write here") from None
+    except OSError as error:
+        raise GenLabError(f"{run.resume}: can't be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _path(run: RunFolder, digest: str) -> Path:

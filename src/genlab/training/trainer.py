@@ -12,6 +12,7 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 import torch
@@ -26,28 +27,33 @@ from genlab.data.files import read_array, read_json, write_json
 from genlab.data.randomness import address
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, flip, load
+from genlab.models.devices import claim_gpu
 from genlab.models.store import load_weights, save_model
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags
 from genlab.tracking.record import flatten, leave_record, truncate_history
 from genlab.training import resume
-from genlab.training.devices import claim_gpu
 from genlab.training.log import Log
 from genlab.training.optimisation import ema_decay, learning_rate, update_ema
 
 
-class StopSignal:
-    """Notes SIGTERM and SIGINT, so that the step under way ends in good order."""
+@contextlib.contextmanager
+def noting_signals() -> Iterator[list[str]]:
+    """Names of the SIGTERM and SIGINT received, so that the step under way ends in good order."""
+    received: list[str] = []
 
-    def __init__(self) -> None:
-        self.received: str | None = None
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._note)
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @torch.no_grad()
@@ -144,40 +150,45 @@ class Training:
 
 
 def _run_steps(
-    state: Training, log: Log, mirrored: BackgroundMirror | None, seconds: float
+    state: Training,
+    log: Log,
+    mirrored: BackgroundMirror | None,
+    seconds: float,
+    stopped: list[str],
 ) -> None:
-    """Train to the end of the budget, with a checkpoint every `seconds`."""
+    """Train to the end of the budget, or until `stopped`, with a checkpoint every `seconds`."""
     steps, batch_size = state.spec.training.steps, state.spec.training.batch_size
     main = state.accelerator.is_main_process
-    stop = StopSignal()
     begun, before = time.monotonic(), state.progress.seconds
     last, last_step = begun, state.progress.step
-    bar = tqdm(total=steps, initial=last_step, unit="step", disable=not (main and log.bar))
-    while state.progress.step < steps:
-        rate, values = state.step()
-        log.add(state.progress.step, rate, values)
-        bar.update()
-        if len(log.pending) >= 50 * log.every:
-            log.drain()
-            bar.set_postfix(loss=f"{log.last['loss']:.4g}")
-        now = time.monotonic()
-        ended = state.progress.step == steps or stop.received is not None
-        if ended or now - last >= seconds:
-            log.drain()
-            state.progress.seconds = before + now - begun
-            if main:
-                log.flush((state.progress.step - last_step) * batch_size / max(now - last, 1e-9))
-                state.checkpoint()
-            last, last_step = now, state.progress.step
-            if mirrored is not None and not ended:
-                mirrored.update()
-        if stop.received is not None:
-            bar.close()
-            raise GenLabError(
-                f"{state.run.folder}: stopped by {stop.received} at step {state.progress.step}; "
-                "the same command goes on from there"
-            )
-    bar.close()
+    with tqdm(total=steps, initial=last_step, unit="step", disable=not (main and log.bar)) as bar:
+        while state.progress.step < steps:
+            rate, values = state.step()
+            log.add(state.progress.step, rate, values)
+            bar.update()
+            if len(log.pending) >= 50 * log.every:
+                log.drain()
+                bar.set_postfix(loss=f"{log.last['loss']:.4g}")
+            now = time.monotonic()
+            stopping = bool(stopped)  # asked once: a signal after this waits for the next step
+            ended = stopping or state.progress.step == steps
+            if ended or now - last >= seconds:
+                log.drain()
+                state.progress.seconds = before + now - begun
+                if main:
+                    done = (state.progress.step - last_step) * batch_size
+                    log.flush(done / max(now - last, 1e-9))
+                    state.checkpoint()
+                last, last_step = now, state.progress.step
+                if mirrored is not None and not ended:
+                    mirrored.update()
+            if stopping:
+                break
+    if state.progress.step < steps:
+        raise GenLabError(
+            f"{state.run.folder}: stopped by {stopped[0]} at step {state.progress.step}; "
+            "the same command goes on from there"
+        )
 
 
 def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
@@ -218,7 +229,8 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
             mirrored.update()
         status: Status = "FAILED"
         try:
-            _run_steps(state, log, mirrored, checkpoint_seconds)
+            with noting_signals() as stopped:
+                _run_steps(state, log, mirrored, checkpoint_seconds, stopped)
             if main:
                 losses = state.finish()
                 write_json(run.cost, {"train_seconds": state.progress.seconds})

@@ -30,6 +30,11 @@ class FamilyConfig(Strict):
     reconstructs: ClassVar[bool] = False
     """Whether it has `reconstruct(images)`; otherwise the league says why there is no MSE."""
 
+    @property
+    def max_steps(self) -> int | None:
+        """The most steps a sampler can take along the path; None where there is no bound."""
+        return None
+
     def problems(self, channels: int, size: int) -> list[str]:
         """What stands against training on images [channels, size, size]; empty if nothing."""
         return []

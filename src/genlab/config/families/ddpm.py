@@ -19,12 +19,19 @@ class DDPMConfig(FamilyConfig):
     timesteps: Annotated[int, Field(ge=2)] = 1000
     prediction: Literal["eps", "v"] = "v"
     """What the network predicts: the noise, or v = alpha eps - sigma x0 (Salimans & Ho 2022)."""
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided
+    ('logit-normal', Esser et al. 2024); the loss is a mean over them, so it moves as well."""
     clip: bool = True
     """Clip the predicted x0 to the range of pixels in every sampling step."""
     network: UNetConfig = UNetConfig()
 
     implementation: ClassVar[str] = "genlab.models.ddpm:DDPM"
     generates: ClassVar[Literal["gaussian"]] = "gaussian"
+
+    @property
+    def max_steps(self) -> int:
+        return self.timesteps
 
     def problems(self, channels: int, size: int) -> list[str]:
         found = []

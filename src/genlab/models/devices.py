@@ -2,7 +2,7 @@
 
 Snakemake counts GPUs but assigns none. A process that may choose takes the first card nobody
 holds, by a file lock that the kernel releases when the process ends, however it ends. Whoever set
-CUDA_VISIBLE_DEVICES, or Slurm, has chosen already.
+CUDA_VISIBLE_DEVICES, or Slurm, or a launcher of several processes, has chosen already.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import os
 import tempfile
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
+
+CHOSEN_ELSEWHERE = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
 
 _held: list[FileLock] = []  # kept for the life of the process
 
@@ -32,7 +35,7 @@ def claim_gpu(count: int | None = None, folder: Path | None = None) -> str | Non
         None where there is no card, the choice was made elsewhere, or all cards are held (then
         the processes share them as CUDA sees fit).
     """
-    if "CUDA_VISIBLE_DEVICES" in os.environ or "SLURM_JOB_ID" in os.environ:
+    if any(chosen in os.environ for chosen in CHOSEN_ELSEWHERE):
         return None
     for number in range(cards() if count is None else count):
         lock = FileLock((folder or Path(tempfile.gettempdir())) / f"genlab-gpu{number}.lock")
@@ -44,3 +47,11 @@ def claim_gpu(count: int | None = None, folder: Path | None = None) -> str | Non
         os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
         return str(number)
     return None
+
+
+def pick_device(cpu: bool) -> torch.device:
+    """A GPU where there is one and it is wanted, otherwise the CPU."""
+    if cpu:
+        return torch.device("cpu")
+    claim_gpu()
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

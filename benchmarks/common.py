@@ -1,0 +1,53 @@
+"""What the benchmarks share: the machine's description, tables, and where the results go."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from genlab.data.files import write_json, write_text
+
+CHECKOUT = Path(__file__).parents[1]
+RESULTS = Path("results/benchmarks")
+
+Row = dict[str, str | int | float]
+
+
+def machine(threads: int) -> dict[str, str | int]:
+    """What a figure of speed means nothing without."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "threads": threads,
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": importlib.metadata.version("torch"),
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """`rows` as a Markdown table; numbers to the right, fractions with three digits that count."""
+
+    def text(value: str | int | float) -> str:
+        if isinstance(value, float):
+            return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        return f"{value:,}" if isinstance(value, int) else value
+
+    columns = list(rows[0])
+    marks = ["---" if isinstance(rows[0][name], str) else "---:" for name in columns]
+    lines = [columns, marks, *([text(row[name]) for name in columns] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def publish(name: str, markdown: str, content: dict[str, Any]) -> None:
+    """Print `markdown`, and write it and `content` to results/benchmarks/NAME.md and NAME.json."""
+    write_text(RESULTS / f"{name}.md", markdown)
+    write_json(RESULTS / f"{name}.json", content)
+    print(f"\n{markdown}\nwritten to {RESULTS}/{name}.md and {name}.json")

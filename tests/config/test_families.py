@@ -1,0 +1,80 @@
+"""What a family declares, which the workflow is planned from, is what its class does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from genlab.config.families import FamilyConfig, build_family, family_class, family_names
+from genlab.config.samplers import SAMPLERS
+from genlab.config.study import TrainingConfig
+
+HEAVY = {"torch", "torchvision", "numpy", "pandas", "mlflow", "PIL", "accelerate", "safetensors"}
+
+
+@pytest.fixture(params=family_names())
+def family(request: pytest.FixtureRequest) -> FamilyConfig:
+    """Every family, with its defaults."""
+    return build_family({"family": request.param}, "here")
+
+
+def test_a_family_is_found_by_the_name_of_its_file(family: FamilyConfig) -> None:
+    assert type(family).__module__ == f"genlab.config.families.{family.family}"
+    assert family_class(family.family, "here") is type(family)
+
+
+def test_declaration_and_class_agree(family: FamilyConfig) -> None:
+    from genlab.models.base import Generates, HasDenoiser, Model, Reconstructs, model_class
+
+    kind = model_class(family)
+    assert issubclass(kind, Model)
+    assert issubclass(kind, Generates) == (family.generates == "direct")
+    assert issubclass(kind, HasDenoiser) == (family.generates == "gaussian")
+    assert issubclass(kind, Reconstructs) == family.reconstructs
+
+
+def test_a_family_s_defaults_build_a_model_on_the_default_data(family: FamilyConfig) -> None:
+    from genlab.models.base import build_model
+
+    assert family.problems(channels=1, size=28) == []
+    model = build_model(family, (1, 28, 28), classes=10, seed=0)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+def test_a_family_that_generates_has_a_sampler(family: FamilyConfig) -> None:
+    fitting = [s for s in SAMPLERS.values() if s.works_on == family.generates]
+    assert bool(fitting) == (family.generates != "nothing")
+
+
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].works_on == "gaussian"])
+def test_a_sampler_along_a_path_is_found_by_its_name(sampler: str) -> None:
+    from genlab.samplers import find
+
+    assert find(sampler).__module__ == f"genlab.samplers.{sampler}"
+
+
+def test_the_config_floor_imports_nothing_heavy() -> None:
+    """A dry run reads the study, every family and the code's hashes; it must start at once."""
+    script = """
+import importlib, pkgutil, sys
+import genlab.config
+for module in pkgutil.walk_packages(genlab.config.__path__, "genlab.config."):
+    importlib.import_module(module.name)
+from genlab.config.sources import code
+code("genlab.cli")
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    imported = set(ended.stdout.split())
+    assert "genlab" in imported
+    assert not imported & HEAVY
+
+
+@pytest.mark.parametrize(("images", "batch", "steps"), [(64, 64, 1), (65, 64, 2), (1, 64, 1)])
+def test_the_budget_is_counted_in_images(images: int, batch: int, steps: int) -> None:
+    """The batch that reaches the budget is the last one."""
+    assert TrainingConfig(images=images, batch_size=batch).steps == steps

@@ -1,0 +1,221 @@
+"""Your own pictures: three layouts, a folder or a zip, and a clear word about every odd one."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from tiny import png
+
+from genlab.config.layout import DataFolder
+from genlab.data.files import read_array, read_json
+
+Genlab = Callable[..., Any]
+Files = dict[str, bytes]
+
+
+def grey(value: int, side: int = 4) -> bytes:
+    """A picture of one grey value, by which it is known again."""
+    return png(np.full((side, side), value, np.uint8))
+
+
+SPLITS = {
+    f"{split}/{kind}/{i}.png": grey(100 * (split == "test") + 10 * (kind == "dog") + i)
+    for split in ("train", "test")
+    for kind in ("cat", "dog")
+    for i in range(3)
+}
+CLASSES = {
+    f"{kind}/{i}.png": grey(10 * (kind == "dog") + i) for kind in ("cat", "dog") for i in range(4)
+}
+FLAT = {f"{i}.png": grey(i) for i in range(8)}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def prepared(
+    request: pytest.FixtureRequest, tmp_path: Path, genlab: Genlab
+) -> Callable[..., tuple[DataFolder, Any]]:
+    """`prepared(files, **config)` runs `fetch` and `prepare`: the data's folder, how it ended."""
+
+    def prepare(files: Files, **config: Any) -> tuple[DataFolder, Any]:
+        path = tmp_path / "pictures"
+        if request.param == "zip":
+            path = path.with_suffix(".zip")
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in files.items():
+                    archive.writestr(name, content)
+        else:
+            path.mkdir()
+            for name, content in files.items():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).write_bytes(content)
+        at = DataFolder(tmp_path / "results/data/own")
+        at.folder.mkdir(parents=True)
+        values = {"source": "image_folder", "path": str(path), "size": 4, "channels": 1}
+        at.config.write_text(yaml.safe_dump(values | config))
+        assert genlab("fetch", "--config", at.config).status == 0
+        return at, genlab("prepare", "--config", at.config)
+
+    return prepare
+
+
+def contents(at: DataFolder, split: str) -> list[tuple[int, int]]:
+    """(grey value, label) of every image of a split."""
+    images: NDArray[np.uint8] = read_array(at.images(split))
+    return list(
+        zip(images[:, 0, 0, 0].tolist(), read_array(at.labels(split)).tolist(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("test", ["test", "val", "valid", "validation"])
+def test_splits_and_classes_are_taken_from_the_folders(prepared: Any, test: str) -> None:
+    at, ended = prepared({name.replace("test", test): c for name, c in SPLITS.items()})
+    assert ended.status == 0
+    expected = [(0, 0), (1, 0), (2, 0), (10, 1), (11, 1), (12, 1)]
+    assert contents(at, "train") == expected
+    assert contents(at, "test") == [(value + 100, label) for value, label in expected]
+    manifest = read_json(at.manifest)
+    assert manifest["classes"] == ["cat", "dog"]
+    assert manifest["test"]["per_class"] == [3, 3]
+
+
+def test_where_there_is_no_test_split_a_share_of_each_class_is_held_out(prepared: Any) -> None:
+    at, _ = prepared(CLASSES, test_fraction=0.25)
+    assert contents(at, "train") == [(0, 0), (1, 0), (2, 0), (10, 1), (11, 1), (12, 1)]
+    assert contents(at, "test") == [(3, 0), (13, 1)]
+
+
+def test_the_same_share_is_held_out_of_a_train_split_alone(prepared: Any) -> None:
+    at, _ = prepared({f"train/{name}": c for name, c in CLASSES.items()}, test_fraction=0.25)
+    assert contents(at, "test") == [(3, 0), (13, 1)]
+
+
+def test_pictures_without_classes_are_one_class(prepared: Any) -> None:
+    at, _ = prepared(FLAT, test_fraction=0.5)
+    assert contents(at, "train") == [(value, 0) for value in (0, 2, 4, 6)]
+    assert contents(at, "test") == [(value, 0) for value in (1, 3, 5, 7)]
+
+
+def test_files_that_are_no_pictures_are_left_alone(prepared: Any) -> None:
+    at, ended = prepared(FLAT | {"notes.txt": b"not a picture"}, test_fraction=0.5)
+    assert ended.status == 0
+    assert sum(read_json(at.manifest)[split]["images"] for split in ("train", "test")) == len(FLAT)
+
+
+def test_pictures_are_scaled_cropped_and_converted_where_that_is_asked_for(prepared: Any) -> None:
+    """As Pillow does it, on pictures of every mode and shape."""
+    random = np.random.default_rng(0)
+    colour = Image.fromarray(random.integers(0, 256, (9, 14, 3), np.uint8))
+    pictures = [colour, colour.convert("L"), colour.convert("RGBA"), colour.convert("P")]
+    files = {}
+    for i, picture in enumerate(pictures * 2):
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        files[f"{i}.png"] = file.getvalue()
+    at, ended = prepared(files, size=6, channels=3, resize=True, convert=True, test_fraction=0.5)
+    assert ended.status == 0
+    expected = [np.asarray(ImageOps.fit(p.convert("RGB"), (6, 6), Image.Resampling.LANCZOS))
+                for p in pictures]  # fmt: skip
+    wanted = np.stack([expected[i % 4] for i in range(0, 8, 2)]).transpose(0, 3, 1, 2)
+    assert np.array_equal(read_array(at.images("train")), wanted)
+
+
+WRONG: dict[str, tuple[Files, dict[str, Any], str]] = {
+    "nothing": ({"readme.txt": b""}, {}, ": holds no .png, .jpg or .jpeg pictures"),
+    "unreadable": (FLAT | {"5.png": b"not a PNG"}, {}, ": 5.png: not a readable picture"),
+    "truncated": (FLAT | {"5.png": grey(5)[:-20]}, {}, ": 5.png: not a readable picture"),
+    "size": (
+        FLAT | {"5.png": grey(5, side=6)},
+        {},
+        ": 5.png: 6x6 pixels, but size: 4 asks for 4x4; set `resize: true`",
+    ),
+    "mode": (
+        FLAT | {"5.png": png(np.zeros((4, 4, 3), np.uint8))},
+        {},
+        ": 5.png: colour mode RGB, but channels: 1 means L; set `convert: true`",
+    ),
+    "mode, the other way": (
+        FLAT,
+        {"channels": 3},
+        ": 0.png: colour mode L, but channels: 3 means RGB; set `convert: true`",
+    ),
+    "depths": (
+        FLAT | {"cat/5.png": grey(5)},
+        {},
+        ": pictures lie at different depths or too deep ('0.png', 'cat/5.png')",
+    ),
+    "too deep": (
+        {f"pictures/{name}": c for name, c in SPLITS.items()},
+        {},
+        "expected split/class/picture, class/picture or picture throughout",
+    ),
+    "split": (
+        SPLITS | {"extra/cat/5.png": grey(5)},
+        {},
+        ": unknown split 'extra'; name the folders train and test",
+    ),
+    "no train split": (
+        {name: c for name, c in SPLITS.items() if name.startswith("test")},
+        {},
+        ": holds no train split",
+    ),
+    "too few": ({"0.png": grey(0)}, {}, ": too few pictures to hold any out for testing"),
+}
+
+
+@pytest.mark.parametrize(("files", "config", "said"), WRONG.values(), ids=WRONG.keys())
+def test_what_can_not_be_used_is_named(
+    files: Files, config: dict[str, Any], said: str, prepared: Any, tmp_path: Path
+) -> None:
+    at, ended = prepared(files, **config)
+    assert ended.status == 1
+    assert ended.err.startswith(f"error: {tmp_path}/pictures")
+    assert said in ended.err
+    assert not at.manifest.exists()
+
+
+def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path, genlab: Genlab) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{{source: image_folder, path: {tmp_path}/own, size: 4}}")
+    ended = genlab("fetch", "--config", config)
+    assert (ended.status, ended.err) == (
+        1, f"error: {tmp_path}/own: no such folder or zip file (the data set's `path`)\n"
+    )  # fmt: skip
+    (tmp_path / "own").mkdir()
+    assert genlab("fetch", "--config", config).status == 0
+    ended = genlab("prepare", "--config", config)
+    assert (ended.status, ended.err) == (
+        1, f"error: {tmp_path}/own: holds no .png, .jpg or .jpeg pictures\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"PK\x03\x04 cut off"])
+def test_a_damaged_zip_is_named(content: bytes, tmp_path: Path, genlab: Genlab) -> None:
+    (tmp_path / "own.zip").write_bytes(content)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{{source: image_folder, path: {tmp_path}/own.zip, size: 4}}")
+    assert genlab("fetch", "--config", config).status == 0
+    ended = genlab("prepare", "--config", config)
+    assert ended.status == 1
+    assert f"error: {tmp_path}/own.zip: can't be read (" in ended.err
+
+
+def test_a_picture_damaged_within_a_zip_is_named(tmp_path: Path, genlab: Genlab) -> None:
+    """The zip's own checksum finds it."""
+    path, config = tmp_path / "own.zip", tmp_path / "config.yaml"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0.png", b"A" * 100)
+    path.write_bytes(path.read_bytes().replace(b"A" * 100, b"A" * 99 + b"B"))
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    assert genlab("fetch", "--config", config).status == 0
+    ended = genlab("prepare", "--config", config)
+    assert ended.status == 1
+    assert f"error: {path}: can't be read (Bad CRC-32" in ended.err

@@ -1,0 +1,118 @@
+"""The two feature extractors: Inception with weights from a file, and the domain classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from traps import Trap
+
+from genlab.config.base import read_yaml
+from genlab.config.errors import GenLabError
+from genlab.config.layout import StudyFolder
+from genlab.data.files import read_array, write_array
+from genlab.evaluation.extractors import LAYERS, make_extractor
+from genlab.evaluation.stages import extract, read_features
+
+INCEPTION = "inception-v3-compat"
+
+
+class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
+    """The very architecture with random weights, instead of those it would load."""
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the random weights."""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of generated weights for Inception."""
+    folder = tmp_path_factory.mktemp("inception")
+    torch.save({}, folder / "none")
+    torch.manual_seed(0)
+    network = Untrained(INCEPTION, list(LAYERS[INCEPTION]), str(folder / "none"))
+    torch.save(network.state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def use(at: StudyFolder, weights: Path) -> None:
+    """Let the study's evaluation name a file of Inception's weights."""
+    config = read_yaml(at.evaluation) | {"inception_weights": str(weights)}
+    at.evaluation.write_text(yaml.safe_dump(config))
+
+
+def test_inception_reads_its_weights_from_a_file(
+    weights: Path, tiny_study: Callable[..., StudyFolder], tmp_path: Path
+) -> None:
+    """Grey images are seen as three equal channels."""
+    at = tiny_study()
+    use(at, weights)
+    grey = np.array(read_array(at.data("stripes").images("test"))[:3])
+    write_array(tmp_path / "grey.npy", grey)
+    write_array(tmp_path / "rgb.npy", grey.repeat(3, axis=1))
+    found = {}
+    for name in ("grey", "rgb"):
+        extract(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
+        found[name] = read_features(tmp_path / "x.npz")
+    assert found["grey"]["features"].shape == (3, 2048)
+    assert found["grey"]["logits"].shape == (3, 1008)
+    assert np.array_equal(found["grey"]["features"], found["rgb"]["features"])
+    assert not np.allclose(found["grey"]["features"][0], found["grey"]["features"][1])
+
+
+def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
+    tiny_study: Callable[..., StudyFolder], genlab: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Though torch-fidelity itself loads weights by the full unpickler."""
+    at = tiny_study()
+    torch.save({"fc.weight": Trap(tmp_path / "sprung")}, tmp_path / "weights.pth")
+    use(at, tmp_path / "weights.pth")
+    ended = genlab(
+        "features", "--config", at.config, "--dataset", "stripes", "--extractor", INCEPTION,
+        "--images", at.data("stripes").images("test"), "--out", tmp_path / "x.npz",
+    )  # fmt: skip
+    assert ended.status == 1
+    assert f"the extractor '{INCEPTION}' can't be made ({tmp_path}/weights.pth)" in ended.err
+    assert "set evaluation.inception_weights to a local file of tensors" in ended.err
+    assert not (tmp_path / "sprung").exists()
+    assert not (tmp_path / "x.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"no weights"),
+        lambda path: torch.save({"fc.weight": torch.zeros(3)}, path),
+        lambda path: torch.save([1, 2], path),
+    ],
+    ids=["missing", "damaged", "another architecture", "no weights"],
+)
+def test_weights_that_do_not_fit_are_refused(
+    spoil: Callable[[Path], object], tiny_study: Callable[..., StudyFolder], tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"")
+    spoil(path)
+    classifier = tiny_study().classifier("stripes")
+    with pytest.raises(GenLabError, match=r"can't be made .*weights\.pth.*: .+ Where nothing can"):
+        make_extractor(INCEPTION, classifier, str(path), cuda=False)
+
+
+def test_a_run_that_is_no_classifier_is_refused(trained_study: StudyFolder) -> None:
+    with pytest.raises(GenLabError, match="holds a VAE, no classifier"):
+        make_extractor("classifier", trained_study.run("stripes", "vae", 0), None, cuda=False)
+
+
+def test_a_classifier_that_is_not_trained_yet_is_named(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    run = tiny_study().classifier("stripes")
+    with pytest.raises(GenLabError, match=r"config\.json: no such file; run the stage"):
+        make_extractor("classifier", run, None, cuda=False)

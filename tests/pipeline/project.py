@@ -1,0 +1,87 @@
+"""A copy of the project's tree, in which the real Snakemake runs as a person would run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+ORIGINAL = Path(__file__).parents[2]
+PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
+SMOKE = "config/studies/smoke.yaml"
+CORES = "2"
+
+
+class Job(NamedTuple):
+    """A job that Snakemake ran or would run: its rule, and the model it is for, if any."""
+
+    rule: str
+    model: str = ""
+
+
+def jobs(output: str) -> set[Job]:
+    """The jobs that Snakemake's `output` announces, without the target `all`."""
+    found = set()
+    for rule, details in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", output, re.M):
+        model = re.search(r"wildcards: .*\bmodel=([^,\n]+)", details)
+        found.add(Job(rule, model[1] if model else ""))
+    return found - {Job("all")}
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project under `root`; everything that runs there uses its copy of the source."""
+
+    root: Path
+
+    @classmethod
+    def copy(cls, root: Path, source: Path = ORIGINAL) -> Project:
+        """A copy at `root` of the project, or of another copy with all that it has produced."""
+        root.mkdir()
+        results = () if source == ORIGINAL else ("results", ".snakemake")
+        for part in (*PARTS, *results):
+            if (source / part).is_dir():
+                shutil.copytree(source / part, root / part)
+            else:
+                shutil.copy2(source / part, root / part)
+        return cls(root)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run `command` in the project, on the CPU, with the tracking store under results/."""
+        tools = Path(sys.executable).parent
+        environment = os.environ | {
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root / "src"),  # goes before the installed package
+            "GENLAB_GPUS": "0",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+        for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE"):
+            environment.pop(name, None)
+        return subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def snakemake(self, *arguments: str, study: str | None = SMOKE) -> str:
+        """What Snakemake said, which must have ended well; None runs the default study."""
+        chosen = ["--configfile", study] if study else []
+        done = self.run("snakemake", *arguments, *chosen)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def plan(self, *arguments: str, study: str | None = SMOKE) -> set[Job]:
+        """The jobs of a dry run."""
+        return jobs(self.snakemake("-n", *arguments, study=study))
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        """Change the text of a file; a change that changes nothing is a mistake of the test."""
+        file = self.root / path
+        before = file.read_text(encoding="utf-8")
+        after = change(before)
+        assert after != before
+        file.write_text(after, encoding="utf-8")

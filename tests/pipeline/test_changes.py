@@ -1,0 +1,95 @@
+"""What is redone after a change, and what is not; found out by dry runs on a finished study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from project import SMOKE, Job, Project
+
+from genlab.config.spec import read_run
+
+SUMMARY = {Job("league"), Job("report"), Job("publish")}
+MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "floor")}
+OF_DDPM = {Job(stage, "ddpm") for stage in ("train", "sample", "features", "evaluate")}
+OF_VAE = {Job(s, "vae") for s in ("train", "sample", "features", "evaluate", "reconstruct")}
+
+
+def append(text: str) -> Callable[[str], str]:
+    return lambda before: f"{before}\n{text}\n"
+
+
+def replace(old: str, new: str) -> Callable[[str], str]:
+    return lambda before: before.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "expected"),
+    [
+        pytest.param(
+            SMOKE, replace("kid_subsets: 10", "kid_subsets: 20"), MEASURED | SUMMARY,
+            id="a metric: nothing is trained, drawn or extracted",
+        ),
+        pytest.param(
+            SMOKE,
+            replace("network: {channels: 8}", "network: {channels: 8}, training: {warmup: 0.1}"),
+            OF_DDPM | SUMMARY,
+            id="a value of one model in the study: only its run",
+        ),
+        pytest.param(
+            "config/models/ddpm.yaml", replace("learning_rate: 2.0e-3", "learning_rate: 1.0e-3"),
+            OF_DDPM | SUMMARY, id="a preset's learning rate: only its run",
+        ),
+        pytest.param(
+            "src/genlab/models/vae.py", append("NEW = 1"), OF_VAE | SUMMARY,
+            id="code of a family: only its runs",
+        ),
+        pytest.param(
+            "src/genlab/samplers/ddim.py", append("NEW = 1"),
+            OF_DDPM - {Job("train", "ddpm")} | SUMMARY, id="code of a sampler: only its rows",
+        ),
+        pytest.param(
+            "src/genlab/report/league.py", append("NEW = 1"), {Job("league"), Job("report")},
+            id="code of the league: league and page",
+        ),
+        pytest.param(
+            "src/genlab/report/page.py", append("NEW = 1"), {Job("report")},
+            id="code of the page: the page",
+        ),
+        pytest.param(
+            "src/genlab/report/page.css", append("p { color: red }"), {Job("report")},
+            id="style of the page: the page",
+        ),
+        pytest.param(
+            "src/genlab/training/trainer.py",
+            lambda before: "# A comment.\n" + before.replace("The stage `train`", "The stage"),
+            set(), id="a comment and a docstring: nothing",
+        ),
+        pytest.param(
+            SMOKE, append("# A comment."), set(), id="a comment in the study: nothing"
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_redoes_what_it_touches(
+    again: Project, path: str, change: Callable[[str], str], expected: set[Job]
+) -> None:
+    again.edit(path, change)
+    assert again.plan() == expected
+
+
+def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
+    """Nested values come as text; they are brought to their types."""
+    bare.snakemake("-n", "--config", "seeds=[3]", 'training={"images": 640}', study=None)
+    spec = read_run(bare.root / "results/default/digits/vae/seed3/config.yaml")
+    assert spec.training.images == 640
+    assert spec.seed == 3
+    assert not (bare.root / "results/default/digits/vae/seed0").exists()
+
+
+def test_another_study_inherits_nothing_from_the_default_one(bare: Project) -> None:
+    bare.snakemake("-n")
+    study = yaml.safe_load((bare.root / "results/smoke/study.yaml").read_text())
+    assert list(study["samplers"]) == ["prior", "ddpm-3", "ddim-3"]
+    assert study["description"] == ""
+    assert not (bare.root / "results/default").exists()

@@ -1,0 +1,41 @@
+"""A mistake in a configuration ends a dry run with a message that helps; no job starts."""
+
+from __future__ import annotations
+
+import pytest
+from project import SMOKE, Project
+
+VAE = "config/models/vae.yaml"
+DIGITS = "config/datasets/digits.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "key", "remedy"),
+    [
+        (SMOKE, "datasets: [digits]", "datasets: [digit]", "datasets", "did you mean 'digits'"),
+        (SMOKE, "preset: vae", "preset: vea", "models", "did you mean 'vae'"),
+        (SMOKE, "vae, channels: 8", "vae, chanels: 8", "chanels", "did you mean 'channels'"),
+        (SMOKE, "sampler: ddim", "sampler: dimm", "ddim-3", "did you mean 'ddim'"),
+        (SMOKE, "name: smoke", "name: smoke\nseed: [1]", "seed", "did you mean 'seeds'"),
+        (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
+        (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "valid integer"),
+        (SMOKE, "samples: 128", "samples: 1001", "evaluation.samples", "only 1000"),
+        (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
+        (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),
+        (VAE, "family: vae", "family: [vae", "not valid YAML", "while parsing"),
+        (DIGITS, "source: digits", "source: digit", "source", "did you mean 'digits'"),
+    ],
+)
+def test_the_message_names_file_key_and_remedy(
+    bare: Project, path: str, old: str, new: str, key: str, remedy: str
+) -> None:
+    bare.edit(path, lambda text: text.replace(old, new, 1))
+    done = bare.run("snakemake", "-n", "--configfile", SMOKE)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    line = next((line for line in said.splitlines() if remedy in line), "")
+    assert path in line, said
+    assert key in line
+    assert "Traceback" not in said
+    assert "Job stats" not in said
+    assert not (bare.root / "results").exists()

@@ -1,0 +1,105 @@
+"""The report page, opened by a real browser from the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from project import Project
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+
+
+@dataclass
+class Opened:
+    """The page, and what the browser had to say about it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def opened(smoke: Project) -> Iterator[Opened]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        opened = Opened(browser.new_page())
+        page = opened.page
+        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        page.on("console", lambda message: opened.complaints.append(message.text)
+                if message.type in ("error", "warning") else None)  # fmt: skip
+        page.on("request", lambda request: opened.requests.append(request.url))
+        page.goto((smoke.root / "results/smoke/report/index.html").as_uri())
+        page.wait_for_load_state("load")
+        yield opened
+        browser.close()
+
+
+def test_it_asks_nobody_else_for_anything(opened: Opened) -> None:
+    assert opened.requests
+    assert {url.partition(":")[0] for url in opened.requests} <= {"file", "data"}
+
+
+def test_every_picture_is_shown(opened: Opened) -> None:
+    widths = opened.page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
+    # 5 grids, 1 sheet of reconstructions, 2 strips, loss curves, costs
+    assert len(widths) == 5 + 1 + 2 + 1 + 1
+    assert all(width > 0 for width in widths)
+
+
+def test_every_link_leads_to_a_section(opened: Opened) -> None:
+    page = opened.page
+    targets = page.eval_on_selector_all("nav a", "links => links.map(a => a.hash)")
+    assert len(targets) == 7
+    assert [page.locator(target).count() for target in targets] == [1] * len(targets)
+
+
+def test_the_tables_have_a_row_for_each_row_and_each_job(opened: Opened, smoke: Project) -> None:
+    assert opened.page.locator("#league tbody tr").count() == 5
+    assert opened.page.locator("#league tbody tr.floor").count() == 2
+    jobs = list((smoke.root / "results/smoke/benchmarks").rglob("*.tsv"))
+    # the report's own cost is known only after the page is written; publishing may end later too
+    counted = [path for path in jobs if path.stem not in ("report", "publish")]
+    rows = opened.page.locator("#cost tbody tr").count()
+    assert len(counted) <= rows <= len(counted) + 1
+
+
+@pytest.mark.parametrize(("head", "numeric"), [("FID", True), ("sampler", False)])
+def test_a_click_on_a_head_sorts_and_another_one_reverses(
+    opened: Opened, head: str, numeric: bool
+) -> None:
+    page = opened.page
+    heads = page.locator("#league th")
+    column = heads.all_text_contents().index(head)
+
+    def values() -> list[str] | list[float]:
+        cells = page.locator(f"#league tbody tr td:nth-child({column + 1})")
+        raw = cells.evaluate_all("cells => cells.map(cell => cell.dataset.raw)")
+        return [float(value) for value in raw] if numeric else raw
+
+    before = sorted(values())
+    assert len(set(before)) == 5
+    heads.nth(column).click()
+    assert values() == before
+    assert heads.nth(column).get_attribute("aria-sort") == "ascending"
+    heads.nth(column).click()
+    assert values() == before[::-1]
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_page_fits_a_phone_and_a_desktop(opened: Opened, width: int) -> None:
+    """Wide tables scroll inside their frame; the page itself never scrolls sideways."""
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_browser_has_nothing_to_complain_about(opened: Opened) -> None:
+    """Stands last, so that it covers what the others did."""
+    assert opened.complaints == []

@@ -1,0 +1,222 @@
+"""The smoke study from end to end: what it leaves behind, and that it can be had again."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from project import CORES, SMOKE, Job, Project, jobs
+
+TOY_CONFIG = '''
+"""Hyperparameters of the toy (`genlab.models.toy`)."""
+
+from typing import ClassVar, Literal
+
+from genlab.config.families import FamilyConfig
+
+
+class ToyConfig(FamilyConfig):
+    """Every pixel an independent Gaussian."""
+
+    family: Literal["toy"] = "toy"
+    implementation: ClassVar[str] = "genlab.models.toy:Toy"
+    generates: ClassVar[Literal["direct"]] = "direct"
+'''
+
+TOY_MODEL = '''
+"""A Gaussian for each pixel, fitted by maximum likelihood."""
+
+import torch
+from torch import nn
+
+from genlab.models.base import Model
+
+
+class Toy(Model):
+    def __init__(self, config, shape, classes):
+        super().__init__(config, shape, classes)
+        self.mean = nn.Parameter(torch.zeros(shape))
+        self.log_std = nn.Parameter(torch.zeros(shape))
+
+    def loss(self, batch):
+        z = (batch.images - self.mean) / self.log_std.exp()
+        return {"loss": (0.5 * z.square() + self.log_std).sum(dim=(1, 2, 3)).mean()}
+
+    def generate(self, noise):
+        return self.mean + self.log_std.exp() * noise.normal(*self.shape)
+'''
+
+
+def declared_rules(project: Project) -> set[str]:
+    """The names of all rules in rules/."""
+    texts = [path.read_text() for path in (project.root / "rules").glob("*.smk")]
+    return set(re.findall(r"^rule (\w+):", "\n".join(texts), re.M))
+
+
+def test_every_rule_runs(first_run: tuple[Project, str]) -> None:
+    project, output = first_run
+    assert {job.rule for job in jobs(output)} == declared_rules(project)
+
+
+def test_a_second_call_does_nothing(smoke: Project) -> None:
+    output = smoke.snakemake("--cores", CORES)
+    assert "Nothing to be done" in output
+    assert jobs(output) == set()
+
+
+def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
+    """Snakemake's own list of outputs is on the disk, each made by the rule as it stands."""
+    lines = smoke.snakemake("--summary").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("output_file\t"))
+    table = [line.split("\t") for line in lines[start:] if "\t" in line]
+    outputs = pd.DataFrame(table[1:], columns=table[0])
+    assert set(outputs["rule"]) == declared_rules(smoke)
+    assert set(outputs["plan"]) == {"no update"}
+    for name in outputs["output_file"]:
+        path = smoke.root / name
+        assert path.exists(), name
+        assert path.stat().st_size > 0 or path.name == "published", name
+
+
+def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
+    paths = list((smoke.root / "results/smoke/digits").glob("*/seed0/samples/*/samples.npy"))
+    assert len(paths) == 5
+    for path in paths:
+        samples = np.load(path)
+        assert samples.shape == (128, 1, 28, 28), path
+        assert samples.dtype == np.uint8, path
+        assert samples.std() > 0, path
+
+
+def test_the_league_has_a_row_for_each_model_and_sampler_and_floor(smoke: Project) -> None:
+    table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
+    rows = [*zip(table["model"], table["sampler"], strict=True)]
+    assert sorted(rows) == [
+        ("ddpm", "ddim-3"),
+        ("ddpm", "ddpm-3"),
+        ("floor", "noise"),
+        ("floor", "real"),
+        ("vae", "prior"),
+    ]
+    fid = table.set_index("sampler")["fid"].astype(float)
+    assert fid["real"] == fid.min()
+    assert fid["real"] > 0
+    assert "" not in set(table.astype(str).to_numpy().ravel())  # a cell says why it has no number
+
+
+def histories(project: Project) -> dict[str, list[dict[str, float]]]:
+    """What training logged, by the name of the MLflow run."""
+    study = project.root / "results/smoke"
+    return {
+        str(path.parent.relative_to(study)): [
+            json.loads(line) for line in path.read_text().splitlines()
+        ]
+        for path in study.rglob("history.jsonl")
+    }
+
+
+@pytest.fixture(scope="module")
+def tracked(smoke: Project) -> dict[str, tuple[Any, Any]]:
+    """The client of the study's MLflow store, and each run in it, by name."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{smoke.root}/results/mlflow.db")
+    experiment = client.get_experiment_by_name("smoke")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    named = {run.info.run_name: (client, run) for run in runs}
+    assert len(named) == len(runs)
+    return named
+
+
+def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
+    tracked: dict[str, tuple[Any, Any]],
+) -> None:
+    assert sorted(tracked) == [f"digits/{m}/seed0" for m in ("classifier", "ddpm", "vae")]
+    for _, run in tracked.values():
+        assert run.info.status == "FINISHED"
+        assert {"git_commit", "dataset_sha256", "genlab", "python"} <= set(run.data.tags)
+
+
+def test_mlflow_has_each_step_that_training_logged_exactly_once(
+    smoke: Project, tracked: dict[str, tuple[Any, Any]]
+) -> None:
+    for name, rows in histories(smoke).items():
+        client, run = tracked[name]
+        sent = client.get_metric_history(run.info.run_id, "loss")
+        assert [(m.step, m.value) for m in sent] == [(r["step"], r["loss"]) for r in rows]
+
+
+def test_mlflow_has_params_measurements_and_pictures(
+    smoke: Project, tracked: dict[str, tuple[Any, Any]]
+) -> None:
+    client, run = tracked["digits/ddpm/seed0"]
+    assert run.data.params["training.learning_rate"] == "0.002"
+    assert run.data.params["model.network.channels"] == "8"
+    metrics = json.loads((smoke.root / "results/smoke/digits/ddpm/seed0/metrics.json").read_text())
+    for row in ("ddpm-3", "ddim-3"):
+        fid = metrics[row]["classifier"]["fid"]
+        assert run.data.metrics[f"{row}/classifier/fid"] == fid
+        pictures = [f.path for f in client.list_artifacts(run.info.run_id, f"samples/{row}")]
+        assert sorted(pictures) == [f"samples/{row}/{p}.png" for p in ("grid", "strip")]
+    _, vae = tracked["digits/vae/seed0"]
+    assert "reconstruction_mse" in vae.data.metrics
+    assert [f.path for f in client.list_artifacts(vae.info.run_id, "reconstructions")]
+
+
+def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: Path) -> None:
+    target = tmp_path / "report.zip"
+    smoke.snakemake("--report", str(target))
+    with zipfile.ZipFile(target) as file:
+        names = [Path(name).name for name in file.namelist()]
+    assert sorted(names) == [
+        "grid.png",
+        "grid.png",
+        "grid.png",
+        "index.html",
+        "league.csv",
+        "pairs.png",
+        "report.html",
+    ]
+
+
+def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, bare: Project) -> None:
+    """In another folder, at another time: weights, samples and metrics agree bit for bit."""
+    runs = [Path(f"results/smoke/digits/{model}/seed0") for model in ("vae", "ddpm")]
+    bare.snakemake("--cores", CORES, *(str(run / "metrics.json") for run in runs))
+    compared = 0
+    for run in runs:
+        made = [run / "metrics.json", run / "model/weights.safetensors"]
+        made += [path.relative_to(bare.root) for path in (bare.root / run).rglob("samples.npy")]
+        for path in made:
+            assert (bare.root / path).read_bytes() == (smoke.root / path).read_bytes(), path
+            compared += 1
+    assert compared == 2 + 2 + 3
+
+
+def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None:
+    """It is trained, drawn from, measured, ranked, shown and tracked; nothing else is redone."""
+    (again.root / "src/genlab/config/families/toy.py").write_text(TOY_CONFIG)
+    (again.root / "src/genlab/models/toy.py").write_text(TOY_MODEL)
+    study = yaml.safe_load((again.root / SMOKE).read_text())
+    study["models"].append("toy")
+    (again.root / SMOKE).write_text(yaml.safe_dump(study, sort_keys=False))
+
+    done = jobs(again.snakemake("--cores", CORES))
+    stages = ("train", "sample", "features", "evaluate")
+    assert done == {Job(stage, "toy") for stage in stages} | {
+        Job("league"), Job("report"), Job("publish")
+    }  # fmt: skip
+    table = pd.read_csv(again.root / "results/smoke/league.csv", keep_default_na=False)
+    toy = table[table["model"] == "toy"].iloc[0]
+    assert toy["sampler"] == "prior"
+    assert toy["parameters"] == 2 * 28 * 28
+    assert toy["reconstruction_mse"] == "no encoder"
+    assert "toy · prior" in (again.root / "results/smoke/report/index.html").read_text()

@@ -1,0 +1,81 @@
+"""Noise schedules and spacings: pinned numbers of the papers, and properties for every T."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from genlab.processes.schedules import MAX_BETA, SCHEDULES, respaced
+
+schedules = pytest.mark.parametrize("schedule", SCHEDULES)
+
+
+def alpha_bar(schedule: str, timesteps: int) -> Tensor:
+    return torch.cumprod(1 - SCHEDULES[schedule](timesteps), dim=0)
+
+
+# Tolerances of the pinned numbers are half a unit of their last digit.
+
+
+def test_linear_schedule_has_the_published_numbers() -> None:
+    a = alpha_bar("linear", 1000)
+    assert float(a[-1]) == pytest.approx(4.036e-5, abs=0.5e-8)
+    assert float(((1 - a[-1]) / a[-1]).sqrt()) == pytest.approx(157.4, abs=0.05)
+    assert float(a[499]) == pytest.approx(0.078587, abs=0.5e-6)
+    betas = SCHEDULES["linear"](1000)
+    assert (float(betas[0]), float(betas[-1])) == pytest.approx((1e-4, 0.02), rel=1e-12)
+
+
+def test_cosine_schedule_has_the_published_numbers() -> None:
+    a = alpha_bar("cosine", 1000)
+    assert float(a[-1]) == pytest.approx(2.4e-9, abs=0.05e-9)
+    assert float(((1 - a[-1]) / a[-1]).sqrt()) == pytest.approx(20291, abs=0.5)
+    assert int((SCHEDULES["cosine"](1000) == MAX_BETA).sum()) == 1
+
+
+@pytest.mark.parametrize("timesteps", [50, 100, 250])
+def test_linear_schedule_ends_in_noise_at_every_length(timesteps: int) -> None:
+    """Unscaled betas would leave alpha_bar_T = .60, .36, .08; scaled, less than at T = 1000.
+
+    Less, because log(1 - beta) < -beta weighs the fewer, larger betas more.
+    """
+    assert float(alpha_bar("linear", timesteps)[-1]) < 4.036e-5
+
+
+@schedules
+@given(timesteps=st.integers(2, 1500))
+def test_schedules_fall_from_image_to_noise(schedule: str, timesteps: int) -> None:
+    """In float64, 0 < beta <= .999, and alpha_bar falls strictly within (0, 1) to nearly 0."""
+    betas, a = SCHEDULES[schedule](timesteps), alpha_bar(schedule, timesteps)
+    assert betas.dtype == torch.float64 and betas.shape == (timesteps,)
+    assert bool((betas > 0).all()) and bool((betas <= MAX_BETA).all())
+    assert bool((a > 0).all()) and float(a[0]) < 1 and bool((a.diff() < 0).all())
+    # A single clipped beta leaves at most 1 - .999 of alpha_bar.
+    assert float(a[-1]) <= 1 - MAX_BETA + 1e-12
+
+
+def test_trailing_spacing_has_the_published_times() -> None:
+    assert respaced(1000, 10) == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+    assert respaced(1000, 1000) == list(range(999, -1, -1))
+    assert respaced(1000, 1) == [999]
+
+
+@given(timesteps=st.integers(1, 2000), data=st.data())
+def test_spacing_is_even(timesteps: int, data: st.DataObject) -> None:
+    """Times fall from T - 1 to the clean image (index -1) in gaps of floor or ceil of T / S."""
+    steps = data.draw(st.integers(1, timesteps))
+    times = [*respaced(timesteps, steps), -1]
+    assert times[0] == timesteps - 1 and len(times) == steps + 1
+    gaps = {t - s for t, s in pairwise(times)}
+    assert gaps <= {timesteps // steps, -(-timesteps // steps)}
+
+
+@pytest.mark.parametrize("steps", [0, -1, 101])
+def test_impossible_numbers_of_steps_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=r"1\.\.100"):
+        respaced(100, steps)

@@ -1,0 +1,181 @@
+"""League and page: every cell holds a number or says why not; nothing comes from outside."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from genlab.config.layout import StudyFolder
+from genlab.data.files import read_json
+from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL, league, markdown, readable
+from genlab.report.page import report
+
+BENCHMARK = "s\th:m:s\tmax_rss\n{}\t0:00:01\t{}\n"
+
+
+@pytest.fixture
+def reported(trained_study: StudyFolder) -> StudyFolder:
+    """The tiny study with its league and its page; jobs were measured as Snakemake does it."""
+    at = trained_study
+    for name, seconds, memory in (("stripes/vae/seed0/train", 1.5, 300), ("store", 0.1, "-")):
+        path = at.folder / "benchmarks" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(BENCHMARK.format(seconds, memory))
+    league(at)
+    report(at)
+    return at
+
+
+def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) -> None:
+    table = pd.read_csv(reported.league, keep_default_na=False)
+    assert list(table.columns) == list(COLUMNS)
+    assert list(zip(table["model"], table["sampler"], strict=True)) == [
+        ("floor", "real"), ("floor", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
+    ]  # fmt: skip
+    assert not (table.astype(str) == "").any(axis=None)
+    for cell in table.drop(columns=["dataset", "model", "sampler", "extractor"]).to_numpy().ravel():
+        assert cell in (NO_MODEL, NO_ENCODER) or math.isfinite(float(cell))
+
+
+def test_a_cell_without_a_number_says_why(reported: StudyFolder) -> None:
+    table = pd.read_csv(reported.league, keep_default_na=False).set_index(["model", "sampler"])
+    assert table.loc[("floor", "real"), "parameters"] == NO_MODEL
+    assert table.loc[("floor", "noise"), "evaluations"] == NO_MODEL
+    assert table.loc[("ddpm", "ddim-3"), "reconstruction_mse"] == NO_ENCODER
+    assert table.loc[("ddpm", "ddim-3"), "reconstruction_psnr"] == NO_ENCODER
+    assert float(table.loc[("vae", "prior"), "reconstruction_mse"]) > 0
+    text = reported.league_markdown.read_text()
+    assert "(no model)" in text
+    assert "(no encoder)" in text
+
+
+def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) -> None:
+    table = pd.read_csv(reported.league, keep_default_na=False).set_index(["model", "sampler"])
+    for model, row in (("vae", "prior"), ("ddpm", "ddim-3"), ("floor", "noise")):
+        measured = read_json(reported.run("stripes", model, 0).metrics)[row]["classifier"]
+        for name, value in measured.items():
+            assert float(table.loc[(model, row), name]) == value
+    run = reported.run("stripes", "ddpm", 0)
+    found = table.loc[("ddpm", "ddim-3")]
+    assert int(found["parameters"]) == read_json(run.summary)["parameters"]
+    assert int(found["evaluations"]) == 3
+    assert float(found["train_seconds"]) == read_json(run.cost)["train_seconds"]
+    assert int(found["images_seen"]) == 256
+
+
+def test_the_markdown_is_one_table(reported: StudyFolder) -> None:
+    lines = reported.league_markdown.read_text().splitlines()
+    assert len(lines) == 2 + 4
+    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "text"),
+    [
+        (0.0012345, "kid", "0.00123"),
+        (12.3456, "fid", "12.3"),
+        (123.456, "fid", "123.5"),
+        (1234.56, "fid", "1,235"),
+        (1e-12, "kid", "1e-12"),
+        (-0.0004567, "kid", "-0.000457"),
+        (1.0, "precision", "1"),
+        (0.0, "recall", "0"),
+        ("0.25", "recall", "0.25"),
+        (1234567, "parameters", "1,234,567"),
+        (1000, "seed", "1000"),
+        ("0", "seed", "0"),
+        (NO_MODEL, "kid", "(no model)"),
+        (NO_ENCODER, "reconstruction_mse", "(no encoder)"),
+    ],
+)
+def test_cells_are_short_for_people(value: object, column: str, text: str) -> None:
+    assert readable(value, column) == text
+
+
+def test_names_stand_as_they_are(reported: StudyFolder) -> None:
+    table = pd.read_csv(reported.league, keep_default_na=False)
+    first = [cell.strip() for cell in markdown(table).splitlines()[2].strip("|").split("|")]
+    assert first[:5] == ["stripes", "floor", "0", "real", "classifier"]
+
+
+class Page(HTMLParser):
+    """What a page refers to, which elements it never closes, and how its pictures are described."""
+
+    VOID = ("meta", "link", "img", "br", "input", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.ids: set[str] = set()
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        names = ("src", "href", "srcset", "action", "data", "poster")
+        self.addresses += [str(values[name]) for name in names if name in values]
+        if tag == "img":
+            self.pictures.append(values)
+        if values.get("id"):
+            self.ids.add(str(values["id"]))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone(reported: StudyFolder) -> None:
+    """Pictures are within the file, and every other address is a place on the page itself."""
+    text = reported.report.read_text()
+    page = Page(text)
+    assert page.open == []
+    for address in page.addresses:
+        assert address.startswith(("data:", "#"))
+        if address.startswith("#"):
+            assert address.removeprefix("#") in page.ids
+    without_pictures = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", without_pictures)
+
+
+def test_the_page_shows_every_row_and_describes_its_pictures(reported: StudyFolder) -> None:
+    page = Page(reported.report.read_text())
+    # Four grids, the VAE's pairs, the DDPM's strip, the loss curves and the costs.
+    assert len(page.pictures) == 8
+    assert all(picture["alt"] for picture in page.pictures)
+
+
+def test_the_page_is_made_the_same_again(reported: StudyFolder) -> None:
+    before = reported.report.read_bytes()
+    report(reported)
+    assert reported.report.read_bytes() == before
+
+
+def test_what_people_wrote_is_escaped(trained_study: StudyFolder) -> None:
+    """A study's description is text, not HTML."""
+    text = trained_study.config.read_text()
+    trained_study.config.write_text(
+        text.replace("description: ''", "description: <script>alert(1)</script>")
+    )
+    costs = trained_study.folder / "benchmarks/store.tsv"
+    costs.parent.mkdir()
+    costs.write_text(BENCHMARK.format(1, 1))
+    league(trained_study)
+    report(trained_study)
+    page = trained_study.report.read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_stage_that_is_missing_is_named(trained_study: StudyFolder, genlab: Any) -> None:
+    metrics = trained_study.run("stripes", "vae", 0).metrics
+    metrics.unlink()
+    ended = genlab("league", "--config", trained_study.config)
+    assert ended.status == 1
+    assert ended.err == f"error: {metrics}: no such file; run the stage that makes it first\n"

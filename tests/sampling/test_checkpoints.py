@@ -1,0 +1,193 @@
+"""Weights that are not what they should be are refused with a clear word, and never unpickled.
+
+The final weights, which sampling loads, and the resume point, which training goes on from.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from traps import Trap
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.spec import read_run
+from genlab.models.base import build_model
+from genlab.models.store import load_model
+from genlab.training import resume
+
+
+class Checkpoint(NamedTuple):
+    """A file of weights, and what loads it."""
+
+    path: Path
+    load: Callable[[], object]
+
+
+def final_weights(run: RunFolder) -> Checkpoint:
+    return Checkpoint(run.weights, lambda: load_model(run))
+
+
+def resume_point(run: RunFolder) -> Checkpoint:
+    """A resume point after one step of training on nothing in particular."""
+    spec = read_run(run.config)
+    model = build_model(spec.model, (1, 8, 8), classes=2, seed=0)
+    ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(parameter.square().sum() for parameter in model.parameters()).backward()
+    optimizer.step()
+    resume.save(run, spec.digest, resume.Progress(1, 2.0), model, ema, optimizer)
+
+    def load() -> object:
+        return resume.restore(run, spec.digest, model, ema, optimizer)
+
+    return Checkpoint(run.resume / f"{spec.digest}.safetensors", load)
+
+
+@pytest.fixture(params=[final_weights, resume_point])
+def checkpoint(request: pytest.FixtureRequest, trained_study: StudyFolder) -> Checkpoint:
+    """Both kinds of file, of the tiny DDPM; each loads as it is."""
+    found: Checkpoint = request.param(trained_study.run("stripes", "ddpm", 0))
+    assert found.load() is not None
+    return found
+
+
+def test_a_truncated_file_is_refused(checkpoint: Checkpoint) -> None:
+    whole = checkpoint.path.read_bytes()
+    for content in (whole[:-1], whole[:100], whole[:4], b""):
+        checkpoint.path.write_bytes(content)
+        with pytest.raises(GenLabError, match="not a complete safetensors file") as caught:
+            checkpoint.load()
+        assert str(caught.value).startswith(f"{checkpoint.path}: ")
+
+
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda obj, path: path.write_bytes(pickle.dumps(obj))]
+)
+def test_a_pickle_in_its_place_is_refused_and_not_unpickled(
+    checkpoint: Checkpoint, save: Callable[[object, Path], object], tmp_path: Path
+) -> None:
+    save({"weights": Trap(tmp_path / "sprung")}, checkpoint.path)
+    with pytest.raises(GenLabError, match="it is neither loaded nor unpickled"):
+        checkpoint.load()
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_trap_would_spring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test above relies on: whoever unpickles a trap creates the file."""
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    torch.save(Trap(tmp_path / "sprung"), tmp_path / "trap")
+    torch.load(tmp_path / "trap", weights_only=False)
+    assert (tmp_path / "sprung").exists()
+
+
+def edited(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Rewrite a safetensors file with its tensors changed and its metadata kept."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    change(tensors)
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize("change", ["another shape", "one too few", "one too many"])
+def test_weights_of_another_architecture_are_refused(checkpoint: Checkpoint, change: str) -> None:
+    def alter(tensors: dict[str, torch.Tensor]) -> None:
+        for kind in ("raw.", "ema."):
+            name = next(n for n in sorted(tensors) if n.startswith(f"{kind}network."))
+            if change == "another shape":
+                tensors[name] = torch.zeros(3)
+            elif change == "one too few":
+                del tensors[name]
+            else:
+                tensors[f"{kind}network.surplus"] = torch.zeros(3)
+
+    edited(checkpoint.path, alter)
+    with pytest.raises(GenLabError, match="weights of another architecture: 'network") as caught:
+        checkpoint.load()
+    assert str(caught.value).startswith(f"{checkpoint.path}: ")
+    assert "don't fit a DDPM of this configuration; train again" in str(caught.value)
+
+
+def test_weights_of_another_run_are_refused(trained_study: StudyFolder) -> None:
+    """The VAE's weights under the DDPM's name, as by a wrong copy."""
+    run, other = (trained_study.run("stripes", model, 0) for model in ("ddpm", "vae"))
+    run.weights.write_bytes(other.weights.read_bytes())
+    with pytest.raises(GenLabError, match="weights of another run; train again"):
+        load_model(run)
+
+
+def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder) -> None:
+    path, load = resume_point(trained_study.run("stripes", "ddpm", 0))
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"step": "three"})
+    with pytest.raises(GenLabError, match="not a checkpoint of a training; delete it"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "not a model's config.json; train again"),
+        ("[]", "not a model's config.json; train again"),
+        ('{"model": {"family": "vaee"}, "shape": [1, 8, 8], "classes": 2}', "family 'vaee'"),
+    ],
+)
+def test_a_wrong_description_of_the_model_is_refused(
+    content: str, said: str, trained_study: StudyFolder
+) -> None:
+    run = trained_study.run("stripes", "vae", 0)
+    run.architecture.write_text(content)
+    with pytest.raises(GenLabError) as caught:
+        load_model(run)
+    assert str(caught.value).startswith(f"{run.architecture}: ")
+    assert said in str(caught.value)
+
+
+def test_the_command_line_says_so_without_a_traceback(
+    trained_study: StudyFolder, genlab: Callable[..., Any]
+) -> None:
+    row = trained_study.run("stripes", "vae", 0).samples("prior")
+    row.run.weights.unlink()
+    ended = genlab("sample", "--config", row.config)
+    assert ended.status == 1
+    assert ended.err == (f"error: {row.run.weights}: no such file; run `genlab train` first\n")
+
+
+def test_a_damaged_resume_point_stops_the_training(
+    tiny_study: Callable[..., StudyFolder], genlab: Callable[..., Any]
+) -> None:
+    """It is named rather than passed over: hours of work may be in it."""
+    run = tiny_study().run("stripes", "vae", 0)
+    path = run.resume / f"{read_run(run.config).digest}.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(b"damaged")
+    ended = genlab("train", "--config", run.config, "--gpus", 0)
+    assert ended.status == 1
+    assert ended.err.startswith(f"error: {path}: not a complete")
+    assert not run.weights.exists()
+
+
+def test_the_description_beside_the_weights_is_all_it_takes(trained_study: StudyFolder) -> None:
+    """`model/` can be copied elsewhere: neither the study nor the data is needed to load it."""
+    run = trained_study.run("stripes", "ddpm", 0)
+    alone = RunFolder(trained_study.results.parent / "elsewhere")
+    alone.folder.mkdir()
+    run.model.rename(alone.model)
+    model = load_model(alone)
+    assert model.shape == (1, 8, 8)
+    assert json.loads(alone.architecture.read_text())["model"]["family"] == "ddpm"
+    # The averaged weights are the ones that are used.
+    with safe_open(alone.weights, framework="pt") as file:
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, file.get_tensor(f"ema.{name}"))

@@ -1,0 +1,345 @@
+"""What a run's folder holds arrives in MLflow, TensorBoard and Weights & Biases, each thing once.
+
+MLflow is the real one on a SQLite store of its own in every test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.data.files import read_json
+from genlab.data.pictures import save_grid
+from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
+from genlab.tracking.mlflow_sink import SystemMetrics, prepare_store
+from genlab.tracking.record import append_history, leave_record, read_history
+
+DOWN = "http://127.0.0.1:9"  # the discard service's port, where nobody listens
+Study = Callable[..., StudyFolder]
+
+
+def log(run: RunFolder, first: int, last: int) -> None:
+    """What a training logs at the steps first..last."""
+    rows = [{"step": s, "time": 1e9 + s, "loss": 1 / s, "lr": 0.1} for s in range(first, last + 1)]
+    append_history(run.history, rows)
+
+
+def begin(run: RunFolder) -> None:
+    """What a training leaves in its folder after three steps."""
+    log(run, 1, 3)
+    leave_record(run, "config", params={"seed": 0, "model.family": "vae"}, tags={"git": "abc"})
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without a run in it; to make one takes MLflow seconds, so it is made once."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def study(tiny_study: Study, empty_store: Path) -> Study:
+    """`study(**changes)` makes the tiny study beside an empty store."""
+
+    def make(**changes: Any) -> StudyFolder:
+        at = tiny_study(**changes)
+        shutil.copy(empty_store, at.results / "mlflow.db")
+        return at
+
+    return make
+
+
+@pytest.fixture
+def run(study: Study) -> RunFolder:
+    """A run that has begun, and that no service knows of."""
+    run = study().run("stripes", "vae", 0)
+    begin(run)
+    return run
+
+
+def runs_in(uri: str, experiment: str = "tiny") -> list[Run]:
+    """All MLflow runs of an experiment."""
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def local(run: RunFolder) -> str:
+    return f"sqlite:///{run.study.results}/mlflow.db"
+
+
+def history(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of every value that MLflow has of a metric."""
+    found = MlflowClient(tracking_uri=uri).get_metric_history(run_id, metric)
+    return [(m.step, m.value) for m in found]
+
+
+def test_params_metrics_tags_and_artifacts_arrive(run: RunFolder) -> None:
+    grid = run.samples("prior").grid
+    save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
+    leave_record(run, "sample_prior", metrics={"prior/evaluations": 1.0}, artifacts=[grid])
+    assert mirror(run, "RUNNING") == {}
+    (found,) = runs_in(local(run))
+    assert found.info.run_name == "stripes/vae/seed0"
+    assert found.info.status == "RUNNING"
+    assert found.data.params == {"seed": "0", "model.family": "vae"}
+    assert found.data.tags["git"] == "abc"
+    assert found.data.metrics["prior/evaluations"] == 1
+    assert history(local(run), found.info.run_id, "loss") == [(1, 1), (2, 1 / 2), (3, 1 / 3)]
+    client = MlflowClient(tracking_uri=local(run))
+    (file,) = client.list_artifacts(found.info.run_id, "samples/prior")
+    assert file.path == "samples/prior/grid.png"
+    copy = Path(found.info.artifact_uri.removeprefix("file://")) / file.path
+    assert copy.read_bytes() == grid.read_bytes()
+    assert copy.is_relative_to(run.study.results)
+
+
+def test_sending_again_sends_nothing_twice_and_later_what_is_new(run: RunFolder) -> None:
+    for _ in range(3):
+        assert mirror(run, "RUNNING") == {}
+    log(run, 4, 5)
+    leave_record(run, "train", metrics={"held_out_loss": 0.5})
+    assert mirror(run, "FINISHED") == {}
+    assert mirror(run, "FINISHED") == {}
+    (found,) = runs_in(local(run))
+    assert found.info.status == "FINISHED"
+    steps = [step for step, _ in history(local(run), found.info.run_id, "loss")]
+    assert steps == [1, 2, 3, 4, 5]
+    assert history(local(run), found.info.run_id, "held_out_loss") == [(0, 0.5)]
+
+
+def test_an_interrupted_update_goes_on_where_it_was(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The artifact is missing at first; the steps had gone through and are not sent again."""
+    grid = run.samples("prior").grid
+    leave_record(run, "sample_prior", metrics={"prior/evaluations": 1.0}, artifacts=[grid])
+    assert "grid.png" in mirror(run, "RUNNING")["mlflow"]
+    assert "warning: mlflow missed an update" in capsys.readouterr().err
+    save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
+    assert mirror(run, "RUNNING") == {}
+    (found,) = runs_in(local(run))
+    run_id = found.info.run_id
+    assert len(history(local(run), run_id, "loss")) == 3
+    assert history(local(run), run_id, "prior/evaluations") == [(0, 1)]
+    assert len(MlflowClient(tracking_uri=local(run)).list_artifacts(run_id, "samples/prior")) == 1
+
+
+def test_a_long_history_arrives_whole(run: RunFolder) -> None:
+    """In several parts, of which each is noted when it has gone through."""
+    last = 3 * ROWS_AT_ONCE + 7
+    log(run, 4, last)
+    assert mirror(run, "RUNNING") == {}
+    (found,) = runs_in(local(run))
+    steps = [step for step, _ in history(local(run), found.info.run_id, "loss")]
+    assert steps == list(range(1, last + 1))
+    assert read_json(run.outbox / "sent_mlflow.json")["step"] == last
+
+
+def test_a_training_begun_anew_is_a_run_of_its_own(run: RunFolder) -> None:
+    mirror(run, "RUNNING")
+    forget(run)
+    begin(run)
+    mirror(run, "RUNNING")
+    assert len(runs_in(local(run))) == 2
+
+
+def test_so_is_another_configuration(run: RunFolder) -> None:
+    """MLflow would refuse a changed parameter."""
+    mirror(run, "RUNNING")
+    run.config.write_text(run.config.read_text().replace("latent: 2", "latent: 3"))
+    leave_record(run, "config", params={"seed": 0, "model.latent": 3})
+    assert mirror(run, "RUNNING") == {}
+    assert sorted(len(found.data.params) for found in runs_in(local(run))) == [2, 2]
+
+
+def test_a_store_of_one_s_own_is_used(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLFLOW_TRACKING_URI, as everywhere with MLflow; its folder is made."""
+    (run.study.results / "mlflow.db").unlink()
+    uri = f"sqlite:///{run.study.results.parent}/elsewhere/own.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert mirror(run, "RUNNING") == {}
+    assert len(runs_in(uri)) == 1
+    assert not (run.study.results / "mlflow.db").exists()
+
+
+def test_the_experiment_takes_the_name_that_is_asked_for(study: Study) -> None:
+    at = study(tracking={"experiment": "together"})
+    prepare_store(at)
+    assert read_json(at.store) == {"experiment": "together"}
+    run = at.run("stripes", "vae", 0)
+    begin(run)
+    mirror(run, "RUNNING")
+    assert len(runs_in(local(run), "together")) == 1
+
+
+def test_four_processes_may_make_the_store_at_once(tiny_study: Study) -> None:
+    """They wait for each other and then start together, on a store that doesn't exist yet."""
+    at = tiny_study(seeds=[0, 1], name="race")
+    runs = [at.run("stripes", model, seed) for model in ("vae", "ddpm") for seed in (0, 1)]
+    script = """
+import sys
+from pathlib import Path
+import mlflow
+from genlab.config.layout import RunFolder
+from genlab.tracking.mirror import mirror
+print("ready", flush=True)
+sys.stdin.readline()
+sys.exit(str(troubles) if (troubles := mirror(RunFolder(Path(sys.argv[1])), "RUNNING")) else 0)
+"""
+    processes = []
+    for run in runs:
+        begin(run)
+        command = [sys.executable, "-c", script, str(run.folder)]
+        pipe = subprocess.PIPE
+        processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    found = runs_in(local(runs[0]), "race")
+    names = {f"stripes/{model}/seed{seed}" for model in ("vae", "ddpm") for seed in (0, 1)}
+    assert {f.info.run_name for f in found} == names
+    assert len(found) == 4
+
+
+def test_training_goes_on_without_the_server_and_it_is_sent_later(
+    study: Study, genlab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = study()
+    run = at.run("stripes", "vae", 0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
+    ended = genlab("store", "--config", at.config)
+    assert ended.status == 0
+    assert "warning: the MLflow server can't be reached now" in ended.err
+    ended = genlab("train", "--config", run.config, "--gpus", 0)
+    assert ended.status == 0
+    assert "warning: mlflow missed an update" in ended.err
+    assert run.weights.exists()
+    ended = genlab("publish", "--config", at.config)
+    assert ended.status == 1
+    assert "All results are safe under results/; run again to send what is missing." in ended.err
+    assert "Traceback" not in ended.err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert genlab("publish", "--config", at.config).status == 0
+    (found,) = runs_in(local(run))
+    logged = [(row["step"], row["loss"]) for row in read_history(run.history)]
+    assert history(local(run), found.info.run_id, "loss") == logged
+    assert len(logged) == 256 // 32
+
+
+def test_a_training_and_its_later_stages_are_one_run(study: Study) -> None:
+    """Of the runs that were only planned, nothing is published."""
+    from genlab.sampling.stages import reconstruct, sample
+    from genlab.training.trainer import train
+
+    at = study()
+    run = at.run("stripes", "vae", 0)
+    train(run, cpu=True)
+    (found,) = runs_in(local(run))
+    assert found.info.status == "RUNNING"
+    sample(run.samples("prior"), cpu=True)
+    reconstruct(run, cpu=True)
+    publish(at)
+    (found,) = runs_in(local(run))
+    assert found.info.status == "FINISHED"
+    assert found.data.params["model.latent"] == "2"
+    assert found.data.params["training.images"] == "256"
+    assert {"git_commit", "dataset_sha256", "genlab"} <= set(found.data.tags)
+    assert found.data.tags["dataset_sha256"] == read_json(run.data.manifest)["sha256"]
+    assert {"loss", "kl", "grad_norm", "lr", "images_per_second", "held_out_loss",
+            "prior/evaluations", "reconstruction_mse"} <= set(found.data.metrics)  # fmt: skip
+    artifacts = MlflowClient(tracking_uri=local(run)).list_artifacts(found.info.run_id)
+    assert {file.path for file in artifacts} == {"samples", "reconstructions"}
+
+
+def test_a_training_that_fails_is_marked_so(study: Study, genlab: Any) -> None:
+    """A learning rate of 1e30 makes the loss infinite at once."""
+    changes = {"preset": "vae", "training": {"learning_rate": 1e30, "warmup": 0}}
+    run = study(models=[changes, "ddpm"]).run("stripes", "vae", 0)
+    ended = genlab("train", "--config", run.config, "--gpus", 0)
+    assert ended.status == 1
+    assert "not finite, training stopped" in ended.err
+    (found,) = runs_in(local(run))
+    assert found.info.status == "FAILED"
+
+
+def test_tensorboard_reads_the_same_numbers(study: Study) -> None:
+    run = study(tracking={"tensorboard": True}).run("stripes", "vae", 0)
+    begin(run)
+    grid = run.samples("prior").grid
+    save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
+    leave_record(run, "sample_prior", metrics={"prior/evaluations": 1.0}, artifacts=[grid])
+    mirror(run, "RUNNING")
+    log(run, 4, 5)
+    mirror(run, "FINISHED")
+    (folder,) = (run.folder / "tensorboard").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    assert [(e.step, e.wall_time) for e in events.Scalars("train/loss")] == [
+        (step, 1e9 + step) for step in range(1, 6)
+    ]
+    # TensorBoard keeps float32.
+    values = [e.value for e in events.Scalars("train/loss")]
+    assert values == pytest.approx([1 / step for step in range(1, 6)], rel=1e-6)
+    assert events.Scalars("prior/evaluations")[0].value == 1
+    assert events.Images("samples/prior/grid.png")[0].width > 0
+
+
+def test_weights_and_biases_keeps_an_offline_run(study: Study) -> None:
+    """In the run's folder, without an account and without a network, until it is synchronised."""
+    run = study(tracking={"wandb": "offline"}).run("stripes", "vae", 0)
+    begin(run)
+    assert mirror(run, "FINISHED") == {}
+    sent = read_json(run.outbox / "sent_wandb.json")
+    assert sent["step"] == 3
+    (file,) = (run.folder / "wandb").glob(f"offline-run-*-{sent['id']}/run-{sent['id']}.wandb")
+    content = file.read_bytes()
+    assert b"train/step" in content
+    assert b"model.family" in content
+
+
+def test_what_the_machine_does_is_sampled_into_the_run(run: RunFolder) -> None:
+    mirror(run, "RUNNING")
+    run_id = read_json(run.outbox / "sent_mlflow.json")["id"]
+    monitor = SystemMetrics(run, run_id, seconds=0.1)
+    name = "system/cpu_utilization_percentage"
+    deadline = time.monotonic() + 20
+    while not history(local(run), run_id, name) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    monitor.stop()
+    assert history(local(run), run_id, name)
+
+
+def test_a_service_that_is_switched_off_is_not_imported(run: RunFolder) -> None:
+    """Weights & Biases and TensorBoard are off in the tiny study."""
+    script = (
+        "import sys; from pathlib import Path; from genlab.config.layout import RunFolder;"
+        "from genlab.tracking.mirror import mirror;"
+        f"mirror(RunFolder(Path({str(run.folder)!r})), 'RUNNING');"
+        "print(*{'wandb', 'tensorboard', 'torch'} & set(sys.modules))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert ended.stdout.strip() == ""

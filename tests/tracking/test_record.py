@@ -1,0 +1,72 @@
+"""The run's own record of what happened: appended to, cut back on resume, never half read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from genlab.config.layout import RunFolder
+from genlab.tracking.provenance import git_commit
+from genlab.tracking.record import (
+    append_history,
+    flatten,
+    leave_record,
+    read_history,
+    read_records,
+    truncate_history,
+)
+
+ROWS = [{"step": float(step), "loss": 1 / step} for step in range(1, 6)]
+
+
+def test_history_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "run/history.jsonl"
+    assert read_history(path) == []
+    append_history(path, ROWS[:2])
+    append_history(path, ROWS[2:])
+    assert read_history(path) == ROWS
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_a_line_that_a_kill_cut_off_ends_the_history(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    append_history(path, ROWS)
+    last = len(json.dumps(ROWS[-1])) + 1
+    path.write_bytes(path.read_bytes()[: -min(cut + 1, last)])
+    assert read_history(path) == ROWS[:-1]
+
+
+def test_resuming_drops_what_will_be_logged_again(tmp_path: Path) -> None:
+    """The steps after the checkpoint, and the half line after them."""
+    path = tmp_path / "history.jsonl"
+    append_history(path, ROWS)
+    with path.open("a") as file:
+        file.write('{"step": 6, "lo')
+    truncate_history(path, 3)
+    append_history(path, ROWS[3:])
+    assert read_history(path) == ROWS
+    truncate_history(path, 0)
+    assert path.read_text() == ""
+
+
+def test_a_stage_s_second_record_replaces_its_first(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    leave_record(run, "train", metrics={"loss": 2.0}, artifacts=[tmp_path / "a/b.png"])
+    leave_record(run, "train", metrics={"loss": 1.0}, tags={"git": "abc"})
+    leave_record(run, "sample_ddim", params={"steps": 5})
+    (run.outbox / "sent_mlflow.json").write_text("{}")
+    assert read_records(run) == {
+        "train": {"metrics": {"loss": 1.0}, "params": {}, "tags": {"git": "abc"}, "artifacts": []},
+        "sample_ddim": {"metrics": {}, "params": {"steps": 5}, "tags": {}, "artifacts": []},
+    }
+
+
+def test_nested_mappings_become_dotted_keys() -> None:
+    nested = {"a": 1, "b": {"c": [2], "d": {"e": None}}, "f": {}}
+    assert flatten(nested) == {"a": 1, "b.c": [2], "b.d.e": None}
+
+
+def test_outside_a_checkout_the_commit_is_unknown(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) == "unknown"
