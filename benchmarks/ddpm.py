@@ -9,8 +9,9 @@ steps are not counted. Then each draws images with its own sampler in 50 steps, 
 distance of those to the training digits is measured in the features of a classifier that was
 trained on real digits alone. Held-out real digits, as many, give the floor.
 
-    genlab     config/models/ddpm.yaml, trained by the step of `genlab train`: v-prediction, cosine
-               schedule, AdamW 2e-3 with warm-up and decay, EMA .995, bfloat16 layers
+    genlab     config/models/ddpm.yaml as it stands, trained by the step of `genlab train`: AdamW
+               with warm-up and decay, clipping, EMA with warm-up, bfloat16 layers if the preset
+               says so
     diffusers  UNet2DModel and DDPMScheduler, trained as in its unconditional example: noise
                prediction, linear schedule, AdamW 1e-4 (betas .95, .999, weight decay 1e-6), warm-up
                and cosine decay, clipping at 1, float32, EMAModel (power 3/4, at most .9999). EMA is
@@ -35,10 +36,12 @@ os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
 import argparse
 import functools
+import itertools
 import math
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +66,7 @@ from genlab.data.floors import floor
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.prepare import fetch, prepare
 from genlab.evaluation.stages import extract, read_features
-from genlab.models.base import Model
+from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, to_uint8
 from genlab.models.store import load_model, save_model
 from genlab.processes.noise import SampleNoise
@@ -74,7 +77,10 @@ STEPS = 50  # of every sampler
 DDIM = f"ddim-{STEPS}"  # all three libraries have it, with eta 0
 WARM_UP = 3  # training steps before the clock starts
 DRAWN = 100  # images drawn at a time
-DIGITS = "digits"
+DIGITS, PIXELS = "digits", 28
+# Of these the peers take the widths that come nearest to GenLab's number of parameters.
+WIDTHS = list(itertools.combinations_with_replacement((32, 64, 96), 3))  # diffusers, its levels
+DIMS = range(8, 33, 2)  # denoising-diffusion-pytorch, its finest level of three
 
 Sampler = Callable[[range], Tensor]
 """Draws the images of these numbers, float [B, C, H, W] on [0, 1]."""
@@ -97,6 +103,18 @@ class Side(Protocol):
 def preset(study: StudyFolder) -> TrainingConfig:
     """How GenLab's preset is trained; all sides share its batch size."""
     return read_run(study.run(DIGITS, "ddpm", 0).config).training
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def nearest(networks: Iterable[nn.Module], size: int) -> Any:
+    """The network with the number of parameters nearest to `size`, at most a quarter away."""
+    found = min(networks, key=lambda network: abs(parameters(network) - size))
+    if abs(parameters(found) - size) > size / 4:
+        sys.exit(f"no {type(found).__name__} here has about {size:,} parameters; add a width")
+    return found
 
 
 def make_training(run: RunFolder) -> Training:
@@ -140,7 +158,9 @@ class Peer:
     """What the two other libraries share: the data, and the precision of the loss."""
 
     def __init__(self, study: StudyFolder, matched: bool) -> None:
-        training, data = preset(study), study.data(DIGITS)
+        spec, data = read_run(study.run(DIGITS, "ddpm", 0).config), study.data(DIGITS)
+        training = spec.training
+        self.size = parameters(build_model(spec.model, (1, PIXELS, PIXELS), 10, seed=0))
         self.batches = Batches(
             read_array(data.images("train")), read_array(data.labels("train")),
             training.batch_size, seed=0,
@@ -164,15 +184,7 @@ class Diffusers(Peer):
 
     def __init__(self, study: StudyFolder, matched: bool) -> None:
         super().__init__(study, matched)
-        self.network: Any = UNet2DModel(
-            sample_size=28,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(32, 32, 64),
-            down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        )
+        self.network = nearest(map(self.make_network, WIDTHS), self.size)
         self.parameters = list(self.network.parameters())
         self.schedule: Any = DDPMScheduler(num_train_timesteps=1000)
         self.optimizer = torch.optim.AdamW(
@@ -183,6 +195,18 @@ class Diffusers(Peer):
         )
         self.ema = EMAModel(
             self.parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75
+        )
+
+    @staticmethod
+    def make_network(widths: tuple[int, ...]) -> UNet2DModel:
+        return UNet2DModel(
+            sample_size=PIXELS,
+            in_channels=1,
+            out_channels=1,
+            layers_per_block=1,
+            block_out_channels=widths,
+            down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         )
 
     def loss(self, images: Tensor) -> Tensor:
@@ -219,8 +243,11 @@ class DenoisingDiffusion(Peer):
 
     def __init__(self, study: StudyFolder, matched: bool) -> None:
         super().__init__(study, matched)
-        self.network = Unet(dim=16, dim_mults=(1, 2, 4), channels=1)
-        self.diffusion = GaussianDiffusion(self.network, image_size=28, sampling_timesteps=STEPS)
+        networks = (Unet(dim=dim, dim_mults=(1, 2, 4), channels=1) for dim in DIMS)
+        self.network = nearest(networks, self.size)
+        self.diffusion = GaussianDiffusion(
+            self.network, image_size=PIXELS, sampling_timesteps=STEPS
+        )
         self.parameters = list(self.diffusion.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, self.learning_rate, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
@@ -319,8 +346,8 @@ def run_side(name: str, study: StudyFolder, seconds: float, samples: int) -> lis
     torch.manual_seed(0)
     side = SIDES[name](study)
     steps, spent = train(side, seconds)
-    parameters = sum(p.numel() for p in side.network.parameters())
-    print(f"{name}: {parameters:,} parameters, {steps} steps in {spent:.1f} s")
+    size = parameters(side.network)
+    print(f"{name}: {size:,} parameters, {steps} steps in {spent:.1f} s")
     rows: list[Row] = []
     for kind, sampler in side.samplers().items():
         at = study.run(DIGITS, name, 0).samples(f"{name}-{kind}")
@@ -329,7 +356,7 @@ def run_side(name: str, study: StudyFolder, seconds: float, samples: int) -> lis
             {
                 "library": name,
                 "sampler": kind,
-                "parameters": parameters,
+                "parameters": size,
                 "training steps": steps,
                 "training images/s": steps * preset(study).batch_size / spent,
                 "sampling s": drawing,

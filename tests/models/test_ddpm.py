@@ -8,6 +8,7 @@ import pytest
 import torch
 from oracles import IdealNetwork, StreamNoise, posterior_mean_of_points
 from torch import Tensor
+from torch.distributions import Normal
 
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.networks import UNetConfig
@@ -83,20 +84,28 @@ def test_the_ideal_network_has_no_loss_and_gives_the_data_back(
 
 @torch.no_grad()
 @pytest.mark.parametrize("timesteps", [1000, 64])
-def test_training_draws_every_time_on_0_to_1000(timesteps: int) -> None:
-    """What the network is told is 1000 t / T, for whole t from 0 to T - 1, all equally likely."""
-    ddpm = make_ddpm("cosine", "v", timesteps)
+@pytest.mark.parametrize("times", ["uniform", "logit-normal"])
+def test_training_tells_the_network_times_on_0_to_1000(times: str, timesteps: int) -> None:
+    """1000 t / T for whole t from 0 to T - 1, as often as their distribution says.
+
+    'logit-normal' is the sigmoid of N(0, 1): P(t <= k) = Phi(logit((k + 1) / T)).
+    """
+    config = DDPMConfig.model_validate({"times": times, "timesteps": timesteps, "network": UNET})
+    ddpm = DDPM(config, SHAPE, 10)
     seen: list[Tensor] = []
     ddpm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
     n = 20 * timesteps
     ddpm.loss(batch_of(torch.rand(n, *SHAPE)))
     indices = seen[0].double() * timesteps / 1000
     torch.testing.assert_close(indices, indices.round(), rtol=0, atol=1e-4)  # float32 of 1000
-    counts = torch.bincount(indices.round().long(), minlength=timesteps).double()
+    counts = torch.bincount(indices.round().long(), minlength=timesteps)
     assert len(counts) == timesteps
-    # Chi-squared of T - 1 degrees of freedom: mean T - 1, standard deviation sqrt(2 (T - 1))
-    chi_squared = float(((counts - 20) ** 2 / 20).sum())
-    assert abs(chi_squared - (timesteps - 1)) < 4 * (2 * (timesteps - 1)) ** 0.5
+    if times == "uniform":
+        assert bool((counts > 0).all())  # 20 of each are expected, none has chance T e^-20
+    share = torch.arange(1, timesteps + 1, dtype=torch.float64) / timesteps
+    below = share if times == "uniform" else Normal(0.0, 1.0).cdf(share.logit())
+    # Kolmogorov: a gap of 2 / sqrt(n) anywhere has chance 2 e^-8 = .0007
+    assert float((counts.cumsum(0) / n - below).abs().max()) < 2 / n**0.5
 
 
 @predictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -36,6 +37,18 @@ def test_cosine_schedule_has_the_published_numbers() -> None:
     assert float(a[-1]) == pytest.approx(2.4e-9, abs=0.05e-9)
     assert float(((1 - a[-1]) / a[-1]).sqrt()) == pytest.approx(20291, abs=0.5)
     assert int((SCHEDULES["cosine"](1000) == MAX_BETA).sum()) == 1
+
+
+@pytest.mark.parametrize("timesteps", [2, 50, 1000, 4000])
+def test_cosine_schedule_is_its_closed_form(timesteps: int) -> None:
+    """alpha_bar of index t is f(t + 1) / f(0), f the squared cosine; only the last is clipped."""
+    t = (torch.arange(timesteps, dtype=torch.float64) + 1) / timesteps
+    expected = torch.cos((t + 0.008) / 1.008 * torch.pi / 2) ** 2
+    expected /= math.cos(0.008 / 1.008 * math.pi / 2) ** 2
+    # A product of thousands of float64 factors
+    torch.testing.assert_close(
+        alpha_bar("cosine", timesteps)[:-1], expected[:-1], rtol=1e-9, atol=0
+    )
 
 
 @pytest.mark.parametrize("timesteps", [50, 100, 250])

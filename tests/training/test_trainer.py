@@ -82,7 +82,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
         train(run, cpu=True)
     assert trainer.poll() is None, "the training ended before it could be interrupted"
     trainer.send_signal(blow)
-    _, err = trainer.communicate(timeout=120)
+    _, err = trainer.communicate(timeout=300)
     assert not run.weights.exists()
     if blow == signal.SIGTERM:
         assert trainer.returncode == 1
