@@ -24,7 +24,7 @@ trained on real digits alone. Held-out real digits, as many, give the floor.
                the same library with GenLab's learning rate and precision, all else its own
 
 A learning rate that changes over the training follows the share of the seconds that are spent.
-The example's 500 steps of warm-up are 8 % of its 100 epochs on these digits, and so 8 % here.
+The example's 500 steps of warm-up take the share of it that they have in its 100 epochs.
 All sides sample in float32, with averaged weights. 28 pixels suit every network: none is padded.
 """
 
@@ -190,8 +190,12 @@ class Diffusers(Peer):
         self.optimizer = torch.optim.AdamW(
             self.parameters, self.learning_rate, betas=(0.95, 0.999), weight_decay=1e-6
         )
+        epochs = 100 * len(self.batches.images) / self.batches.batch_size  # in steps
         self.rate = get_scheduler(
-            "cosine", self.optimizer, num_warmup_steps=80, num_training_steps=1000
+            "cosine",
+            self.optimizer,
+            num_warmup_steps=round(1000 * 500 / epochs),
+            num_training_steps=1000,
         )
         self.ema = EMAModel(
             self.parameters, decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75

@@ -65,7 +65,7 @@ MEASURED = TRAINED + ([STUDY_AT.run(d, FLOOR, 0) for d in DATASETS] if FLOORS el
 # `gpu: 1` is clamped to 0 where the profile grants none.
 # Small networks gain little from a second thread (1.45 times on two cores), so two jobs side by
 # side, each on half of the cores, finish sooner than one after the other on all of them.
-# A cluster counts no cores: 4 then.
+# A cluster counts no cores: 4 threads then.
 HALF = max(1, (workflow.resource_settings.cores or 8) // 2)
 THREADS = {"train": HALF, "sample": HALF, "features": 1, "evaluate": 1}
 GPU = 1

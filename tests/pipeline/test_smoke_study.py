@@ -217,6 +217,6 @@ def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None
     table = pd.read_csv(again.root / "results/smoke/league.csv", keep_default_na=False)
     toy = table[table["model"] == "toy"].iloc[0]
     assert toy["sampler"] == "prior"
-    assert toy["parameters"] == 2 * 28 * 28
+    assert int(toy["parameters"]) == 2 * 28 * 28
     assert toy["reconstruction_mse"] == "no encoder"
     assert "toy · prior" in (again.root / "results/smoke/report/index.html").read_text()
