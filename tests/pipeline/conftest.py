@@ -30,4 +30,4 @@ def smoke(first_run: tuple[Project, str]) -> Project:
 @pytest.fixture
 def again(smoke: Project, tmp_path: Path) -> Project:
     """A copy of the finished smoke study, to be changed."""
-    return Project.copy(tmp_path / "project", smoke.root)
+    return Project.copy(tmp_path / "project", smoke.root, results=True)

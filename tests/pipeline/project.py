@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 ORIGINAL = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
+RESULTS = ("results", ".snakemake")
 SMOKE = "config/studies/smoke.yaml"
 CORES = "2"
 
@@ -41,11 +42,10 @@ class Project:
     root: Path
 
     @classmethod
-    def copy(cls, root: Path, source: Path = ORIGINAL) -> Project:
-        """A copy at `root` of the project, or of another copy with all that it has produced."""
+    def copy(cls, root: Path, source: Path = ORIGINAL, results: bool = False) -> Project:
+        """A copy at `root` of the project, or of another copy; with `results`, of those too."""
         root.mkdir()
-        results = () if source == ORIGINAL else ("results", ".snakemake")
-        for part in (*PARTS, *results):
+        for part in (*PARTS, *(RESULTS if results else ())):
             if (source / part).is_dir():
                 shutil.copytree(source / part, root / part)
             else:

@@ -40,6 +40,7 @@ COLUMNS = {
 }
 """Columns of league.csv, and how the tables for people call them."""
 
+NAMES = ("dataset", "model", "sampler", "extractor")
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
 
@@ -87,9 +88,11 @@ def read_league(study: StudyFolder) -> pd.DataFrame:
 
 def readable(value: object, column: str) -> str:
     """A cell for people: three to four significant digits, whole numbers with separators."""
-    if isinstance(value, str):
-        return f"({value})" if value in (NO_MODEL, NO_ENCODER) else value
-    number = float(str(value))
+    if value in (NO_MODEL, NO_ENCODER):
+        return f"({value})"
+    if column in NAMES:
+        return str(value)
+    number = float(str(value))  # a column with reasons in it comes as text
     if column == "seed":
         return f"{number:.0f}"
     if number.is_integer() and abs(number) >= 1:
