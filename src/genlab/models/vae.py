@@ -75,9 +75,8 @@ class VAE(Model):
             nn.SiLU(),
             nn.Conv2d(c, channels, 3, padding=1),
         )
-        # Of the Gaussian likelihood. It starts near the error of a trained decoder: from s = 1 the
-        # KL would outweigh the reconstruction for as long as s takes to shrink.
-        self.log_sigma = nn.Parameter(torch.tensor(-2.0))
+        # Of the Gaussian likelihood. It starts near the spread of the pixels themselves.
+        self.log_sigma = nn.Parameter(torch.tensor(-1.0))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images [B, C, H, W] on [0, 1] -> mu, logvar of q(z|x), float32 [B, latent]."""
