@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from genlab import __version__
 from genlab.config.base import read_yaml
-from genlab.config.layout import FLOOR, RunFolder, SampleFolder, StudyFolder
+from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL, readable
@@ -70,10 +70,6 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
     return grids
 
 
-def _rows_with(name: str, runs: list[RunFolder]) -> list[SampleFolder]:
-    return [SampleFolder(p.parent) for run in runs for p in sorted(run.folder.glob(name))]
-
-
 def _label(run: RunFolder) -> str:
     return f"{run.folder.parent.name} on {run.dataset}, {run.folder.name.replace('seed', 'seed ')}"
 
@@ -129,8 +125,9 @@ def report(study: StudyFolder) -> None:
             "title": f"{_label(row.run)}, {row.folder.name}",
             "picture": embedded(row.strip.read_bytes()),
         }
-        for row in _rows_with("samples/*/strip.png", runs)
-        if row.folder.name in content["samplers"]
+        for run in runs
+        for row in (run.samples(name) for name in content["samplers"])
+        if row.strip.exists()
     ]
     pairs = [
         {

@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, SampleFolder
 from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array, write_json
 from genlab.data.pictures import GRID, save_grid
-from genlab.models.base import Model, Reconstructs
+from genlab.models.base import Reconstructs
 from genlab.models.batches import load, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
@@ -47,20 +48,16 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     write_json(at.cost, {"seconds_per_image": seconds, "evaluations": drawing.evaluations})
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
-        _save_strip(at, model, device)
+        noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
+        _save_strip(at, draw(model, spec.sampler, noise, trail=True).trail)
         pictures.append(at.strip)
     measured = {f"{spec.row}/seconds_per_image": seconds,
                 f"{spec.row}/evaluations": float(drawing.evaluations)}  # fmt: skip
     leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
 
 
-def _save_strip(at: SampleFolder, model: Model, device: torch.device) -> None:
+def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:
     """A row for each of a few samples: the predicted x_0 from the first step to the last."""
-    spec = read_samples(at.config)
-    if spec.sampler is None:
-        return
-    noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
-    trail = draw(model, spec.sampler, noise, trail=True).trail
     shown = np.unique(np.linspace(0, len(trail) - 1, STRIP_STEPS).round().astype(int))
     states = torch.stack([trail[i] for i in shown], dim=1).flatten(0, 1)
     save_grid(at.strip, to_uint8(states).cpu().numpy(), columns=len(shown))
