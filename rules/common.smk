@@ -28,6 +28,13 @@ MODELS = list(STUDY.models)
 RUNS = [(d, m, s) for d in DATASETS for m in MODELS for s in STUDY.seeds]
 
 
+def rows_of(model):
+    """The rows that are drawn from `model`, or the kinds of floor."""
+    if model == FLOOR:
+        return list(STUDY.evaluation.floors)
+    return STUDY.models[model].samplers(STUDY.samplers)
+
+
 wildcard_constraints:
     dataset="[^/]+",
     model="[^/]+",
@@ -46,11 +53,7 @@ COSTS = f"{STUDY_AT.folder}/benchmarks"
 IN_RUN = "{dataset}/{model}/seed{seed}"
 CLASSIFIER_WEIGHTS = STUDY_AT.classifier("{dataset}").weights
 
-ROWS = [
-    STUDY_AT.run(d, m, s).samples(row)
-    for d, m, s in RUNS
-    for row in STUDY.models[m].samplers(STUDY.samplers)
-]
+ROWS = [STUDY_AT.run(d, m, s).samples(row) for d, m, s in RUNS for row in rows_of(m)]
 FLOORS = [STUDY_AT.floor(d, kind) for d in DATASETS for kind in STUDY.evaluation.floors]
 RECONSTRUCTIONS = [
     STUDY_AT.run(d, m, s).reconstructions
@@ -58,8 +61,33 @@ RECONSTRUCTIONS = [
     if STUDY.models[m].model.reconstructs
 ]
 TRAINED = [STUDY_AT.run(*run) for run in RUNS]
+DRAWN = [STUDY_AT.run(*run) for run in RUNS if rows_of(run[1])]
+LIKELIHOODS = [
+    STUDY_AT.run(*run).likelihood
+    for run in RUNS
+    if STUDY.models[run[1]].model.likelihoods
+]
+LATENTS = [
+    STUDY_AT.run(*run).latents for run in RUNS if STUDY.models[run[1]].model.encodes
+]
+DISENTANGLED = [
+    STUDY_AT.run(*run).disentanglement
+    for run in RUNS
+    if STUDY.models[run[1]].model.posterior and STUDY.datasets[run[0]].factors
+]
+UNDERSTOOD = [folder / "latents.json" for folder in LATENTS] + DISENTANGLED
+LABORATORY = (
+    [STUDY_AT.run(*run).elbo for run in RUNS if STUDY.models[run[1]].model.posterior]
+    + [
+        STUDY_AT.laboratory(d) / name
+        for d in DATASETS
+        for name in ("ppca.json", "gradients.json")
+    ]
+    if STUDY.laboratory
+    else []
+)
 CLASSIFIERS = [STUDY_AT.classifier(d) for d in DATASETS]
-MEASURED = TRAINED + ([STUDY_AT.run(d, FLOOR, 0) for d in DATASETS] if FLOORS else [])
+MEASURED = DRAWN + ([STUDY_AT.run(d, FLOOR, 0) for d in DATASETS] if FLOORS else [])
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
 # `gpu: 1` is clamped to 0 where the profile grants none.
@@ -74,24 +102,32 @@ MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
 
 
 # ---- the code that a stage runs, so that a change of it redoes just what it touches ------------
-def model_code(model, stage):
-    """The code of `stage` and of the family it is called for."""
-    entry = STUDY.classifier if model == CLASSIFIER else STUDY.models[model]
-    return code(stage, entry.model.implementation)
+def entry_of(model):
+    """What the study says of `model`, the domain classifier included."""
+    return STUDY.classifier if model == CLASSIFIER else STUDY.models[model]
+
+
+def model_code(model, stage, *more):
+    """The code of `stage`, of the family it is called for, and of its first stage."""
+    family = entry_of(model).model
+    if family.first_stage_name:
+        more += (STUDY.models[family.first_stage_name].model.implementation,)
+    return code(stage, family.implementation, *more)
 
 
 def sampler_code(model, row):
     """The code of the sampling stage, the family and the sampler."""
-    sampler = STUDY.samplers[row].sampler
-    implementation = STUDY.models[model].model.implementation
-    return code("genlab.sampling.stages", implementation, f"genlab.samplers.{sampler}")
+    return model_code(
+        model,
+        "genlab.sampling.stages",
+        f"genlab.samplers.{STUDY.samplers[row].sampler}",
+    )
 
 
-def rows_of(model):
-    """The rows that are drawn from `model`, or the kinds of floor."""
-    if model == FLOOR:
-        return list(STUDY.evaluation.floors)
-    return STUDY.models[model].samplers(STUDY.samplers)
+def first_stage_weights(dataset, model, seed):
+    """The weights that a second stage's training starts from; none for any other model."""
+    first = entry_of(model).model.first_stage_name
+    return [STUDY_AT.run(dataset, first, seed).weights] if first else []
 
 
 def extractor_weights(extractor, dataset):

@@ -85,3 +85,30 @@ rule evaluate:
         code=code("genlab.evaluation.stages"),
     shell:
         "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"
+
+
+rule likelihood:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        images=DATA.images("test"),
+    output:
+        RUN.likelihood,
+    log:
+        f"{LOGS}/{IN_RUN}/likelihood.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/likelihood.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["evaluate"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        k=STUDY.evaluation.iwae_samples,
+        code=lambda w: model_code(w.model, "genlab.evaluation.likelihood"),
+    shell:
+        "genlab likelihood --config {input.config} --k {params.k}"
+        " --gpus {resources.gpu} > {log} 2>&1"

@@ -9,6 +9,7 @@ rule league:
         summaries=[run.summary for run in TRAINED],
         training=[run.cost for run in TRAINED],
         reconstructions=[folder / "metrics.json" for folder in RECONSTRUCTIONS],
+        likelihoods=LIKELIHOODS,
     output:
         table=report(
             STUDY_AT.league,
@@ -40,6 +41,7 @@ rule report:
         grids=[row.grid for row in ROWS + FLOORS],
         pairs=[folder / "pairs.png" for folder in RECONSTRUCTIONS],
         classifiers=[run.summary for run in CLASSIFIERS],
+        understood=UNDERSTOOD + LABORATORY,
     output:
         report(
             STUDY_AT.report,
@@ -70,8 +72,10 @@ rule publish:
         tracking=STUDY_AT.tracking,
         store=ancient(STUDY_AT.store),
         summaries=[run.summary for run in TRAINED + CLASSIFIERS],
-        metrics=[run.metrics for run in TRAINED],
+        metrics=[run.metrics for run in DRAWN],
         reconstructions=[folder / "metrics.json" for folder in RECONSTRUCTIONS],
+        likelihoods=LIKELIHOODS,
+        understood=UNDERSTOOD + LABORATORY,
     output:
         touch(STUDY_AT.published),
     log:

@@ -7,6 +7,7 @@ rule train:
         config=RUN.config,
         manifest=DATA.manifest,
         images=DATA.images("train"),
+        first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
         store=ancient(STUDY_AT.store),
     output:
         RUN.weights,

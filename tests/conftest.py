@@ -57,7 +57,9 @@ def tiny_study(
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
     from genlab.data.floors import floor
+    from genlab.evaluation.likelihood import likelihood
     from genlab.evaluation.stages import evaluate, extract
+    from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
     from genlab.training.trainer import train
 
@@ -67,6 +69,8 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
         for model in ("classifier", "vae", "ddpm"):
             train(at.run("stripes", model, 0), cpu=True)
     reconstruct(at.run("stripes", "vae", 0), cpu=True)
+    likelihood(at.run("stripes", "vae", 0), k=4, cpu=True)
+    explore(at.run("stripes", "vae", 0), cpu=True)
     rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "floor": ["real", "noise"]}
     out = at.reference("stripes", "classifier")
     extract(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)

@@ -135,6 +135,58 @@ def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
 
 
 @app.command()
+def likelihood(
+    config: RunConfig,
+    gpus: Gpus = 1,
+    k: Annotated[int, typer.Option(min=1, help="Importance samples of IWAE-K.")] = 64,
+) -> None:
+    """Measure bits/dim of the held-out images: exact, ELBO or IWAE-K."""
+    from genlab.evaluation.likelihood import likelihood as stage
+
+    work(stage, RunFolder(folder(config)), k=k, cpu=gpus == 0)
+
+
+@app.command()
+def explore(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Draw walks through a model's latent space: traversals, interpolations, attributes."""
+    from genlab.sampling.latents import explore as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@app.command()
+def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
+    from genlab.evaluation.disentanglement import disentangle as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@app.command()
+def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
+    from genlab.config.laboratory import read_laboratory
+    from genlab.evaluation.elbo.stages import take_apart as stage
+
+    run = RunFolder(folder(config))
+    work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
+
+
+@app.command()
+def laboratory(
+    config: StudyConfig,
+    dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
+    gpus: Gpus = 1,
+) -> None:
+    """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
+    from genlab.config.laboratory import read_laboratory
+    from genlab.evaluation.elbo.stages import laboratory as stage
+
+    study = StudyFolder(folder(config))
+    work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)
+
+
+@app.command()
 def features(
     config: StudyConfig,
     dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],

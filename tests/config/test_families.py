@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -26,25 +27,45 @@ def test_a_family_is_found_by_the_name_of_its_file(family: FamilyConfig) -> None
 
 
 def test_declaration_and_class_agree(family: FamilyConfig) -> None:
-    from genlab.models.base import Generates, HasDenoiser, Model, Reconstructs, model_class
+    from genlab.models.base import (
+        Encodes,
+        Generates,
+        HasDenoiser,
+        HasLikelihood,
+        Model,
+        Reconstructs,
+        model_class,
+    )
 
     kind = model_class(family)
     assert issubclass(kind, Model)
     assert issubclass(kind, Generates) == (family.generates == "direct")
     assert issubclass(kind, HasDenoiser) == (family.generates == "gaussian")
     assert issubclass(kind, Reconstructs) == family.reconstructs
+    assert issubclass(kind, Encodes) == family.encodes
+    assert issubclass(kind, HasLikelihood) >= bool(family.likelihoods)  # a variant may have none
+    if family.generates == "direct":
+        asked = inspect.signature(kind.generate).parameters
+        assert ("temperature" in asked) == family.tempered
+    assert family.variant
+    assert family.likelihoods or family.no_likelihood
 
 
 def test_a_family_s_defaults_build_a_model_on_the_default_data(family: FamilyConfig) -> None:
     from genlab.models.base import build_model
 
     assert family.problems(channels=1, size=28) == []
-    model = build_model(family, (1, 28, 28), classes=10, seed=0)
+    first = None
+    if family.first_stage_name:
+        below = build_family({"family": family.first_stage_name}, "here")
+        assert family.first_stage_problems(below) == []
+        first = build_model(below, (1, 28, 28), classes=10, seed=0)
+    model = build_model(family, (1, 28, 28), 10, 0, first)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 
 def test_a_family_that_generates_has_a_sampler(family: FamilyConfig) -> None:
-    fitting = [s for s in SAMPLERS.values() if s.works_on == family.generates]
+    fitting = [kind for name, kind in SAMPLERS.items() if kind(sampler=name).fits(family)]
     assert bool(fitting) == (family.generates != "nothing")
 
 

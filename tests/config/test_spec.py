@@ -130,7 +130,7 @@ def test_a_family_s_yaml_reads_back_as_itself(family: str) -> None:
 
 def test_settings_are_all_that_a_sampler_takes() -> None:
     assert settings(SAMPLERS["ddim"](sampler="ddim")) == {"steps": 50, "eta": 0.0}
-    assert settings(SAMPLERS["prior"](sampler="prior")) == {}
+    assert settings(SAMPLERS["prior"](sampler="prior")) == {"temperature": 1.0}
 
 
 @pytest.mark.parametrize(

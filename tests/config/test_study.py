@@ -241,7 +241,7 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "model, no family": (
         "models/vae.yaml",
         "latent: 3",
-        ["models/vae.yaml: family: missing; known: classifier, ddpm, vae"],
+        ["models/vae.yaml: family: missing; known: ", "classifier, ", "ddpm, ", "vae"],
     ),
     "no YAML": ("models/vae.yaml", "family: [vae", ["models/vae.yaml: not valid YAML", "line 1"]),
     "no text": ("models/vae.yaml", "\x00\x01", ["models/vae.yaml: not valid YAML"]),

@@ -11,9 +11,17 @@ from project import SMOKE, Job, Project
 from genlab.config.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
-MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "floor")}
+MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "vqvae-prior", "floor")}
 OF_DDPM = {Job(stage, "ddpm") for stage in ("train", "sample", "features", "evaluate")}
-OF_VAE = {Job(s, "vae") for s in ("train", "sample", "features", "evaluate", "reconstruct")}
+OF_VAE = {
+    Job(stage, "vae")
+    for stage in ("train", "sample", "features", "evaluate", "reconstruct", "likelihood", "explore",
+                  "disentangle", "elbo")
+}  # fmt: skip
+OF_PRIOR = {
+    Job(stage, "vqvae-prior") for stage in ("train", "sample", "features", "evaluate", "likelihood")
+}
+OF_VQVAE = {Job("train", "vqvae"), Job("reconstruct", "vqvae")} | OF_PRIOR
 
 
 def append(text: str) -> Callable[[str], str]:
@@ -42,8 +50,21 @@ def replace(old: str, new: str) -> Callable[[str], str]:
             OF_DDPM | SUMMARY, id="a preset's learning rate: only its run",
         ),
         pytest.param(
-            "src/genlab/models/vae.py", append("NEW = 1"), OF_VAE | SUMMARY,
-            id="code of a family: only its runs",
+            "src/genlab/models/vae.py", append("NEW = 1"), OF_VAE | {Job("laboratory")} | SUMMARY,
+            id="code of a family: only its runs, and the laboratory that takes them apart",
+        ),
+        pytest.param(
+            SMOKE, replace("preset: vqvae, ", "preset: vqvae, training: {warmup: 0.1}, "),
+            OF_VQVAE | SUMMARY, id="a first stage: its run and the second stage's",
+        ),
+        pytest.param(
+            SMOKE, replace("width: 16", "width: 24"), OF_PRIOR | SUMMARY,
+            id="a second stage: the first one stays",
+        ),
+        pytest.param(
+            SMOKE, replace("simulated: 2", "simulated: 3"),
+            {Job("elbo", "vae"), Job("laboratory"), Job("report"), Job("publish")},
+            id="the laboratory: no model",
         ),
         pytest.param(
             "src/genlab/samplers/ddim.py", append("NEW = 1"),

@@ -6,24 +6,24 @@ import pytest
 from project import SMOKE, Project
 
 VAE = "config/models/vae.yaml"
-DIGITS = "config/datasets/digits.yaml"
+SPRITES = "config/datasets/sprites.yaml"
 
 
 @pytest.mark.parametrize(
     ("path", "old", "new", "key", "remedy"),
     [
-        (SMOKE, "datasets: [digits]", "datasets: [digit]", "datasets", "did you mean 'digits'"),
+        (SMOKE, "datasets: [sprites]", "datasets: [sprit]", "datasets", "did you mean 'sprites'"),
         (SMOKE, "preset: vae", "preset: vea", "models", "did you mean 'vae'"),
         (SMOKE, "vae, channels: 8", "vae, chanels: 8", "chanels", "did you mean 'channels'"),
         (SMOKE, "sampler: ddim", "sampler: dimm", "ddim-3", "did you mean 'ddim'"),
         (SMOKE, "name: smoke", "name: smoke\nseed: [1]", "seed", "did you mean 'seeds'"),
         (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
         (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "valid integer"),
-        (SMOKE, "samples: 128", "samples: 1001", "evaluation.samples", "only 1000"),
+        (SMOKE, "samples: 128", "samples: 2000", "evaluation.samples", "only 1"),
         (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
         (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),
         (VAE, "family: vae", "family: [vae", "not valid YAML", "while parsing"),
-        (DIGITS, "source: digits", "source: digit", "source", "did you mean 'digits'"),
+        (SPRITES, "source: sprites", "source: sprite", "source", "did you mean 'sprites'"),
     ],
 )
 def test_the_message_names_file_key_and_remedy(

@@ -89,11 +89,11 @@ def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
 
 
 def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
-    paths = list((smoke.root / "results/smoke/digits").glob("*/seed0/samples/*/samples.npy"))
-    assert len(paths) == 5
+    paths = list((smoke.root / "results/smoke/sprites").glob("*/seed0/samples/*/samples.npy"))
+    assert len(paths) == 6
     for path in paths:
         samples = np.load(path)
-        assert samples.shape == (128, 1, 28, 28), path
+        assert samples.shape == (128, 1, 32, 32), path
         assert samples.dtype == np.uint8, path
         assert samples.std() > 0, path
 
@@ -107,7 +107,10 @@ def test_the_league_has_a_row_for_each_model_and_sampler_and_floor(smoke: Projec
         ("floor", "noise"),
         ("floor", "real"),
         ("vae", "prior"),
+        ("vqvae", "none"),
+        ("vqvae-prior", "prior"),
     ]
+    table = table[table["sampler"] != "none"]
     fid = table.set_index("sampler")["fid"].astype(float)
     assert fid["real"] == fid.min()
     assert fid["real"] > 0
@@ -142,7 +145,8 @@ def tracked(smoke: Project) -> dict[str, tuple[Any, Any]]:
 def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
     tracked: dict[str, tuple[Any, Any]],
 ) -> None:
-    assert sorted(tracked) == [f"digits/{m}/seed0" for m in ("classifier", "ddpm", "vae")]
+    models = ("classifier", "ddpm", "vae", "vqvae", "vqvae-prior")
+    assert sorted(tracked) == [f"sprites/{model}/seed0" for model in models]
     for _, run in tracked.values():
         assert run.info.status == "FINISHED"
         assert {"git_commit", "dataset_sha256", "genlab", "python"} <= set(run.data.tags)
@@ -160,8 +164,8 @@ def test_mlflow_has_each_step_that_training_logged_exactly_once(
 def test_mlflow_has_params_measurements_and_pictures(
     smoke: Project, tracked: dict[str, tuple[Any, Any]]
 ) -> None:
-    client, run = tracked["digits/ddpm/seed0"]
-    folder = smoke.root / "results/smoke/digits/ddpm/seed0"
+    client, run = tracked["sprites/ddpm/seed0"]
+    folder = smoke.root / "results/smoke/sprites/ddpm/seed0"
     spec = flatten(read_run(folder / "config.yaml").model_dump(mode="json"))
     assert run.data.params == {name: str(value) for name, value in spec.items()}
     assert run.data.params["model.network.channels"] == "8"
@@ -171,8 +175,9 @@ def test_mlflow_has_params_measurements_and_pictures(
         assert run.data.metrics[f"{row}/classifier/fid"] == fid
         pictures = [f.path for f in client.list_artifacts(run.info.run_id, f"samples/{row}")]
         assert sorted(pictures) == [f"samples/{row}/{p}.png" for p in ("grid", "strip")]
-    _, vae = tracked["digits/vae/seed0"]
+    _, vae = tracked["sprites/vae/seed0"]
     assert "reconstruction_mse" in vae.data.metrics
+    assert {"iwae_bits_per_dim", "mig", "elbo_total_correlation"} <= set(vae.data.metrics)
     assert [f.path for f in client.list_artifacts(vae.info.run_id, "reconstructions")]
 
 
@@ -182,12 +187,11 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
     with zipfile.ZipFile(target) as file:
         names = [Path(name).name for name in file.namelist()]
     assert sorted(names) == [
-        "grid.png",
-        "grid.png",
-        "grid.png",
+        *["grid.png"] * 4,
         "index.html",
+        "interpolation.png",
         "league.csv",
-        "pairs.png",
+        *["pairs.png"] * 2,
         "report.html",
     ]
 
@@ -195,7 +199,9 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
 def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, tmp_path: Path) -> None:
     """In another folder, at another time: weights, samples and metrics agree bit for bit."""
     twin = Project.copy(tmp_path / "project", smoke.root)
-    runs = [Path(f"results/smoke/digits/{model}/seed0") for model in ("vae", "ddpm")]
+    runs = [
+        Path(f"results/smoke/sprites/{model}/seed0") for model in ("vae", "ddpm", "vqvae-prior")
+    ]
     twin.snakemake("--cores", CORES, *(str(run / "metrics.json") for run in runs))
     compared = 0
     for run in runs:
@@ -204,7 +210,7 @@ def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, tmp_path: Pat
         for path in made:
             assert (twin.root / path).read_bytes() == (smoke.root / path).read_bytes(), path
             compared += 1
-    assert compared == 2 + 2 + 3
+    assert compared == 3 + 3 + 4
 
 
 def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None:
@@ -223,6 +229,6 @@ def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None
     table = pd.read_csv(again.root / "results/smoke/league.csv", keep_default_na=False)
     toy = table[table["model"] == "toy"].iloc[0]
     assert toy["sampler"] == "prior"
-    assert int(toy["parameters"]) == 2 * 28 * 28
+    assert int(toy["parameters"]) == 2 * 32 * 32
     assert toy["reconstruction_mse"] == "no encoder"
     assert "toy · prior" in (again.root / "results/smoke/report/index.html").read_text()

@@ -10,9 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.layout import StudyFolder
 from genlab.data.files import read_json
-from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL, league, markdown, readable
+from genlab.report.league import (
+    COLUMNS,
+    NAMES,
+    NO_ENCODER,
+    NO_MODEL,
+    league,
+    markdown,
+    readable,
+)
 from genlab.report.page import report
 
 BENCHMARK = "s\th:m:s\tmax_rss\n{}\t0:00:01\t{}\n"
@@ -38,8 +47,9 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("floor", "real"), ("floor", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    for cell in table.drop(columns=["dataset", "model", "sampler", "extractor"]).to_numpy().ravel():
-        assert cell in (NO_MODEL, NO_ENCODER) or math.isfinite(float(cell))
+    reasons = {NO_MODEL, NO_ENCODER, DDPMConfig().no_likelihood}
+    for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
+        assert cell in reasons or math.isfinite(float(cell))
 
 
 def test_a_cell_without_a_number_says_why(reported: StudyFolder) -> None:
@@ -100,7 +110,7 @@ def test_cells_are_short_for_people(value: object, column: str, text: str) -> No
 def test_names_stand_as_they_are(reported: StudyFolder) -> None:
     table = pd.read_csv(reported.league, keep_default_na=False)
     first = [cell.strip() for cell in markdown(table).splitlines()[2].strip("|").split("|")]
-    assert first[:5] == ["stripes", "floor", "0", "real", "classifier"]
+    assert first[:6] == ["stripes", "floor", "no model", "0", "real", "classifier"]
 
 
 class Page(HTMLParser):
@@ -140,14 +150,15 @@ def test_the_page_stands_alone(reported: StudyFolder) -> None:
         assert address.startswith(("data:", "#"))
         if address.startswith("#"):
             assert address.removeprefix("#") in page.ids
-    without_pictures = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
+    without_pictures = re.sub(r"data:image/(png|gif);base64,[A-Za-z0-9+/=]+", "", text)
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", without_pictures)
 
 
 def test_the_page_shows_every_row_and_describes_its_pictures(reported: StudyFolder) -> None:
     page = Page(reported.report.read_text())
-    # Four grids, the VAE's pairs, the DDPM's strip, the loss curves and the costs.
-    assert len(page.pictures) == 8
+    # Four grids, the VAE's pairs and latent space (three figures, and one that moves), the DDPM's
+    # strip, the loss curves and the costs.
+    assert len(page.pictures) == 12
     assert all(picture["alt"] for picture in page.pictures)
 
 

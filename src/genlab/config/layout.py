@@ -7,12 +7,17 @@ results/
     study.yaml                       the resolved study
     DATASET/
       reference/EXTRACTOR.npz        features of the training images
+      laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (models `classifier` and `floor` among them)
         config.yaml                  its spec
         model/                       weights, config.json, summary.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
         reconstructions/
+        latents/                     traversals, interpolation, attributes, latents.json
+        disentanglement.json         where the data set's factors are known
+        elbo.json                    where the study has a laboratory
+        likelihood.json              bits/dim of the held-out images
         samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
         metrics.json                 of every row
     league.csv, league.md, report/index.html
@@ -55,6 +60,10 @@ class DataFolder:
     def labels(self, split: str) -> Path:
         """int64 [N]."""
         return self.folder / f"{split}_labels.npy"
+
+    def factors(self, split: str) -> Path:
+        """int64 [N, K]; only of data sets whose manifest names `factors`."""
+        return self.folder / f"{split}_factors.npy"
 
 
 @dataclass(frozen=True)
@@ -149,12 +158,36 @@ class RunFolder:
     def reconstructions(self) -> Path:
         return self.folder / "reconstructions"
 
+    @property
+    def latents(self) -> Path:
+        """Figures of the latent space, and latents.json, which tells what their rows show."""
+        return self.folder / "latents"
+
+    @property
+    def disentanglement(self) -> Path:
+        """MIG, DCI and the matrices (factors x latents) that they are taken from."""
+        return self.folder / "disentanglement.json"
+
+    @property
+    def likelihood(self) -> Path:
+        """Bits/dim of the held-out images, for every kind of bound the family has."""
+        return self.folder / "likelihood.json"
+
     def samples(self, row: str) -> SampleFolder:
         return SampleFolder(self.folder / "samples" / row)
 
     @property
     def dataset(self) -> str:
         return self.folder.parent.parent.name
+
+    @property
+    def elbo(self) -> Path:
+        """The bound of a VAE, taken apart by the ELBO laboratory."""
+        return self.folder / "elbo.json"
+
+    @property
+    def model_name(self) -> str:
+        return self.folder.parent.name
 
     @property
     def study(self) -> StudyFolder:
@@ -183,6 +216,15 @@ class StudyFolder:
     @property
     def tracking(self) -> Path:
         return self.folder / "tracking.yaml"
+
+    @property
+    def laboratory_config(self) -> Path:
+        """The study's `laboratory:` alone, where there is one."""
+        return self.folder / "laboratory.yaml"
+
+    def laboratory(self, dataset: str) -> Path:
+        """The folder of what the ELBO laboratory found on a data set, needing no model."""
+        return self.folder / dataset / "laboratory"
 
     @property
     def store(self) -> Path:

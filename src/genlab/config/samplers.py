@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from genlab.config.base import Strict
-from genlab.config.families import Generates
+from genlab.config.families import FamilyConfig, Generates
 
 
 class SamplerConfig(Strict):
@@ -21,12 +21,23 @@ class SamplerConfig(Strict):
     works_on: ClassVar[Generates] = "gaussian"
     """The kind of model it draws from."""
 
+    def fits(self, family: FamilyConfig) -> bool:
+        """Whether it can draw from a model of `family`."""
+        return self.works_on == family.generates
+
 
 class PriorSampler(SamplerConfig):
     """Draw the latent from the prior and decode it, in one pass."""
 
     sampler: Literal["prior"] = "prior"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Below 1 samples stay nearer the mode: they look cleaner and vary less. A Gaussian prior's
+    standard deviation is multiplied by it; a transformer's logits are divided by it. Another
+    value than 1 draws only from families that know a temperature."""
     works_on: ClassVar[Generates] = "direct"
+
+    def fits(self, family: FamilyConfig) -> bool:
+        return super().fits(family) and (self.temperature == 1 or family.tempered)
 
 
 class PathSampler(SamplerConfig):

@@ -22,6 +22,7 @@ from genlab.config.layout import FLOOR, StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
     EvaluationConfig,
+    ModelEntry,
     Study,
     TrackingConfig,
     TrainingConfig,
@@ -38,6 +39,8 @@ class RunSpec(Strict):
     seed: NonNegativeInt
     model: SerializeAsAny[FamilyConfig]
     training: TrainingConfig
+    first_stage: RunSpec | None = None
+    """The spec of the run whose trained model this one builds on."""
 
     @field_validator("model", mode="before")
     @classmethod
@@ -106,6 +109,20 @@ def _write_if_changed(path: Path, config: BaseModel) -> None:
         raise GenLabError(f"{path}: can't be written: {error.strerror}") from None
 
 
+def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:
+    """The spec of the run of `entry` on `dataset` with `seed`, that of its first stage included."""
+    first = entry.model.first_stage_name
+    return RunSpec(
+        study=study.name,
+        dataset=dataset,
+        name=entry.name,
+        seed=seed,
+        model=entry.model,
+        training=entry.training,
+        first_stage=run_spec(study, dataset, study.models[first], seed) if first else None,
+    )
+
+
 def write_specs(study: Study, results: Path) -> None:
     """Write the spec files of every run and row of `study` under `results`."""
     at = StudyFolder(results / study.name)
@@ -113,6 +130,8 @@ def write_specs(study: Study, results: Path) -> None:
     _write_if_changed(at.config, study)
     _write_if_changed(at.evaluation, evaluation)
     _write_if_changed(at.tracking, study.tracking)
+    if study.laboratory is not None:
+        _write_if_changed(at.laboratory_config, study.laboratory)
     for dataset, config in study.datasets.items():
         _write_if_changed(at.data(dataset).config, config)
         for kind in evaluation.floors:
@@ -121,15 +140,7 @@ def write_specs(study: Study, results: Path) -> None:
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
         for entry, seed in [*runs, (study.classifier, 0)]:
             run = at.run(dataset, entry.name, seed)
-            spec = RunSpec(
-                study=study.name,
-                dataset=dataset,
-                name=entry.name,
-                seed=seed,
-                model=entry.model,
-                training=entry.training,
-            )
-            _write_if_changed(run.config, spec)
+            _write_if_changed(run.config, run_spec(study, dataset, entry, seed))
             for name in entry.samplers(study.samplers):
                 row = SampleSpec(
                     row=name,

@@ -7,6 +7,7 @@ typed `Study`, from which `genlab.config.spec` cuts the part that each run needs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,13 +18,15 @@ from genlab.config.base import Strict, build, merge, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
+from genlab.config.laboratory import LaboratoryConfig
 from genlab.config.samplers import SAMPLERS, PathSampler, SamplerConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RESERVED_MODELS = ("classifier", "floor", "reference", "report")
+RESERVED_MODELS = ("classifier", "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 Extractor = Literal["classifier", "inception-v3-compat"]
+Precision = Literal["fp32", "bf16", "auto"]
 
 
 class TrainingConfig(Strict):
@@ -45,8 +48,10 @@ class TrainingConfig(Strict):
     0 keeps none; half-life of .995 is 138 steps, of .9999 6931: keep it well below the run."""
     horizontal_flip: bool = False
     """Mirror half of the images at random: good for photos, wrong for digits."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """'bf16' computes layers in bfloat16 where that is safe; losses and weights stay float32."""
+    precision: Precision = "fp32"
+    """'bf16' computes layers in bfloat16 where that is safe; losses and weights stay float32.
+    'auto' is bf16 where the processor has instructions for it and fp32 elsewhere, where it would
+    be many times slower; the run's summary says which it was."""
     compile: bool = False
     """Use torch.compile; pays on a GPU and for long runs, costs a minute at the start."""
 
@@ -73,6 +78,8 @@ class EvaluationConfig(Strict):
     """k of the k-nearest-neighbour balls behind precision and recall."""
     splits: PositiveInt = 10
     """Splits of the inception score."""
+    iwae_samples: PositiveInt = 64
+    """K of IWAE-K, the importance samples behind the tighter bound of a VAE's bits/dim."""
     classifier: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the domain classifier's training, e.g. {images: 20000}."""
 
@@ -106,7 +113,7 @@ class ModelEntry(Strict):
 
     def samplers(self, samplers: dict[str, SamplerConfig]) -> list[str]:
         """The rows of `samplers` that can draw from this model."""
-        return [row for row, s in samplers.items() if s.works_on == self.model.generates]
+        return [row for row, sampler in samplers.items() if sampler.fits(self.model)]
 
 
 class Study(Strict):
@@ -119,6 +126,7 @@ class Study(Strict):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     samplers: dict[Name, SerializeAsAny[SamplerConfig]]
     evaluation: EvaluationConfig = EvaluationConfig()
+    laboratory: LaboratoryConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     classifier: ModelEntry
 
@@ -134,6 +142,8 @@ class StudyFile(Strict):
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     training: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationConfig = EvaluationConfig()
+    laboratory: LaboratoryConfig | None = None
+    """The ELBO laboratory; null leaves it out, {} takes its defaults."""
     tracking: TrackingConfig = TrackingConfig()
 
 
@@ -209,6 +219,23 @@ def load_model(
     return build(ModelEntry, fields, where)
 
 
+def _with_first_stages(
+    models: list[ModelEntry], training: dict[str, Any], config_dir: Path, source: str | Path
+) -> list[ModelEntry]:
+    """`models`, and before each the first stage it needs where the study doesn't name it."""
+    by_name = {entry.name: entry for entry in models}
+    complete: dict[str, ModelEntry] = {}
+    for entry in models:
+        name = entry.model.first_stage_name
+        if name is not None:
+            first = by_name.get(name) or load_model(name, training, config_dir, source)
+            for problem in entry.model.first_stage_problems(first.model):
+                raise ConfigError(f"{source}: models: '{entry.name}': first_stage: {problem}")
+            complete.setdefault(name, first)
+        complete.setdefault(entry.name, entry)
+    return list(complete.values())
+
+
 def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
     seen: set[str] = set()
     for name in names:
@@ -220,10 +247,11 @@ def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
 def _check(study: Study, source: str | Path) -> None:
     """Refuse what can't run, before any job does."""
     for name, entry in study.models.items():
-        if entry.model.generates == "nothing":
+        silent = entry.model.generates == "nothing"
+        if silent and not entry.model.reconstructs:
             raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
-        if not entry.samplers(study.samplers):
-            fitting = [n for n, s in SAMPLERS.items() if s.works_on == entry.model.generates]
+        if not silent and not entry.samplers(study.samplers):
+            fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
             raise ConfigError(
                 f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
                 f"'{name}'; add one with sampler: {' or '.join(fitting)}"
@@ -245,6 +273,9 @@ def _check(study: Study, source: str | Path) -> None:
                 f"{', '.join(study.models)}; drop it"
             )
     for dataset, config in study.datasets.items():
+        if study.laboratory is not None:
+            for problem in study.laboratory.problems(math.prod(config.shape)):
+                raise ConfigError(f"{source}: laboratory: on '{dataset}': {problem}")
         n = study.evaluation.samples
         if (
             config.held_out is not None
@@ -277,6 +308,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
+    models = _with_first_stages(models, file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
     fields = {
@@ -290,6 +322,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
             for row, values in file.samplers.items()
         },
         "evaluation": file.evaluation,
+        "laboratory": file.laboratory,
         "tracking": file.tracking,
         "classifier": load_model(
             {"preset": "classifier", "training": file.evaluation.classifier}, {}, config_dir, source

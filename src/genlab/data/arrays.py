@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,28 +10,46 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N]."""
+    """Images uint8 [N, C, H, W] and labels int64 [N]; factors int64 [N, K] where they are known."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    factors: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was read: train and test split, and the names of the classes."""
+    """A data set as it was read: train and test split, and the names of the classes.
+
+    `factors` tells, in the order of the columns of `Split.factors`, each factor's name and how
+    many values it has; value k is written as k.
+    """
 
     train: Split
     test: Split
     classes: list[str]
+    factors: dict[str, int] = field(default_factory=dict)
 
 
-def hold_out(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], every: int
-) -> tuple[Split, Split]:
-    """Hold out every `every`-th image of each class, in their order: (train, test), stratified."""
-    rank = np.zeros(len(labels), dtype=np.int64)  # how many of its class come before an image
+def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of its class come before each image, [N]."""
+    rank = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         of_class = labels == label
         rank[of_class] = np.arange(of_class.sum())
-    test = rank % every == every - 1
-    return Split(images[~test], labels[~test]), Split(images[test], labels[test])
+    return rank
+
+
+def hold_out(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    every: int,
+    factors: NDArray[np.int64] | None = None,
+) -> tuple[Split, Split]:
+    """Hold out every `every`-th image of each class, in their order: (train, test), stratified."""
+    test = rank_in_class(labels) % every == every - 1
+    train, held_out = (
+        Split(images[part], labels[part], None if factors is None else factors[part])
+        for part in (~test, test)
+    )
+    return train, held_out

@@ -36,11 +36,16 @@ def fetch(at: DataFolder) -> None:
 
 
 def prepare(at: DataFolder) -> None:
-    """Read the fetched files and write train and test arrays, labels and the manifest."""
+    """Read the fetched files and write train and test arrays, labels and the manifest.
+
+    Where the source knows the factors that its images were made from, they are written as well.
+    """
     config = read_dataset(at.config)
     files = [Path(file) for file in read_json(at.fetched)["files"]]
     source = cast(Source, _module(config).read(config, files))
     manifest: dict[str, Any] = {"shape": list(config.shape), "classes": source.classes}
+    if source.factors:
+        manifest["factors"] = source.factors
     for name, split in (("train", source.train), ("test", source.test)):
         if split.images.shape[1:] != config.shape:
             raise GenLabError(
@@ -60,6 +65,9 @@ def prepare(at: DataFolder) -> None:
             "labels_sha256": sha256(at.labels(name)),
             "per_class": np.bincount(split.labels, minlength=len(source.classes)).tolist(),
         }
+        if split.factors is not None:
+            write_array(at.factors(name), split.factors)
+            manifest[name]["factors_sha256"] = sha256(at.factors(name))
     hashes = "".join(manifest[name]["images_sha256"] for name in ("train", "test"))
     manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
     write_json(at.manifest, manifest)

@@ -132,6 +132,6 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
                 "reference_images": len(reference["features"]),
             }
     write_json(run.metrics, measured)
-    if run.folder.parent.name != FLOOR:
+    if run.model_name != FLOOR:
         flat = {key.replace(".", "/"): float(v) for key, v in flatten(measured).items()}
         leave_record(run, "evaluate", metrics=flat)

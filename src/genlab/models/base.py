@@ -7,31 +7,60 @@ prefers another range converts inside.
 from __future__ import annotations
 
 import importlib
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from genlab.config.families import FamilyConfig
+from genlab.config.families import FamilyConfig, Likelihood
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
 
 
 class Batch(NamedTuple):
-    """images float32 [B, C, H, W] on [0, 1], labels int64 [B]."""
+    """images float32 [B, C, H, W] on [0, 1], labels int64 [B]; and where the training stands.
+
+    `progress` is the share of the training that is done, 1 outside of it; `epoch` counts from 0.
+    """
 
     images: Tensor
     labels: Tensor
+    progress: float = 1.0
+    epoch: int = 0
 
 
 class Model(nn.Module):
-    """A family: `config` says how large, `shape` is (channels, height, width) of the images."""
+    """A family: `config` says how large, `shape` is (channels, height, width) of the images.
 
-    def __init__(self, config: Any, shape: tuple[int, int, int], classes: int) -> None:
+    A second stage is given its trained first stage, which stays frozen in evaluation mode, is
+    saved with it, and so is there wherever the second stage is loaded.
+
+    `evaluations` is how often the network is called to draw one sample in `generate`.
+    """
+
+    evaluations: int = 1
+
+    def __init__(
+        self,
+        config: Any,
+        shape: tuple[int, int, int],
+        classes: int,
+        first_stage: Model | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.shape = shape
         self.classes = classes
+        self.first_stage = first_stage
+        if first_stage is not None:
+            first_stage.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the first stage."""
+        super().train(mode)
+        if self.first_stage is not None:
+            self.first_stage.eval()
+        return self
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars to log, float32; the one called 'loss' is minimised. May draw random numbers."""
@@ -48,6 +77,15 @@ class Generates(Protocol):
 
     def generate(self, noise: SampleNoise) -> Tensor:
         """len(noise) images [B, C, H, W] on [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """Draws in one pass, more or less boldly (`tempered = True`)."""
+
+    def generate(self, noise: SampleNoise, temperature: float = 1.0) -> Tensor:
+        """len(noise) images [B, C, H, W] on [0, 1]; a temperature below 1 stays nearer the mode."""
         ...
 
 
@@ -69,6 +107,32 @@ class Reconstructs(Protocol):
         ...
 
 
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """Has a density of images, or a lower bound of it (`likelihoods` names the kinds)."""
+
+    def log_density(self, pixels: Tensor, kind: Likelihood, k: int) -> Tensor:
+        """log p(y) or its bound, in nats [B], of dequantised images y [B, C, H, W] on [0, 1).
+
+        y = (x + u) / 256 with x in 0..255 and u ~ U[0, 1). May draw random numbers; `k` is the
+        number of importance samples of kind 'iwae'.
+        """
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Has one latent vector for each image (`encodes = True`)."""
+
+    def to_latent(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] on [0, 1] -> latents [B, L], standard normal a priori."""
+        ...
+
+    def from_latent(self, z: Tensor) -> Tensor:
+        """latents [B, L] -> images [B, C, H, W] on [0, 1]."""
+        ...
+
+
 def model_class(config: FamilyConfig) -> type[Model]:
     """The class that the family's declaration names."""
     module, _, name = config.implementation.partition(":")
@@ -77,9 +141,14 @@ def model_class(config: FamilyConfig) -> type[Model]:
 
 
 def build_model(
-    config: FamilyConfig, shape: tuple[int, int, int], classes: int, seed: int
+    config: FamilyConfig,
+    shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    first_stage: Model | None = None,
 ) -> Model:
-    """A new model with random weights that depend on `seed` alone."""
+    """A new model with random weights that depend on `seed` alone, on a trained first stage."""
+    stages = () if first_stage is None else (first_stage,)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return model_class(config)(config, shape, classes)
+        return model_class(config)(config, shape, classes, *stages)

@@ -1,4 +1,4 @@
-"""One GPU for each process on a shared machine.
+"""Which device a process computes on, and in which precision.
 
 Snakemake counts GPUs but assigns none. A process that may choose takes the first card nobody
 holds, by a file lock that the kernel releases when the process ends, however it ends. Whoever set
@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
 
+from genlab.config.study import Precision
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and Arm, as Linux calls them
 CHOSEN_ELSEWHERE = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
 
 _held: list[FileLock] = []  # kept for the life of the process
@@ -55,3 +59,21 @@ def pick_device(cpu: bool) -> torch.device:
         return torch.device("cpu")
     claim_gpu()
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the GPU (`cuda`) or the processor has instructions for bfloat16."""
+    if cuda:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = set(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return not flags.isdisjoint(BF16_FLAGS)
+
+
+def resolve_precision(asked: Precision, cuda: bool) -> Literal["fp32", "bf16"]:
+    """What `training.precision` comes to on this machine."""
+    if asked != "auto":
+        return asked
+    return "bf16" if has_bf16(cuda) else "fp32"

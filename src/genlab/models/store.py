@@ -76,14 +76,35 @@ def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tenso
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
+    first = spec.first_stage
     architecture: dict[str, Any] = {
         "spec": spec.digest,
         "model": spec.model.model_dump(mode="json"),
+        "first_stage": first and first.model.model_dump(mode="json"),
         "shape": list(model.shape),
         "classes": model.classes,
     }
     write_json(run.architecture, architecture)
     write_tensors(run.weights, tensors, {"spec": spec.digest})
+
+
+def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:
+    """The trained model that the run `spec` builds on, if it builds on any.
+
+    Raises:
+        GenLabError: it was trained for another spec than the one `spec` names.
+    """
+    if spec.first_stage is None:
+        return None
+    below = run.study.run(spec.dataset, spec.first_stage.name, spec.seed)
+    trained = read_json(below.architecture).get("spec")
+    if trained != spec.first_stage.digest:
+        raise GenLabError(
+            f"{below.architecture}: the first stage was trained for spec {trained}, but "
+            f"{run.config} builds on {spec.first_stage.digest}: train '{spec.first_stage.name}' "
+            "again first"
+        )
+    return load_model(below)
 
 
 def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
@@ -92,9 +113,14 @@ def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
     try:
         config = build_family(made["model"], run.architecture)
         shape, classes = tuple(made["shape"]), int(made["classes"])
+        first = None
+        if made.get("first_stage"):
+            first = build_model(
+                build_family(made["first_stage"], run.architecture), shape, classes, 0
+            )
     except (KeyError, TypeError, ValueError):
         raise GenLabError(f"{run.architecture}: not a model's config.json; train again") from None
-    model = build_model(config, shape, classes, seed=0)
+    model = build_model(config, shape, classes, 0, first)
     tensors, metadata = read_tensors(run.weights)
     if metadata.get("spec") != made.get("spec"):
         raise GenLabError(
@@ -104,4 +130,5 @@ def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
     kept = EMA if any(name.startswith(EMA) for name in tensors) else RAW
     weights = {n.removeprefix(kept): t for n, t in tensors.items() if n.startswith(kept)}
     load_weights(model, weights, run.weights)
-    return model.to(device).eval()
+    # Channels last suits the kernels of convolutions, on processors as on GPUs.
+    return model.to(device).to(memory_format=torch.channels_last).eval()

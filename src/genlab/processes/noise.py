@@ -30,3 +30,8 @@ class SampleNoise:
         """The next float32 N(0, 1) of every sample, [len(self), *shape]."""
         draws = [stream.standard_normal(shape, dtype=np.float32) for stream in self.streams]
         return torch.from_numpy(np.stack(draws)).to(self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """The next float32 U[0, 1) of every sample, [len(self), *shape]."""
+        draws = [stream.random(shape, dtype=np.float32) for stream in self.streams]
+        return torch.from_numpy(np.stack(draws)).to(self.device)

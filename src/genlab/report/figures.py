@@ -48,6 +48,31 @@ def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
     return png(figure)
 
 
+def rate_distortion(points: pd.DataFrame) -> bytes:
+    """What the latent says (rate) against what the reconstruction loses (distortion), in nats.
+
+    On a line distortion + rate = const every model has the same ELBO.
+
+    Args:
+        points: columns model, group, rate, distortion; a panel for each group, since distortions
+            of different likelihoods or data sets don't compare.
+    """
+    groups = list(dict.fromkeys(points["group"]))
+    figure, axes = plt.subplots(
+        1, len(groups), figsize=(4.6 * len(groups), 3.6), squeeze=False, layout="constrained"
+    )
+    for axis, group in zip(axes[0], groups, strict=True):
+        part = points[points["group"] == group].sort_values("rate")
+        axis.plot(part["rate"], part["distortion"], color="0.6", lw=1, zorder=1)
+        sns.scatterplot(part, x="rate", y="distortion", hue="model", s=60, ax=axis)
+        best = (part["rate"] + part["distortion"]).min()
+        ends = pd.Series([part["rate"].min(), part["rate"].max()])
+        axis.plot(ends, best - ends, color="0.3", ls=":", lw=1, label="the best ELBO here")
+        axis.set(title=group, xlabel="rate: KL, nats", ylabel="distortion, nats")
+        axis.legend(fontsize="x-small")
+    return png(figure)
+
+
 def cost_bars(costs: pd.DataFrame) -> bytes:
     """Wall-clock seconds of every job, summed by stage, and split by what it was for.
 

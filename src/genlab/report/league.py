@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.base import read_yaml
-from genlab.config.families import family_class
+from genlab.config.families import FamilyConfig, build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
 
 COLUMNS = {
     "dataset": "data set",
     "model": "model",
+    "variant": "variant",
     "seed": "seed",
     "sampler": "sampler",
     "extractor": "features of",
@@ -30,6 +31,9 @@ COLUMNS = {
     "recall": "recall",
     "reconstruction_mse": "MSE",
     "reconstruction_psnr": "PSNR dB",
+    "bits_per_dim": "bits/dim",
+    "bits_kind": "bits by",
+    "elbo_bits_per_dim": "bits/dim by ELBO",
     "evaluations": "NFE",
     "seconds_per_image": "s/image",
     "parameters": "parameters",
@@ -40,43 +44,75 @@ COLUMNS = {
 }
 """Columns of league.csv, and how the tables for people call them."""
 
-NAMES = ("dataset", "model", "sampler", "extractor")
+NAMES = ("dataset", "model", "variant", "sampler", "extractor", "bits_kind")
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
+NO_SAMPLES = "no prior"
+NO_SAMPLER = "none"
 
 
-def _of_run(run: RunFolder, family: str) -> dict[str, Any]:
+def _bits(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
+    """The tightest bits/dim of a run, its kind, and those of the ELBO; or why there are none."""
+    if not family.likelihoods:
+        reason = family.no_likelihood
+        return {"bits_per_dim": reason, "bits_kind": "none", "elbo_bits_per_dim": reason}
+    measured = read_json(run.likelihood)
+    names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}"}
+    tightest = family.likelihoods[-1]
+    elbo = measured["elbo"]["bits_per_dim"] if "elbo" in family.likelihoods else "exact"
+    return {
+        "bits_per_dim": measured[tightest]["bits_per_dim"],
+        "bits_kind": names[tightest],
+        "elbo_bits_per_dim": elbo,
+    }
+
+
+def _of_run(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
     """What holds for all rows of a run."""
     summary = read_json(run.summary)
     values = {
+        "variant": family.variant,
         "parameters": summary["parameters"],
         "images_seen": summary["images"],
         "train_seconds": read_json(run.cost)["train_seconds"],
         "reconstruction_mse": NO_ENCODER,
         "reconstruction_psnr": NO_ENCODER,
+        **_bits(run, family),
     }
-    if family_class(family, run.config).reconstructs:
+    if family.reconstructs:
         values |= read_json(run.reconstructions / "metrics.json")
     return values
 
 
+def _of_rows(run: RunFolder, names: dict[str, Any], measured: bool) -> Iterator[dict[str, Any]]:
+    """A mapping for each row and extractor of one run."""
+    for row, by_extractor in read_json(run.metrics).items():
+        cost = read_json(run.samples(row).cost) if measured else {}
+        for extractor, metrics in by_extractor.items():
+            yield names | {"sampler": row, "extractor": extractor} | cost | metrics
+
+
 def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One mapping for each data set, model, seed, sampler and extractor; floors first."""
+    """One mapping for each data set, model, seed, sampler and extractor; floors first.
+
+    A model that only reconstructs has one row, which says that it draws no samples.
+    """
     for dataset in content["datasets"]:
-        runs: list[tuple[str, int, RunFolder]] = []
         if content["evaluation"]["floors"]:
-            runs.append((FLOOR, 0, study.run(dataset, FLOOR, 0)))
-        for model in content["models"]:
-            runs += [(model, seed, study.run(dataset, model, seed)) for seed in content["seeds"]]
-        for model, seed, run in runs:
-            names = dict.fromkeys(COLUMNS, NO_MODEL) if model == FLOOR else {}
-            if model != FLOOR:
-                names |= _of_run(run, content["models"][model]["model"]["family"])
-            for row, by_extractor in read_json(run.metrics).items():
-                cost = read_json(run.samples(row).cost) if model != FLOOR else {}
-                for extractor, metrics in by_extractor.items():
-                    where = {"dataset": dataset, "model": model, "seed": seed, "sampler": row}
-                    yield names | where | {"extractor": extractor} | cost | metrics
+            where = {"dataset": dataset, "model": FLOOR, "seed": 0}
+            names = dict.fromkeys(COLUMNS, NO_MODEL) | {"bits_kind": "none"} | where
+            yield from _of_rows(study.run(dataset, FLOOR, 0), names, measured=False)
+        for model, entry in content["models"].items():
+            for seed in content["seeds"]:
+                run = study.run(dataset, model, seed)
+                family = build_family(entry["model"], run.config)
+                where = {"dataset": dataset, "model": model, "seed": seed}
+                names = where | _of_run(run, family)
+                if family.generates == "nothing":
+                    none = {"sampler": NO_SAMPLER, "extractor": NO_SAMPLER}
+                    yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none
+                else:
+                    yield from _of_rows(run, names, measured=True)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:
@@ -86,12 +122,23 @@ def read_league(study: StudyFolder) -> pd.DataFrame:
     return table[list(COLUMNS)]
 
 
+def is_reason(value: object, column: str) -> bool:
+    """Whether a cell says why there is no number in it."""
+    if column in NAMES:
+        return False
+    try:
+        float(str(value))
+    except ValueError:
+        return True
+    return False
+
+
 def readable(value: object, column: str) -> str:
     """A cell for people: three to four significant digits, whole numbers with separators."""
-    if value in (NO_MODEL, NO_ENCODER):
-        return f"({value})"
     if column in NAMES:
         return str(value)
+    if is_reason(value, column):
+        return f"({value})"
     number = float(str(value))  # a column with reasons in it comes as text
     if column == "seed":
         return f"{number:.0f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,19 @@ from genlab.config.base import read_yaml
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
 from genlab.report.figures import cost_bars, loss_curves
-from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL, readable
+from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
+from genlab.report.understanding import (
+    disentangled,
+    embedded,
+    label,
+    laboratory,
+    latent_space,
+    rates,
+)
 from genlab.tracking.record import read_history
 
-LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "seconds_per_image")
+LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "bits_per_dim", "seconds_per_image")
 HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "reconstruction_psnr")
-
-
-def embedded(picture: bytes) -> str:
-    """A PNG as a data address."""
-    return "data:image/png;base64," + base64.b64encode(picture).decode()
 
 
 def _league(table: pd.DataFrame) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def _league(table: pd.DataFrame) -> dict[str, Any]:
                     "text": readable(row[column], column),
                     "raw": row[column],
                     "best": (i, column) in best,
-                    "reason": row[column] in (NO_MODEL, NO_ENCODER),
+                    "reason": is_reason(row[column], column),
                 }
                 for column in COLUMNS
             ],
@@ -58,7 +60,7 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
     """A grid and a caption for each row of the league."""
     grids = []
     keys = ["dataset", "model", "seed", "sampler"]
-    for _, row in table.drop_duplicates(keys).iterrows():
+    for _, row in table[table["sampler"] != NO_SAMPLER].drop_duplicates(keys).iterrows():
         run = study.run(str(row["dataset"]), str(row["model"]), int(row["seed"]))
         floor = row["model"] == FLOOR
         name = f"{row['sampler']} images" if floor else f"{row['model']} · {row['sampler']}"
@@ -70,15 +72,11 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
     return grids
 
 
-def _label(run: RunFolder) -> str:
-    return f"{run.folder.parent.name} on {run.dataset}, {run.folder.name.replace('seed', 'seed ')}"
-
-
 def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
     """Loss curves of every run."""
     frames, held_out = [], {}
     for run in runs:
-        name = run.folder.parent.name
+        name = run.model_name
         batch = content["models"][name]["training"]["batch_size"]
         frame = pd.DataFrame(read_history(run.history))
         label = f"{name} ({run.dataset})" if len(content["datasets"]) > 1 else name
@@ -122,7 +120,7 @@ def report(study: StudyFolder) -> None:
     ]
     strips = [
         {
-            "title": f"{_label(row.run)}, {row.folder.name}",
+            "title": f"{label(row.run)}, {row.folder.name}",
             "picture": embedded(row.strip.read_bytes()),
         }
         for run in runs
@@ -131,7 +129,7 @@ def report(study: StudyFolder) -> None:
     ]
     pairs = [
         {
-            "title": _label(run),
+            "title": label(run),
             "picture": embedded((run.reconstructions / "pairs.png").read_bytes()),
             **read_json(run.reconstructions / "metrics.json"),
         }
@@ -154,12 +152,17 @@ def report(study: StudyFolder) -> None:
         pairs=pairs,
         strips=strips,
         curves=_curves(content, runs),
+        latents=latent_space(runs),
+        disentangled=disentangled(runs),
+        rates=rates(runs, content["models"]),
+        laboratory=laboratory(study, content["datasets"], runs),
         costs=costs.to_dict("records"),
         cost_total=costs["seconds"].sum(),
         cost_figure=embedded(cost_bars(costs)),
         classifiers=[
             {"dataset": d, **read_json(study.classifier(d).summary)} for d in content["datasets"]
         ],
+        precisions={run.model_name: read_json(run.summary)["precision"] for run in runs},
         manifests={d: read_json(study.data(d).manifest) for d in content["datasets"]},
         config_text=Path(study.config).read_text(encoding="utf-8"),
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
-from genlab.config.samplers import SamplerConfig, settings
+from genlab.config.samplers import PriorSampler, SamplerConfig, settings
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.processes.noise import SampleNoise
 from genlab.samplers import Step, find
@@ -43,8 +43,14 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
         GenLabError: the sampler doesn't work on this kind of model, or asks for more steps than
             the model has.
     """
-    if sampler.works_on == "direct" and isinstance(model, Generates):
-        return Drawing(model.generate(noise).clamp(0, 1), 1, [])
+    if isinstance(sampler, PriorSampler) and isinstance(model, Generates):
+        if not sampler.fits(model.config):
+            raise GenLabError(
+                f"sampler '{sampler.sampler}': {type(model).__name__} knows no temperature, but "
+                f"{sampler.temperature} is asked for"
+            )
+        asked = settings(sampler) if model.config.tempered else {}
+        return Drawing(model.generate(noise, **asked).clamp(0, 1), model.evaluations, [])
     if sampler.works_on != "gaussian" or not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "

@@ -62,6 +62,7 @@ class Log:
         append_history(self.run.history, self.rows)
         if self.rows:
             row = self.last
-            said = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in ("step", "time"))
+            shown = {k: v for k, v in row.items() if k not in ("step", "time") and "/" not in k}
+            said = "  ".join(f"{k} {v:.4g}" for k, v in shown.items())
             tqdm.write(f"step {int(row['step'])}/{self.steps}  {said}")
         self.rows = []

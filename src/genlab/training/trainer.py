@@ -23,12 +23,13 @@ from tqdm import tqdm
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
+from genlab.config.study import Precision
 from genlab.data.files import read_array, read_json, write_json
 from genlab.data.randomness import address
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, flip, load
-from genlab.models.devices import claim_gpu
-from genlab.models.store import load_weights, save_model
+from genlab.models.devices import claim_gpu, resolve_precision
+from genlab.models.store import load_first_stage, load_weights, save_model
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags
@@ -89,12 +90,15 @@ class Training:
             )
             for split in ("train", "test")
         )
-        self.model = build_model(spec.model, shape, classes, address(spec.seed, "weights"))
+        first = load_first_stage(run, spec)
+        self.model = build_model(spec.model, shape, classes, address(spec.seed, "weights"), first)
         self.model.to(accelerator.device)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), training.learning_rate, weight_decay=training.weight_decay,
+            [weight for weight in self.model.parameters() if weight.requires_grad],
+            training.learning_rate,
+            weight_decay=training.weight_decay,
             fused=True,
-        )  # fmt: skip
+        )
         self.ema = (
             {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             if training.ema
@@ -111,7 +115,10 @@ class Training:
         """One optimiser step; returns the learning rate and the numbers to log."""
         k, training = self.progress.step, self.spec.training
         torch.manual_seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
-        batch = self.batches[k]
+        batch = self.batches[k]._replace(
+            progress=(k + 1) / training.steps,
+            epoch=k * training.batch_size // len(self.batches.images),
+        )
         if training.horizontal_flip:
             batch = flip(batch)
         rate = learning_rate(training, k)
@@ -143,6 +150,7 @@ class Training:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "steps": self.progress.step,
             "images": self.progress.step * self.spec.training.batch_size,
+            "precision": "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32",
             "held_out": losses,
         }
         write_json(self.run.summary, summary)
@@ -191,6 +199,12 @@ def _run_steps(
         )
 
 
+def make_accelerator(asked: Precision, cpu: bool) -> Accelerator:
+    """Device, processes and mixed precision, for the precision that the config asks for."""
+    precision = resolve_precision(asked, cuda=not cpu and torch.cuda.is_available())
+    return Accelerator(cpu=cpu, mixed_precision="bf16" if precision == "bf16" else "no")
+
+
 def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
     """Train the run whose spec is `run.config` and write its `model/`.
 
@@ -205,9 +219,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
     spec = read_run(run.config)
     if not cpu:
         claim_gpu()
-    accelerator = Accelerator(
-        cpu=cpu, mixed_precision="bf16" if spec.training.precision == "bf16" else "no"
-    )
+    accelerator = make_accelerator(spec.training.precision, cpu)
     main = accelerator.is_main_process
     log = Log(run, spec.training.steps)
     with resume.only_trainer(run) if main else contextlib.nullcontext():

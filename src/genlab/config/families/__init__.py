@@ -16,6 +16,9 @@ from genlab.config.base import Strict, build
 from genlab.config.errors import ConfigError, nearest
 
 Generates = Literal["nothing", "direct", "gaussian"]
+Likelihood = Literal["exact", "elbo", "iwae"]
+"""What a figure of bits/dim is: the density itself, the evidence lower bound, or the tighter bound
+of K importance samples (IWAE-K)."""
 
 
 class FamilyConfig(Strict):
@@ -29,6 +32,32 @@ class FamilyConfig(Strict):
     """How it draws: in one pass ('direct'), by a sampler along a Gaussian path ('gaussian')."""
     reconstructs: ClassVar[bool] = False
     """Whether it has `reconstruct(images)`; otherwise the league says why there is no MSE."""
+    tempered: ClassVar[bool] = False
+    """Whether it can be drawn from at another temperature than 1."""
+    encodes: ClassVar[bool] = False
+    """Whether it has a latent vector, so that interpolations can be drawn."""
+    posterior: ClassVar[bool] = False
+    """Whether it is a VAE with a Gaussian posterior q(z|x), whose bound can be taken apart."""
+
+    @property
+    def variant(self) -> str:
+        """What the league says beside the model's name: the likelihood, beta, the coupling ..."""
+        return "standard"
+
+    @property
+    def likelihoods(self) -> tuple[Likelihood, ...]:
+        """The kinds of bits/dim it has on dequantised pixels, the tightest last."""
+        return ()
+
+    @property
+    def no_likelihood(self) -> str:
+        """Why there are no bits/dim, where there are none."""
+        return "no likelihood"
+
+    @property
+    def first_stage_name(self) -> str | None:
+        """The model, of this study or a preset, that has to be trained before this one."""
+        return None
 
     @property
     def max_steps(self) -> int | None:
@@ -37,6 +66,10 @@ class FamilyConfig(Strict):
 
     def problems(self, channels: int, size: int) -> list[str]:
         """What stands against training on images [channels, size, size]; empty if nothing."""
+        return []
+
+    def first_stage_problems(self, first: FamilyConfig) -> list[str]:
+        """What stands against `first` as the first stage; empty if nothing."""
         return []
 
 
@@ -60,7 +93,7 @@ def family_class(name: str, source: str | Path) -> type[FamilyConfig]:
         if (
             isinstance(value, type)
             and issubclass(value, FamilyConfig)
-            and value is not FamilyConfig
+            and value.__module__ == module.__name__  # not one that it imports
         ):
             return value
     raise ConfigError(f"{module.__file__}: holds no subclass of FamilyConfig")

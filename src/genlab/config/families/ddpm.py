@@ -30,6 +30,14 @@ class DDPMConfig(FamilyConfig):
     generates: ClassVar[Literal["gaussian"]] = "gaussian"
 
     @property
+    def variant(self) -> str:
+        return f"{self.prediction}-prediction, {self.schedule} schedule"
+
+    @property
+    def no_likelihood(self) -> str:
+        return "bound not implemented"
+
+    @property
     def max_steps(self) -> int:
         return self.timesteps
 

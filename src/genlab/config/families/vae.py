@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from genlab.config.base import Strict
 from genlab.config.families import FamilyConfig
+from genlab.config.families import Likelihood as Bound
+
+Likelihood = Literal["bernoulli", "gaussian-fixed", "gaussian-learned", "logistic"]
 
 
-class VAEConfig(FamilyConfig):
-    """A convolutional VAE with a Gaussian posterior and a standard normal prior."""
+class VAEOptions(Strict):
+    """What all VAEs share: p(x|z), the size of the networks, and what can be asked of them."""
 
-    family: Literal["vae"] = "vae"
-    likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
-    """p(x|z): 'bernoulli' (grey images in [0, 1] as probabilities), or 'gaussian' with one
-    learned variance for all pixels. It changes every figure: say it in the model's name."""
+    likelihood: Likelihood = "gaussian-learned"
+    """p(x|z): 'bernoulli' (grey images in [0, 1] as probabilities), 'gaussian-fixed' with the
+    variance `sigma` squared, 'gaussian-learned' with one learned variance for all pixels, or
+    'logistic', discretised to the 256 grey values. It changes every figure, so it is named."""
+    sigma: PositiveFloat | None = None
+    """Standard deviation of 'gaussian-fixed', where white is 1; of the others null."""
+    binarise: Literal["none", "dynamic"] = "none"
+    """Of 'bernoulli': 'dynamic' makes an image black and white anew each time it is seen, a pixel
+    white with the probability that is its grey value; 'none' takes grey values as they are."""
     latent: PositiveInt = 16
     """Dimensions of z."""
     channels: PositiveInt = 32
-    """Channels of the first convolution; doubled when the side is halved, twice."""
+    """Channels of the convolutions, on a grid of a quarter of the side."""
+    hidden: PositiveInt = 256
+    """Width of the fully connected layer on either side of z."""
 
-    implementation: ClassVar[str] = "genlab.models.vae:VAE"
-    generates: ClassVar[Literal["direct"]] = "direct"
     reconstructs: ClassVar[bool] = True
+    encodes: ClassVar[bool] = True
+    posterior: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _likelihood_has_its_own(self) -> VAEOptions:
+        if (self.likelihood == "gaussian-fixed") != (self.sigma is not None):
+            raise ValueError(
+                "sigma: is the standard deviation of 'likelihood: gaussian-fixed', which needs it; "
+                f"'{self.likelihood}' with sigma {self.sigma} is neither with nor without"
+            )
+        if self.binarise == "dynamic" and self.likelihood != "bernoulli":
+            raise ValueError(
+                f"binarise: black and white images need 'likelihood: bernoulli', not "
+                f"'{self.likelihood}'; use 'binarise: none'"
+            )
+        return self
+
+    @property
+    def variant(self) -> str:
+        name = {
+            "bernoulli": "Bernoulli",
+            "gaussian-fixed": f"Gaussian, fixed sigma {self.sigma}",
+            "gaussian-learned": "Gaussian, learned variance",
+            "logistic": "discretised logistic",
+        }[self.likelihood]
+        return name + (", dynamic binarisation" if self.binarise == "dynamic" else "")
+
+    @property
+    def likelihoods(self) -> tuple[Bound, ...]:
+        return () if self.likelihood == "bernoulli" else ("elbo", "iwae")
+
+    @property
+    def no_likelihood(self) -> str:
+        return "Bernoulli: binary pixels"
 
     def problems(self, channels: int, size: int) -> list[str]:
         found = []
@@ -32,6 +75,18 @@ class VAEConfig(FamilyConfig):
         if self.likelihood == "bernoulli" and channels != 1:
             found.append(
                 f"likelihood: bernoulli needs grey images, but these have {channels} channels; "
-                "use likelihood: gaussian"
+                "use likelihood: gaussian-learned or logistic"
             )
         return found
+
+
+class VAEConfig(VAEOptions, FamilyConfig):
+    """A convolutional VAE with a Gaussian posterior and a standard normal prior."""
+
+    family: Literal["vae"] = "vae"
+    kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training over which the KL's weight rises from 0 to 1."""
+    free_bits: Annotated[float, Field(ge=0)] = 0.0
+    """Nats for each latent dimension that cost nothing more when they are used."""
+
+    implementation: ClassVar[str] = "genlab.models.vae:VAE"

@@ -1,0 +1,63 @@
+"""A model trained on the full MNIST for a number of minutes: what such benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sides import GenLab, Sampler, make_training
+
+from genlab.config.base import dump_yaml
+from genlab.config.datasets import TorchvisionConfig
+from genlab.config.families import FamilyConfig
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.spec import RunSpec
+from genlab.config.study import TrainingConfig
+from genlab.data.files import write_text
+from genlab.data.prepare import fetch, prepare
+
+TRAIN_IMAGES = 60_000
+
+
+class OnMNIST(GenLab):
+    """The training of a run that is no preset's."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.training = run, make_training(run)
+        self.network = self.training.model
+
+    def samplers(self) -> dict[str, Sampler]:
+        return {}
+
+
+def make_run(
+    results: Path, raw: str | None, model: FamilyConfig, training: TrainingConfig
+) -> RunFolder:
+    """Prepare MNIST, from the IDX files in the folder `raw` or downloaded, and write a spec."""
+    run = StudyFolder(results / "mnist").run("mnist", model.family, 0)
+    write_text(run.data.config, dump_yaml(TorchvisionConfig(dataset="mnist", raw=raw)))
+    fetch(run.data)
+    prepare(run.data)
+    spec = RunSpec(
+        study="mnist", dataset="mnist", name=model.family, seed=0, model=model, training=training
+    )
+    write_text(run.config, dump_yaml(spec))
+    return run
+
+
+def options(about: str, minutes: float) -> argparse.Namespace:
+    """The command line: raw, minutes (at most 25), images and threads.
+
+    Args:
+        about: the script's docstring.
+        minutes: of training, unless said otherwise.
+    """
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--raw", help="folder with MNIST's IDX files; else they are downloaded")
+    parser.add_argument("--minutes", type=float, default=minutes, help="of training, at most 25")
+    parser.add_argument("--images", type=int, default=10_000, help="of the test set, measured")
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    if not 0 < chosen.minutes <= 25:
+        parser.error("--minutes: at most 25, and more than 0")
+    return chosen

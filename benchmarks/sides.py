@@ -1,0 +1,280 @@
+"""A model of GenLab beside other libraries' on the same digits: the sides of a comparison.
+
+A side trains a network step by step and then draws from it. `compare` gives every side the same
+4,000 digits in the same order, the same batch size, the same threads and the same seconds of
+training; making its objects and its first steps are not counted. Then each draws images, and the
+Frechet distance of those to the training digits is measured in the features of a classifier that
+was trained on real digits alone. Held-out real digits, as many, give the floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from common import CHECKOUT, RESULTS, Row, machine, publish, table
+from torch import Tensor, nn
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from genlab.config.layout import RunFolder, SampleFolder, StudyFolder
+from genlab.config.spec import RunSpec, read_run, write_specs
+from genlab.config.study import load_study
+from genlab.data.files import read_array, write_array
+from genlab.data.floors import floor
+from genlab.data.pictures import GRID, save_grid
+from genlab.data.prepare import fetch, prepare
+from genlab.evaluation.stages import extract, read_features
+from genlab.models.base import Model, build_model
+from genlab.models.batches import Batches, to_uint8
+from genlab.models.store import load_model, save_model
+from genlab.training.trainer import Training
+
+WARM_UP = 3  # training steps before the clock starts
+DRAWN = 100  # images drawn at a time
+DIGITS, PIXELS = "digits", 28
+
+Sampler = Callable[[range], Tensor]
+"""Draws the images of these numbers, float [B, C, H, W] on [0, 1]."""
+
+
+class Side(Protocol):
+    """A library that trains a network and draws from it."""
+
+    network: nn.Module
+
+    def step(self, share: float) -> None:
+        """One step of training, when this share of the time is spent."""
+        ...
+
+    def samplers(self) -> dict[str, Sampler]:
+        """Its samplers by name, once it is trained."""
+        ...
+
+
+def spec_of(study: StudyFolder, model: str) -> RunSpec:
+    """How GenLab's preset is built and trained; all sides share its batch size."""
+    return read_run(study.run(DIGITS, model, 0).config)
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def nearest(networks: Iterable[nn.Module], size: int) -> Any:
+    """The network with the number of parameters nearest to `size`, at most a quarter away."""
+    found = min(networks, key=lambda network: abs(parameters(network) - size))
+    if abs(parameters(found) - size) > size / 4:
+        sys.exit(f"no {type(found).__name__} here has about {size:,} parameters; add a width")
+    return found
+
+
+def make_training(run: RunFolder) -> Training:
+    """The state of `genlab train` before its first step."""
+    spec = read_run(run.config)
+    precision = "bf16" if spec.training.precision == "bf16" else "no"
+    return Training(run, spec, Accelerator(cpu=True, mixed_precision=precision))
+
+
+class GenLab:
+    """A preset, trained by GenLab's own step; a model's side adds its samplers."""
+
+    def __init__(self, study: StudyFolder, model: str) -> None:
+        self.run = study.run(DIGITS, model, 0)
+        self.training = make_training(self.run)
+        self.network: nn.Module = self.training.model
+
+    def step(self, share: float) -> None:
+        state = self.training
+        seen = (state.progress.step + 1) * state.spec.training.batch_size
+        # The budget in images of which just this share is done, so that the rate follows the time.
+        images = {"images": math.ceil(seen / share)}
+        training = state.spec.training.model_copy(update=images)
+        state.spec = state.spec.model_copy(update={"training": training})
+        state.step()
+
+    def trained(self) -> Model:
+        """The model as `genlab sample` would load it: saved, and with averaged weights."""
+        save_model(self.run, self.training.spec, self.training.model, self.training.ema)
+        return load_model(self.run)
+
+
+class Peer:
+    """What other libraries share: the batches of `model`, and how many parameters it has."""
+
+    def __init__(self, study: StudyFolder, model: str) -> None:
+        self.spec, data = spec_of(study, model), study.data(DIGITS)
+        self.size = parameters(build_model(self.spec.model, (1, PIXELS, PIXELS), 10, seed=0))
+        self.batches = Batches(
+            read_array(data.images("train")), read_array(data.labels("train")),
+            self.spec.training.batch_size, seed=0,
+        )  # fmt: skip
+        self.steps = 0
+
+    def next_images(self) -> Tensor:
+        """The next batch, float32 [B, C, H, W] on [0, 1]."""
+        self.steps += 1
+        return self.batches[self.steps - 1].images
+
+
+def train_classifier(at: StudyFolder) -> None:
+    """Train the classifier of the digits, and put the training digits through it."""
+    training = make_training(at.classifier(DIGITS))
+    while training.progress.step < training.spec.training.steps:
+        training.step()
+    print(f"classifier: accuracy {training.finish()['accuracy']:.3f} on held-out digits")
+    images, out = at.data(DIGITS).images("train"), at.reference(DIGITS, "classifier")
+    extract(at, DIGITS, "classifier", images, out, cpu=True)
+
+
+def make_study(results: Path, model: str, sampler: dict[str, Any], samples: int) -> StudyFolder:
+    """Prepare the digits, and train the classifier in whose features all sides are measured.
+
+    Args:
+        model: GenLab's preset.
+        sampler: one that fits it; a study must have one, whatever the sides draw with.
+    """
+    values: dict[str, Any] = {
+        "name": "benchmark",
+        "datasets": [DIGITS],
+        "models": [model],
+        "samplers": {"any": sampler},
+        "evaluation": {
+            "samples": samples,
+            "kid_subset_size": 2,  # KID is not measured
+            "floors": ["real"],
+            "classifier": {"images": 40_000},
+        },
+    }
+    study = load_study(values, CHECKOUT / "config", "benchmarks")
+    write_specs(study, results)
+    at = StudyFolder(results / study.name)
+    fetch(at.data(DIGITS))
+    prepare(at.data(DIGITS))
+    train_classifier(at)
+    floor(at.floor(DIGITS, "real"))
+    return at
+
+
+def train(side: Side, seconds: float) -> tuple[int, float]:
+    """Train for `seconds`; returns the steps that were made and the seconds they took."""
+    for _ in range(WARM_UP):
+        side.step(1e-3)
+    steps, begun = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begun) < seconds:
+        side.step(max(spent / seconds, 1e-3))
+        steps += 1
+    return steps, time.perf_counter() - begun
+
+
+@torch.no_grad()
+def sample(sampler: Sampler, samples: int, path: Path) -> float:
+    """Draw `samples` images to `path` as uint8; returns the seconds after a warm-up."""
+    sampler(range(min(DRAWN, samples)))
+    begun = time.perf_counter()
+    starts = range(0, samples, DRAWN)
+    drawn = [to_uint8(sampler(range(i, min(i + DRAWN, samples)))) for i in starts]
+    seconds = time.perf_counter() - begun
+    write_array(path, torch.cat(drawn).numpy())
+    return seconds
+
+
+def frechet(study: StudyFolder, row: SampleFolder, pictures: Path) -> float:
+    """The Frechet distance of a row's samples to the training digits, in the classifier's features.
+
+    Also leaves a grid of the samples in the folder `pictures`.
+    """
+    out = row.features("classifier")
+    extract(study, DIGITS, "classifier", row.samples, out, cpu=True)
+    statistics = [
+        fid_features_to_statistics(torch.from_numpy(read_features(path)["features"]).double())
+        for path in (out, study.reference(DIGITS, "classifier"))
+    ]
+    save_grid(pictures / f"{row.folder.name}.png", read_array(row.samples)[:GRID], columns=8)
+    metric = fid_statistics_to_metric(*statistics, verbose=False)
+    return float(metric["frechet_inception_distance"])
+
+
+def run_side(
+    name: str, side: Side, study: StudyFolder, batch_size: int, seconds: float, samples: int,
+    pictures: Path,
+) -> list[Row]:  # fmt: skip
+    """Train one side and draw from it; a row for each of its samplers."""
+    steps, spent = train(side, seconds)
+    size = parameters(side.network)
+    print(f"{name}: {size:,} parameters, {steps} steps in {spent:.1f} s")
+    rows: list[Row] = []
+    for kind, sampler in side.samplers().items():
+        at = study.run(DIGITS, name, 0).samples(f"{name}-{kind}")
+        drawing = sample(sampler, samples, at.samples)
+        rows.append(
+            {
+                "library": name,
+                "sampler": kind,
+                "parameters": size,
+                "training steps": steps,
+                "training images/s": steps * batch_size / spent,
+                "sampling s": drawing,
+                "sampling images/s": samples / drawing,
+                "Frechet distance": frechet(study, at, pictures),
+            }
+        )
+    return rows
+
+
+def compare(
+    model: str, sampler: dict[str, Any], sides: dict[str, Callable[[StudyFolder], Side]], about: str
+) -> None:
+    """The command line of a comparison: run `sides`, publish under the name of `model`.
+
+    Args:
+        model: GenLab's preset; it gives the batch size.
+        sampler: one that fits it.
+        about: the script's docstring.
+    """
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=120, help="of training, for every side")
+    parser.add_argument(
+        "--samples", type=int, default=500, help="drawn from every side, 16 to 1000"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", nargs="+", choices=sides, default=list(sides), metavar="SIDE",
+                        help=f"of {', '.join(sides)}")  # fmt: skip
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pictures = RESULTS / model
+    with tempfile.TemporaryDirectory() as folder:
+        study = make_study(Path(folder), model, sampler, options.samples)
+        batch_size = spec_of(study, model).training.batch_size
+        rows: list[Row] = []
+        for name in options.only:
+            torch.manual_seed(0)
+            rows += run_side(
+                name, sides[name](study), study, batch_size, options.seconds, options.samples,
+                pictures,
+            )  # fmt: skip
+        best = frechet(study, study.floor(DIGITS, "real"), pictures)
+    here = machine(options.threads)
+    conditions = (
+        f"{options.seconds:g} s of training each, batches of {batch_size}; {options.samples} "
+        f"samples, {DRAWN} at a time. Frechet distance to the 4,000 training digits in the "
+        f"features of the domain classifier; as many held-out real digits: {best:.3g}.\n"
+        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+    )
+    content = {
+        "machine": here,
+        "seconds": options.seconds,
+        "samples": options.samples,
+        "batch_size": batch_size,
+        "floor": best,
+        "rows": rows,
+    }
+    publish(model, f"{table(rows)}\n{conditions}", content)

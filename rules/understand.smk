@@ -1,0 +1,110 @@
+# a run's latent space, and the bound of a VAE taken apart -> figures and numbers
+
+
+rule explore:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        images=[DATA.images("train"), DATA.images("test")],
+    output:
+        RUN.latents / "latents.json",
+        report(
+            RUN.latents / "interpolation.png",
+            caption="../docs/captions/interpolation.rst",
+            category="Latent space",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}"},
+        ),
+    log:
+        f"{LOGS}/{IN_RUN}/explore.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/explore.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["evaluate"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        code=lambda w: model_code(w.model, "genlab.sampling.latents"),
+    shell:
+        "genlab explore --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule disentangle:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        factors=[DATA.manifest, DATA.images("train"), DATA.images("test")],
+    output:
+        RUN.disentanglement,
+    log:
+        f"{LOGS}/{IN_RUN}/disentangle.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/disentangle.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["evaluate"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        code=lambda w: model_code(w.model, "genlab.evaluation.disentanglement"),
+    shell:
+        "genlab disentangle --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule elbo:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        images=DATA.images("test"),
+        laboratory=STUDY_AT.laboratory_config,
+    output:
+        RUN.elbo,
+    log:
+        f"{LOGS}/{IN_RUN}/elbo.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/elbo.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["evaluate"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        code=lambda w: model_code(w.model, "genlab.evaluation.elbo.stages"),
+    shell:
+        "genlab elbo --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule laboratory:
+    input:
+        laboratory=STUDY_AT.laboratory_config,
+        images=[DATA.images("train"), DATA.images("test")],
+    output:
+        STUDY_AT.laboratory("{dataset}") / "ppca.json",
+        STUDY_AT.laboratory("{dataset}") / "gradients.json",
+    log:
+        f"{LOGS}/{{dataset}}/laboratory.log",
+    benchmark:
+        f"{COSTS}/{{dataset}}/laboratory.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["evaluate"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        study=STUDY_AT.config,
+        code=code("genlab.evaluation.elbo.stages"),
+    shell:
+        "genlab laboratory --config {params.study} --dataset {wildcards.dataset}"
+        " --gpus {resources.gpu} > {log} 2>&1"

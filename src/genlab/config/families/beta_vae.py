@@ -1,0 +1,31 @@
+"""Hyperparameters of the beta-VAE (`genlab.models.beta_vae`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from genlab.config.families import FamilyConfig
+from genlab.config.families.vae import VAEOptions
+
+
+class BetaVAEConfig(VAEOptions, FamilyConfig):
+    """A VAE that pays beta for every nat of information in z, or for straying from a capacity."""
+
+    family: Literal["beta_vae"] = "beta_vae"
+    beta: Annotated[float, Field(ge=0)] = 4.0
+    """Weight of |KL - C|, in units of the ELBO, where it is 1: both parts of the loss are sums over
+    pixels and latent dimensions. With capacity 0 it is H-VAE's beta, otherwise Burgess's gamma."""
+    capacity: Annotated[float, Field(ge=0)] = 0.0
+    """C at the end of the training, in nats an image; 0 is the plain beta-VAE."""
+    capacity_warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the training over which C rises from 0."""
+
+    implementation: ClassVar[str] = "genlab.models.beta_vae:BetaVAE"
+
+    @property
+    def variant(self) -> str:
+        if self.capacity == 0:
+            return f"beta {self.beta:g}, {super().variant}"
+        return f"gamma {self.beta:g}, capacity {self.capacity:g} nats, {super().variant}"

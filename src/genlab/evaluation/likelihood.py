@@ -1,0 +1,81 @@
+"""The stage `likelihood`: bits per dimension of the held-out images, for every kind of bound.
+
+All families are asked about the same numbers. A pixel x in 0..255 becomes y = (x + u) / 256 with
+u ~ U[0, 1), where the u of image i depends on i alone. By Jensen's inequality (Theis et al. 2016,
+arXiv:1511.01844, section 3.1)
+
+    E_u[log p(y)]  <=  log P(x) + D log 256,        P(x) = the mass that p puts on the pixel's bin
+
+so that   bits/dim = -log p(y) / (D log 2) + 8   is an upper bound of what it would cost to store
+the 8-bit image with the model, and means the same for a density, for a mass on 256 grey values
+(p(y) = 256^D P(x), with equality), and for a lower bound of either.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.families import Likelihood
+from genlab.config.layout import RunFolder
+from genlab.data.files import read_array, write_json
+from genlab.data.randomness import address
+from genlab.models.base import HasLikelihood, Model
+from genlab.models.devices import pick_device
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise
+from genlab.tracking.record import leave_record
+
+BATCH = 250  # part of what a bound's random numbers depend on, so it is no option
+
+
+def dequantised(pixels: Tensor, first: int) -> Tensor:
+    """uint8 x [B, C, H, W], the held-out images from number `first` on -> (x + u) / 256."""
+    noise = SampleNoise(address("dequantise"), range(first, first + len(pixels)), pixels.device)
+    y = (pixels.float() + noise.uniform(*pixels.shape[1:])) / 256
+    return y.clamp(max=1 - 2**-24)  # 255 + u can round up to 256 in float32
+
+
+def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
+    """log p(y) in nats, of y on [0, 1)^D -> bits for each dimension of the 8-bit image."""
+    return -nats / (dimensions * math.log(2)) + 8
+
+
+@torch.no_grad()
+def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
+    """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the bound `kind`."""
+    if not isinstance(model, HasLikelihood):
+        raise GenLabError(f"{type(model).__name__} has no density")
+    found = []
+    for start in range(0, len(images), BATCH):
+        y = dequantised(images[start : start + BATCH], start)
+        torch.manual_seed(address("likelihood", kind, start))
+        found.append(model.log_density(y, kind, k).double().cpu())
+    return bits_per_dim(torch.cat(found), images[0].numel())
+
+
+def likelihood(run: RunFolder, *, k: int = 64, cpu: bool = False) -> None:
+    """Write the mean bits/dim over all held-out images, and its standard error, for every kind.
+
+    Args:
+        k: importance samples of kind 'iwae'.
+
+    Raises:
+        GenLabError: the family has no density of 8-bit pixels.
+    """
+    device = pick_device(cpu)
+    model = load_model(run, device)
+    if not model.config.likelihoods:
+        raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
+    images = torch.from_numpy(read_array(run.data.images("test")).copy()).to(device)
+    measured: dict[str, dict[str, float]] = {}
+    for kind in model.config.likelihoods:
+        values = bits(model, images, kind, k)
+        error = float(values.std() / len(values) ** 0.5)
+        measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
+    write_json(run.likelihood, {**measured, "images": len(images), "k": k})
+    flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}
+    leave_record(run, "likelihood", metrics=flat)

@@ -1,0 +1,155 @@
+"""Likelihoods p(x|z) of images on [0, 1]: what the numbers mean that a decoder puts out.
+
+A decoder's output [B, C, H, W] goes through `link` and then is the likelihood's parameter, one for
+each pixel. Each likelihood turns it into log p of every pixel in nats, and into a mean image.
+
+    Bernoulli           black and white images, or grey values taken as probabilities of white
+    Gaussian            N(m, sigma^2), a density on [0, 1]; sigma is fixed, or one is learned for
+                        all pixels and images ("sigma-VAE", Rybkin et al. 2021, arXiv:2006.13202)
+    DiscretizedLogistic probabilities of the 256 grey values (Salimans et al. 2017,
+                        arXiv:1701.05517, equation 2, with one component and one learned scale)
+    PredictedLogistic   the same, with a scale that is decoded for each pixel as well
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Likelihood(nn.Module):
+    """p(x|z) of every pixel, given the decoder's output for it.
+
+    `discrete` tells whether `log_prob` is a probability of grey values, not a density on [0, 1].
+    """
+
+    discrete: bool
+    link: nn.Module
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """The mean of p(x|z), on [0, 1], for parameters `decoded` [B, C, H, W]."""
+        return decoded
+
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
+        """log p(x|z) [B, C, H, W] of every pixel of images on [0, 1], in nats."""
+        raise NotImplementedError
+
+
+class Bernoulli(Likelihood):
+    """log p = x log m + (1 - x) log(1 - m) = x l - log(1 + exp l), of logits l of m."""
+
+    discrete = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link = nn.Identity()
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        return decoded.sigmoid()
+
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
+        return images * decoded - F.softplus(decoded)
+
+
+class Gaussian(Likelihood):
+    """log p = -1/2 ((x - m) / sigma)^2 - log sigma - 1/2 log 2 pi, of means m.
+
+    Args:
+        sigma: fixed, on the scale where white is 1; None has one learned.
+    """
+
+    discrete = False
+    log_sigma: Tensor
+
+    def __init__(self, sigma: float | None = None) -> None:
+        super().__init__()
+        self.link = nn.Sigmoid()
+        # Learned, it starts near the spread of the pixels themselves.
+        log_sigma = torch.tensor(-1.0 if sigma is None else math.log(sigma))
+        if sigma is None:
+            self.log_sigma = nn.Parameter(log_sigma)
+        else:
+            self.register_buffer("log_sigma", log_sigma)
+
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
+        error = (images - decoded) / self.log_sigma.exp()
+        return -0.5 * error.square() - self.log_sigma - 0.5 * math.log(2 * math.pi)
+
+
+def discretised_logistic(images: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
+    """log P of grey values: the mass of a logistic distribution between the edges of their bins.
+
+    P(x) = S(a) - S(b), S the sigmoid, a = (x + 1/510 - m) / s, b = (x - 1/510 - m) / s. The first
+    bin is open to below and the last one to above, so that the 256 values sum to 1. With the
+    identity S(a) - S(b) = S(a) S(-b) (1 - exp(b - a)) nothing cancels, however far the tail.
+
+    Args:
+        images: [B, C, H, W], grey values as multiples of 1 / 255.
+        m, log_s: location, and log of the scale, where white is 1; broadcast to `images`.
+    """
+    inverse = torch.exp(-log_s)
+    grey = (255 * images).round()  # so that neighbouring bins share an edge to the last bit
+    above, below = ((grey + 0.5) / 255 - m) * inverse, ((grey - 0.5) / 255 - m) * inverse
+    log_p = torch.where(grey == 255, 0.0, F.logsigmoid(above))
+    log_p = log_p + torch.where(grey == 0, 0.0, F.logsigmoid(-below))
+    inner = torch.log(-torch.expm1(-inverse / 255))
+    return log_p + torch.where((grey == 0) | (grey == 255), 0.0, inner)
+
+
+class DiscretizedLogistic(Likelihood):
+    """`discretised_logistic` of decoded locations and one learned scale for all pixels."""
+
+    discrete = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link = nn.Sigmoid()
+        self.log_scale = nn.Parameter(torch.tensor(-2.0))
+
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
+        return discretised_logistic(images, decoded, self.log_scale)
+
+
+class PredictedLogistic(Likelihood):
+    """`discretised_logistic` whose location and log scale are both decoded, [B, 2 C, H, W].
+
+    An output of zeros is a grey image of middling scale.
+    """
+
+    discrete = True
+    MIDDLE = (0.5, -2.0)
+    MIN_LOG_SCALE = -7.0  # all but 3 % of the mass within one grey value
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link = nn.Identity()
+
+    def parameters_of(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """The location and the log scale of every pixel, [B, C, H, W] each."""
+        location, log_scale = decoded.chunk(2, dim=1)
+        log_scale = (log_scale + self.MIDDLE[1]).clamp(min=self.MIN_LOG_SCALE)
+        return location + self.MIDDLE[0], log_scale
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """The mean of the logistic with its tails gathered at 0 and 1.
+
+        The integral of P(X > t) = S((m - t) / s) over t in 0..1: s (F(m / s) - F((m - 1) / s)),
+        F the softplus.
+        """
+        m, log_s = self.parameters_of(decoded)
+        s = log_s.exp()
+        mean = s * (F.softplus(m / s) - F.softplus((m - 1) / s))
+        return mean.clamp(0, 1)  # float32 may leave it by a last bit
+
+    def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
+        return discretised_logistic(images, *self.parameters_of(decoded))
+
+
+def make_likelihood(name: str, sigma: float | None) -> Likelihood:
+    """The likelihood that a configuration names; `sigma` is that of a fixed Gaussian."""
+    if name == "bernoulli":
+        return Bernoulli()
+    return DiscretizedLogistic() if name == "logistic" else Gaussian(sigma)

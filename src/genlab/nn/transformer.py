@@ -1,0 +1,130 @@
+"""A decoder-only transformer: every position sees itself and those before it.
+
+Attention is that of Vaswani et al. 2017 (arXiv:1706.03762, equation 1), the layout that of GPT-2
+(Radford et al. 2019): normalisation before each branch, residual branches added to the stream.
+The branches end in weights of zero, so that each block is the identity at first.
+
+Generation appends one position at a time. Keys and values of the positions before don't change
+then; a `Cache` keeps them, and a step costs one position instead of all.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Cache:
+    """Keys and values of the positions so far, for every block [2, B, heads, T, C/heads]."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Tensor] = []
+
+    def __len__(self) -> int:
+        return self.blocks[0].shape[-2] if self.blocks else 0
+
+    def extended(self, block: int, new: Tensor) -> Tensor:
+        """Keep the `new` positions [2, B, heads, T', C/heads] of a block; returns all of its."""
+        if block == len(self.blocks):
+            self.blocks.append(new)
+        else:
+            self.blocks[block] = torch.cat([self.blocks[block], new], dim=-2)
+        return self.blocks[block]
+
+
+def _zero(linear: nn.Linear) -> nn.Linear:
+    """`linear` with weights of zero, so that the branch it ends contributes nothing yet."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class CausalAttention(nn.Module):
+    """x [B, T, C] -> [B, T, C]; position i attends to positions 0..i, cached ones first."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = _zero(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
+        b, t, c = x.shape
+        qkv = self.qkv(x).reshape(b, t, 3, self.heads, c // self.heads)
+        q, kv = qkv.permute(2, 0, 3, 1, 4).split([1, 2])  # [1 or 2, B, heads, T, C/heads]
+        if cache is not None:
+            kv = cache.extended(block, kv)
+        past = kv.shape[-2] - t
+        # Row i of the mask: what position past + i sees
+        mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
+        attended = F.scaled_dot_product_attention(
+            q[0], kv[0], kv[1], attn_mask=mask if past else None, is_causal=not past
+        )
+        out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, c))
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then a layer of four times the width, both added to the stream."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = CausalAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), _zero(nn.Linear(4 * width, width))
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), block, cache))
+        out: Tensor = x + self.dropout(self.mlp(self.norm2(x)))
+        return out
+
+
+class Transformer(nn.Module):
+    """Embedded positions x [B, T, C] -> [B, T, C], normalised; what is embedded is the caller's.
+
+    Args:
+        heads: of the attention, a divisor of `width`.
+        dropout: of the embeddings and of each branch.
+    """
+
+    def __init__(self, width: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """With a `cache`, x are the positions after those in it, which it then holds as well."""
+        x = self.dropout(x)
+        for i, block in enumerate(self.blocks):
+            x = block(x, i, cache)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class GridPositions(nn.Module):
+    """A learned vector for every place of a grid, read row by row: its row's plus its column's."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(0.02 * torch.randn(height, 1, channels))
+        self.columns = nn.Parameter(0.02 * torch.randn(1, width, channels))
+
+    def forward(self) -> Tensor:
+        """[height * width, channels]."""
+        return (self.rows + self.columns).flatten(0, 1)
+
+
+def draw_token(logits: Tensor, u: Tensor) -> Tensor:
+    """The token that u [B] of U[0, 1) stands for under softmax(logits [B, K]), int64 [B].
+
+    The inverse of the cumulative distribution: the first token at which it exceeds u.
+    """
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    cumulative = cumulative / cumulative[:, -1:]  # ends at 1 exactly, and so above any u
+    return torch.searchsorted(cumulative, u.double()[:, None], right=True)[:, 0]

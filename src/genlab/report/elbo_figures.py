@@ -1,0 +1,147 @@
+"""Figures of the ELBO laboratory, drawn from the JSON that its stages wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from genlab.report.figures import png
+
+PARTS = {
+    "mutual_information": "mutual information of z and image",
+    "total_correlation": "total correlation",
+    "dimension_wise_kl": "dimension-wise KL",
+}
+GAPS = {
+    "approximation_gap": "approximation: q is a factorised Gaussian",
+    "amortisation_gap": "amortisation: one encoder for all images",
+}
+
+
+def _curve(axis: Axes, curve: list[dict[str, float]], **style: Any) -> None:
+    """IWAE-K against K, with a band of two standard errors."""
+    table = pd.DataFrame(curve)
+    (line,) = axis.plot(table["k"], table["value"], marker="o", ms=3.5, lw=1.4, **style)
+    low, high = (table["value"] + sign * 2 * table["error"] for sign in (-1, 1))
+    axis.fill_between(table["k"], low, high, color=line.get_color(), alpha=0.2, lw=0)
+
+
+def ppca_bounds(content: dict[str, Any]) -> bytes:
+    """ELBO, IWAE-K and log p(x) of probabilistic PCA; and what is left of the gap.
+
+    Args:
+        content: of `laboratory/ppca.json`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.9), layout="constrained")
+    left.axhline(content["log_p"], color="0.2", ls="--", lw=1.2, label="log p(x), exact")
+    colours = sns.color_palette("colorblind")
+    for found, colour in zip(content["posteriors"], colours, strict=False):
+        label = f"{found['posterior']}, KL {found['kl']:.2f}"
+        _curve(left, found["bounds"], label=label, color=colour)
+        table = pd.DataFrame(found["bounds"])
+        if found["kl"] > 0:  # the exact posterior leaves no gap, which a logarithm can't show
+            gap = content["log_p"] - table["value"]
+            shown = gap > 2 * table["error"]  # below that it is noise
+            right.plot(table["k"][shown], gap[shown], marker="o", ms=3.5, lw=1.4, color=colour)
+            right.axhline(found["kl"], color=colour, ls=":", lw=1)
+    left.set(xscale="log", xlabel="K", ylabel="nats for each image", title="IWAE-K; K = 1: ELBO")
+    left.legend(fontsize="x-small", loc="lower right")
+    right.set(xscale="log", yscale="log", xlabel="K", ylabel="nats",
+              title="log p(x) - IWAE-K; dotted: KL(q || p(z|x))")  # fmt: skip
+    return png(figure)
+
+
+def gradient_spread(content: dict[str, Any]) -> bytes:
+    """Variance of the gradient estimators against the latent dimension, a panel for each place.
+
+    Args:
+        content: of `laboratory/gradients.json`.
+    """
+    table = pd.DataFrame(content["rows"])
+    places = list(dict.fromkeys(table["place"]))
+    figure, axes = plt.subplots(
+        1, len(places), figsize=(5.2 * len(places), 3.6), layout="constrained", squeeze=False
+    )
+    for axis, place in zip(axes[0], places, strict=True):
+        part = table[table["place"] == place]
+        for name, rows in part.groupby("estimator", sort=False):
+            axis.errorbar(rows["latent"], rows["variance"], yerr=2 * rows["variance_error"],
+                          marker="o", ms=4, lw=1.4, label=str(name))  # fmt: skip
+        axis.set(xscale="log", yscale="log", title=place, xlabel="latent dimensions",
+                 ylabel=f"variance of the gradient, {content['samples']} draws")  # fmt: skip
+        ticks = sorted(part["latent"].unique())
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+    axes[0][0].legend(fontsize="x-small")
+    return png(figure)
+
+
+def _stacked(axis: Axes, rows: dict[str, dict[str, Any]], parts: dict[str, str]) -> None:
+    """A bar for each run, made of `parts`, with bars of two standard errors where each ends."""
+    table, errors = (
+        pd.DataFrame(
+            {parts[part]: {run: row[part][number] for run, row in rows.items()} for part in parts}
+        )
+        for number in ("value", "error")
+    )
+    palette = sns.color_palette("colorblind", len(parts))
+    left = pd.Series(0.0, index=table.index)
+    for colour, label in zip(palette, table, strict=True):
+        axis.barh(table.index, table[label], left=left, xerr=2 * errors[label], color=colour,
+                  height=0.6, label=label, error_kw={"lw": 1, "ecolor": "0.25"})  # fmt: skip
+        left += table[label]
+    axis.set_xlabel("nats for each image")
+
+
+def elbo_parts(runs: dict[str, dict[str, Any]]) -> bytes:
+    """What the KL term, and the gap between ELBO and log p(x), is made of, a bar for each run.
+
+    Args:
+        runs: the content of each run's `elbo.json`, by the run's label.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 0.45 * len(runs) + 1.9), layout="constrained", sharey=True
+    )
+    _stacked(left, {run: content["decomposition"] for run, content in runs.items()}, PARTS)
+    most = max(content["decomposition"]["log_images"] for content in runs.values())
+    left.axvline(most, color="0.3", ls="--", lw=1)
+    left.set_title("KL(q(z|x) || p(z)); dashed: log of the number of images", fontsize="small")
+    left.invert_yaxis()
+    _stacked(right, {run: content["annealing"] for run, content in runs.items()}, GAPS)
+    right.set_title("log p(x) - ELBO, log p(x) by annealing", fontsize="small")
+    figure.legend(*left.get_legend_handles_labels(), fontsize="x-small", loc="outside lower left")
+    figure.legend(*right.get_legend_handles_labels(), fontsize="x-small", loc="outside lower right")
+    return png(figure)
+
+
+def bound_curves(runs: dict[str, dict[str, Any]]) -> bytes:
+    """IWAE-K against K and log p(x) by annealed importance sampling, a panel for each run.
+
+    The band of log p(x) reaches up by as much as the two-sided check on simulated images leaves
+    open.
+
+    Args:
+        runs: the content of each run's `elbo.json`, by the run's label.
+    """
+    columns = min(len(runs), 3)
+    rows = -(-len(runs) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4.4 * columns, 3.3 * rows), layout="constrained", squeeze=False
+    )
+    for axis, (run, content) in zip(axes.flat, runs.items(), strict=False):
+        _curve(axis, content["bounds"]["curve"], label="IWAE-K; K = 1: ELBO")
+        log_p, slack = content["annealing"]["log_p"], content["simulated"]["gap"]
+        axis.axhline(log_p["value"], color="0.2", ls="--", lw=1.2, label="log p(x), annealed")
+        low = log_p["value"] - 2 * log_p["error"]
+        high = log_p["value"] + 2 * log_p["error"] + max(0.0, slack["value"])
+        axis.axhspan(low, high, color="0.2", alpha=0.12, lw=0)
+        axis.set(xscale="log", xlabel="K", ylabel="nats for each image")
+        axis.set_title(f"{run}\n{content['likelihood']}", fontsize="small")
+        axis.legend(fontsize="x-small", loc="lower right")
+    for axis in axes.flat[len(runs) :]:
+        axis.remove()
+    return png(figure)
