@@ -10,8 +10,8 @@ distance of those to the training digits is measured in the features of a classi
 trained on real digits alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/ddpm.yaml as it stands, trained by the step of `genlab train`: AdamW
-               with warm-up and decay, clipping, EMA with warm-up, bfloat16 layers if the preset
-               says so
+               with warm-up and decay, clipping, EMA with warm-up, and the precision that it
+               comes to on this processor
     diffusers  UNet2DModel and DDPMScheduler, trained as in its unconditional example: noise
                prediction, linear schedule, AdamW 1e-4 (betas .95, .999, weight decay 1e-6), warm-up
                and cosine decay, clipping at 1, float32, EMAModel (power 3/4, at most .9999). EMA is
@@ -52,6 +52,7 @@ from torch import Tensor, nn
 from genlab.config.layout import StudyFolder
 from genlab.config.samplers import DDIMSampler, DDPMSampler, SamplerConfig
 from genlab.models.base import Model
+from genlab.models.devices import resolve_precision
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
 
@@ -86,7 +87,7 @@ class DiffusionPeer(Peer):
     def __init__(self, study: StudyFolder, matched: bool) -> None:
         super().__init__(study, "ddpm")
         training = self.spec.training
-        self.bf16 = matched and training.precision == "bf16"
+        self.bf16 = matched and resolve_precision(training.precision, cuda=False) == "bf16"
         self.learning_rate = training.learning_rate if matched else 1e-4
 
     def backward(self, loss: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -> None:

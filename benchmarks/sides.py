@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
 from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -36,7 +35,7 @@ from genlab.evaluation.stages import extract, read_features
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, to_uint8
 from genlab.models.store import load_model, save_model
-from genlab.training.trainer import Training
+from genlab.training.trainer import Training, make_accelerator
 
 WARM_UP = 3  # training steps before the clock starts
 DRAWN = 100  # images drawn at a time
@@ -80,8 +79,7 @@ def nearest(networks: Iterable[nn.Module], size: int) -> Any:
 def make_training(run: RunFolder) -> Training:
     """The state of `genlab train` before its first step."""
     spec = read_run(run.config)
-    precision = "bf16" if spec.training.precision == "bf16" else "no"
-    return Training(run, spec, Accelerator(cpu=True, mixed_precision=precision))
+    return Training(run, spec, make_accelerator(spec.training.precision, cpu=True))
 
 
 class GenLab:

@@ -15,19 +15,14 @@ from oracles import awake
 from torch import Tensor
 from torch.func import jacrev
 
-from genlab.nn.flow import (
-    ActNorm,
+from genlab.nn.coupling import (
     AffineCoupling,
-    Bijection,
-    Fold,
-    GaussianPrior,
     GaussianSplit,
-    InvertibleConv,
-    Level,
     MaskedCoupling,
     channel_half,
     checkerboard,
 )
+from genlab.nn.flow import ActNorm, Bijection, Fold, GaussianPrior, InvertibleConv, Level
 
 LAYERS: dict[str, Callable[[Tensor], Bijection]] = {
     "actnorm": ActNorm,
@@ -53,7 +48,7 @@ def padded(channels: int, height: int, width: int, cut: int) -> Tensor:
 
 def determinant(layer: Bijection, x: Tensor) -> float:
     """log |det dz/dx| at x [1, C, H, W] over the real entries, by the autograd Jacobian."""
-    places = layer.real.flatten().nonzero().squeeze(1)
+    places = layer.real.bool().flatten().nonzero().squeeze(1)
 
     def z(entries: Tensor) -> Tensor:
         whole = torch.zeros(x.numel(), dtype=x.dtype).index_copy(0, places, entries)

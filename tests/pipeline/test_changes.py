@@ -102,10 +102,10 @@ def test_a_change_redoes_what_it_touches(
 def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
     """Nested values come as text; they are brought to their types."""
     bare.snakemake("-n", "--config", "seeds=[3]", 'training={"images": 640}', study=None)
-    spec = read_run(bare.root / "results/default/digits/vae/seed3/config.yaml")
+    spec = read_run(bare.root / "results/default/digits/vae-bernoulli/seed3/config.yaml")
     assert spec.training.images == 640
     assert spec.seed == 3
-    assert not (bare.root / "results/default/digits/vae/seed0").exists()
+    assert not (bare.root / "results/default/digits/vae-bernoulli/seed0").exists()
 
 
 def test_another_study_inherits_nothing_from_the_default_one(bare: Project) -> None:

@@ -244,49 +244,56 @@ def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
         seen.add(name)
 
 
+def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path) -> None:
+    """Refuse a model that can't be trained on the study's data, or drawn from by its samplers."""
+    silent = entry.model.generates == "nothing"
+    if silent and not entry.model.reconstructs:
+        raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
+    rows = entry.samplers(study.samplers)
+    if not silent and not rows:
+        fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
+        raise ConfigError(
+            f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
+            f"'{name}'; add one with sampler: {' or '.join(fitting)}"
+        )
+    for row in rows:
+        sampler, limit = study.samplers[row], entry.model.max_steps
+        if isinstance(sampler, PathSampler) and limit is not None and sampler.steps > limit:
+            raise ConfigError(
+                f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
+                f"only {limit} timesteps"
+            )
+    for dataset, config in study.datasets.items():
+        for problem in entry.model.problems(*config.shape[:2]):
+            raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
+
+
+def _check_dataset(study: Study, name: str, config: DatasetConfig, source: str | Path) -> None:
+    """Refuse a data set that is too small for what is measured on it."""
+    if study.laboratory is not None:
+        for problem in study.laboratory.problems(math.prod(config.shape)):
+            raise ConfigError(f"{source}: laboratory: on '{name}': {problem}")
+    n = study.evaluation.samples
+    if config.held_out is not None and "real" in study.evaluation.floors and n > config.held_out:
+        raise ConfigError(
+            f"{source}: evaluation.samples: {n} asked, but '{name}' holds out only "
+            f"{config.held_out} images for the row of real data; ask for fewer, "
+            "or leave 'real' out of evaluation.floors"
+        )
+
+
 def _check(study: Study, source: str | Path) -> None:
     """Refuse what can't run, before any job does."""
     for name, entry in study.models.items():
-        silent = entry.model.generates == "nothing"
-        if silent and not entry.model.reconstructs:
-            raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
-        if not silent and not entry.samplers(study.samplers):
-            fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
-            raise ConfigError(
-                f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
-                f"'{name}'; add one with sampler: {' or '.join(fitting)}"
-            )
-        for row in entry.samplers(study.samplers):
-            sampler, limit = study.samplers[row], entry.model.max_steps
-            if isinstance(sampler, PathSampler) and limit is not None and sampler.steps > limit:
-                raise ConfigError(
-                    f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
-                    f"only {limit} timesteps"
-                )
-        for dataset, config in study.datasets.items():
-            for problem in entry.model.problems(*config.shape[:2]):
-                raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
+        _check_model(study, name, entry, source)
     for row, sampler in study.samplers.items():
         if all(row not in entry.samplers(study.samplers) for entry in study.models.values()):
             raise ConfigError(
                 f"{source}: samplers: '{row}' ({sampler.sampler}) draws from none of the models "
                 f"{', '.join(study.models)}; drop it"
             )
-    for dataset, config in study.datasets.items():
-        if study.laboratory is not None:
-            for problem in study.laboratory.problems(math.prod(config.shape)):
-                raise ConfigError(f"{source}: laboratory: on '{dataset}': {problem}")
-        n = study.evaluation.samples
-        if (
-            config.held_out is not None
-            and "real" in study.evaluation.floors
-            and n > config.held_out
-        ):
-            raise ConfigError(
-                f"{source}: evaluation.samples: {n} asked, but '{dataset}' holds out only "
-                f"{config.held_out} images for the row of real data; ask for fewer, "
-                "or leave 'real' out of evaluation.floors"
-            )
+    for name, config in study.datasets.items():
+        _check_dataset(study, name, config, source)
 
 
 def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> Study:

@@ -35,20 +35,14 @@ from torch import Tensor, nn
 from genlab.config.families import Likelihood
 from genlab.config.families.glow import GlowConfig
 from genlab.models.base import Batch, Model
-from genlab.nn.flow import (
-    ActNorm,
+from genlab.nn.coupling import (
     AffineCoupling,
-    Bijection,
-    Fold,
-    GaussianPrior,
     GaussianSplit,
-    InvertibleConv,
-    Level,
     MaskedCoupling,
     channel_half,
     checkerboard,
-    total,
 )
+from genlab.nn.flow import ActNorm, Bijection, Fold, GaussianPrior, InvertibleConv, Level, total
 from genlab.processes.noise import SampleNoise
 
 

@@ -1,7 +1,7 @@
-"""Bijections of images whose Jacobian determinant is cheap: the layers of Glow and RealNVP.
+"""Bijections of images whose Jacobian determinant is cheap: what flows are made of.
 
-Kingma & Dhariwal 2018 (arXiv:1807.03039, table 1) and Dinh et al. 2017 (arXiv:1605.08803). Every
-layer maps x to z, the way from data to noise, and says how much it stretches space:
+Kingma & Dhariwal 2018 (arXiv:1807.03039, table 1) and Dinh et al. 2017 (arXiv:1605.08803); the
+couplings are in `genlab.nn.coupling`. Every layer maps x to z, the way from data to noise, and says how much it stretches space:
 
     forward(x [B, C, H, W]) -> z, logdet [B]        logdet = log |det dz/dx|
     inverse(z) -> x
@@ -24,34 +24,24 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.nn.unet import zero
-
 
 def total(x: Tensor) -> Tensor:
     """Sums over all but the batch: [B, C, H, W] -> [B]."""
     return x.sum(dim=(1, 2, 3))
 
 
-def checkerboard(real: Tensor, parity: int) -> Tensor:
-    """bool [C, H, W]: every second pixel, those whose row + column is even with parity 0."""
-    _, height, width = real.shape
-    return ((torch.arange(height)[:, None] + torch.arange(width) + parity) % 2 == 0).expand_as(real)
-
-
-def channel_half(real: Tensor, parity: int) -> Tensor:
-    """bool [C, H, W]: the first half of the channels with parity 0, the second with 1."""
-    first = torch.arange(len(real)) < (len(real) + 1) // 2
-    return (first if parity == 0 else ~first)[:, None, None].expand_as(real)
-
-
 class Bijection(nn.Module):
-    """x [B, C, H, W] <-> z, both zero outside of `real`, bool [C, H, W]."""
+    """x [B, C, H, W] <-> z, both zero outside of the image.
+
+    Args:
+        real: bool [C, H, W], which entries of x belong to the image; kept as zeros and ones.
+    """
 
     real: Tensor
 
     def __init__(self, real: Tensor) -> None:
         super().__init__()
-        self.register_buffer("real", real, persistent=False)
+        self.register_buffer("real", real.float(), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
@@ -117,7 +107,7 @@ class ActNorm(Bijection):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.training and not self.initialised:
             self.initialise(x)
-        z = (x + self.b) * self.log_s.exp() * self.real
+        z = (x + self.b) * (self.log_s.exp() * self.real)
         return z, (self.log_s * self.real).sum().expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
@@ -153,104 +143,25 @@ class InvertibleConv(Bijection):
         upper = self.triangles.triu(1) + (self.sign * self.log_s.exp()).diag()
         return lower, upper
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        lower, upper = self.factors()
+    def at_every_pixel(self, x: Tensor, *factors: Tensor) -> Tensor:
+        """The product of `factors`, each [C, C], times x, the last one first."""
+        z = x.movedim(1, -1)
         with torch.autocast(x.device.type, enabled=False):
-            # One factor after the other: their product would cost C^3, whatever the batch.
-            z = F.conv2d(F.conv2d(x, upper[:, :, None, None]), lower[:, :, None, None])
-        z = torch.where(self.full, z[:, self.order], x)
-        return z, (self.full.sum() * self.log_s.sum()).expand(len(x))
+            for factor in reversed(factors):
+                z = F.linear(z, factor)
+        return z.movedim(-1, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # L U itself would cost C^3, whatever the size of the batch.
+        z = self.at_every_pixel(x, *self.factors())[:, self.order]
+        return torch.where(self.full, z, x), (self.full.sum() * self.log_s.sum()).expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
         lower, upper = (factor.double() for factor in self.factors())
         p = torch.ones_like(self.log_s).double().diag()[self.order]
         inverse = torch.linalg.solve_triangular(lower, p.T, upper=False)
         inverse = torch.linalg.solve_triangular(upper, inverse, upper=True)  # W^-1, in double
-        return torch.where(self.full, F.conv2d(z, inverse.to(z)[:, :, None, None]), z)
-
-
-class CouplingNetwork(nn.Module):
-    """Says from one part of x how to move the other: [B, c_in, H, W] -> [B, c_out, H, W].
-
-    Convolutions of 3 x 3, 1 x 1 and 3 x 3 (Glow, appendix B), or dense layers on a single pixel.
-    The last one starts at zero: an untrained coupling moves nothing.
-
-    Args:
-        hidden: channels between the convolutions; with 0 there is the last one alone.
-    """
-
-    def __init__(self, c_in: int, hidden: int, c_out: int, pixels: int) -> None:
-        super().__init__()
-        kernel = 3 if pixels > 1 else 1
-        before: list[nn.Module] = []
-        if hidden > 0:
-            first = nn.Conv2d(c_in, hidden, kernel, padding=kernel // 2)
-            before = [first, nn.ReLU(True), nn.Conv2d(hidden, hidden, 1), nn.ReLU(True)]
-        last = zero(nn.Conv2d(hidden or c_in, c_out, kernel, padding=kernel // 2))
-        self.layers = nn.Sequential(*before, last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # With few channels convolutions are faster in this layout. They alone may be in bfloat16.
-        out: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
-        return out.to(x.dtype)
-
-
-class AffineCoupling(Bijection):
-    """z_a = s (x_a + t), z_b = x_b, where (log s, t) are computed from x_b (Glow, table 1).
-
-    b is the first half of the channels and a the second; with `flip` it is the other way round.
-    s = sigmoid(s' + 2) as in the authors' code, near 1 at first. s' is what the network says, but
-    softly held between -4 and 4, so that no coupling blows an unlikely z up beyond measure.
-    """
-
-    def __init__(self, real: Tensor, hidden: int, flip: bool = False) -> None:
-        super().__init__(real)
-        self.flip = flip
-        b, a = self.halves(real)
-        self.network = CouplingNetwork(len(b), hidden, 2 * len(a), b[0].numel())
-
-    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The parts b, which is kept, and a of x [..., C, H, W]."""
-        first, second = x.tensor_split(2, dim=-3)
-        return (second, first) if self.flip else (first, second)
-
-    def join(self, b: Tensor, a: Tensor) -> Tensor:
-        return torch.cat((a, b) if self.flip else (b, a), dim=1)
-
-    def log_scale(self, s: Tensor) -> Tensor:
-        """log s from s'."""
-        return F.logsigmoid(s + 2)
-
-    def moves(self, b: Tensor) -> tuple[Tensor, Tensor]:
-        """log s and t, zero outside of the image; each of the shape of a."""
-        s, t = self.network(b).chunk(2, dim=1)
-        _, inside = self.halves(self.real)
-        return self.log_scale(4 * (s / 4).tanh()) * inside, t * inside
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        b, a = self.halves(x)
-        log_s, t = self.moves(b)
-        return self.join(b, (a + t) * log_s.exp()), total(log_s)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        b, a = self.halves(z)
-        log_s, t = self.moves(b)
-        return self.join(b, a * (-log_s).exp() - t)
-
-
-class GaussianSplit(AffineCoupling):
-    """Whitens the half a by its prior given the half b, p(a|b) = N(mu(b), diag(sigma(b)^2)).
-
-    z_a = (x_a - mu) / sigma is then N(0, I), and leaves the flow (Glow, figure 2b). That is a
-    coupling with t = -mu and s = 1 / sigma = exp(s'), which need not be smaller than 1, and with a
-    single convolution.
-    """
-
-    def __init__(self, real: Tensor) -> None:
-        super().__init__(real, hidden=0)
-
-    def log_scale(self, s: Tensor) -> Tensor:
-        return s
+        return torch.where(self.full, self.at_every_pixel(z, inverse.to(z)), z)
 
 
 class GaussianPrior(Bijection):
@@ -265,43 +176,11 @@ class GaussianPrior(Bijection):
         self.log_sigma = nn.Parameter(torch.zeros(real.shape))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z = (x - self.mu) * (-self.log_sigma).exp() * self.real
+        z = (x - self.mu) * ((-self.log_sigma).exp() * self.real)
         return z, -(self.log_sigma * self.real).sum().expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
         return (z * self.log_sigma.exp() + self.mu) * self.real
-
-
-class MaskedCoupling(Bijection):
-    """z = b x + (1 - b) (x exp(s(b x)) + t(b x)), b a mask of zeros and ones (RealNVP, equation 9).
-
-    s is a hyperbolic tangent times a learned scale (RealNVP, section 4.1).
-
-    Args:
-        kept: bool [C, H, W], the mask b.
-    """
-
-    kept: Tensor
-
-    def __init__(self, real: Tensor, hidden: int, kept: Tensor) -> None:
-        super().__init__(real)
-        self.register_buffer("kept", kept, persistent=False)
-        self.scale = nn.Parameter(torch.ones(len(real), 1, 1))
-        self.network = CouplingNetwork(len(real), hidden, 2 * len(real), real[0].numel())
-
-    def moves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """s and t [B, C, H, W], zero where x is kept and outside of the image."""
-        s, t = self.network(x * self.kept).chunk(2, dim=1)
-        moved = self.real & ~self.kept
-        return self.scale * s.tanh() * moved, t * moved
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        s, t = self.moves(x)
-        return x * s.exp() + t, total(s)
-
-    def inverse(self, z: Tensor) -> Tensor:
-        s, t = self.moves(z)
-        return (z - t) * (-s).exp()
 
 
 class Level(nn.Module):
