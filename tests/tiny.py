@@ -27,6 +27,8 @@ CONFIG: dict[str, dict[str, Any]] = {
         "network": {"channels": 8, "multipliers": [1, 2], "attention": [1]},
         "training": {"ema": 0.9},
     },
+    "models/vqvae": {"family": "vqvae", "codes": 8, "latent": 4, "channels": 4},
+    "models/vqvae-prior": {"family": "code_prior", "width": 8, "layers": 1, "heads": 2},
     "models/classifier": {"family": "classifier", "channels": 4, "features": 8},
 }
 STUDY: dict[str, Any] = {

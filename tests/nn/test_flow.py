@@ -109,6 +109,7 @@ def test_folding_two_by_two_is_pixel_unshuffle() -> None:
     assert torch.equal(fold(x)[0], torch.nn.functional.pixel_unshuffle(x, 2))
 
 
+@torch.no_grad()
 def test_actnorm_starts_with_the_first_training_batch_and_no_other() -> None:
     """Mean 0 and variance 1 of the real entries, to the rounding of float32 sums."""
     real = padded(3, 4, 4, cut=3)

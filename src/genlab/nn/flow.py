@@ -1,7 +1,8 @@
 """Bijections of images whose Jacobian determinant is cheap: what flows are made of.
 
 Kingma & Dhariwal 2018 (arXiv:1807.03039, table 1) and Dinh et al. 2017 (arXiv:1605.08803); the
-couplings are in `genlab.nn.coupling`. Every layer maps x to z, the way from data to noise, and says how much it stretches space:
+couplings are in `genlab.nn.coupling`. Every layer maps x to z, the way from data to noise, and says
+how much it stretches space:
 
     forward(x [B, C, H, W]) -> z, logdet [B]        logdet = log |det dz/dx|
     inverse(z) -> x

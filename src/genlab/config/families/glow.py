@@ -22,7 +22,7 @@ class GlowConfig(FamilyConfig):
     mix, couple."""
     hidden: PositiveInt = 32
     """Channels inside the couplings of the first level, doubled in every next one."""
-    global_steps: NonNegativeInt = 8
+    global_steps: NonNegativeInt = 6
     """Steps of a last level whose couplings see the whole image at once: all that is left lies in
     the channels of one pixel. 0 leaves it out, as both papers do."""
     global_hidden: PositiveInt = 256

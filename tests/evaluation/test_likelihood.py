@@ -1,0 +1,96 @@
+"""bits/dim: the same dequantised pixels for everybody, and a scale on which a fair coin costs 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.families import Likelihood
+from genlab.config.layout import StudyFolder
+from genlab.data.files import read_array, read_json
+from genlab.evaluation.likelihood import BATCH, bits, bits_per_dim, dequantised, likelihood
+from genlab.models.base import Model
+
+SHAPE = (1, 4, 4)
+ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)
+
+
+def test_every_grey_value_stays_in_its_own_cell() -> None:
+    y = torch.cat([dequantised(ALL_GREYS, first) for first in range(0, 1600, 16)])
+    assert 0 <= float(y.min()) <= float(y.max()) < 1
+    assert torch.equal((256 * y).floor().to(torch.uint8), ALL_GREYS.repeat(100, 1, 1, 1))
+
+
+def test_the_place_within_the_cell_is_uniform() -> None:
+    u = torch.cat([256 * dequantised(ALL_GREYS, i) for i in range(0, 1600, 16)]) % 1
+    # 25,600 of U[0, 1): mean 1/2 +- 0.0018, variance 1/12 +- 0.0005; four standard errors.
+    assert float(u.mean()) == pytest.approx(1 / 2, abs=4 * 0.0018)
+    assert float(u.var()) == pytest.approx(1 / 12, abs=4 * 0.0005)
+
+
+def test_an_image_is_dequantised_by_its_number_not_by_its_batch() -> None:
+    whole = dequantised(ALL_GREYS, 0)
+    parts = [dequantised(ALL_GREYS[:5], 0), dequantised(ALL_GREYS[5:], 5)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+class Density(Model):
+    """Every pixel has a density that is 2 where it is dark and `bright` where it is not."""
+
+    def __init__(self, bright: float) -> None:
+        super().__init__(None, SHAPE, 1)
+        self.bright = bright
+
+    def log_density(self, pixels: Tensor, kind: Likelihood, k: int) -> Tensor:
+        dark = pixels < 0.5
+        return torch.where(dark, math.log(2), math.log(self.bright)).sum(dim=(1, 2, 3))
+
+
+def test_bits_of_a_known_density() -> None:
+    """Twice the uniform density saves a bit of the eight; a quarter of it costs two."""
+    dark = torch.zeros(BATCH + 3, *SHAPE, dtype=torch.uint8)
+    found = bits(Density(0.25), dark, "exact", 1)
+    assert found.shape == (BATCH + 3,)
+    assert found.tolist() == pytest.approx([7.0] * (BATCH + 3), abs=1e-6)  # float32 sums
+    half = dark.clone()
+    half[:, :, 2:] = 255
+    assert bits(Density(0.25), half, "exact", 1).mean() == pytest.approx((7 + 10) / 2, abs=1e-6)
+
+
+def test_a_mass_on_grey_values_is_a_density_in_their_cells() -> None:
+    """P = 1/256 for every value is the uniform density, log p(y) = log P + log 256 = 0."""
+    nats = torch.tensor([16 * (math.log(1 / 256) + math.log(256))])
+    assert float(bits_per_dim(nats, 16)) == 8
+
+
+def test_the_stage_writes_each_kind_and_the_same_again(trained_study: StudyFolder) -> None:
+    run = trained_study.run("stripes", "vae", 0)
+    before = run.likelihood.read_bytes()
+    found = read_json(run.likelihood)
+    images = read_array(run.data.images("test"))
+    assert found["images"] == len(images)
+    assert found["k"] == 4
+    for kind in ("elbo", "iwae"):
+        assert 0 < found[kind]["standard_error"] < found[kind]["bits_per_dim"]
+    assert set(found) == {"elbo", "iwae", "images", "k"}
+    likelihood(run, k=4, cpu=True)
+    assert run.likelihood.read_bytes() == before
+
+
+def test_a_family_without_a_density_of_pixels_says_so(trained_study: StudyFolder) -> None:
+    with pytest.raises(GenLabError, match="no bits/dim: bound not implemented"):
+        likelihood(trained_study.run("stripes", "ddpm", 0), cpu=True)
+
+
+def test_the_command(trained_study: StudyFolder, genlab: Callable[..., Any]) -> None:
+    run = trained_study.run("stripes", "vae", 0)
+    assert genlab("likelihood", "--config", run.config, "--k", 2, "--gpus", 0).status == 0
+    assert read_json(run.likelihood)["k"] == 2
+    assert np.isfinite(read_json(run.likelihood)["elbo"]["bits_per_dim"])

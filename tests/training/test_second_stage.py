@@ -1,0 +1,107 @@
+"""A second stage: planned with its first, trained on top of it, and bound to just that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import STUDY
+
+from genlab.config.base import merge
+from genlab.config.errors import ConfigError, GenLabError
+from genlab.config.layout import StudyFolder
+from genlab.config.spec import read_run, run_spec
+from genlab.config.study import Study, load_study
+from genlab.models.code_prior import CodePrior
+from genlab.models.store import RAW, load_model, read_tensors
+from genlab.training.trainer import train
+
+PRIOR = {"models": ["vqvae-prior"], "samplers": {"prior": {"sampler": "prior"}}}
+
+
+def resolved(config: Path, **changes: Any) -> Study:
+    values = {key: value for key, value in STUDY.items() if key != "samplers"}
+    return load_study(merge(values, PRIOR) | changes, config, "tiny.yaml")
+
+
+def test_a_first_stage_that_is_not_named_is_added_before(tiny_config: Path) -> None:
+    study = resolved(tiny_config)
+    assert list(study.models) == ["vqvae", "vqvae-prior"]
+    assert study.models["vqvae"].training.images == 256  # the study's budget
+
+
+def test_a_first_stage_that_is_named_is_taken_as_it_is(tiny_config: Path) -> None:
+    changed = {"preset": "vqvae", "codes": 4}
+    study = resolved(tiny_config, models=["vqvae-prior", changed])
+    assert list(study.models) == ["vqvae", "vqvae-prior"]
+    assert study.models["vqvae"].model.model_dump()["codes"] == 4
+    other = {"preset": "vqvae", "name": "coarse", "codes": 4}
+    prior = {"preset": "vqvae-prior", "first_stage": "coarse"}
+    assert list(resolved(tiny_config, models=[prior, other]).models) == ["coarse", "vqvae-prior"]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("vae", "models: 'vqvae-prior': first_stage: "),
+        ("vqvea", "models: unknown model 'vqvea': did you mean 'vqvae'?"),
+    ],
+)
+def test_a_first_stage_that_does_not_fit_is_refused(
+    tiny_config: Path, first: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"^tiny\.yaml: ") as error:
+        resolved(tiny_config, models=[{"preset": "vqvae-prior", "first_stage": first}])
+    assert said in str(error.value)
+
+
+def test_a_temperature_draws_only_from_families_that_know_one(tiny_config: Path) -> None:
+    rows = {"prior": {"sampler": "prior"}, "cold": {"sampler": "prior", "temperature": 0.7}}
+    study = resolved(tiny_config, models=["vqvae-prior", "vae"], samplers=rows)
+    assert study.models["vqvae-prior"].samplers(study.samplers) == ["prior", "cold"]
+    assert study.models["vae"].samplers(study.samplers) == ["prior"]
+    with pytest.raises(ConfigError, match=r"'cold' \(prior\) draws from none of the models vae"):
+        resolved(tiny_config, models=["vae"], samplers=rows)
+    with pytest.raises(ConfigError, match="temperature: Input should be greater than 0"):
+        resolved(tiny_config, samplers={"hot": {"sampler": "prior", "temperature": 0}})
+
+
+def test_another_first_stage_is_another_spec(tiny_config: Path) -> None:
+    """So that no checkpoint of the one is continued on top of the other."""
+
+    def digest(**changes: Any) -> str:
+        study = resolved(tiny_config, models=["vqvae-prior", {"preset": "vqvae", **changes}])
+        return run_spec(study, "stripes", study.models["vqvae-prior"], 0).digest
+
+    assert digest() == digest()
+    assert digest() != digest(training={"warmup": 0.1})
+
+
+def test_the_second_stage_holds_the_first_one_unchanged(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    at = tiny_study(models=["vqvae-prior", "ddpm"])
+    below, run = (at.run("stripes", name, 0) for name in ("vqvae", "vqvae-prior"))
+    with pytest.raises(GenLabError, match=r"vqvae/seed0/model/config\.json: no such file"):
+        train(run, cpu=True)
+    train(below, cpu=True)
+    train(run, cpu=True)
+    first, _ = read_tensors(below.weights)
+    second, _ = read_tensors(run.weights)
+    for name, tensor in first.items():
+        if name.startswith(RAW):
+            kept = second[f"{RAW}first_stage.{name.removeprefix(RAW)}"]
+            assert torch.equal(kept, tensor), name
+    below.weights.unlink()  # not needed any more
+    model = load_model(run)
+    assert isinstance(model, CodePrior)
+    assert not model.train().first_stage.training
+
+    below.config.write_text(below.config.read_text().replace("warmup: 0.05", "warmup: 0.1"))
+    train(below, cpu=True)
+    other = read_run(below.config).digest
+    with pytest.raises(GenLabError, match=f"the first stage was trained for spec {other}, but"):
+        train(run, cpu=True)
