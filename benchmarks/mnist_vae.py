@@ -19,7 +19,6 @@ import os
 
 os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -27,18 +26,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import RESULTS, Row, machine, publish, table
-from sides import GenLab, Sampler, make_training, parameters, train
+from mnist import TRAIN_IMAGES, OnMNIST, make_run, options
+from sides import parameters, train
 from torch import Tensor
 
-from genlab.config.base import dump_yaml
-from genlab.config.datasets import TorchvisionConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import RunSpec
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_array, write_text
+from genlab.data.files import read_array
 from genlab.data.pictures import GRID, save_grid
-from genlab.data.prepare import fetch, prepare
 from genlab.data.randomness import address
 from genlab.models.base import Batch
 from genlab.models.batches import to_float, to_uint8
@@ -49,31 +44,6 @@ SAMPLES = 500  # K of IWAE-K
 TOGETHER = 20  # test images at a time
 MODEL = VAEConfig(likelihood="bernoulli", binarise="dynamic", latent=32)
 TRAINING = TrainingConfig(learning_rate=3e-3, batch_size=64, ema=0.999, clip_norm=50.0)
-
-
-class OnMNIST(GenLab):
-    """The training of a run that is no preset's."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self.run, self.training = run, make_training(run)
-        self.network = self.training.model
-
-    def samplers(self) -> dict[str, Sampler]:
-        return {}
-
-
-def make_run(results: Path, raw: str | None) -> RunFolder:
-    """Prepare MNIST and write the run's spec."""
-    at = StudyFolder(results / "mnist-vae")
-    run = at.run("mnist", "vae", 0)
-    write_text(run.data.config, dump_yaml(TorchvisionConfig(dataset="mnist", raw=raw)))
-    fetch(run.data)
-    prepare(run.data)
-    spec = RunSpec(
-        study="mnist-vae", dataset="mnist", name="vae", seed=0, model=MODEL, training=TRAINING
-    )
-    write_text(run.config, dump_yaml(spec))
-    return run
 
 
 @torch.no_grad()
@@ -87,22 +57,15 @@ def measure(vae: VAE, images: Tensor) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--raw", help="folder with MNIST's IDX files")
-    parser.add_argument("--minutes", type=float, default=20, help="of training, at most 25")
-    parser.add_argument("--images", type=int, default=10_000, help="of the test set, measured")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    if not 0 < options.minutes <= 25:
-        parser.error("--minutes: at most 25, and more than 0")
-    torch.set_num_threads(options.threads)
+    chosen = options(__doc__ or "", minutes=20)
+    torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as folder:
-        run = make_run(Path(folder), options.raw)
+        run = make_run(Path(folder), chosen.raw, MODEL, TRAINING)
         torch.manual_seed(0)
         side = OnMNIST(run)
-        steps, spent = train(side, 60 * options.minutes)
+        steps, spent = train(side, 60 * chosen.minutes)
         vae = side.trained()
-        pixels = np.array(read_array(run.data.images("test"))[: options.images])
+        pixels = np.array(read_array(run.data.images("test"))[: chosen.images])
         grey = to_float(torch.from_numpy(pixels))
     torch.manual_seed(address("benchmark", "binarisation"))
     begun = time.perf_counter()
@@ -117,13 +80,13 @@ def main() -> None:
             "model": f"VAE, {MODEL.latent} latents, {MODEL.variant}",
             "parameters": parameters(vae),
             "training s": spent,
-            "epochs": seen / 60_000,
+            "epochs": seen / TRAIN_IMAGES,
             "images/s": seen / spent,
             "-ELBO nats": elbo,
             f"-IWAE-{SAMPLES} nats": tight,
         }
     ]
-    here = machine(options.threads)
+    here = machine(chosen.threads)
     about = (
         f"{len(grey):,} test images, standard error over images {error:.2g} nats, measured in "
         f"{seconds:.0f} s. Published: 89.78 (200 samples) and 86.82 (IWAE-50).\n"

@@ -124,6 +124,12 @@ def sampler_code(model, row):
     )
 
 
+def iwae_samples(model):
+    """K of IWAE-K, for the families that know importance samples."""
+    known = "iwae" in STUDY.models[model].model.likelihoods
+    return STUDY.evaluation.iwae_samples if known else 1
+
+
 def first_stage_weights(dataset, model, seed):
     """The weights that a second stage's training starts from; none for any other model."""
     first = entry_of(model).model.first_stage_name

@@ -107,7 +107,7 @@ rule likelihood:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
-        k=STUDY.evaluation.iwae_samples,
+        k=lambda w: iwae_samples(w.model),
         code=lambda w: model_code(w.model, "genlab.evaluation.likelihood"),
     shell:
         "genlab likelihood --config {input.config} --k {params.k}"

@@ -7,6 +7,7 @@ rule explore:
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=[DATA.images("train"), DATA.images("test")],
+        labels=[DATA.labels("train"), DATA.labels("test"), DATA.manifest],
     output:
         RUN.latents / "latents.json",
         report(

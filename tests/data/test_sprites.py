@@ -103,7 +103,7 @@ def test_every_combination_is_there_once_and_no_two_images_agree(
 
 
 def test_the_largest_set_of_the_smallest_images_has_no_two_that_agree() -> None:
-    config = SpritesConfig(size=24, scales=8, rotations=16, positions=16, test_fraction=0.5)
+    config = SpritesConfig(size=24, scales=8, rotations=16, positions=16, every=2)
     source = read(config, [])
     images = np.concatenate([source.train.images, source.test.images])
     assert len(images) == 3 * 8 * 16 * 16 * 16
@@ -175,7 +175,7 @@ def prepared(folder: Path, **config: object) -> DataFolder:
 
 
 def test_factors_are_written_with_their_names_and_the_same_bytes_every_time(tmp_path: Path) -> None:
-    sizes = {"scales": 2, "rotations": 3, "positions": 4, "test_fraction": 0.25}
+    sizes = {"scales": 2, "rotations": 3, "positions": 4, "every": 4}
     first, second = (prepared(tmp_path / name, **sizes) for name in "ab")
     manifest = read_json(first.manifest)
     assert manifest["factors"] == {"shape": 3, "scale": 2, "rotation": 3, "x": 4, "y": 4}
@@ -210,7 +210,7 @@ def test_data_without_known_factors_has_no_word_of_them(
         ({"size": 8}, "sprites.yaml: size: "),
         ({"rotations": 1}, "sprites.yaml: rotations: "),
         ({"positions": 100}, "sprites.yaml: positions: "),
-        ({"test_fraction": 0.9}, "sprites.yaml: test_fraction: "),
+        ({"every": 1}, "sprites.yaml: every: "),
         ({"rotation": 4}, "unknown key 'rotation': did you mean 'rotations'"),
     ],
 )

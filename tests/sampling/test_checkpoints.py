@@ -169,7 +169,7 @@ def test_a_damaged_resume_point_stops_the_training(
 ) -> None:
     """It is named rather than passed over: hours of work may be in it."""
     run = tiny_study().run("stripes", "vae", 0)
-    path = run.resume / f"{read_run(run.config).digest}.safetensors"
+    path = run.resume / f"{read_run(run.config).digest}-fp32.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"damaged")
     ended = genlab("train", "--config", run.config, "--gpus", 0)

@@ -251,7 +251,7 @@ def test_exploring_again_gives_the_same_bytes_and_a_record(explored: RunFolder) 
         "attributes.png", "interpolation.png", "traversals.gif", "traversals.png", "latents.json"
     ]  # fmt: skip
     record = read_json(explored.outbox / "explore.json")
-    assert record["artifacts"] == [f"latents/{name}" for name in names]
+    assert list(record["artifacts"]) == [f"latents/{name}" for name in names]
     assert record["metrics"]["active_latents"] in (0, 1, 2)
     before = [(explored.latents / name).read_bytes() for name in names]
     (explored.latents / "traversals-of-old.png").touch()

@@ -92,6 +92,8 @@ def test_params_metrics_tags_and_artifacts_arrive(run: RunFolder) -> None:
     grid = run.samples("prior").grid
     save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
     leave_record(run, "sample_prior", metrics={"prior/evaluations": 1.0}, artifacts=[grid])
+    (run.folder / "top.json").write_text("{}")
+    leave_record(run, "at_the_top", artifacts=[run.folder / "top.json"])
     assert mirror(run, "RUNNING") == {}
     (found,) = runs_in(local(run))
     assert found.info.run_name == "stripes/vae/seed0"
@@ -101,6 +103,7 @@ def test_params_metrics_tags_and_artifacts_arrive(run: RunFolder) -> None:
     assert found.data.metrics["prior/evaluations"] == 1
     assert history(local(run), found.info.run_id, "loss") == [(1, 1), (2, 1 / 2), (3, 1 / 3)]
     client = MlflowClient(tracking_uri=local(run))
+    assert "top.json" in [file.path for file in client.list_artifacts(found.info.run_id)]
     (file,) = client.list_artifacts(found.info.run_id, "samples/prior")
     assert file.path == "samples/prior/grid.png"
     copy = Path(found.info.artifact_uri.removeprefix("file://")) / file.path

@@ -53,13 +53,14 @@ def test_resuming_drops_what_will_be_logged_again(tmp_path: Path) -> None:
 
 def test_a_stage_s_second_record_replaces_its_first(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    leave_record(run, "train", metrics={"loss": 2.0}, artifacts=[tmp_path / "a/b.png"])
+    (tmp_path / "b.png").write_bytes(b"picture")
+    leave_record(run, "train", metrics={"loss": 2.0}, artifacts=[tmp_path / "b.png"])
     leave_record(run, "train", metrics={"loss": 1.0}, tags={"git": "abc"})
     leave_record(run, "sample_ddim", params={"steps": 5})
     (run.outbox / "sent_mlflow.json").write_text("{}")
     assert read_records(run) == {
-        "train": {"metrics": {"loss": 1.0}, "params": {}, "tags": {"git": "abc"}, "artifacts": []},
-        "sample_ddim": {"metrics": {}, "params": {"steps": 5}, "tags": {}, "artifacts": []},
+        "train": {"metrics": {"loss": 1.0}, "params": {}, "tags": {"git": "abc"}, "artifacts": {}},
+        "sample_ddim": {"metrics": {}, "params": {"steps": 5}, "tags": {}, "artifacts": {}},
     }
 
 

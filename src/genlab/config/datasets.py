@@ -99,8 +99,8 @@ class SpritesConfig(DatasetConfig):
     """Values of the factor `rotation`, within a quarter turn."""
     positions: Annotated[int, Field(ge=2, le=16)] = 8
     """Values of the factor `x`, and as many of `y`."""
-    test_fraction: Annotated[float, Field(ge=0.1, le=0.5)] = 0.2
-    """Share of the images held out, drawn at random and the same for every shape."""
+    every: Annotated[int, Field(ge=2, le=10)] = 5
+    """One image in this many is held out, drawn at random and as many of every shape."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -116,11 +116,6 @@ class SpritesConfig(DatasetConfig):
             "x": self.positions,
             "y": self.positions,
         }
-
-    @property
-    def every(self) -> int:
-        """One image in this many is held out."""
-        return round(1 / self.test_fraction)
 
     @property
     def held_out(self) -> int:

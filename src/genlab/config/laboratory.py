@@ -87,7 +87,7 @@ class AnnealingConfig(Strict):
     start: Literal["local", "prior"] = "local"
     """Where the path to p(x, z) begins: at the Gaussian that `local` fits to each image, or at
     p(z), which is farther off and needs many more temperatures."""
-    images: PositiveInt = 16
+    images: AtLeastTwo = 16
     """Held-out images; the same as those of the IWAE curve, as far as there are."""
     simulated: AtLeastTwo = 10
     """Images drawn from the model, bounded from both sides."""
@@ -122,6 +122,15 @@ class LaboratoryConfig(Strict):
     bounds: BoundsConfig = BoundsConfig()
     annealing: AnnealingConfig = AnnealingConfig()
     local: LocalConfig = LocalConfig()
+
+    @model_validator(mode="after")
+    def _one_figure_one_set_of_images(self) -> LaboratoryConfig:
+        if self.bounds.images != self.annealing.images:
+            raise ValueError(
+                f"bounds.images {self.bounds.images} and annealing.images {self.annealing.images} "
+                "must be the same: one figure shows both"
+            )
+        return self
 
     def problems(self, rank: int) -> list[str]:
         """What stands against images whose covariance has this rank; empty if nothing."""

@@ -230,7 +230,7 @@ def _with_first_stages(
         if name is not None:
             first = by_name.get(name) or load_model(name, training, config_dir, source)
             for problem in entry.model.first_stage_problems(first.model):
-                raise ConfigError(f"{source}: models: '{entry.name}': first_stage: {problem}")
+                raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
             complete.setdefault(name, first)
         complete.setdefault(entry.name, entry)
     return list(complete.values())

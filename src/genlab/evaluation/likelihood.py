@@ -74,7 +74,7 @@ def likelihood(run: RunFolder, *, k: int = 64, cpu: bool = False) -> None:
     measured: dict[str, dict[str, float]] = {}
     for kind in model.config.likelihoods:
         values = bits(model, images, kind, k)
-        error = float(values.std() / len(values) ** 0.5)
+        error = float(values.std(correction=0) / len(values) ** 0.5)
         measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
     write_json(run.likelihood, {**measured, "images": len(images), "k": k})
     flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}

@@ -73,19 +73,14 @@ class Model(nn.Module):
 
 @runtime_checkable
 class Generates(Protocol):
-    """Draws images in one pass (`generates = "direct"`)."""
+    """Draws images in one pass (`generates = "direct"`).
+
+    With `tempered = True` it takes `temperature: float = 1.0` as well; below 1 it stays nearer the
+    mode.
+    """
 
     def generate(self, noise: SampleNoise) -> Tensor:
         """len(noise) images [B, C, H, W] on [0, 1]."""
-        ...
-
-
-@runtime_checkable
-class Tempered(Protocol):
-    """Draws in one pass, more or less boldly (`tempered = True`)."""
-
-    def generate(self, noise: SampleNoise, temperature: float = 1.0) -> Tensor:
-        """len(noise) images [B, C, H, W] on [0, 1]; a temperature below 1 stays nearer the mode."""
         ...
 
 

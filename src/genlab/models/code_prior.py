@@ -17,6 +17,7 @@ is the evidence lower bound. Other codes that explain x as well are left out of 
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -26,7 +27,8 @@ from torch import Tensor, nn
 from genlab.config.families import Likelihood
 from genlab.config.families.code_prior import CodePriorConfig
 from genlab.models.base import Batch, Model
-from genlab.models.vqvae import VQVAE, grey_values
+from genlab.models.vqvae import VQVAE
+from genlab.nn.likelihoods import grey_values
 from genlab.nn.transformer import Cache, GridPositions, Transformer, draw_token
 from genlab.processes.noise import SampleNoise
 
@@ -76,7 +78,8 @@ class CodePrior(Model):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy in nats a code; `code_bits` is its share of the bits/dim."""
-        with torch.no_grad():
+        # Of the codes that sampling and bits/dim know: those of a float32 encoder.
+        with torch.no_grad(), torch.autocast(batch.images.device.type, enabled=False):
             indices = self.first_stage.encode_indices(batch.images)
         nats = self.code_nats(indices)
         bits = nats.sum(dim=1).mean() / (math.prod(self.shape) * math.log(2))
@@ -84,11 +87,13 @@ class CodePrior(Model):
 
     def draw_codes(self, noise: SampleNoise, temperature: float = 1.0) -> Tensor:
         """len(noise) grids of codes, int64 [B, h, w], from p(c); logits / temperature."""
+        # In float64: float32 logits depend on the batch by their last bits, which may tip a draw.
+        exact = copy.deepcopy(self).double()
         height, width = self.first_stage.grid
         u = noise.uniform(height * width)
         cache, tokens = Cache(), torch.full_like(u[:, :1], self.begin, dtype=torch.int64)
         for i in range(height * width):
-            logits = self.logits(tokens[:, i:], cache)[:, 0]
+            logits = exact.logits(tokens[:, i:], cache)[:, 0]
             code = draw_token(logits / temperature, u[:, i])
             tokens = torch.cat([tokens, code[:, None]], dim=1)
         return tokens[:, 1:].reshape(-1, height, width)

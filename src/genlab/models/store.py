@@ -88,6 +88,13 @@ def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tenso
     write_tensors(run.weights, tensors, {"spec": spec.digest})
 
 
+def first_stage_run(run: RunFolder, spec: RunSpec) -> RunFolder:
+    """The run that the run `spec` builds on."""
+    if spec.first_stage is None:
+        raise ValueError(f"{run.folder} builds on no other run")
+    return run.study.run(spec.dataset, spec.first_stage.name, spec.seed)
+
+
 def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:
     """The trained model that the run `spec` builds on, if it builds on any.
 
@@ -96,7 +103,7 @@ def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:
     """
     if spec.first_stage is None:
         return None
-    below = run.study.run(spec.dataset, spec.first_stage.name, spec.seed)
+    below = first_stage_run(run, spec)
     trained = read_json(below.architecture).get("spec")
     if trained != spec.first_stage.digest:
         raise GenLabError(

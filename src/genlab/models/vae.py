@@ -34,7 +34,7 @@ from genlab.config.families import Likelihood as Bound
 from genlab.config.families.vae import VAEOptions
 from genlab.models.base import Batch, Model
 from genlab.models.latents import ACTIVE
-from genlab.nn.likelihoods import make_likelihood
+from genlab.nn.likelihoods import grey_values, make_likelihood
 from genlab.nn.unet import group_norm
 from genlab.processes.noise import SampleNoise
 
@@ -170,7 +170,7 @@ class VAE(Model):
         [0, 1] already, and taken at y. A mass function P of grey values is spread evenly over
         each bin, whose volume is 256^-D: log p(y) = log P(x) + D log 256.
         """
-        images = (256 * pixels).floor().clamp(max=255) / 255
+        images = grey_values(pixels)
         target = images if self.likelihood.discrete else pixels
         bound = iwae(self.log_weights(images, k if kind == "iwae" else 1, target))
         if self.likelihood.discrete:

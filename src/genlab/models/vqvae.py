@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch, Model
-from genlab.nn.likelihoods import Gaussian, Likelihood, PredictedLogistic
+from genlab.nn.likelihoods import Gaussian, Likelihood, PredictedLogistic, grey_values
 from genlab.nn.quantiser import Quantised, Quantiser, perplexity
 from genlab.nn.unet import group_norm, zero
 
@@ -151,8 +151,3 @@ class VQVAE(Model):
             return self.likelihood.log_prob(pixels, decoded).sum(dim=(1, 2, 3))
         log_p = self.likelihood.log_prob(grey_values(pixels), decoded).sum(dim=(1, 2, 3))
         return log_p + math.prod(self.shape) * math.log(256)
-
-
-def grey_values(pixels: Tensor) -> Tensor:
-    """Dequantised y = (x + u) / 256 on [0, 1) -> x / 255, the images that training sees."""
-    return (256 * pixels).floor().clamp(max=255) / 255  # float32 rounds 255 + u up to 256

@@ -20,6 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def grey_values(pixels: Tensor) -> Tensor:
+    """Dequantised y = (x + u) / 256 on [0, 1) -> x / 255, the images that training sees."""
+    return (256 * pixels).floor().clamp(max=255) / 255  # float32 rounds 255 + u up to 256
+
+
 class Likelihood(nn.Module):
     """p(x|z) of every pixel, given the decoder's output for it.
 

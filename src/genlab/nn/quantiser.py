@@ -62,7 +62,8 @@ class Quantiser(nn.Module):
 
     Args:
         decay: of the moving averages.
-        restart_below: the N_k under which a code starts again; 0 never does.
+        restart_below: the N_k under which a code starts again, if that is less than half of the
+            mean N; 0 never does.
     """
 
     counts: Tensor
@@ -154,9 +155,10 @@ class Quantiser(nn.Module):
         self.counts.lerp_(n, 1 - self.decay)
         self.sums.lerp_(_over_processes(chosen.T @ flat), 1 - self.decay)
 
-        dead = self.counts < self.restart_below
+        # Half the mean at most: where codes are many for the batch, a restart would be dead again.
+        mean = self.counts.mean()
+        dead = self.counts < (mean / 2).clamp(max=self.restart_below)
         if dead.any():
-            mean = self.counts.mean()
             self.sums.copy_(torch.where(dead[:, None], self._drawn(flat) * mean, self.sums))
             self.counts.masked_fill_(dead, mean)
 

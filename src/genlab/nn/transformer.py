@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.nn.unet import zero
+
 
 class Cache:
     """Keys and values of the positions so far, for every block [2, B, heads, T, C/heads]."""
@@ -33,13 +35,6 @@ class Cache:
         return self.blocks[block]
 
 
-def _zero(linear: nn.Linear) -> nn.Linear:
-    """`linear` with weights of zero, so that the branch it ends contributes nothing yet."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
-
-
 class CausalAttention(nn.Module):
     """x [B, T, C] -> [B, T, C]; position i attends to positions 0..i, cached ones first."""
 
@@ -47,7 +42,7 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
-        self.out = _zero(nn.Linear(width, width))
+        self.out = zero(nn.Linear(width, width))
 
     def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
         b, t, c = x.shape
@@ -74,7 +69,7 @@ class Block(nn.Module):
         self.attention = CausalAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), _zero(nn.Linear(4 * width, width))
+            nn.Linear(width, 4 * width), nn.GELU(), zero(nn.Linear(4 * width, width))
         )
         self.dropout = nn.Dropout(dropout)
 

@@ -14,12 +14,15 @@ grid `patch` times smaller on each side, which on a CPU saves almost `patch**2` 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.networks import UNetConfig
+
+Affine = TypeVar("Affine", nn.Conv2d, nn.Linear)
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -41,7 +44,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels)
 
 
-def zero(module: nn.Conv2d) -> nn.Conv2d:
+def zero(module: Affine) -> Affine:
     """Set the weights of `module` to zero, so that the branch it ends contributes nothing yet."""
     nn.init.zeros_(module.weight)
     if module.bias is not None:
@@ -83,14 +86,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1)  # [B, H, W, 3 C]
-        (
-            q,
-            k,
-            v,
-        ) = (  # each [B, heads, H*W, C/heads], channels adjacent: the fused kernel asks for it
-            part.reshape(b, h * w, self.heads, c // self.heads).transpose(1, 2)
-            for part in qkv.contiguous().chunk(3, dim=-1)
-        )
+        # Each [B, heads, H*W, C/heads], channels adjacent, which the fused kernel asks for
+        parts = qkv.reshape(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = parts
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # [B, H*W, heads, ...]
         out: Tensor = x + self.out(attended.reshape(b, h, w, c).permute(0, 3, 1, 2))
         return out

@@ -67,8 +67,8 @@ def _bits(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
     }
 
 
-def _of_run(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
-    """What holds for all rows of a run."""
+def _of_run(run: RunFolder, family: FamilyConfig, seed: int) -> dict[str, Any]:
+    """What holds for all rows of a run; the cost includes that of its first stage."""
     summary = read_json(run.summary)
     values = {
         "variant": family.variant,
@@ -79,6 +79,10 @@ def _of_run(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
         "reconstruction_psnr": NO_ENCODER,
         **_bits(run, family),
     }
+    if family.first_stage_name:  # it had to be trained as well
+        first = run.study.run(run.dataset, family.first_stage_name, seed)
+        values["images_seen"] += read_json(first.summary)["images"]
+        values["train_seconds"] += read_json(first.cost)["train_seconds"]
     if family.reconstructs:
         values |= read_json(run.reconstructions / "metrics.json")
     return values
@@ -107,7 +111,7 @@ def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any
                 run = study.run(dataset, model, seed)
                 family = build_family(entry["model"], run.config)
                 where = {"dataset": dataset, "model": model, "seed": seed}
-                names = where | _of_run(run, family)
+                names = where | _of_run(run, family, seed)
                 if family.generates == "nothing":
                     none = {"sampler": NO_SAMPLER, "extractor": NO_SAMPLER}
                     yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none

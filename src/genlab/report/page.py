@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from genlab import __version__
 from genlab.config.base import read_yaml
+from genlab.config.families import build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
 from genlab.report.figures import cost_bars, loss_curves
@@ -25,6 +26,7 @@ from genlab.report.understanding import (
 from genlab.tracking.record import read_history
 
 LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "bits_per_dim", "seconds_per_image")
+OF_RUNS = ("reconstruction_mse", "reconstruction_psnr", "bits_per_dim")  # in any features alike
 HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "reconstruction_psnr")
 
 
@@ -32,8 +34,9 @@ def _league(table: pd.DataFrame) -> dict[str, Any]:
     """Heads, cells, and which of them are the best of their data set and extractor."""
     best: set[tuple[int, str]] = set()
     models = table[table["model"] != FLOOR]
-    for _, group in models.groupby(["dataset", "extractor"]):
-        for column in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+    of_rows, of_runs = ["dataset", "extractor"], ["dataset"]
+    for column in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+        for _, group in models.groupby(of_runs if column in OF_RUNS else of_rows):
             numbers = pd.to_numeric(group[column], errors="coerce").dropna()
             if len(numbers) > 1:
                 wanted = numbers.min() if column in LOWER_IS_BETTER else numbers.max()
@@ -136,6 +139,10 @@ def report(study: StudyFolder) -> None:
         for run in runs
         if (run.reconstructions / "metrics.json").exists()
     ]
+    families = {
+        name: build_family(entry["model"], study.config)
+        for name, entry in content["models"].items()
+    }
     costs = read_costs(study)
     environment = Environment(
         loader=PackageLoader("genlab", "report"),
@@ -152,10 +159,10 @@ def report(study: StudyFolder) -> None:
         pairs=pairs,
         strips=strips,
         curves=_curves(content, runs),
-        latents=latent_space(runs),
-        disentangled=disentangled(runs),
-        rates=rates(runs, content["models"]),
-        laboratory=laboratory(study, content["datasets"], runs),
+        latents=latent_space(runs, families),
+        disentangled=disentangled(runs, families),
+        rates=rates(runs, families),
+        laboratory=content["laboratory"] and laboratory(study, content["datasets"], runs, families),
         costs=costs.to_dict("records"),
         cost_total=costs["seconds"].sum(),
         cost_figure=embedded(cost_bars(costs)),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from genlab.config.families import FamilyConfig
+from genlab.config.families.vae import VAEOptions
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.data.files import read_json
 from genlab.report.elbo_figures import bound_curves, elbo_parts, gradient_spread, ppca_bounds
@@ -24,14 +26,17 @@ def label(run: RunFolder) -> str:
     return f"{run.model_name} on {run.dataset}, {run.folder.name.replace('seed', 'seed ')}"
 
 
-def latent_space(runs: list[RunFolder]) -> list[dict[str, Any]]:
+Families = dict[str, FamilyConfig]
+"""What the study's models are, by their names."""
+
+
+def latent_space(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
     """The walks through the latent space of each run that has one."""
     found = []
     for run in runs:
-        description = run.latents / "latents.json"
-        if not description.exists():
+        if not families[run.model_name].encodes:
             continue
-        content = read_json(description)
+        content = read_json(run.latents / "latents.json")
         pictures = {
             kind: embedded((run.latents / f"{kind}.png").read_bytes())
             for kind in ("traversals", "interpolation", "attributes")
@@ -49,45 +54,45 @@ def latent_space(runs: list[RunFolder]) -> list[dict[str, Any]]:
     return found
 
 
-def disentangled(runs: list[RunFolder]) -> list[dict[str, Any]]:
-    """MIG and DCI of each run on data of known factors."""
-    found = [(run, read_json(run.disentanglement)) for run in runs if run.disentanglement.exists()]
+def disentangled(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
+    """MIG and DCI of each VAE on data of known factors."""
+    found = [
+        (run, read_json(run.disentanglement))
+        for run in runs
+        if families[run.model_name].posterior and read_json(run.data.manifest).get("factors")
+    ]
     return [
         {"title": label(run), "picture": embedded(importance_matrix(content)), **content}
         for run, content in found
     ]
 
 
-def rates(runs: list[RunFolder], models: dict[str, Any]) -> str | None:
-    """Rate against distortion on the held-out images, where at least two runs have both.
+def rates(runs: list[RunFolder], families: Families) -> str | None:
+    """Rate against distortion on the held-out images, where there are two VAEs at least.
 
-    Args:
-        models: what the study says of each model, by name.
+    Those of one p(x|z) share a panel.
     """
-    points = [
-        {
-            "model": run.model_name,
-            "group": f"{run.dataset}, {models[run.model_name]['model']['likelihood']}",
-            "rate": losses["kl"],
-            "distortion": losses["distortion"],
-        }
-        for run in runs
-        for losses in [read_json(run.summary)["held_out"]]
-        if {"kl", "distortion"} <= losses.keys()
-    ]
+    points: list[dict[str, Any]] = []
+    for run in runs:
+        family, losses = families[run.model_name], read_json(run.summary)["held_out"]
+        if isinstance(family, VAEOptions):
+            group = f"{run.dataset}, {family.likelihood_name}"
+            point = {"rate": losses["kl"], "distortion": losses["distortion"]}
+            points.append({"model": run.model_name, "group": group, **point})
     return embedded(rate_distortion(pd.DataFrame(points))) if len(points) > 1 else None
 
 
-def laboratory(study: StudyFolder, datasets: list[str], runs: list[RunFolder]) -> dict[str, Any]:
+def laboratory(
+    study: StudyFolder, datasets: list[str], runs: list[RunFolder], families: Families
+) -> dict[str, Any]:
     """What the ELBO laboratory found, on probabilistic PCA and on each VAE."""
-    known, wanted = [], study.laboratory_config.exists()
+    known = []
     for dataset in datasets:
         at = study.laboratory(dataset)
-        if wanted and (at / "ppca.json").exists():
-            ppca = read_json(at / "ppca.json")
-            pictures = [ppca_bounds(ppca), gradient_spread(read_json(at / "gradients.json"))]
-            figures = [embedded(picture) for picture in pictures]
-            known.append({"dataset": dataset, "ppca": ppca, "pictures": figures})
-    vaes = {label(run): read_json(run.elbo) for run in runs if wanted and run.elbo.exists()}
+        ppca = read_json(at / "ppca.json")
+        pictures = [ppca_bounds(ppca), gradient_spread(read_json(at / "gradients.json"))]
+        figures = [embedded(picture) for picture in pictures]
+        known.append({"dataset": dataset, "ppca": ppca, "pictures": figures})
+    vaes = {label(run): read_json(run.elbo) for run in runs if families[run.model_name].posterior}
     figures = [embedded(elbo_parts(vaes)), embedded(bound_curves(vaes))] if vaes else []
     return {"known": known, "vaes": vaes, "figures": figures}

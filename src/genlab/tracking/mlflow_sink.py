@@ -92,7 +92,9 @@ class MlflowSink:
         from mlflow.entities import Metric, Param, RunTag
 
         for path in record["artifacts"]:  # first: a file sent again replaces itself
-            self.client.log_artifact(self.id, str(folder / path), str(Path(path).parent))
+            below = Path(path).parent
+            at = str(below) if below.parts else None  # MLflow refuses '.'
+            self.client.log_artifact(self.id, str(folder / path), at)
         now = int(time.time() * 1000)
         self.client.log_batch(
             self.id,

@@ -14,7 +14,7 @@ from typing import Any
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
-from genlab.data.files import read_json, write_json, write_text
+from genlab.data.files import read_json, sha256, write_json, write_text
 
 Row = dict[str, float]
 
@@ -64,7 +64,8 @@ def leave_record(
         "metrics": metrics or {},
         "params": params or {},
         "tags": tags or {},
-        "artifacts": [str(path.relative_to(run.folder)) for path in artifacts],
+        # With its hash, so that a picture drawn anew is sent anew
+        "artifacts": {str(path.relative_to(run.folder)): sha256(path) for path in artifacts},
     }
     write_json(run.outbox / f"{stage}.json", content)
 

@@ -24,12 +24,12 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.config.study import Precision
-from genlab.data.files import read_array, read_json, write_json
+from genlab.data.files import read_array, read_json, sha256, write_json
 from genlab.data.randomness import address
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, flip, load
 from genlab.models.devices import claim_gpu, resolve_precision
-from genlab.models.store import load_first_stage, load_weights, save_model
+from genlab.models.store import first_stage_run, load_first_stage, load_weights, save_model
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags
@@ -76,6 +76,7 @@ class Training:
 
     def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
         self.run, self.spec, self.accelerator = run, spec, accelerator
+        self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         training, data = spec.training, run.data
         manifest = read_json(data.manifest)
         shape, classes = tuple(manifest["shape"]), len(manifest["classes"])
@@ -104,7 +105,10 @@ class Training:
             if training.ema
             else None
         )
-        found = resume.restore(run, spec.digest, self.model, self.ema, self.optimizer)
+        # A resume point belongs to this spec, in this precision, on this very first stage.
+        below = sha256(first_stage_run(run, spec).weights)[:16] if first else None
+        self.point = "-".join(filter(None, [spec.digest, below, self.precision]))
+        found = resume.restore(run, self.point, self.model, self.ema, self.optimizer)
         self.resumed = found is not None
         self.progress = found or resume.Progress()
         if training.compile:
@@ -136,8 +140,7 @@ class Training:
 
     def checkpoint(self) -> None:
         """Write a resume point; the log has been checked before."""
-        spec = self.spec
-        resume.save(self.run, spec.digest, self.progress, self.model, self.ema, self.optimizer)
+        resume.save(self.run, self.point, self.progress, self.model, self.ema, self.optimizer)
 
     def finish(self) -> dict[str, float]:
         """Write the weights and the summary; returns the losses on the held-out images."""
@@ -150,7 +153,7 @@ class Training:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "steps": self.progress.step,
             "images": self.progress.step * self.spec.training.batch_size,
-            "precision": "bf16" if self.accelerator.mixed_precision == "bf16" else "fp32",
+            "precision": self.precision,
             "held_out": losses,
         }
         write_json(self.run.summary, summary)

@@ -27,5 +27,5 @@ class BetaVAEConfig(VAEOptions, FamilyConfig):
     @property
     def variant(self) -> str:
         if self.capacity == 0:
-            return f"beta {self.beta:g}, {super().variant}"
-        return f"gamma {self.beta:g}, capacity {self.capacity:g} nats, {super().variant}"
+            return f"beta {self.beta:g}, {self.likelihood_name}"
+        return f"gamma {self.beta:g}, capacity {self.capacity:g} nats, {self.likelihood_name}"

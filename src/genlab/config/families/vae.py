@@ -51,7 +51,8 @@ class VAEOptions(Strict):
         return self
 
     @property
-    def variant(self) -> str:
+    def likelihood_name(self) -> str:
+        """p(x|z) in words; distortions compare between models of one name."""
         name = {
             "bernoulli": "Bernoulli",
             "gaussian-fixed": f"Gaussian, fixed sigma {self.sigma}",
@@ -59,6 +60,10 @@ class VAEOptions(Strict):
             "logistic": "discretised logistic",
         }[self.likelihood]
         return name + (", dynamic binarisation" if self.binarise == "dynamic" else "")
+
+    @property
+    def variant(self) -> str:
+        return self.likelihood_name
 
     @property
     def likelihoods(self) -> tuple[Bound, ...]:

@@ -1,7 +1,8 @@
 """The bound of a trained VAE, taken apart: its KL term, IWAE-K, log p(x) by AIS, the gap's parts.
 
 All of it is about the images as the model is shown them, x / 255 on [0, 1] or black and white, and
-about its own p(x|z): a density of such x for a Gaussian, a probability for the other likelihoods.
+about its own p(x|z): a density of such x for a Gaussian, a probability of grey values for a
+logistic, of black and white for a Bernoulli (shown grey values, it has no normalised p(x|z)).
 Nats here compare between models of one likelihood; across them there are the league's bits/dim.
 """
 

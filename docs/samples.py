@@ -1,0 +1,36 @@
+"""Joins the default study's grids into the picture that the READMEs show.
+
+python docs/samples.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from genlab.config.layout import FLOOR, StudyFolder
+
+STUDY = StudyFolder(Path("results/default"))
+SHOWN = {
+    FLOOR: "real",
+    "vae-bernoulli": "prior",
+    "vqvae-prior": "prior",
+    "glow": "prior",
+    "ddpm": "ddpm-50",
+}
+SIDE, GAP = 290, 8  # pixels of a grid, and between two
+
+
+def main() -> None:
+    """Write docs/images/samples.png."""
+    grids = [STUDY.run("digits", model, 0).samples(row).grid for model, row in SHOWN.items()]
+    sheet = Image.new("L", (len(grids) * (SIDE + GAP) - GAP, SIDE), color=255)
+    for i, grid in enumerate(grids):
+        picture = Image.open(grid).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (i * (SIDE + GAP), 0))
+    sheet.save("docs/images/samples.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
