@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections
 from typing import Any
 
 import pandas as pd
@@ -68,10 +69,7 @@ def disentangled(runs: list[RunFolder], families: Families) -> list[dict[str, An
 
 
 def rates(runs: list[RunFolder], families: Families) -> str | None:
-    """Rate against distortion on the held-out images, where there are two VAEs at least.
-
-    Those of one p(x|z) share a panel.
-    """
+    """Rate against distortion on the held-out images: a panel for each p(x|z) of several VAEs."""
     points: list[dict[str, Any]] = []
     for run in runs:
         family, losses = families[run.model_name], read_json(run.summary)["held_out"]
@@ -79,7 +77,9 @@ def rates(runs: list[RunFolder], families: Families) -> str | None:
             group = f"{run.dataset}, {family.likelihood_name}"
             point = {"rate": losses["kl"], "distortion": losses["distortion"]}
             points.append({"model": run.model_name, "group": group, **point})
-    return embedded(rate_distortion(pd.DataFrame(points))) if len(points) > 1 else None
+    groups = collections.Counter(point["group"] for point in points)
+    shown = [point for point in points if groups[point["group"]] > 1]
+    return embedded(rate_distortion(pd.DataFrame(shown))) if shown else None
 
 
 def laboratory(
