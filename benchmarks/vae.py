@@ -10,7 +10,9 @@
                 each side), of about the same number of parameters
     pythae-resnet
                 pythae's VAE with its ResNet for MNIST, of nearly as many parameters
-    ...-matched the same with GenLab's highest learning rate, all else its own
+    pythae-mlp-matched
+                the first with GenLab's highest learning rate, all else its own; at that rate the
+                ResNet's loss soon is not a number
 
 pythae's sides train as its BaseTrainer does with default settings: Adam 1e-4, constant, float32, no
 average of the weights. Their likelihood is the Bernoulli of grey values as here ("bce"); its
@@ -90,7 +92,6 @@ SIDES: dict[str, Callable[[StudyFolder], Side]] = {
     "pythae-mlp": functools.partial(Pythae, resnet=False, matched=False),
     "pythae-mlp-matched": functools.partial(Pythae, resnet=False, matched=True),
     "pythae-resnet": functools.partial(Pythae, resnet=True, matched=False),
-    "pythae-resnet-matched": functools.partial(Pythae, resnet=True, matched=True),
 }
 
 if __name__ == "__main__":

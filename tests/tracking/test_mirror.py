@@ -130,7 +130,9 @@ def test_an_interrupted_update_goes_on_where_it_was(
 ) -> None:
     """The artifact is missing at first; the steps had gone through and are not sent again."""
     grid = run.samples("prior").grid
+    save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
     leave_record(run, "sample_prior", metrics={"prior/evaluations": 1.0}, artifacts=[grid])
+    grid.unlink()
     assert "grid.png" in mirror(run, "RUNNING")["mlflow"]
     assert "warning: mlflow missed an update" in capsys.readouterr().err
     save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
