@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
-from sides import GenLab, Sampler, make_training
+import numpy as np
+import torch
+from sides import GenLab, Sampler, make_training, train
+from torch import Tensor
 
 from genlab.config.base import dump_yaml
 from genlab.config.datasets import TorchvisionConfig
@@ -13,8 +17,9 @@ from genlab.config.families import FamilyConfig
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import RunSpec
 from genlab.config.study import TrainingConfig
-from genlab.data.files import write_text
+from genlab.data.files import read_array, write_text
 from genlab.data.prepare import fetch, prepare
+from genlab.models.base import Model
 
 TRAIN_IMAGES = 60_000
 
@@ -61,3 +66,21 @@ def options(about: str, minutes: float) -> argparse.Namespace:
     if not 0 < chosen.minutes <= 25:
         parser.error("--minutes: at most 25, and more than 0")
     return chosen
+
+
+def trained(
+    chosen: argparse.Namespace, model: FamilyConfig, training: TrainingConfig
+) -> tuple[Model, Tensor, int, float]:
+    """Train `model` for the minutes that the command line asks for.
+
+    Returns:
+        The model, uint8 test images [N, 1, 28, 28], the steps made and the seconds they took.
+    """
+    torch.set_num_threads(chosen.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder), chosen.raw, model, training)
+        torch.manual_seed(0)
+        side = OnMNIST(run)
+        steps, spent = train(side, 60 * chosen.minutes)
+        pixels = np.array(read_array(run.data.images("test"))[: chosen.images])
+        return side.trained(), torch.from_numpy(pixels), steps, spent

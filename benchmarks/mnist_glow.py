@@ -17,23 +17,16 @@ import os
 
 os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
-import math
-import tempfile
-from pathlib import Path
 
-import numpy as np
 import torch
 from common import RESULTS, Row, machine, publish, table
-from mnist import TRAIN_IMAGES, OnMNIST, make_run, options
-from sides import parameters, train
-from torch import Tensor
+from mnist import TRAIN_IMAGES, options, trained
+from sides import parameters
 
 from genlab.config.families.glow import GlowConfig
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_array
 from genlab.data.pictures import GRID, save_grid
-from genlab.data.randomness import address
-from genlab.models.base import HasLikelihood
+from genlab.evaluation.likelihood import bits
 from genlab.models.batches import to_uint8
 from genlab.models.glow import Glow
 from genlab.processes.noise import SampleNoise
@@ -43,27 +36,11 @@ MODEL = GlowConfig(steps=(4, 8), hidden=48, global_steps=4)
 TRAINING = TrainingConfig(learning_rate=2e-3, batch_size=64, ema=0.999)
 
 
-@torch.no_grad()
-def bits_per_dim(model: HasLikelihood, images: Tensor) -> Tensor:
-    """Of every one of `images`, uint8 [N, C, H, W], in bits [N]."""
-    torch.manual_seed(address("benchmark", "dequantisation"))
-    y = (images + torch.rand(images.shape)) / 256
-    nats = torch.cat([model.log_density(some, "exact", 1) for some in y.split(250)])
-    return -nats / (images[0].numel() * math.log(2)) + 8
-
-
 def main() -> None:
     chosen = options(__doc__ or "", minutes=25)
-    torch.set_num_threads(chosen.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        run = make_run(Path(folder), chosen.raw, MODEL, TRAINING)
-        torch.manual_seed(0)
-        side = OnMNIST(run)
-        steps, spent = train(side, 60 * chosen.minutes)
-        model = side.trained()
-        pixels = np.array(read_array(run.data.images("test"))[: chosen.images])
+    model, images, steps, spent = trained(chosen, MODEL, TRAINING)
     assert isinstance(model, Glow)
-    bits = bits_per_dim(model, torch.from_numpy(pixels))
+    found = bits(model, images, "exact", 1)
     with torch.no_grad():
         drawn = model.generate(SampleNoise(0, range(GRID)))
     save_grid(RESULTS / "mnist_glow.png", to_uint8(drawn).numpy(), 8)
@@ -75,13 +52,13 @@ def main() -> None:
             "training s": spent,
             "epochs": seen / TRAIN_IMAGES,
             "images/s": seen / spent,
-            "bits/dim": float(bits.mean()),
+            "bits/dim": float(found.mean()),
         }
     ]
     here = machine(chosen.threads)
     about = (
-        f"Exact, of {len(bits):,} test images of 8 bits; standard error over images "
-        f"{float(bits.std()) / len(bits) ** 0.5:.2g}. Published: "
+        f"Exact, of {len(found):,} test images of 8 bits; standard error over images "
+        f"{float(found.std()) / len(found) ** 0.5:.2g}. Published: "
         f"{', '.join(f'{value} ({name})' for name, value in PUBLISHED.items())}.\n"
         f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
     )

@@ -19,20 +19,16 @@ import os
 
 os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
-import tempfile
 import time
-from pathlib import Path
 
-import numpy as np
 import torch
 from common import RESULTS, Row, machine, publish, table
-from mnist import TRAIN_IMAGES, OnMNIST, make_run, options
-from sides import parameters, train
+from mnist import TRAIN_IMAGES, options, trained
+from sides import parameters
 from torch import Tensor
 
 from genlab.config.families.vae import VAEConfig
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_array
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.randomness import address
 from genlab.models.base import Batch
@@ -58,15 +54,9 @@ def measure(vae: VAE, images: Tensor) -> tuple[float, float, float]:
 
 def main() -> None:
     chosen = options(__doc__ or "", minutes=20)
-    torch.set_num_threads(chosen.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        run = make_run(Path(folder), chosen.raw, MODEL, TRAINING)
-        torch.manual_seed(0)
-        side = OnMNIST(run)
-        steps, spent = train(side, 60 * chosen.minutes)
-        vae = side.trained()
-        pixels = np.array(read_array(run.data.images("test"))[: chosen.images])
-        grey = to_float(torch.from_numpy(pixels))
+    vae, images, steps, spent = trained(chosen, MODEL, TRAINING)
+    assert isinstance(vae, VAE)
+    grey = to_float(images)
     torch.manual_seed(address("benchmark", "binarisation"))
     begun = time.perf_counter()
     elbo, tight, error = measure(vae, torch.bernoulli(grey))

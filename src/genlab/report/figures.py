@@ -32,10 +32,14 @@ def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
         held_out: mean loss on the held-out images by model, drawn as a dashed line.
     """
     models = list(dict.fromkeys(history["model"]))
+    columns = min(len(models), 3)  # more would leave nothing to read
+    rows = -(-len(models) // columns)
     figure, axes = plt.subplots(
-        1, len(models), figsize=(4.6 * len(models), 3.2), squeeze=False, layout="constrained"
+        rows, columns, figsize=(4.6 * columns, 3.2 * rows), squeeze=False, layout="constrained"
     )
-    for axis, model in zip(axes[0], models, strict=True):
+    for axis in axes.flat[len(models) :]:
+        axis.remove()
+    for axis, model in zip(axes.flat, models, strict=False):
         part = history[history["model"] == model]
         sns.lineplot(part, x="images", y="loss", hue="seed", palette="colorblind", lw=1, ax=axis)
         axis.axhline(held_out[model], color="0.3", ls="--", lw=1, label="held out, at the end")
