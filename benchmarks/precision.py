@@ -1,4 +1,4 @@
-"""What precision, memory layout and compilation do to the speed of GenLab's U-Net.
+"""What precision and compilation do to the speed of GenLab's U-Net.
 
     python benchmarks/precision.py
     python benchmarks/precision.py --seconds 5 --only fp32 bf16
@@ -39,16 +39,13 @@ class Variant(NamedTuple):
     """One way to run the same network."""
 
     bf16: bool = False
-    channels_last: bool = False
     compile: bool = False
 
 
 VARIANTS = {
     "fp32": Variant(),
-    "fp32, channels_last": Variant(channels_last=True),
     "fp32, compile": Variant(compile=True),
     "bf16": Variant(bf16=True),
-    "bf16, channels_last": Variant(bf16=True, channels_last=True),
     "bf16, compile": Variant(bf16=True, compile=True),
 }
 
@@ -70,8 +67,6 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
     model = build_model(entry.model, (1, 28, 28), 10, seed=0)
     if not isinstance(model, DDPM):
         raise TypeError(f"config/models/ddpm.yaml names a {type(model).__name__}")
-    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-    model.to(memory_format=layout)
     if variant.compile:
         model.compile()  # for the loss
         model.network.compile()  # for the sampler
@@ -81,9 +76,8 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
 
     def step() -> None:
         """The work of one step of `genlab train`."""
-        batch = batches[0]
         with precision:
-            loss = model(batch._replace(images=batch.images.to(memory_format=layout)))["loss"]
+            loss = model(batches[0])["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
         optimizer.step()

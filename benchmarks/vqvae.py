@@ -19,8 +19,7 @@ of those; and that of images drawn from the prior. `sides.py` says how the dista
 
 pythae is trained as in its BaseTrainer with default settings: Adam 1e-4, constant, float32. It
 decodes 4 x 4 codes (its stride is 8), GenLab 7 x 7: more to say about an image, more to draw.
-Its prior is fitted to codes that are computed once, as pythae's PixelCNNSampler does and outside of
-the seconds that count; GenLab's encodes every batch anew, within them.
+Both priors are fitted to codes that are computed once, outside of the seconds that count.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder
+from genlab.config.samplers import DETERMINISTIC
 from genlab.config.sources import code
 from genlab.config.spec import write_specs
 from genlab.config.study import load_study
@@ -75,7 +76,16 @@ DISENTANGLED = [
     for run in RUNS
     if STUDY.models[run[1]].model.posterior and STUDY.datasets[run[0]].factors
 ]
-UNDERSTOOD = [folder / "latents.json" for folder in LATENTS] + DISENTANGLED
+WALKED = [
+    STUDY_AT.run(*run).walks
+    for run in RUNS
+    if STUDY.models[run[1]].model.generates == "gaussian"
+]
+UNDERSTOOD = (
+    [folder / "latents.json" for folder in LATENTS]
+    + DISENTANGLED
+    + [folder / "walks.json" for folder in WALKED]
+)
 LABORATORY = (
     [STUDY_AT.run(*run).elbo for run in RUNS if STUDY.models[run[1]].model.posterior]
     + [
@@ -115,19 +125,25 @@ def model_code(model, stage, *more):
     return code(stage, family.implementation, *more)
 
 
+def sampler_module(name):
+    """The module that a sampler is in; samplers are found by their names, not imported."""
+    return f"genlab.samplers.{name.replace('-', '_')}"
+
+
 def sampler_code(model, row):
     """The code of the sampling stage, the family and the sampler."""
-    return model_code(
-        model,
-        "genlab.sampling.stages",
-        f"genlab.samplers.{STUDY.samplers[row].sampler}",
-    )
+    kind = STUDY.samplers[row].sampler
+    return model_code(model, "genlab.sampling.stages", sampler_module(kind))
 
 
-def iwae_samples(model):
-    """K of IWAE-K, for the families that know importance samples."""
-    known = "iwae" in STUDY.models[model].model.likelihoods
-    return STUDY.evaluation.iwae_samples if known else 1
+def likelihood_options(model):
+    """How a model's bits/dim are estimated, as far as it depends on the study."""
+    family = STUDY.models[model].model
+    if family.generates == "gaussian":
+        return f"--images {STUDY.likelihood.path_images}"
+    if "iwae" in family.likelihoods:
+        return f"--k {STUDY.likelihood.iwae_samples}"
+    return ""
 
 
 def first_stage_weights(dataset, model, seed):

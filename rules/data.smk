@@ -36,6 +36,8 @@ rule prepare:
         DATA.images("test"),
         DATA.labels("train"),
         DATA.labels("test"),
+        DATA.factors("train"),
+        DATA.factors("test"),
     log:
         f"{LOGS}/{{dataset}}/prepare.log",
     benchmark:

@@ -107,8 +107,8 @@ rule likelihood:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
-        k=lambda w: iwae_samples(w.model),
+        options=lambda w: likelihood_options(w.model),
         code=lambda w: model_code(w.model, "genlab.evaluation.likelihood"),
     shell:
-        "genlab likelihood --config {input.config} --k {params.k}"
+        "genlab likelihood --config {input.config} {params.options}"
         " --gpus {resources.gpu} > {log} 2>&1"

@@ -41,6 +41,7 @@ rule report:
         grids=[row.grid for row in ROWS + FLOORS],
         pairs=[folder / "pairs.png" for folder in RECONSTRUCTIONS],
         classifiers=[run.summary for run in CLASSIFIERS],
+        likelihoods=LIKELIHOODS,
         understood=UNDERSTOOD + LABORATORY,
     output:
         report(

@@ -1,5 +1,5 @@
 # model/ + samples/ROW/config.yaml -> samples.npy, grid.png, strip.png, cost.json
-# model/ + held-out images         -> reconstructions/
+# model/ + held-out images         -> reconstructions/, and walks/ of a model on a Gaussian path
 
 
 rule sample:
@@ -92,3 +92,40 @@ rule reconstruct:
         code=lambda w: model_code(w.model, "genlab.sampling.stages"),
     shell:
         "genlab reconstruct --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule walk:
+    input:
+        config=RUN.config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        images=[DATA.images("test"), DATA.labels("test"), DATA.manifest],
+    output:
+        RUN.walks / "walks.json",
+        report(
+            directory(RUN.walk_figures),
+            patterns=["{figure}.png", "{figure}.gif"],
+            caption="../docs/captions/walks.rst",
+            category="Walks",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
+        ),
+    log:
+        f"{LOGS}/{IN_RUN}/walk.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/walk.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["sample"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["short"],
+    params:
+        code=lambda w: model_code(
+            w.model,
+            "genlab.sampling.walks",
+            *[sampler_module(kind) for kind in DETERMINISTIC],
+        ),
+    shell:
+        "genlab walk --config {input.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -11,11 +11,12 @@ rule explore:
     output:
         RUN.latents / "latents.json",
         report(
-            RUN.latents / "interpolation.png",
-            caption="../docs/captions/interpolation.rst",
+            directory(RUN.latent_figures),
+            patterns=["{figure}.png", "{figure}.gif"],
+            caption="../docs/captions/latents.rst",
             category="Latent space",
             subcategory="{dataset}",
-            labels={"model": "{model}", "seed": "{seed}"},
+            labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
     log:
         f"{LOGS}/{IN_RUN}/explore.log",
@@ -39,7 +40,8 @@ rule disentangle:
         config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
-        factors=[DATA.manifest, DATA.images("train"), DATA.images("test")],
+        images=[DATA.images("train"), DATA.images("test")],
+        factors=[DATA.factors("train"), DATA.factors("test"), DATA.manifest],
     output:
         RUN.disentanglement,
     log:

@@ -61,6 +61,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     from genlab.evaluation.stages import evaluate, extract
     from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
+    from genlab.sampling.walks import walk
     from genlab.training.trainer import train
 
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +71,9 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
             train(at.run("stripes", model, 0), cpu=True)
     reconstruct(at.run("stripes", "vae", 0), cpu=True)
     likelihood(at.run("stripes", "vae", 0), k=4, cpu=True)
+    likelihood(at.run("stripes", "ddpm", 0), images=4, cpu=True)
     explore(at.run("stripes", "vae", 0), cpu=True)
+    walk(at.run("stripes", "ddpm", 0), cpu=True)
     rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "floor": ["real", "noise"]}
     out = at.reference("stripes", "classifier")
     extract(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)

@@ -11,11 +11,39 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from genlab.processes.gaussian import Denoiser, Prediction
+from genlab.config.gaussian import Prediction
+from genlab.processes.gaussian import Denoiser, row
 from genlab.processes.noise import SampleNoise
-from genlab.processes.schedules import SCHEDULES
+from genlab.processes.paths import (
+    DiscretePath,
+    EDMPath,
+    LinearPath,
+    Path,
+    SubVPPath,
+    VEPath,
+    VPPath,
+)
+from genlab.processes.schedules import (
+    cosine_betas,
+    linear_betas,
+    sigmoid_betas,
+    with_zero_terminal_snr,
+)
 
 M = TypeVar("M", bound=nn.Module)
+
+PATHS: dict[str, Path] = {
+    "linear": DiscretePath(linear_betas(1000)),
+    "cosine": DiscretePath(cosine_betas(1000)),
+    "sigmoid": DiscretePath(sigmoid_betas(1000)),
+    "zero-snr": DiscretePath(with_zero_terminal_snr(linear_betas(1000))),
+    "vp": VPPath(),
+    "subvp": SubVPPath(),
+    "ve": VEPath(),
+    "edm": EDMPath(),
+    "flow": LinearPath(),
+}
+"""One of every kind of path."""
 PosteriorMean = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [B, D], alpha [B, 1], sigma [B, 1]) -> E[x_0 | x_t] [B, D], all float64."""
 
@@ -41,37 +69,21 @@ def posterior_mean_of_gaussian(mean: Tensor, covariance: Tensor) -> PosteriorMea
     return posterior
 
 
-class IdealNetwork(nn.Module):
-    """What a network of unlimited capacity and training would predict: E[eps | x_t] or E[v | x_t].
-
-    Args:
-        alpha_bar: float64 [T]; times on the scale 0..1000 are turned back into its indices.
-    """
-
-    def __init__(
-        self, posterior_mean: PosteriorMean, alpha_bar: Tensor, prediction: Prediction
-    ) -> None:
-        super().__init__()
-        self.posterior_mean, self.alpha_bar = posterior_mean, alpha_bar
-        self.prediction = prediction
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self.alpha_bar[(t * len(self.alpha_bar) / 1000).round().long()][:, None]
-        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        flat = x.double().flatten(1)
-        x0 = self.posterior_mean(flat, alpha, sigma)
-        eps = (flat - alpha * x0) / sigma
-        out = eps if self.prediction == "eps" else alpha * eps - sigma * x0
-        return out.reshape(x.shape).to(x.dtype)
-
-
 def ideal_denoiser(
-    posterior_mean: PosteriorMean, schedule: str, timesteps: int, prediction: Prediction
+    posterior_mean: PosteriorMean, path: Path, prediction: Prediction, sigma_data: float = 1.0
 ) -> Denoiser:
-    """The ideal network on a path, x_0 not clipped."""
-    alpha_bar = torch.cumprod(1 - SCHEDULES[schedule](timesteps), dim=0)
-    network = IdealNetwork(posterior_mean, alpha_bar, prediction)
-    return Denoiser(network, alpha_bar, prediction, clip=False)
+    """A network of unlimited capacity and training: it says E[target | x_t]; x_0 is not clipped."""
+
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        level = path.level(t)
+        alpha, sigma = level.alpha[:, None], level.sigma[:, None]
+        flat = x.double().flatten(1)
+        x0 = posterior_mean(flat, alpha, sigma)
+        eps = (flat - alpha * x0) / sigma
+        a, b = row(prediction, level, path.rates(t), sigma_data)
+        return (a[:, None] * x0 + b[:, None] * eps).reshape(x.shape).to(x.dtype)
+
+    return Denoiser(network, path, prediction, clip=False, sigma_data=sigma_data)
 
 
 class StreamNoise(SampleNoise):
@@ -81,6 +93,7 @@ class StreamNoise(SampleNoise):
     """
 
     def __init__(self, seed: int, samples: int) -> None:
+        self.indices, self.device = range(samples), "cpu"
         self.samples, self.stream = samples, torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -97,3 +110,26 @@ def awake(module: M) -> M:
         for weight in module.parameters():
             weight.copy_(0.3 * torch.randn(weight.shape, generator=random))
     return module.eval()
+
+
+class UnitNoise(SampleNoise):
+    """The noise of a walk, one number of it at a time.
+
+    Sample 0 gets none; each other sample gets a single 1, in one of the `draws` of `size` numbers,
+    and 0 elsewhere. A walk that is affine in its noise, as every sampler's is on Gaussian data,
+    thus shows its coefficients: x = x[0] + sum_i z_i (x[i] - x[0]).
+    """
+
+    def __init__(self, draws: int, size: int) -> None:
+        self.indices, self.device = range(1 + draws * size), "cpu"
+        self.size, self.drawn = size, 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def normal(self, *shape: int) -> Tensor:
+        z = torch.zeros(len(self), self.size, dtype=torch.float64)
+        first = 1 + self.drawn * self.size
+        z[first : first + self.size] = torch.eye(self.size, dtype=torch.float64)
+        self.drawn += 1
+        return z.reshape(len(self), *shape)

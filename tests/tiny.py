@@ -66,6 +66,17 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
+def sheet(path: Path, columns: int) -> NDArray[np.uint8]:
+    """The images [R, columns, SIDE, SIDE] of a sheet of this study's, enlarged 7 times.
+
+    What names its rows stands to the left and is cut off.
+    """
+    width = columns * (SIDE + 1) + 1
+    pixels = np.asarray(Image.open(path))[::7, -7 * width :: 7]
+    tiles = pixels[1:, 1:].reshape(-1, SIDE + 1, columns, SIDE + 1)[:, :-1, :, :-1]
+    return tiles.swapaxes(1, 2)
+
+
 def make_study(results: Path, config: Path, changes: dict[str, Any]) -> StudyFolder:
     """Write the specs of the tiny study, changed by `changes`, and prepare its data."""
     study = load_study(merge(STUDY, changes), config, "tiny.yaml")

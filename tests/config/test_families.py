@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from genlab.config.base import build, read_yaml
+from genlab.config.errors import ConfigError
 from genlab.config.families import FamilyConfig, build_family, family_class, family_names
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import TrainingConfig
@@ -69,11 +73,59 @@ def test_a_family_that_generates_has_a_sampler(family: FamilyConfig) -> None:
     assert bool(fitting) == (family.generates != "nothing")
 
 
+PRESETS = sorted((Path(__file__).parents[2] / "config" / "models").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_is_a_model_of_the_default_data(path: Path) -> None:
+    """Its keys and its training's are known, and it fits digits; it begins by saying what it is."""
+    values = read_yaml(path)
+    build(TrainingConfig, values.pop("training", {}), path)
+    family = build_family(values, path)
+    assert family.problems(channels=1, size=28) == []
+    assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("values", "variant"),
+    [
+        ({"family": "ddpm", "learned_variance": True, "weighting": "min-snr"},
+         "v-prediction, cosine schedule, min-SNR weighting, learned variance"),
+        ({"family": "ddpm", "zero_terminal_snr": True, "conditional": True},
+         "v-prediction, cosine schedule, zero terminal SNR, conditional"),
+        ({"family": "score_sde", "sde": "subvp"}, "sub-VP SDE"),
+        ({"family": "edm", "network": {"backbone": "dit"}}, "preconditioned, DiT"),
+        ({"family": "flow_matching", "pairing": "ot"}, "linear path, OT pairing"),
+        ({"family": "flow_matching", "first_stage": "flow"}, "linear path, reflow of flow"),
+    ],
+)  # fmt: skip
+def test_the_variant_tells_models_along_a_path_apart(values: dict[str, Any], variant: str) -> None:
+    family = build_family(values, "here")
+    assert family.variant == variant
+    assert family.knows_classes == values.get("conditional", False)
+    kinds = ("elbo", "ode") if values["family"] == "ddpm" else ("ode",)
+    assert family.likelihoods == kinds
+
+
+def test_noise_cannot_be_predicted_where_there_is_nothing_else() -> None:
+    with pytest.raises(ConfigError, match="prediction: eps can't be had with zero_terminal_snr"):
+        build_family({"family": "ddpm", "zero_terminal_snr": True, "prediction": "eps"}, "here")
+
+
+def test_sides_that_a_network_cannot_take_are_told_with_what_to_change() -> None:
+    unet = {"multipliers": [1, 2, 2], "patch": 2}
+    (problem,) = build_family({"family": "edm", "network": unet}, "here").problems(1, 28)
+    assert problem.startswith("network: the image side 28 must be divisible by 8 (patch x 2 for")
+    dit = {"backbone": "dit", "patch": 3}
+    (problem,) = build_family({"family": "edm", "network": dit}, "here").problems(1, 28)
+    assert "must be divisible by 3 (patch)" in problem
+
+
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].works_on == "gaussian"])
 def test_a_sampler_along_a_path_is_found_by_its_name(sampler: str) -> None:
     from genlab.samplers import find
 
-    assert find(sampler).__module__ == f"genlab.samplers.{sampler}"
+    assert find(sampler).__module__ == f"genlab.samplers.{sampler.replace('-', '_')}"
 
 
 def test_the_config_floor_imports_nothing_heavy() -> None:

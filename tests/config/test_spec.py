@@ -129,7 +129,8 @@ def test_a_family_s_yaml_reads_back_as_itself(family: str) -> None:
 
 
 def test_settings_are_all_that_a_sampler_takes() -> None:
-    assert settings(SAMPLERS["ddim"](sampler="ddim")) == {"steps": 50, "eta": 0.0}
+    ddim = {"steps": 50, "spacing": "uniform", "eta": 0.0}
+    assert settings(SAMPLERS["ddim"](sampler="ddim")) == ddim
     assert settings(SAMPLERS["prior"](sampler="prior")) == {"temperature": 1.0}
 
 

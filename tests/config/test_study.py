@@ -109,7 +109,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "wrong choice": (
         {"models": ["vae", {"preset": "ddpm", "prediction": "noise"}]},
-        ["mine.yaml: models: ddpm: prediction: Input should be 'eps' or 'v' (got 'noise')"],
+        ["mine.yaml: models: ddpm: prediction: Input should be 'eps', 'x0' or 'v' (got 'noise')"],
     ),
     "unknown data set": (
         {"datasets": ["digit"]},
@@ -125,7 +125,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "sampler without a kind": (
         {"samplers": {"ddim": {"sampler": None, "steps": 5}}},
-        ["mine.yaml: samplers.ddim: sampler: missing", "ddim, ddpm, prior"],
+        ["mine.yaml: samplers.ddim: sampler: missing", "ddim, ddpm, ", "prior"],
     ),
     "unknown family": (
         {"models": [{"preset": "vae", "family": "vaee"}]},
@@ -138,11 +138,34 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no model": ({"models": []}, ["mine.yaml: models: ", "at least 1 item"]),
     "model that no sampler fits": (
         {"samplers": {"ddim": None}},
-        ["mine.yaml: samplers: none of prior can draw from 'ddpm'", "sampler: ddpm or ddim"],
+        [
+            "mine.yaml: samplers: none can draw from 'ddpm'",
+            "prior: it draws in one pass, the model along a Gaussian path",
+            "sampler: ddpm or ddim or",
+        ],
     ),
     "sampler that fits no model": (
         {"models": ["vae"]},
-        ["mine.yaml: samplers: 'ddim' (ddim) draws from none of the models vae; drop it"],
+        [
+            "mine.yaml: samplers: 'ddim' (ddim) draws from no model here",
+            "vae: it draws along a Gaussian path, the model in one pass",
+        ],
+    ),
+    "guidance without classes": (
+        {"samplers": {"guided": {"sampler": "ddim", "guidance": 2.0}}},
+        ["samplers: 'guided' (ddim) draws from no model", "ddpm: the model knows no classes"],
+    ),
+    "a variance that nobody learned": (
+        {"samplers": {"learned": {"sampler": "ddpm", "variance": "learned"}}},
+        ["samplers: 'learned' (ddpm) draws from no model", "ddpm: the model learned no variance"],
+    ),
+    "noise predicted where nothing else is left": (
+        {"models": ["vae", {"preset": "ddpm", "prediction": "eps", "zero_terminal_snr": True}]},
+        ["mine.yaml: models: ddpm: ", "eps can't be had with zero_terminal_snr", "predict v or x0"],
+    ),
+    "an unknown backbone": (
+        {"models": ["vae", {"preset": "ddpm", "network": {"backbone": "unett"}}]},
+        ["mine.yaml: models: ddpm: network.backbone: unknown backbone 'unett'", "mean 'unet'?"],
     ),
     "more steps than timesteps": (
         {"samplers": {"ddim": {"sampler": "ddim", "steps": 1001}}},

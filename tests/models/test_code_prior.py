@@ -18,7 +18,7 @@ from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch, build_model
 from genlab.models.batches import to_float
-from genlab.models.code_prior import CodePrior
+from genlab.models.code_prior import ENCODED, CodePrior
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
 
@@ -119,6 +119,23 @@ def test_loss_is_the_mean_of_the_codes_nats_and_code_bits_their_share() -> None:
     torch.testing.assert_close(values["loss"], nats.mean(), rtol=1e-6, atol=0)
     share = float(nats.sum(dim=1).mean()) / 96 / math.log(2)
     assert float(values["code_bits"]) == pytest.approx(share, rel=1e-5)
+
+
+@torch.no_grad()
+def test_codes_found_before_the_training_are_those_of_the_images() -> None:
+    """Looked up where a batch says which training images it holds; else encoded as ever."""
+    prior = make_prior()
+    pixels = torch.randint(256, (ENCODED + 5, 1, 8, 12), dtype=torch.uint8)
+    which = torch.tensor([ENCODED + 4, 0, ENCODED - 1, ENCODED, 3])
+    batch = batch_of(to_float(pixels[which]))
+    encoded = prior.loss(batch)
+    prior.measure(pixels.numpy())
+    black = batch._replace(images=torch.zeros_like(batch.images), indices=which)
+    # float32, the codes are the same: encoded in batches of another size
+    torch.testing.assert_close(prior.loss(black)["loss"], encoded["loss"], rtol=1e-6, atol=0)
+    assert torch.equal(prior.loss(batch)["loss"], encoded["loss"])
+    assert prior.loss(black._replace(indices=None))["loss"] != encoded["loss"]
+    assert not any("known" in name for name in prior.state_dict())
 
 
 @torch.no_grad()

@@ -1,35 +1,52 @@
-"""The DDPM: its loss against the analytic expectation and at the ideal network."""
+"""The DDPM: its loss against the analytic expectation and at the ideal network; its bound."""
 
 from __future__ import annotations
 
-from typing import get_args
+import math
 
 import pytest
 import torch
-from oracles import IdealNetwork, StreamNoise, posterior_mean_of_points
+from oracles import (
+    StreamNoise,
+    awake,
+    ideal_denoiser,
+    posterior_mean_of_gaussian,
+    posterior_mean_of_points,
+)
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 from genlab.config.families.ddpm import DDPMConfig
+from genlab.config.gaussian import Prediction
 from genlab.config.networks import UNetConfig
 from genlab.models.base import Batch
 from genlab.models.ddpm import DDPM
-from genlab.processes.gaussian import Prediction
+from genlab.nn.unet import UNet
+from genlab.processes.bound import posterior_terms, prior_nats, step_nats
+from genlab.processes.paths import DiscretePath
 from genlab.processes.schedules import SCHEDULES
+from genlab.samplers import ddpm as ancestral
 from genlab.samplers import find
 
 SHAPE = (1, 4, 4)
 UNET = UNetConfig(channels=4, multipliers=(1,), attention=())
 
-predictions = pytest.mark.parametrize("prediction", get_args(Prediction))
+predictions = pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
-def make_ddpm(schedule: str, prediction: Prediction, timesteps: int) -> DDPM:
+def make_ddpm(
+    schedule: str,
+    prediction: Prediction,
+    timesteps: int,
+    shape: tuple[int, int, int] = SHAPE,
+    **more: object,
+) -> DDPM:
     config = DDPMConfig.model_validate(
         {"schedule": schedule, "prediction": prediction, "timesteps": timesteps, "network": UNET}
+        | more
     )
-    return DDPM(config, SHAPE, 10)
+    return DDPM(config, shape, 10)
 
 
 def batch_of(images: Tensor) -> Batch:
@@ -42,19 +59,21 @@ def batch_of(images: Tensor) -> Batch:
 def test_loss_of_the_untrained_network_is_its_expectation(
     schedule: str, prediction: Prediction
 ) -> None:
-    """The network says 0, so that the loss is E[eps^2] = 1, or E[v^2] over t, eps and pixels.
+    """The network says 0, so that the loss is the mean square of what it is asked for.
 
-    E[v^2] = mean_t(alpha_bar_t + (1 - alpha_bar_t) x_0^2), since E[eps] = 0; grey .9 is x_0 = .8.
+    E[eps^2] = 1; x_0^2 = .64 of grey .9; E[v^2] = mean_t(alpha_bar_t + (1 - alpha_bar_t) x_0^2),
+    since E[eps] = 0.
     """
     ddpm = make_ddpm(schedule, prediction, 1000)
-    images = torch.full((1000, *SHAPE), 0.9)
-    losses = torch.stack([ddpm.loss(batch_of(images))["loss"] for _ in range(30)])
+    images = torch.full((200, *SHAPE), 0.9)
+    losses = torch.stack([ddpm.loss(batch_of(images))["loss"] for _ in range(20)])
     alpha_bar = ddpm.path.alpha_bar
-    v_squared = float((alpha_bar + (1 - alpha_bar) * 0.8**2).mean())
-    expected = {"eps": 1.0, "v": v_squared}[prediction]
-    # Four standard errors of the mean of 30 losses, themselves of 16 000 pixels each
-    assert float(losses.mean()) == pytest.approx(expected, abs=4 * float(losses.std()) / 30**0.5)
-    assert float(losses.std()) < 0.02  # about sqrt(2 / 16 000): the tolerance means something
+    v_squared = float((alpha_bar + (1 - alpha_bar) * 0.64).mean())
+    expected = {"eps": 1.0, "x0": 0.64, "v": v_squared}[prediction]
+    # Four standard errors of the mean of 20 losses, and the rounding of float32
+    error = 4 * float(losses.std()) / 20**0.5 + 1e-6
+    assert float(losses.mean()) == pytest.approx(expected, abs=error)
+    assert float(losses.std()) < 0.05  # about sqrt(2 / 3 200): the tolerance means something
 
 
 @torch.no_grad()
@@ -66,13 +85,13 @@ def test_the_ideal_network_has_no_loss_and_gives_the_data_back(
 ) -> None:
     """On a data set of one image the right prediction is certain: the loss is 0 at every time.
 
-    So loss and denoiser agree on the scale of pixels, on the scale of times whatever T is, and on
-    what is predicted; and sampling ends at the image.
+    So loss and denoiser agree on the scale of pixels, on times, and on what is predicted; and
+    sampling ends at the image.
     """
     ddpm = make_ddpm(schedule, prediction, timesteps)
     image = torch.rand(1, *SHAPE)
     mean = posterior_mean_of_points(2 * image.flatten(1).double() - 1)
-    ddpm.network = IdealNetwork(mean, ddpm.path.alpha_bar, prediction)  # type: ignore[assignment]
+    ddpm.predict = ideal_denoiser(mean, ddpm.path, prediction).network  # type: ignore[method-assign, assignment]
     loss = ddpm.loss(batch_of(image.expand(500, -1, -1, -1)))["loss"]
     # x_t is rounded to 2**-24 and then divided by sigma, .006 at the least: 1e-5, squared.
     assert float(loss) < 1e-9
@@ -109,11 +128,150 @@ def test_training_tells_the_network_times_on_0_to_1000(times: str, timesteps: in
 
 
 @predictions
-def test_the_denoiser_is_made_of_the_models_settings(prediction: Prediction) -> None:
-    for clip in (True, False):
-        config = DDPMConfig(timesteps=10, prediction=prediction, clip=clip, network=UNET)
-        ddpm = DDPM(config, SHAPE, 10)
-        denoiser = ddpm.denoiser()
-        assert denoiser.network is ddpm.network and len(denoiser) == 10
-        assert (denoiser.prediction, denoiser.clip, denoiser.evaluations) == (prediction, clip, 0)
-        assert ddpm.denoiser() is not denoiser  # each drawing counts its own evaluations
+@pytest.mark.parametrize("gamma", [1.0, 5.0])
+def test_min_snr_weighs_the_error_of_x0(prediction: Prediction, gamma: float) -> None:
+    """min(SNR, gamma) on x_0, over SNR on eps and over SNR + 1 on v (2303.09556, section 3.4)."""
+    ddpm = make_ddpm("cosine", prediction, 100, weighting="min-snr", gamma=gamma)
+    t = torch.arange(1, 101) / 100
+    ddpm.draw_times = lambda n, device: t.double()  # type: ignore[method-assign]
+    weight = ddpm.noised(batch_of(torch.rand(100, *SHAPE))).weight
+    snr = ddpm.path.alpha_bar / (1 - ddpm.path.alpha_bar)
+    of_target = {"eps": snr, "x0": torch.ones(100), "v": snr + 1}[prediction]
+    torch.testing.assert_close(weight, (snr.clamp(max=gamma) / of_target).float())
+    assert bool((make_ddpm("cosine", prediction, 100).noised(batch_of(torch.rand(2, *SHAPE)))
+                 .weight == 1).all())  # fmt: skip
+
+
+# ---- the variational bound ---------------------------------------------------------------------
+
+
+def gap_of_variances(path: DiscretePath, std: float, learned: float) -> float:
+    """What the bound of the ideal network for data N(0, std^2) falls short of, in nats a pixel.
+
+    A reverse step is Gaussian, of the posterior's variance and that of x_0 given x_t besides; the
+    model's has its mean and another variance, and a step costs the KL of the two.
+    """
+    alpha, sigma = path.level(torch.arange(1, len(path) + 1) / len(path))
+    of_x0 = std**2 * sigma**2 / (alpha**2 * std**2 + sigma**2)
+    from_x0, small, large = posterior_terms(path, torch.arange(len(path)))
+    added = torch.where(torch.arange(len(path)) == 0, 0.0, small.exp())  # x_0 itself is a point
+    true = added + from_x0**2 * of_x0
+    model = torch.lerp(small, large, (learned + 1) / 2).exp()
+    return float(kl_divergence(Normal(0.0, true.sqrt()), Normal(0.0, model.sqrt())).sum())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("timesteps", [30, 300])
+@pytest.mark.parametrize("learned", [None, 1.0, -0.5])
+def test_the_bound_of_the_ideal_network_exceeds_the_entropy_by_the_variances_kl(
+    timesteps: int, learned: float | None
+) -> None:
+    """Of one pixel whose 256 grey values are as likely as N(0, .2^2) has them."""
+    std, n = 0.2, 4000
+    greys = torch.arange(256, dtype=torch.float64) / 127.5 - 1
+    p = (-(greys**2) / (2 * std**2)).softmax(dim=0)
+    mean = posterior_mean_of_gaussian(torch.zeros(1).double(), std**2 * torch.eye(1).double())
+    ddpm = make_ddpm("linear", "v", timesteps, (1, 1, 1), learned_variance=learned is not None)
+    network = ideal_denoiser(mean, ddpm.path, "v").network
+
+    def predict(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        said = network(x, t, labels)
+        return said if learned is None else torch.cat([said, torch.full_like(x, learned)], dim=1)
+
+    ddpm.predict = predict  # type: ignore[method-assign]
+    drawn = torch.multinomial(p, n, replacement=True)
+    density = ddpm.log_density(((drawn + 0.5) / 256).float().reshape(n, 1, 1, 1), "elbo", 1)
+    # Beside the -log p of just these pixels, so that their choice adds no error
+    above = (math.log(256) - density) + p[drawn].log()
+    gap, error = float(above.mean()), float(above.std()) / n**0.5
+    expected = gap_of_variances(ddpm.path, std, -1.0 if learned is None else learned)
+    # A grey value is 1/3 of the last step's deviation wide or less: 1/100 of the variance is its
+    assert gap == pytest.approx(expected, abs=4 * error + 0.01)
+    assert expected > 0 and error < 0.15
+
+
+@torch.no_grad()
+def test_all_blocks_of_one_are_the_whole_bound_and_wider_ones_are_unbiased() -> None:
+    """The mean of many estimates, of 12 terms by 5, and of all 12 with the same network."""
+    ddpm = awake(make_ddpm("linear", "v", 12))
+    pixels = ((torch.randint(256, (1, *SHAPE)) + 0.5) / 256).expand(2000, -1, -1, -1)
+    totals = []
+    for count in (12, 5):
+        parts, nats = ddpm.bound_terms(pixels, count)
+        assert len(parts) == count and nats.shape == (2000, count + 1)
+        totals.append(nats.sum(dim=1))
+    error = sum(float(total.var()) / 2000 for total in totals) ** 0.5
+    gap = abs(float(totals[0].mean() - totals[1].mean()))
+    assert gap < 4 * error < 0.1 * float(totals[0].mean())
+
+
+@torch.no_grad()
+def test_the_bound_is_the_sum_of_terms_computed_directly() -> None:
+    """By a loop over t with the denoiser's own answer, on the same random numbers."""
+    ddpm = awake(make_ddpm("cosine", "v", 8, learned_variance=True))
+    pixels = torch.rand(3, *SHAPE)
+    torch.manual_seed(5)
+    density = ddpm.log_density(pixels, "elbo", 1)
+    torch.manual_seed(5)
+    x0 = 2 * ((256 * pixels).floor() / 255) - 1
+    nats = prior_nats(ddpm.path, x0)
+    for i in range(8):
+        index = torch.randint(i, i + 1, (3,))
+        alpha_bar = ddpm.path.alpha_bar[i]
+        x = alpha_bar.sqrt().float() * x0 + (1 - alpha_bar).sqrt().float() * torch.randn_like(x0)
+        nats = nats + step_nats(ddpm.path, x0, index, ddpm.denoiser()(x, (i + 1) / 8))
+    # float32 of x_t, and sums of 16 pixels
+    torch.testing.assert_close(density, 16 * math.log(256) - nats, rtol=1e-5, atol=1e-3)
+
+
+def test_hybrid_training_teaches_the_variance_by_the_bound_and_the_mean_by_l_simple() -> None:
+    """L_simple + .001 L_vlb: the bound's gradient reaches the variance's channels alone."""
+    ddpm = awake(make_ddpm("cosine", "v", 20, learned_variance=True)).train()
+    assert isinstance(ddpm.network, UNet)
+    batch = batch_of(torch.randint(256, (8, *SHAPE)) / 255)
+    gradients = {}
+    for name in ("loss", "simple", "bound"):
+        torch.manual_seed(1)
+        values = ddpm.loss(batch)
+        (gradients[name],) = torch.autograd.grad(values[name], ddpm.network.last.weight)
+    simple, bound = values["simple"].detach(), values["bound"].detach()
+    assert float(values["loss"].detach()) == float(simple + 0.001 * bound)
+    mean, variance = slice(0, 1), slice(1, 2)
+    assert float(gradients["bound"][mean].abs().max()) == 0
+    assert float(gradients["simple"][variance].abs().max()) == 0
+    torch.testing.assert_close(gradients["loss"][mean], gradients["simple"][mean])
+    torch.testing.assert_close(gradients["loss"][variance], 0.001 * gradients["bound"][variance])
+    assert float(gradients["bound"][variance].abs().max()) > 0
+
+
+@torch.no_grad()
+def test_l_vlb_is_the_bound_in_bits_a_dimension() -> None:
+    """Over all times alike, but for the prior's term, which nothing can learn."""
+    ddpm = awake(make_ddpm("linear", "v", 10, learned_variance=True))
+    images = (torch.randint(256, (1, *SHAPE)) / 255).expand(1000, -1, -1, -1)
+    ddpm.draw_times = lambda n, device: (torch.arange(n) % 10 + 1) / 10  # type: ignore[method-assign]
+    losses = torch.stack([ddpm.loss(batch_of(part))["bound"] for part in images.split(10)])
+    nats = ddpm.bound_terms((images * 255 + 0.5) / 256, 10)[1][:, :-1].sum(dim=1)
+    bits = nats / (16 * math.log(2))
+    error = (float(losses.var()) / 100 + float(bits.var()) / 1000) ** 0.5
+    gap = abs(float(losses.mean()) - float(bits.mean()))
+    assert gap < 4 * error < 0.1 * float(bits.mean())
+
+
+@torch.no_grad()
+def test_a_learned_variance_is_drawn_from() -> None:
+    """An untrained network says 0, halfway between the logarithms of both fixed variances."""
+    ddpm = make_ddpm("cosine", "v", 20, learned_variance=True)
+    states = {
+        kind: next(find("ddpm")(ddpm.denoiser(), StreamNoise(0, 2), SHAPE, steps=20, variance=kind))
+        for kind in ("small", "large", "learned")
+    }
+    # x = mean + std z with the same mean and z
+    quiet = next(find("ddim")(ddpm.denoiser(), StreamNoise(0, 2), SHAPE, steps=20))
+    assert torch.equal(states["small"].x0, quiet.x0)
+    levels = (*ddpm.path.level(1.0).scalars(), *ddpm.path.level(0.95).scalars())
+    _, _, small = ancestral.posterior(*levels)
+    large = ancestral.jump_variance(*levels)
+    step = (states["large"].x - states["small"].x) / (large**0.5 - small**0.5)
+    between = states["small"].x + ((small * large) ** 0.25 - small**0.5) * step
+    torch.testing.assert_close(states["learned"].x, between, rtol=0, atol=1e-9)

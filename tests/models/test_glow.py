@@ -19,7 +19,7 @@ from genlab.config.families.glow import GlowConfig
 from genlab.models.base import Batch, build_model
 from genlab.models.batches import to_uint8
 from genlab.models.glow import Glow
-from genlab.nn.flow import ActNorm
+from genlab.nn.flow import ActNorm, InvertibleConv
 from genlab.processes.noise import SampleNoise
 
 couplings = pytest.mark.parametrize("coupling", ["glow", "realnvp"])
@@ -262,6 +262,20 @@ def test_a_size_that_cannot_be_halved_needs_padding() -> None:
     assert GlowConfig(steps=(1, 1), pad=False).problems(1, 28) == []
     (problem,) = GlowConfig(steps=(1, 1, 1), pad=False).problems(1, 28)
     assert problem.startswith("pad: ") and "28" in problem and "8" in problem
+
+
+def test_a_last_level_of_too_many_numbers_is_refused() -> None:
+    """The number that the message names is the size of the matrices that would be built."""
+    assert GlowConfig(steps=(1, 1)).problems(3, 32) == []
+    config = GlowConfig(steps=(1, 2), hidden=2, global_steps=1, global_hidden=2)
+    (problem,) = config.problems(3, 54)
+    assert problem.startswith("global_steps: ") and "2352 x 2352" in problem
+    for fine in ({"global_steps": 0}, {"coupling": "realnvp"}, {"steps": (1, 1, 2)}):
+        assert config.model_copy(update=fine).problems(3, 54) == []
+    assert config.problems(1, 54) == []  # 784, as it is built:
+    flow = Glow(config, (1, 54, 54), classes=1)
+    mixes = [layer for layer in flow.modules() if isinstance(layer, InvertibleConv)]
+    assert len(mixes[-1].log_s) == 784
 
 
 def test_the_variant_tells_the_couplings_apart() -> None:

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal
 
-from genlab.nn.likelihoods import Bernoulli, DiscretizedLogistic, Gaussian
+from genlab.nn.likelihoods import (
+    Bernoulli,
+    DiscretizedLogistic,
+    Gaussian,
+    Likelihood,
+    PredictedLogistic,
+)
 
 GREYS = torch.arange(256, dtype=torch.float64) / 255
 
@@ -99,3 +105,42 @@ def test_the_mean_maximises_the_likelihood_of_itself(
     # For the logistic the mean isn't a grey value, so its bin's middle lies up to 1/510 off: a
     # shift of .1 moves a mean by at least .0095 here.
     assert bool((fit(0) > fit(0.1)).all()) and bool((fit(0) > fit(-0.1)).all())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("p", "values"),
+    [
+        (Bernoulli(), torch.tensor([0.0, 1.0])),
+        (DiscretizedLogistic(), GREYS.float()),
+        (PredictedLogistic(), GREYS.float()),
+    ],
+)
+def test_drawn_pixels_follow_the_likelihood(p: Likelihood, values: Tensor) -> None:
+    """How often each value comes up is exp(log_prob) of it; the ends of the scale included."""
+    n, decoded = 200_000, torch.tensor([0.02, 0.5, 0.9]).reshape(1, 3, 1, 1)
+    if isinstance(p, PredictedLogistic):  # a scale for each pixel as well
+        decoded = torch.cat([decoded - 0.5, torch.tensor([-1, 0, 1]).reshape(1, 3, 1, 1)], dim=1)
+    random = torch.Generator().manual_seed(0)
+    x = p.draw(decoded.expand(n, -1, -1, -1), random)[..., 0, 0]  # [n, 3]
+    grid = values[:, None, None, None].expand(-1, 3, 1, 1)
+    mass = p.log_prob(grid, decoded.expand(len(values), -1, -1, -1)).double().exp()[..., 0, 0]
+    for pixel in range(3):
+        counts = torch.stack([(x[:, pixel] == value).sum() for value in values])
+        assert int(counts.sum()) == n  # nothing else comes up
+        expected = n * mass[:, pixel]
+        likely = expected > 4  # the approximation by chi^2 asks for some draws of each
+        terms = (counts - expected).square() / expected
+        freedom = int(likely.sum()) - 1
+        # Five standard deviations above the mean
+        assert float(terms[likely].sum()) < freedom + 5 * (2 * freedom) ** 0.5
+
+
+@torch.no_grad()
+def test_a_drawn_gaussian_has_its_mean_and_spread() -> None:
+    p, n, means = Gaussian(), 200_000, torch.tensor([0.02, 0.5, 0.9]).reshape(1, 3, 1, 1)
+    x = p.draw(means.expand(n, -1, -1, -1), torch.Generator().manual_seed(0))[..., 0, 0]
+    sigma = math.exp(-1)  # where a learned one starts
+    # Five standard errors of mean and standard deviation
+    assert float((x.mean(dim=0) - means.flatten()).abs().max()) < 5 * sigma / n**0.5
+    assert float((x.std(dim=0) - sigma).abs().max()) < 5 * sigma / (2 * n) ** 0.5

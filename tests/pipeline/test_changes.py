@@ -11,8 +11,15 @@ from project import SMOKE, Job, Project
 from genlab.config.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
-MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "vqvae-prior", "floor")}
-OF_DDPM = {Job(stage, "ddpm") for stage in ("train", "sample", "features", "evaluate")}
+MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "floor")}
+OF_DDPM = {
+    Job(stage, "ddpm")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
+}
+BY_DDIM = {
+    Job(stage, model)
+    for model in ("ddpm", "flow") for stage in ("sample", "features", "evaluate", "walk")
+}  # fmt: skip
 OF_VAE = {
     Job(stage, "vae")
     for stage in ("train", "sample", "features", "evaluate", "reconstruct", "likelihood", "explore",
@@ -68,7 +75,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
         ),
         pytest.param(
             "src/genlab/samplers/ddim.py", append("NEW = 1"),
-            OF_DDPM - {Job("train", "ddpm")} | SUMMARY, id="code of a sampler: only its rows",
+            BY_DDIM | SUMMARY, id="code of a sampler: only its rows, and the walks",
         ),
         pytest.param(
             "src/genlab/report/league.py", append("NEW = 1"), {Job("league"), Job("report")},

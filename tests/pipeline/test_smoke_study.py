@@ -90,7 +90,7 @@ def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
 
 def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
     paths = list((smoke.root / "results/smoke/sprites").glob("*/seed0/samples/*/samples.npy"))
-    assert len(paths) == 6
+    assert len(paths) == 8
     for path in paths:
         samples = np.load(path)
         assert samples.shape == (128, 1, 32, 32), path
@@ -106,6 +106,8 @@ def test_the_league_has_a_row_for_each_model_and_sampler_and_floor(smoke: Projec
         ("ddpm", "ddpm-3"),
         ("floor", "noise"),
         ("floor", "real"),
+        ("flow", "ddim-3"),
+        ("flow", "ddpm-3"),
         ("vae", "prior"),
         ("vqvae", "none"),
         ("vqvae-prior", "prior"),
@@ -145,7 +147,7 @@ def tracked(smoke: Project) -> dict[str, tuple[Any, Any]]:
 def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
     tracked: dict[str, tuple[Any, Any]],
 ) -> None:
-    models = ("classifier", "ddpm", "vae", "vqvae", "vqvae-prior")
+    models = ("classifier", "ddpm", "flow", "vae", "vqvae", "vqvae-prior")
     assert set(tracked) == {f"sprites/{model}/seed0" for model in models}
     for _, run in tracked.values():
         assert run.info.status == "FINISHED"
@@ -187,12 +189,20 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
     with zipfile.ZipFile(target) as file:
         names = [Path(name).name for name in file.namelist()]
     assert sorted(names) == [
-        *["grid.png"] * 4,
+        "attributes.png",
+        *["denoising.gif"] * 2,
+        *["denoising.png"] * 2,
+        *["grid.png"] * 6,
         "index.html",
-        "interpolation.png",
+        *["inpainting.png"] * 2,
+        *["interpolation.png"] * 3,
+        *["inversion.png"] * 2,
         "league.csv",
         *["pairs.png"] * 2,
         "report.html",
+        *["samplers.png"] * 2,
+        "traversals.gif",
+        "traversals.png",
     ]
 
 

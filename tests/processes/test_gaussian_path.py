@@ -1,113 +1,179 @@
-"""The Gaussian path and the denoiser: conversions, clipping, time scale, counting."""
+"""The Gaussian path and the denoiser: conversions, clipping, guidance, counting."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from oracles import PATHS
 from torch import Tensor
 
-from genlab.processes.gaussian import Denoiser, DiscretePath, Prediction, ends, target
-from genlab.processes.schedules import SCHEDULES
+from genlab.config.gaussian import Prediction
+from genlab.processes.gaussian import Denoiser, Ends, ends, over_pixels, row
+from genlab.processes.paths import Level, Path
 
+paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 predictions = pytest.mark.parametrize("prediction", get_args(Prediction))
-schedules = pytest.mark.parametrize("schedule", SCHEDULES)
+shares, seeds = st.floats(0, 1), st.integers(0, 2**32)
+kinds = st.sampled_from(get_args(Prediction))
 
 
-def make_path(schedule: str, timesteps: int = 1000) -> DiscretePath:
-    return DiscretePath(SCHEDULES[schedule](timesteps))
+def time(path: Path, share: float) -> Tensor:
+    """A time from t_min to t_max, [1]; as often near the image as far from it."""
+    return torch.tensor([path.t_min * (path.t_max / path.t_min) ** share], dtype=torch.float64)
 
 
-@schedules
-@predictions
-def test_predictions_convert_to_both_ends_of_the_path_and_back(
-    schedule: str, prediction: Prediction
+def amplification(level: Level, a: Tensor, b: Tensor) -> float:
+    """By how much rounding of (x_t, target) may grow on the way to the ends: rows / determinant."""
+    largest = max(float(part.abs()) for part in (*level, a, b))
+    return largest**2 / float((level.alpha * b - level.sigma * a).abs())
+
+
+@paths
+@settings(max_examples=200)
+@given(said=kinds, asked=kinds, share=shares, sigma_data=st.floats(0.1, 3), seed=seeds)
+def test_whatever_was_predicted_says_whatever_is_asked(
+    path: Path, said: Prediction, asked: Prediction, share: float, sigma_data: float, seed: int
 ) -> None:
-    """At all 1000 times at once, target and ends are inverse: (x0, eps) -> target -> (x0, eps)."""
-    alpha_bar = make_path(schedule).alpha_bar[:, None, None, None]
-    alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-    random = torch.Generator().manual_seed(0)
-    x0, eps = torch.randn(2, 1000, 1, 2, 2, dtype=torch.float64, generator=random)
-    x = alpha * x0 + sigma * eps
-    output = target(prediction, x0, eps, alpha, sigma)
-    x0_again, eps_again = ends(prediction, output, x, alpha, sigma)
-    # float64 keeps 1e-16; eps-prediction divides by alpha, 5e-5 at the end of the cosine schedule.
-    torch.testing.assert_close(x0_again, x0, rtol=0, atol=1e-10)
-    torch.testing.assert_close(eps_again, eps, rtol=0, atol=1e-10)
+    """(x0, eps) -> one target -> both ends -> another target, as from the true ends."""
+    t = time(path, share)
+    level, rates = path.level(t), path.rates(t)
+    assume(float(level.alpha) > 0 or said not in ("eps", "score"))  # the noise alone tells nothing
+    first, second = (row(kind, level, rates, sigma_data) for kind in (said, asked))
+    random = torch.Generator().manual_seed(seed)
+    x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=random)
+    target = first[0] * x0 + first[1] * eps
+    found = ends(target, level.alpha * x0 + level.sigma * eps, level, first)
+    again, expected = (second[0] * one[0] + second[1] * one[1] for one in (found, (x0, eps)))
+    # float64's 1e-16 of numbers of size 1, through the solution of the system and the second row
+    allowed = 1e-14 * amplification(level, *first) * max(1, *(float(c.abs()) for c in second))
+    torch.testing.assert_close(again, expected, rtol=0, atol=allowed)
 
 
-@schedules
-def test_path_keeps_float32_levels_of_a_float64_schedule(schedule: str) -> None:
-    path = make_path(schedule)
-    assert path.alpha.dtype == path.sigma.dtype == torch.float32
-    assert torch.equal(path.alpha, path.alpha_bar.sqrt().float())
-    assert torch.equal(path.sigma, (1 - path.alpha_bar).sqrt().float())
-    assert not path.state_dict()  # rebuilt from the configuration, never loaded
+@given(sigma=st.floats(0.002, 80), sigma_data=st.floats(0.1, 2), seed=seeds)
+def test_edm_prediction_is_the_papers_preconditioning(
+    sigma: float, sigma_data: float, seed: int
+) -> None:
+    """D = c_skip x + c_out F with table 1's c_skip and c_out (Karras et al. 2022)."""
+    x, f = torch.randn(
+        2, 1, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
+    path, t = PATHS["edm"], torch.tensor([sigma], dtype=torch.float64)
+    level = path.level(t)
+    x0, _ = ends(f, x, level, row("edm", level, path.rates(t), sigma_data))
+    c_skip = sigma_data**2 / (sigma**2 + sigma_data**2)
+    c_out = sigma * sigma_data / (sigma**2 + sigma_data**2) ** 0.5
+    torch.testing.assert_close(x0, c_skip * x + c_out * f, rtol=1e-12, atol=1e-12)
 
 
-def test_noising_is_alpha_x0_plus_sigma_eps_at_each_samples_own_time() -> None:
-    path = make_path("linear")
-    x0, eps, t = torch.rand(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([0, 499, 999])
-    x, alpha, sigma = path.noise(x0, eps, t)
-    for i, time in enumerate(t.tolist()):
-        a = float(path.alpha_bar[time])
-        # float32 rounding of numbers of size 1
-        torch.testing.assert_close(
-            x[i], a**0.5 * x0[i] + (1 - a) ** 0.5 * eps[i], rtol=0, atol=1e-6
-        )
-    assert alpha.shape == sigma.shape == (3, 1, 1, 1)
+@pytest.mark.parametrize("name", ["linear", "cosine", "zero-snr", "vp"])
+def test_edm_prediction_is_minus_v_where_variance_is_kept(name: str) -> None:
+    path = PATHS[name]
+    t = torch.linspace(path.t_min, path.t_max, 50, dtype=torch.float64)
+    level, rates = path.level(t), path.rates(t)
+    for of_edm, of_v in zip(row("edm", level, rates), row("v", level, rates), strict=True):
+        torch.testing.assert_close(of_edm, -of_v, rtol=1e-12, atol=1e-12)
 
 
-def wavy(x: Tensor, t: Tensor) -> Tensor:
+def wavy(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
     """An arbitrary deterministic network, of outputs large enough to be clipped."""
-    return 2 * torch.sin(3 * x + t[:, None, None, None] / 300)
+    shift = t if labels is None else t + labels
+    return 2 * torch.sin(3 * x + shift.to(x.dtype)[:, None, None, None])
 
 
-@schedules
+@paths
 @predictions
-def test_clipping_bounds_x0_and_derives_eps_anew(schedule: str, prediction: Prediction) -> None:
+def test_clipping_bounds_x0_and_derives_eps_anew(path: Path, prediction: Prediction) -> None:
     """Clipped or not, the two ends still make up x_t; clipped, x_0 is the clamped one."""
-    alpha_bar = make_path(schedule).alpha_bar
-    x = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-    free = Denoiser(wavy, alpha_bar, prediction, clip=False)
-    clipped = Denoiser(wavy, alpha_bar, prediction)
-    for t in range(0, 1000, 9):
-        alpha, sigma = free.level(t)
-        x0, eps = clipped(x, t)
-        assert float(x0.abs().max()) <= 1
-        assert torch.equal(x0, free(x, t)[0].clamp(-1, 1))
-        # float32 rounding of numbers of size 5: 5 * 2**-23 for each of a few operations
-        torch.testing.assert_close(alpha * x0 + sigma * eps, x, rtol=0, atol=1e-5)
-        x0, eps = free(x, t)
-        torch.testing.assert_close(alpha * x0 + sigma * eps, x, rtol=0, atol=1e-5)
+    x = torch.randn(40, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.cat([time(path, share) for share in torch.linspace(0, 0.99, 40).tolist()])
+    free = Denoiser(wavy, path, prediction, clip=False)
+    alpha, sigma = (over_pixels(part) for part in path.level(t))
+    x0, eps, variance = replace(free, clip=True)(x, t)
+    assert variance is None
+    assert float(x0.abs().max()) <= 1
+    assert torch.equal(x0, free(x, t).x0.clamp(-1, 1))
+    for found in (Ends(x0, eps), free(x, t)):
+        # float64's rounding, of ends of up to 1e4 at the faintest levels
+        torch.testing.assert_close(alpha * found.x0 + sigma * found.eps, x, rtol=0, atol=1e-10)
 
 
-def test_the_clean_image_is_the_level_before_the_first() -> None:
-    denoiser = Denoiser(wavy, make_path("linear").alpha_bar, "eps")
-    assert denoiser.level(-1) == (1.0, 0.0)
-    assert denoiser.level(0) == pytest.approx(((1 - 1e-4) ** 0.5, 1e-2), rel=1e-9)
+@paths
+def test_the_velocity_is_the_derivative_of_the_path_through_the_ends(path: Path) -> None:
+    """d/dt of alpha(t) x_0 + sigma(t) eps with the ends held fixed, by autograd."""
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = (path.t_max * torch.tensor([0.10005, 0.50005, 0.90005], dtype=torch.float64)).clone()
+    denoiser = Denoiser(wavy, path, "v")
+    x0, eps, _ = denoiser(x, t)
+    t.requires_grad_()
+    for i in range(3):
+        alpha, sigma = path.level(t[i])
+        for pixel, (end, noise) in enumerate(zip(x0[i].flatten(), eps[i].flatten(), strict=True)):
+            (expected,) = torch.autograd.grad(alpha * end + sigma * noise, t, retain_graph=True)
+            found = denoiser.velocity(x, t.detach())[i].flatten()[pixel]
+            assert float(found) == pytest.approx(float(expected[i]), rel=1e-9, abs=1e-9)
 
 
-@given(timesteps=st.integers(2, 3000), data=st.data())
-def test_the_network_sees_times_on_0_to_1000_whatever_t(
-    timesteps: int, data: st.DataObject
-) -> None:
-    """Index t of T becomes 1000 t / T, once for each sample; every call is counted once."""
+@predictions
+def test_each_sample_has_its_own_time(prediction: Prediction) -> None:
+    """Times [B] give what every sample gets alone at its time; a network sees times [B]."""
+    path = PATHS["vp"]
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    labels = torch.tensor([2, 0, 1])
+    denoiser = Denoiser(wavy, path, prediction, labels=labels)
+    together = denoiser(x, t)
+    for i in range(3):
+        alone = denoiser(x[i : i + 1], float(t[i]), which=torch.tensor([i]))
+        torch.testing.assert_close(alone.x0, together.x0[i : i + 1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(alone.eps, together.eps[i : i + 1], rtol=1e-12, atol=1e-12)
+
+
+def test_a_learned_variance_is_the_second_half_of_the_channels() -> None:
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        return torch.cat([x, 0.5 * torch.ones_like(x)], dim=1)
+
+    x = torch.ones(2, 3, 2, 2)
+    x0, _, variance = Denoiser(network, PATHS["cosine"], "x0")(x, 0.5)
+    assert torch.equal(x0, x)
+    assert variance is not None and torch.equal(variance, torch.full_like(x, 0.5))
+
+
+@pytest.mark.parametrize(("guidance", "each"), [(0.0, 1), (1.0, 1), (0.5, 2), (3.0, 2)])
+def test_guidance_combines_with_and_without_the_label(guidance: float, each: int) -> None:
+    """out = without + w (with - without); at 0 and 1 only one of them is evaluated."""
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels, null = torch.tensor([0, 1, 2]), 7
     seen: list[Tensor] = []
 
-    def network(x: Tensor, t: Tensor) -> Tensor:
-        seen.append(t)
-        return torch.zeros_like(x)
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        seen.append(labels)
+        return wavy(x, t, labels)
 
-    denoiser = Denoiser(network, make_path("cosine", timesteps).alpha_bar, "v")
-    t = data.draw(st.integers(0, timesteps - 1))
-    assert len(denoiser) == timesteps and denoiser.evaluations == 0
-    for index in (t, 0, timesteps - 1):
-        denoiser(torch.zeros(3, 1, 1, 1), index)
-    assert denoiser.evaluations == 3 == len(seen)
-    for times, index in zip(seen, (t, 0, timesteps - 1), strict=True):
-        assert times.shape == (3,) and 0 <= float(times.min()) <= float(times.max()) < 1000
-        assert times.tolist() == pytest.approx([1000 * index / timesteps] * 3, rel=1e-6)  # float32
+    denoiser = Denoiser(network, PATHS["vp"], "x0", clip=False,
+                        labels=labels, guidance=guidance, null=null)  # fmt: skip
+    found = denoiser(x, 0.5).x0
+    assert denoiser.evaluations == 3 * each == sum(map(len, seen))
+    t = torch.full((3,), 0.5, dtype=torch.float64)
+    given_label, without = wavy(x, t, labels), wavy(x, t, torch.full_like(labels, null))
+    expected = without + guidance * (given_label - without)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_network_that_knows_no_classes_is_told_none_and_counted_once() -> None:
+    seen: list[Tensor | None] = []
+
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        seen.append(labels)
+        assert t.shape == (3,)
+        return x
+
+    denoiser = Denoiser(network, PATHS["flow"], "velocity", guidance=2.0)
+    for _ in range(2):
+        denoiser(torch.zeros(3, 1, 1, 1), 0.5)
+    assert seen == [None, None] and denoiser.evaluations == 6

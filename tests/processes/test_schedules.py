@@ -7,11 +7,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from denoising_diffusion_pytorch import denoising_diffusion_pytorch as lucidrains
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genlab.processes.schedules import MAX_BETA, SCHEDULES, respaced
+from genlab.processes.schedules import MAX_BETA, SCHEDULES, respaced, with_zero_terminal_snr
 
 schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 
@@ -49,6 +51,29 @@ def test_cosine_schedule_is_its_closed_form(timesteps: int) -> None:
     torch.testing.assert_close(
         alpha_bar("cosine", timesteps)[:-1], expected[:-1], rtol=1e-9, atol=0
     )
+
+
+@pytest.mark.parametrize("timesteps", [2, 50, 1000, 4000])
+def test_sigmoid_schedule_is_that_of_another_library(timesteps: int) -> None:
+    """denoising-diffusion-pytorch's alpha_bar, whose two ends are rounded to float32."""
+    expected = torch.cumprod(1 - lucidrains.sigmoid_beta_schedule(timesteps), dim=0)
+    torch.testing.assert_close(alpha_bar("sigmoid", timesteps), expected, rtol=0, atol=1e-7)
+
+
+def test_sigmoid_schedule_is_half_way_at_half_time() -> None:
+    """The sigmoid between -3 and 3 is antisymmetric about its middle."""
+    assert float(alpha_bar("sigmoid", 1000)[499]) == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize("timesteps", [50, 1000])
+@schedules
+def test_zero_terminal_snr_is_that_of_another_library(schedule: str, timesteps: int) -> None:
+    """diffusers', which copies the paper's code; nothing is left at T, the first level stays."""
+    betas = SCHEDULES[schedule](timesteps)
+    found = with_zero_terminal_snr(betas)
+    torch.testing.assert_close(found, rescale_zero_terminal_snr(betas), rtol=1e-12, atol=1e-15)
+    assert float(found[-1]) == 1
+    assert float(found[0]) == pytest.approx(float(betas[0]), abs=1e-15)  # 1 - (1 - beta)
 
 
 @pytest.mark.parametrize("timesteps", [50, 100, 250])

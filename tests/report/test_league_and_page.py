@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from genlab.config.families import FamilyConfig
 from genlab.config.families.ddpm import DDPMConfig
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_json
+from genlab.config.families.flow_matching import FlowMatchingConfig
+from genlab.config.families.glow import GlowConfig
+from genlab.config.families.vae import VAEConfig
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.data.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     NAMES,
     NO_ENCODER,
     NO_MODEL,
+    bits_of,
     league,
     markdown,
     readable,
@@ -47,7 +53,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("floor", "real"), ("floor", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    reasons = {NO_MODEL, NO_ENCODER, DDPMConfig().no_likelihood}
+    reasons = {NO_MODEL, NO_ENCODER}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
 
@@ -73,9 +79,33 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
     run = reported.run("stripes", "ddpm", 0)
     found = table.loc[("ddpm", "ddim-3")]
     assert int(found["parameters"]) == read_json(run.summary)["parameters"]
-    assert int(found["evaluations"]) == 3
+    assert float(found["evaluations"]) == 3
     assert float(found["train_seconds"]) == read_json(run.cost)["train_seconds"]
     assert int(found["images_seen"]) == 256
+
+
+@pytest.mark.parametrize(
+    ("family", "shown", "kind", "elbo"),
+    [
+        (GlowConfig(), 1.0, "exact", "exact"),
+        (VAEConfig(likelihood="logistic"), 3.0, "IWAE-7", 2.0),
+        (DDPMConfig(), 4.0, "ODE", 2.0),
+        (FlowMatchingConfig(), 4.0, "ODE", "no bound"),
+        (VAEConfig(likelihood="bernoulli"), "Bernoulli: binary pixels", "none",
+         "Bernoulli: binary pixels"),
+    ],
+)  # fmt: skip
+def test_bits_are_those_of_the_last_kind_a_family_has(
+    family: FamilyConfig, shown: object, kind: str, elbo: object, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path)
+    kinds = ("exact", "elbo", "iwae", "ode")
+    write_json(run.likelihood, {"k": 7} | {
+        name: {"bits_per_dim": float(i)} for i, name in enumerate(kinds, 1)
+    })  # fmt: skip
+    assert bits_of(run, family) == {
+        "bits_per_dim": shown, "bits_kind": kind, "elbo_bits_per_dim": elbo,
+    }  # fmt: skip
 
 
 def test_the_markdown_is_one_table(reported: StudyFolder) -> None:
@@ -157,8 +187,11 @@ def test_the_page_stands_alone(reported: StudyFolder) -> None:
 def test_the_page_shows_every_row_and_describes_its_pictures(reported: StudyFolder) -> None:
     page = Page(reported.report.read_text())
     # Four grids, the VAE's pairs and latent space (three figures, and one that moves), the DDPM's
-    # strip, the loss curves and the costs.
-    assert len(page.pictures) == 12
+    # strip, walks (five and one that moves), round trips and bounds, the loss curves and the costs.
+    terms = "terms" in read_json(
+        reported.run("stripes", "ddpm", 0).likelihood
+    )  # have one of theirs
+    assert len(page.pictures) == 12 + 6 + 1 + 1 + terms
     assert all(picture["alt"] for picture in page.pictures)
 
 

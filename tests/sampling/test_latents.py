@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from tiny import sheet
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
@@ -168,15 +169,6 @@ def test_a_film_shows_every_frame_for_ever(channels: int, tmp_path: Path) -> Non
     assert path.read_bytes() == before
 
 
-def sheet(path: Path, columns: int, side: int = 8) -> NDArray[np.uint8]:
-    """The images [R, columns, side, side] of a sheet of the tiny study, enlarged 7 times."""
-    pixels = np.asarray(Image.open(path))[::7, ::7]
-    rows, width = (length // (side + 1) for length in pixels.shape)
-    assert width == columns
-    tiles = pixels[1:, 1:].reshape(rows, side + 1, width, side + 1)[:, :-1, :, :-1]
-    return tiles.swapaxes(1, 2)
-
-
 @pytest.fixture
 def explored(trained_study: StudyFolder) -> RunFolder:
     run = trained_study.run("stripes", "vae", 0)
@@ -199,7 +191,7 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
     found = read_json(explored.latents / "latents.json")
     assert (found["latents"], found["images"]) == (2, 96)
 
-    traversals = sheet(explored.latents / "traversals.png", len(VALUES))
+    traversals = sheet(explored.latent_figures / "traversals.png", len(VALUES))
     order = [row["latent"] for row in found["traversals"]["rows"]]
     assert sorted(order) == [0, 1]
     variances = [row["variance"] for row in found["traversals"]["rows"]]
@@ -211,7 +203,7 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
             z_moved[0, j] = value
             assert close(tile, model.from_latent(z_moved))
 
-    interpolation = sheet(explored.latents / "interpolation.png", len(STEPS) + 2)
+    interpolation = sheet(explored.latent_figures / "interpolation.png", len(STEPS) + 2)
     for shown, row in zip(interpolation, found["interpolation"]["rows"], strict=True):
         ends = [row["from"], row["to"]]
         assert {end["class"] for end in ends} == {"across", "down"}
@@ -220,7 +212,7 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
         assert close(shown[[0, -1]], pair)
         assert close(shown[[1, -2]], model.from_latent(model.to_latent(pair)))
 
-    attributes = sheet(explored.latents / "attributes.png", len(STRENGTHS))
+    attributes = sheet(explored.latent_figures / "attributes.png", len(STRENGTHS))
     for shown, row in zip(attributes, found["attributes"]["rows"], strict=True):
         assert {row["attribute"], row["held_out"]["class"]} == {"across", "down"}
         picture = images[[row["held_out"]["image"]]]
@@ -236,7 +228,7 @@ def test_an_attribute_is_added_to_an_image_of_another_class(
     train, test = (read_array(run.data.images(split)) / 255.0 for split in ("train", "test"))
     labels = read_array(run.data.labels("train"))
     names = read_json(run.data.manifest)["classes"]
-    shown = sheet(run.latents / "attributes.png", len(STRENGTHS))
+    shown = sheet(run.latent_figures / "attributes.png", len(STRENGTHS))
     assert [row["attribute"] for row in found["rows"]] == names
     assert [row["held_out"]["class"] for row in found["rows"]] == names[::-1]
     for label, (images, row) in enumerate(zip(shown, found["rows"], strict=True)):
@@ -248,17 +240,21 @@ def test_an_attribute_is_added_to_an_image_of_another_class(
 
 def test_exploring_again_gives_the_same_bytes_and_a_record(explored: RunFolder) -> None:
     names = [
-        "attributes.png", "interpolation.png", "traversals.gif", "traversals.png", "latents.json"
+        *(f"figures/{kind}" for kind in (
+            "attributes.png", "interpolation.png", "traversals.gif", "traversals.png"
+        )),
+        "latents.json",
     ]  # fmt: skip
     record = read_json(explored.outbox / "explore.json")
     assert list(record["artifacts"]) == [f"latents/{name}" for name in names]
     assert record["metrics"]["active_latents"] in (0, 1, 2)
     before = [(explored.latents / name).read_bytes() for name in names]
-    (explored.latents / "traversals-of-old.png").touch()
+    (explored.latent_figures / "traversals-of-old.png").touch()
     explore(explored, cpu=True)
     assert [(explored.latents / name).read_bytes() for name in names] == before
-    assert {path.name for path in explored.latents.iterdir()} == set(names)
-    film = Image.open(explored.latents / "traversals.gif")
+    files = [path for path in explored.latents.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(explored.latents)) for path in files} == set(names)
+    film = Image.open(explored.latent_figures / "traversals.gif")
     assert film.n_frames <= FRAMES  # type: ignore[attr-defined]
 
 

@@ -21,7 +21,7 @@ from tiny import make_study
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.data.files import read_json
-from genlab.models.batches import Batches
+from genlab.models.batches import Batches, flip, to_float
 from genlab.models.store import read_tensors
 from genlab.tracking.record import append_history, read_history
 from genlab.training.trainer import train
@@ -195,6 +195,15 @@ def test_a_batch_holds_the_images_of_its_labels_on_zero_to_one() -> None:
     assert torch.equal(pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1], batch.labels)
     assert batch.images.dtype == torch.float32
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
+
+
+def test_a_batch_knows_which_training_images_it_holds_until_they_are_changed() -> None:
+    source = batches(100, 32, seed=0, part=(1, 2))
+    batch = source[5]
+    assert batch.indices is not None
+    assert torch.equal(batch.indices, torch.from_numpy(source.indices(5)[1::2]))
+    assert torch.equal(batch.images, to_float(torch.from_numpy(source.images[batch.indices])))
+    assert flip(batch).indices is None
 
 
 @pytest.mark.parametrize(("n", "size"), [(96, 32), (100, 32), (7, 32), (10, 1)])

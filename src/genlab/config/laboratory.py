@@ -14,6 +14,11 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from genlab.config.base import Strict, build, read_yaml
 
+LARGEST_MATRIX = 4096
+"""Rows of the largest matrix whose eigenvalues are asked for: some 15 seconds on one core."""
+LARGEST_ARRAY = 2**27
+"""Numbers of the largest array of images: 1 GiB in float64."""
+
 AtLeastTwo = Annotated[int, Field(ge=2)]
 """A number of draws whose spread is measured as well."""
 
@@ -132,8 +137,33 @@ class LaboratoryConfig(Strict):
             )
         return self
 
-    def problems(self, rank: int) -> list[str]:
-        """What stands against images whose covariance has this rank; empty if nothing."""
+    def problems(self, dimensions: int, images: int | None = None) -> list[str]:
+        """What stands against images of so many numbers each; empty if nothing.
+
+        Args:
+            images: those there are to train on; None where only the config is known, and there may
+                be as many as it asks for.
+        """
+        asked = self.ppca.train_images
+        images = asked if images is None else min(images, asked)
+        return self._too_large(dimensions, images) or self._too_few(min(images - 1, dimensions))
+
+    def _too_large(self, dimensions: int, images: int) -> list[str]:
+        """Where probabilistic PCA would take hours, or more memory than there is."""
+        most = LARGEST_ARRAY // dimensions
+        sizes = {"ppca.held_out": (self.ppca.held_out, most)}
+        # The smaller of the covariance and the matrix of the images' inner products is taken.
+        fits = most if dimensions <= LARGEST_MATRIX else min(most, LARGEST_MATRIX)
+        sizes["ppca.train_images"] = (images, fits)
+        return [
+            f"{key}: {found} images of {dimensions} numbers each are too many for probabilistic "
+            f"PCA; ask for {limit} at most, or leave the laboratory out"
+            for key, (found, limit) in sizes.items()
+            if found > limit
+        ]
+
+    def _too_few(self, rank: int) -> list[str]:
+        """Where images have too few dimensions, their covariance being of this rank."""
         wanted = {"ppca.latent": self.ppca.latent, "gradients.latents": max(self.gradients.latents)}
         return [
             f"{key}: {latent} dimensions of z need more than {latent} directions in which the "

@@ -14,7 +14,8 @@ results/
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
         reconstructions/
-        latents/                     traversals, interpolation, attributes, latents.json
+        latents/                     latents.json; figures/: interpolation, traversals ...
+        walks/                       walks.json; figures/: denoising, inversion, inpainting ...
         disentanglement.json         where the data set's factors are known
         elbo.json                    where the study has a laboratory
         likelihood.json              bits/dim of the held-out images
@@ -62,7 +63,7 @@ class DataFolder:
         return self.folder / f"{split}_labels.npy"
 
     def factors(self, split: str) -> Path:
-        """int64 [N, K]; only of data sets whose manifest names `factors`."""
+        """int64 [N, K]; K = 0 unless the manifest names `factors`."""
         return self.folder / f"{split}_factors.npy"
 
 
@@ -160,8 +161,22 @@ class RunFolder:
 
     @property
     def latents(self) -> Path:
-        """Figures of the latent space, and latents.json, which tells what their rows show."""
+        """Of the latent space: latents.json, which tells what the rows of the figures show."""
         return self.folder / "latents"
+
+    @property
+    def latent_figures(self) -> Path:
+        """A folder, for not every latent space has every figure."""
+        return self.latents / "figures"
+
+    @property
+    def walks(self) -> Path:
+        """Between noise and image: walks.json, which tells what the figures beside it show."""
+        return self.folder / "walks"
+
+    @property
+    def walk_figures(self) -> Path:
+        return self.walks / "figures"
 
     @property
     def disentanglement(self) -> Path:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from genlab.config.base import Strict
+from genlab.config.base import Strict, build
+from genlab.config.errors import ConfigError, nearest
 
 
 class UNetConfig(Strict):
     """The U-Net of the diffusion families (`genlab.nn.unet`)."""
 
+    backbone: Literal["unet"] = "unet"
     channels: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     """Channels at the finest level; the other levels have `channels * multiplier`."""
     multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 2)
@@ -19,15 +21,66 @@ class UNetConfig(Strict):
     blocks: PositiveInt = 1
     """Residual blocks a level on the way down; the way up has one more."""
     attention: tuple[int, ...] = (2,)
-    """The levels (0 is the finest) that have self-attention; if any, the middle has it as well."""
+    """The levels (0 is the finest) that have self-attention; the middle has it in any case."""
     head_channels: PositiveInt = 32
     """Channels of one attention head."""
     patch: PositiveInt = 1
     """Fold patches of this side into channels first; 2 is nearly four times faster on a CPU."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    divisor_of: ClassVar[str] = "patch x 2 for every level after the first: multipliers, patch"
+
     @property
     def divisor(self) -> int:
         """Height and width must be divisible by this."""
         divisor: int = self.patch * 2 ** (len(self.multipliers) - 1)
         return divisor
+
+
+class DiTConfig(Strict):
+    """The diffusion transformer (`genlab.nn.dit`)."""
+
+    backbone: Literal["dit"]
+    width: PositiveInt = 96
+    """Channels of a token, a multiple of 4 for the positions' sines and of `heads`."""
+    depth: PositiveInt = 4
+    """Transformer blocks."""
+    heads: PositiveInt = 3
+    mlp: Annotated[float, Field(gt=0)] = 4.0
+    """Hidden channels of the feed-forward layers, as a multiple of the width."""
+    patch: PositiveInt = 2
+    """Side of the square of pixels that makes a token."""
+
+    divisor_of: ClassVar[str] = "patch"
+
+    @property
+    def divisor(self) -> int:
+        """Height and width must be divisible by this."""
+        return self.patch
+
+    @model_validator(mode="after")
+    def _divides(self) -> DiTConfig:
+        if self.width % 4 or self.width % self.heads:
+            raise ValueError(
+                f"width: {self.width} must be divisible by 4 and by heads {self.heads}"
+            )
+        return self
+
+
+BACKBONES: dict[str, type[UNetConfig | DiTConfig]] = {"unet": UNetConfig, "dit": DiTConfig}
+
+
+def _by_backbone(values: Any) -> Any:
+    """The network that a mapping describes, by its `backbone:`; a U-Net where it names none."""
+    if not isinstance(values, dict):
+        return values
+    name = values.get("backbone", "unet")
+    if name not in BACKBONES:
+        raise ConfigError(
+            f"network.backbone: unknown backbone '{name}': {nearest(str(name), BACKBONES)}"
+        )
+    return build(BACKBONES[name], values, "network")
+
+
+NetworkConfig = Annotated[UNetConfig | DiTConfig, BeforeValidator(_by_backbone)]
+"""The network of a diffusion family; `backbone:` chooses."""

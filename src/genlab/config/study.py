@@ -19,7 +19,7 @@ from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.laboratory import LaboratoryConfig
-from genlab.config.samplers import SAMPLERS, PathSampler, SamplerConfig
+from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
 RESERVED_MODELS = ("classifier", "floor", "laboratory", "reference", "report")
@@ -78,8 +78,6 @@ class EvaluationConfig(Strict):
     """k of the k-nearest-neighbour balls behind precision and recall."""
     splits: PositiveInt = 10
     """Splits of the inception score."""
-    iwae_samples: PositiveInt = 64
-    """K of IWAE-K, the importance samples behind the tighter bound of a VAE's bits/dim."""
     classifier: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the domain classifier's training, e.g. {images: 20000}."""
 
@@ -90,6 +88,16 @@ class EvaluationConfig(Strict):
                 f"kid_subset_size {self.kid_subset_size} is larger than samples {self.samples}"
             )
         return self
+
+
+class LikelihoodConfig(Strict):
+    """How bits/dim are estimated on the held-out images."""
+
+    iwae_samples: PositiveInt = 64
+    """K of IWAE-K, the importance samples behind the tighter bound of a VAE's bits/dim."""
+    path_images: PositiveInt = 64
+    """Held-out images, the first so many, that families on a Gaussian path are asked about: each
+    takes them hundreds of network evaluations. All others are asked about all."""
 
 
 class TrackingConfig(Strict):
@@ -126,6 +134,7 @@ class Study(Strict):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     samplers: dict[Name, SerializeAsAny[SamplerConfig]]
     evaluation: EvaluationConfig = EvaluationConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: LaboratoryConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     classifier: ModelEntry
@@ -142,6 +151,7 @@ class StudyFile(Strict):
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     training: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationConfig = EvaluationConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: LaboratoryConfig | None = None
     """The ELBO laboratory; null leaves it out, {} takes its defaults."""
     tracking: TrackingConfig = TrackingConfig()
@@ -251,14 +261,17 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
         raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
     rows = entry.samplers(study.samplers)
     if not silent and not rows:
-        fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
+        fitting = [n for n, kind in SAMPLERS.items() if kind.works_on == entry.model.generates]
+        obstacles = "; ".join(
+            f"{row}: {sampler.obstacle(entry.model)}" for row, sampler in study.samplers.items()
+        )
         raise ConfigError(
-            f"{source}: samplers: none of {', '.join(study.samplers)} can draw from "
-            f"'{name}'; add one with sampler: {' or '.join(fitting)}"
+            f"{source}: samplers: none can draw from '{name}' ({obstacles}); "
+            f"add one with sampler: {' or '.join(fitting)}"
         )
     for row in rows:
         sampler, limit = study.samplers[row], entry.model.max_steps
-        if isinstance(sampler, PathSampler) and limit is not None and sampler.steps > limit:
+        if isinstance(sampler, SteppedSampler) and limit is not None and sampler.steps > limit:
             raise ConfigError(
                 f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
                 f"only {limit} timesteps"
@@ -287,10 +300,12 @@ def _check(study: Study, source: str | Path) -> None:
     for name, entry in study.models.items():
         _check_model(study, name, entry, source)
     for row, sampler in study.samplers.items():
-        if all(row not in entry.samplers(study.samplers) for entry in study.models.values()):
+        obstacles = {n: sampler.obstacle(entry.model) for n, entry in study.models.items()}
+        if all(obstacles.values()):
+            why = "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
             raise ConfigError(
-                f"{source}: samplers: '{row}' ({sampler.sampler}) draws from none of the models "
-                f"{', '.join(study.models)}; drop it"
+                f"{source}: samplers: '{row}' ({sampler.sampler}) draws from no model here "
+                f"({why}); change it or drop it"
             )
     for name, config in study.datasets.items():
         _check_dataset(study, name, config, source)
@@ -329,6 +344,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
             for row, values in file.samplers.items()
         },
         "evaluation": file.evaluation,
+        "likelihood": file.likelihood,
         "laboratory": file.laboratory,
         "tracking": file.tracking,
         "classifier": load_model(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from genlab.data.files import replacing
 
@@ -25,13 +25,32 @@ def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.ui
     return sheet
 
 
-def save_grid(path: Path, images: NDArray[np.uint8], columns: int, side: int = 56) -> None:
-    """Write uint8 images [N, C, H, W] as a PNG sheet, each enlarged to about `side` pixels."""
+def _sheet(images: NDArray[np.uint8], columns: int, side: int) -> Image.Image:
+    """`tile` as a picture, each image enlarged to about `side` pixels."""
     sheet = tile(images, columns)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
     zoom = max(1, round(side / images.shape[2]))
-    picture = picture.resize(
-        (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
-    )
+    size = (picture.width * zoom, picture.height * zoom)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def save_grid(path: Path, images: NDArray[np.uint8], columns: int, side: int = 56) -> None:
+    """Write uint8 images [N, C, H, W] as a PNG sheet, each enlarged to about `side` pixels."""
+    with replacing(path) as temporary:
+        _sheet(images, columns, side).save(temporary, format="PNG")
+
+
+def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = 56) -> None:
+    """Write a PNG sheet with a line for each of `rows`: its name, then images [N, C, H, W]."""
+    sheet = _sheet(np.concatenate(list(rows.values())), len(next(iter(rows.values()))), side)
+    font = ImageFont.load_default(15)
+    measure = ImageDraw.Draw(sheet)
+    margin = 16 + max(int(measure.textbbox((0, 0), name, font=font)[2]) for name in rows)
+    picture = Image.new(sheet.mode, (margin + sheet.width, sheet.height), "white")
+    picture.paste(sheet, (margin, 0))
+    drawing = ImageDraw.Draw(picture)
+    for i, name in enumerate(rows):
+        middle = (i + 0.5) * sheet.height / len(rows)
+        drawing.text((margin - 8, middle), name, "black", font, anchor="rm", align="right")
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")

@@ -36,9 +36,9 @@ def fetch(at: DataFolder) -> None:
 
 
 def prepare(at: DataFolder) -> None:
-    """Read the fetched files and write train and test arrays, labels and the manifest.
+    """Read the fetched files and write train and test arrays, labels, factors and the manifest.
 
-    Where the source knows the factors that its images were made from, they are written as well.
+    Of factors there are none, [N, 0], where the source doesn't know what its images were made from.
     """
     config = read_dataset(at.config)
     files = [Path(file) for file in read_json(at.fetched)["files"]]
@@ -65,8 +65,11 @@ def prepare(at: DataFolder) -> None:
             "labels_sha256": sha256(at.labels(name)),
             "per_class": np.bincount(split.labels, minlength=len(source.classes)).tolist(),
         }
-        if split.factors is not None:
-            write_array(at.factors(name), split.factors)
+        factors = split.factors
+        if factors is None:
+            factors = np.zeros((len(split.images), 0), np.int64)
+        write_array(at.factors(name), factors)
+        if factors.shape[1]:
             manifest[name]["factors_sha256"] = sha256(at.factors(name))
     hashes = "".join(manifest[name]["images_sha256"] for name in ("train", "test"))
     manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()

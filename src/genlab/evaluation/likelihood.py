@@ -14,6 +14,7 @@ the 8-bit image with the model, and means the same for a density, for a mass on 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from genlab.config.families import Likelihood
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_array, write_json
 from genlab.data.randomness import address
-from genlab.models.base import HasLikelihood, Model
+from genlab.models.base import HasBoundTerms, HasLikelihood, Model
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
@@ -57,11 +58,28 @@ def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
     return bits_per_dim(torch.cat(found), images[0].numel())
 
 
-def likelihood(run: RunFolder, *, k: int = 64, cpu: bool = False) -> None:
-    """Write the mean bits/dim over all held-out images, and its standard error, for every kind.
+@torch.no_grad()
+def bound_by_timestep(model: HasBoundTerms, images: Tensor) -> dict[str, list[float]]:
+    """The mean share of one timestep in the bound, in bits/dim, for timesteps t = 1..T.
+
+    Of blocks of timesteps, each at its middle; of uint8 `images` [N, C, H, W].
+    """
+    torch.manual_seed(address("likelihood", "terms", 0))
+    parts, nats = model.bound_terms(dequantised(images, 0))
+    lengths = torch.tensor([len(part) for part in parts])
+    shares = nats[:, :-1].mean(dim=0).cpu() / lengths / (images[0].numel() * math.log(2))
+    middles = [(part.start + part.stop + 1) / 2 for part in parts]
+    return {"t": middles, "bits_per_dim": shares.tolist()}
+
+
+def likelihood(
+    run: RunFolder, *, k: int = 64, images: int | None = None, cpu: bool = False
+) -> None:
+    """Write the mean bits/dim over held-out images, and its standard error, for every kind.
 
     Args:
         k: importance samples of kind 'iwae'.
+        images: how many, the first ones; all of them where None.
 
     Raises:
         GenLabError: the family has no density of 8-bit pixels.
@@ -70,12 +88,17 @@ def likelihood(run: RunFolder, *, k: int = 64, cpu: bool = False) -> None:
     model = load_model(run, device)
     if not model.config.likelihoods:
         raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
-    images = torch.from_numpy(read_array(run.data.images("test")).copy()).to(device)
-    measured: dict[str, dict[str, float]] = {}
+    pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)
+    measured: dict[str, Any] = {}
     for kind in model.config.likelihoods:
-        values = bits(model, images, kind, k)
+        try:
+            values = bits(model, pixels, kind, k)
+        except ValueError as problem:
+            raise GenLabError(f"{run.folder}: bits/dim by {kind}: {problem}") from None
         error = float(values.std(correction=0) / len(values) ** 0.5)
         measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
-    write_json(run.likelihood, {**measured, "images": len(images), "k": k})
     flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}
+    if isinstance(model, HasBoundTerms):
+        measured["terms"] = bound_by_timestep(model, pixels[:BATCH])
+    write_json(run.likelihood, {**measured, "images": len(pixels), "k": k})
     leave_record(run, "likelihood", metrics=flat)

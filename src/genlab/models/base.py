@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genlab.config.families import FamilyConfig, Likelihood
@@ -21,12 +23,15 @@ class Batch(NamedTuple):
     """images float32 [B, C, H, W] on [0, 1], labels int64 [B]; and where the training stands.
 
     `progress` is the share of the training that is done, 1 outside of it; `epoch` counts from 0.
+    `indices`, int64 [B], are the numbers of the training images that these are, as `measure` saw
+    them; None where they are others, or changed.
     """
 
     images: Tensor
     labels: Tensor
     progress: float = 1.0
     epoch: int = 0
+    indices: Tensor | None = None
 
 
 class Model(nn.Module):
@@ -62,6 +67,16 @@ class Model(nn.Module):
             self.first_stage.eval()
         return self
 
+    def measure(self, images: NDArray[np.uint8]) -> None:
+        """Learn from all training images, uint8 [N, C, H, W], what can't be learned in steps.
+
+        Called once before the first step, and again with the same images where a training is
+        resumed: it may depend on nothing but them and its weights then.
+
+        Raises:
+            GenLabError: nothing can be learned from these images.
+        """
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars to log, float32; the one called 'loss' is minimised. May draw random numbers."""
         raise NotImplementedError
@@ -88,8 +103,14 @@ class Generates(Protocol):
 class HasDenoiser(Protocol):
     """Has a Gaussian path, so that any sampler draws from it (`generates = "gaussian"`)."""
 
-    def denoiser(self) -> Denoiser:
-        """A denoiser on images scaled to [-1, 1], its evaluations counted from 0."""
+    def denoiser(self, labels: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
+        """A denoiser on images scaled to [-1, 1], its evaluations counted from 0.
+
+        Args:
+            labels: int64 [B], the classes of the images to draw; of no effect where the model
+                knows none.
+            guidance: how far they are exaggerated, see `Denoiser`.
+        """
         ...
 
 
@@ -111,6 +132,18 @@ class HasLikelihood(Protocol):
 
         y = (x + u) / 256 with x in 0..255 and u ~ U[0, 1). May draw random numbers; `k` is the
         number of importance samples of kind 'iwae'.
+        """
+        ...
+
+
+@runtime_checkable
+class HasBoundTerms(Protocol):
+    """Has a bound that is a sum over timesteps."""
+
+    def bound_terms(self, pixels: Tensor) -> tuple[list[range], Tensor]:
+        """Blocks of timesteps from 0, and the bound's sum over each, in nats [B, blocks + 1].
+
+        `pixels` as in HasLikelihood; the last column is what belongs to no timestep.
         """
         ...
 

@@ -47,7 +47,9 @@ class Batches:
 
     def __getitem__(self, k: int) -> Batch:
         rank, processes = self.part
-        return load(self.images, self.labels, self.indices(k)[rank::processes], self.device)
+        which = self.indices(k)[rank::processes]
+        batch = load(self.images, self.labels, which, self.device)
+        return batch._replace(indices=torch.from_numpy(which).to(self.device))
 
 
 def load(
@@ -75,4 +77,4 @@ def flip(batch: Batch) -> Batch:
     """Mirror every image with probability one half."""
     mirrored = torch.rand(len(batch.images), device=batch.images.device) < 0.5
     images = torch.where(mirrored[:, None, None, None], batch.images.flip(-1), batch.images)
-    return batch._replace(images=images)
+    return batch._replace(images=images, indices=None)

@@ -5,7 +5,8 @@ learns their distribution one after the other,
 
     log p(c) = sum_i log p(c_i | c_1 .. c_{i-1})
 
-by cross entropy. Drawing c_1 .. c_n from it and decoding them makes images.
+by cross entropy. The codes of all training images are found once, before the first step. Drawing
+c_1 .. c_n from it and decoding them makes images.
 
 Likelihood: q(c|x) is a point mass on the encoder's codes, whose entropy is zero, so that
 
@@ -20,17 +21,22 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genlab.config.families import Likelihood
 from genlab.config.families.code_prior import CodePriorConfig
 from genlab.models.base import Batch, Model
+from genlab.models.batches import to_float
 from genlab.models.vqvae import VQVAE
 from genlab.nn.likelihoods import grey_values
 from genlab.nn.transformer import Cache, GridPositions, Transformer, draw_token
 from genlab.processes.noise import SampleNoise
+
+ENCODED = 500  # images at a time, before the training
 
 
 class CodePrior(Model):
@@ -41,6 +47,8 @@ class CodePrior(Model):
     """
 
     first_stage: VQVAE
+    known: Tensor | None = None
+    """The codes of all training images, int32 [N, h, w], while it is trained."""
 
     def __init__(
         self,
@@ -76,12 +84,32 @@ class CodePrior(Model):
         tokens = F.pad(codes[:, :-1], (1, 0), value=self.begin)
         return F.cross_entropy(self.logits(tokens).transpose(1, 2), codes, reduction="none")
 
+    @torch.no_grad()
+    def measure(self, images: NDArray[np.uint8]) -> None:
+        """Encode the training images once and for all, since the first stage is frozen."""
+        device = self.head.weight.device
+        found = []
+        for start in range(0, len(images), ENCODED):
+            pixels = torch.from_numpy(np.array(images[start : start + ENCODED])).to(device)
+            found.append(self.codes(to_float(pixels)).int())
+        self.known = torch.cat(found)
+
+    @torch.no_grad()
+    def codes(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] on [0, 1] -> codes int64 [B, h, w], those of a float32 encoder.
+
+        Sampling and bits/dim know no others.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            return self.first_stage.encode_indices(images)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy in nats a code; `code_bits` is its share of the bits/dim."""
-        # Of the codes that sampling and bits/dim know: those of a float32 encoder.
-        with torch.no_grad(), torch.autocast(batch.images.device.type, enabled=False):
-            indices = self.first_stage.encode_indices(batch.images)
-        nats = self.code_nats(indices)
+        if self.known is None or batch.indices is None:
+            codes = self.codes(batch.images)
+        else:
+            codes = self.known[batch.indices].long()
+        nats = self.code_nats(codes)
         bits = nats.sum(dim=1).mean() / (math.prod(self.shape) * math.log(2))
         return {"loss": nats.mean(), "code_bits": bits}
 

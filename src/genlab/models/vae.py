@@ -26,6 +26,8 @@ What p(x|z) is, `genlab.nn.likelihoods` says. Samples and reconstructions are it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +55,48 @@ def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + math.log(2 * math.pi))
 
 
-def iwae(log_weights: Tensor) -> Tensor:
-    """log 1/K sum_k w_k, float64 [B], of log_weights [K, B]; for K = 1 an estimate of the ELBO."""
-    return log_weights.double().logsumexp(dim=0) - math.log(len(log_weights))
+def log_mean_exp(values: Tensor, dim: int) -> Tensor:
+    """log of the mean of exp(values) over `dim`, in float64: of log weights, IWAE-K."""
+    return values.double().logsumexp(dim) - math.log(values.shape[dim])
+
+
+class LatentModel(Protocol):
+    """A decoder p(x|z) under z ~ N(0, I), and a Gaussian encoder q(z|x)."""
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images [B, C, H, W] -> mu, logvar of q(z|x), [B, L]."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z [B, L] -> what `log_likelihood` takes."""
+        ...
+
+    def log_likelihood(self, images: Tensor, decoded: Tensor) -> Tensor:
+        """log p(x|z) [B] in nats."""
+        ...
+
+
+def log_weight(
+    model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """log w = log p(x, z) - log q(z|x) of z = mu + std u, as a function of u.
+
+    Args:
+        images: x, [B, C, H, W].
+        mu, logvar: of the Gaussian q, [B, L].
+
+    Returns:
+        u [K, B, L] -> nats [K, B].
+    """
+
+    def of(u: Tensor) -> Tensor:
+        z = mu + (0.5 * logvar).exp() * u  # [K, B, L]
+        x = images.expand(len(u), *images.shape).flatten(0, 1)
+        log_p = model.log_likelihood(x, model.decode(z.flatten(0, 1))).reshape(u.shape[:2])
+        log_prior = log_normal(z, torch.zeros_like(mu), torch.zeros_like(mu))
+        return log_p + (log_prior - log_normal(z, mu, logvar)).sum(dim=-1)
+
+    return of
 
 
 def rise(progress: float, share: float) -> float:
@@ -151,17 +192,10 @@ class VAE(Model):
             images: [B, C, H, W] on [0, 1], as the model is shown them.
             target: what log p(x|z) is taken of, if not `images`.
         """
-        target = images if target is None else target
         mu, logvar = self.encode(images)
-        rows = []
-        for done in range(0, k, n := max(1, DECODED // len(images))):
-            z = mu + (0.5 * logvar).exp() * torch.randn(min(n, k - done), *mu.shape).to(mu)
-            decoded = self.decode(z.flatten(0, 1)).reshape(len(z), *target.shape)  # [n, B, C, H, W]
-            log_p = self.likelihood.log_prob(target, decoded).sum(dim=(2, 3, 4))
-            zero = torch.zeros_like(mu)
-            log_ratio = log_normal(z, zero, zero) - log_normal(z, mu, logvar)
-            rows.append(log_p + log_ratio.sum(dim=2))
-        return torch.cat(rows)
+        of = log_weight(self, images if target is None else target, mu, logvar)
+        n = max(1, DECODED // len(images))
+        return torch.cat([of(torch.randn(min(n, k - i), *mu.shape).to(mu)) for i in range(0, k, n)])
 
     def log_density(self, pixels: Tensor, kind: Bound, k: int) -> Tensor:
         """A lower bound of log p(y), float64 [B] in nats, of dequantised y [B, C, H, W].
@@ -172,7 +206,7 @@ class VAE(Model):
         """
         images = grey_values(pixels)
         target = images if self.likelihood.discrete else pixels
-        bound = iwae(self.log_weights(images, k if kind == "iwae" else 1, target))
+        bound = log_mean_exp(self.log_weights(images, k if kind == "iwae" else 1, target), dim=0)
         if self.likelihood.discrete:
             bound = bound + math.prod(self.shape) * math.log(256)
         return bound

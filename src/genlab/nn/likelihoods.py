@@ -1,7 +1,8 @@
 """Likelihoods p(x|z) of images on [0, 1]: what the numbers mean that a decoder puts out.
 
 A decoder's output [B, C, H, W] goes through `link` and then is the likelihood's parameter, one for
-each pixel. Each likelihood turns it into log p of every pixel in nats, and into a mean image.
+each pixel. Each likelihood turns it into log p of every pixel in nats, into a mean image, and into
+images drawn from it, noise and all.
 
     Bernoulli           black and white images, or grey values taken as probabilities of white
     Gaussian            N(m, sigma^2), a density on [0, 1]; sigma is fixed, or one is learned for
@@ -42,6 +43,19 @@ class Likelihood(nn.Module):
         """log p(x|z) [B, C, H, W] of every pixel of images on [0, 1], in nats."""
         raise NotImplementedError
 
+    def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
+        """x ~ p(x|z) [B, C, H, W] for parameters `decoded`, by random numbers of the CPU.
+
+        Where white is 1: black and white of a Bernoulli, any real number of a Gaussian, one of the
+        256 grey values of a logistic.
+        """
+        raise NotImplementedError
+
+
+def uniform(random: torch.Generator, like: Tensor) -> Tensor:
+    """u ~ U[0, 1) in the shape of `like`, from a stream of the CPU."""
+    return torch.rand(like.shape, generator=random, dtype=like.dtype).to(like.device)
+
 
 class Bernoulli(Likelihood):
     """log p = x log m + (1 - x) log(1 - m) = x l - log(1 + exp l), of logits l of m."""
@@ -57,6 +71,9 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
         return images * decoded - F.softplus(decoded)
+
+    def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
+        return (uniform(random, decoded) < self.mean(decoded)).to(decoded.dtype)
 
 
 class Gaussian(Likelihood):
@@ -83,6 +100,10 @@ class Gaussian(Likelihood):
         error = (images - decoded) / self.log_sigma.exp()
         return -0.5 * error.square() - self.log_sigma - 0.5 * math.log(2 * math.pi)
 
+    def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
+        noise = torch.randn(decoded.shape, generator=random, dtype=decoded.dtype)
+        return decoded + self.log_sigma.exp() * noise.to(decoded.device)
+
 
 def discretised_logistic(images: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
     """log P of grey values: the mass of a logistic distribution between the edges of their bins.
@@ -104,6 +125,12 @@ def discretised_logistic(images: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
     return log_p + torch.where((grey == 0) | (grey == 255), 0.0, inner)
 
 
+def draw_logistic(m: Tensor, log_s: Tensor, random: torch.Generator) -> Tensor:
+    """Grey values of `discretised_logistic`, by the inverse x = m + s logit(u), then rounded."""
+    x = m + log_s.exp() * uniform(random, m).logit(eps=1e-7)
+    return (255 * x).round().clamp(0, 255) / 255  # the bins at both ends are open
+
+
 class DiscretizedLogistic(Likelihood):
     """`discretised_logistic` of decoded locations and one learned scale for all pixels."""
 
@@ -116,6 +143,9 @@ class DiscretizedLogistic(Likelihood):
 
     def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
         return discretised_logistic(images, decoded, self.log_scale)
+
+    def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
+        return draw_logistic(decoded, self.log_scale, random)
 
 
 class PredictedLogistic(Likelihood):
@@ -151,6 +181,9 @@ class PredictedLogistic(Likelihood):
 
     def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
         return discretised_logistic(images, *self.parameters_of(decoded))
+
+    def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
+        return draw_logistic(*self.parameters_of(decoded), random)
 
 
 def make_likelihood(name: str, sigma: float | None) -> Likelihood:

@@ -46,15 +46,18 @@ class CausalAttention(nn.Module):
 
     def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
         b, t, c = x.shape
-        qkv = self.qkv(x).reshape(b, t, 3, self.heads, c // self.heads)
-        q, kv = qkv.permute(2, 0, 3, 1, 4).split([1, 2])  # [1 or 2, B, heads, T, C/heads]
+        # A slice each: backward through one transposition of all three there are more copies.
+        q, k, v = (
+            part.reshape(b, t, self.heads, c // self.heads).transpose(1, 2)
+            for part in self.qkv(x).chunk(3, dim=-1)
+        )  # [B, heads, T, C/heads]
         if cache is not None:
-            kv = cache.extended(block, kv)
-        past = kv.shape[-2] - t
+            k, v = cache.extended(block, torch.stack([k, v]))
+        past = k.shape[-2] - t
         # Row i of the mask: what position past + i sees
         mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
         attended = F.scaled_dot_product_attention(
-            q[0], kv[0], kv[1], attn_mask=mask if past else None, is_causal=not past
+            q, k, v, attn_mask=mask if past else None, is_causal=not past
         )
         out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, c))
         return out

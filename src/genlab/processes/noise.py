@@ -20,7 +20,7 @@ class SampleNoise:
     """
 
     def __init__(self, seed: int, indices: range, device: torch.device | str = "cpu") -> None:
-        self.device = device
+        self.indices, self.device = indices, device
         self.streams = [generator(seed, "sample", i) for i in indices]
 
     def __len__(self) -> int:

@@ -36,7 +36,34 @@ def cosine_betas(timesteps: int, s: float = 0.008) -> Tensor:
     return (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
 
 
-SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas}
+def sigmoid_betas(
+    timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0
+) -> Tensor:
+    """beta [T] with alpha_bar(t) falling from 1 to 0 as a sigmoid between `start` and `end`.
+
+    Jabri et al. 2022 (arXiv:2212.11972), as written out by Chen 2023 (arXiv:2301.10972, algorithm
+    1); float64, beta clipped at .999 as above.
+    """
+    t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+    falling = torch.sigmoid(-((end - start) * t + start) / tau)
+    first, last = falling[0].clone(), falling[-1].clone()
+    f = (falling - last) / (first - last)
+    return (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
+
+
+def with_zero_terminal_snr(betas: Tensor) -> Tensor:
+    """`betas` [T] rescaled so that alpha_bar_T = 0 and alpha_bar_1 stays; float64.
+
+    sqrt(alpha_bar) is shifted and scaled (Lin et al. 2023, arXiv:2305.08891, algorithm 1).
+    """
+    root = torch.cumprod(1 - betas, dim=0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    alpha_bar = root**2
+    alphas = torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+    return 1 - alphas
+
+
+SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas}
 
 
 def respaced(timesteps: int, steps: int) -> list[int]:

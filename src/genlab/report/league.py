@@ -49,17 +49,20 @@ NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
+NO_BOUND = {"exact": "exact", "ode": "no bound"}
+"""What stands in the ELBO's column of a family that has another kind of bits/dim alone."""
 
 
-def _bits(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
-    """The tightest bits/dim of a run, its kind, and those of the ELBO; or why there are none."""
+def bits_of(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
+    """The last kind of bits/dim of a run, and those of the ELBO; or why there are none."""
     if not family.likelihoods:
         reason = family.no_likelihood
         return {"bits_per_dim": reason, "bits_kind": "none", "elbo_bits_per_dim": reason}
     measured = read_json(run.likelihood)
-    names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}"}
+    names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}", "ode": "ODE"}
     tightest = family.likelihoods[-1]
-    elbo = measured["elbo"]["bits_per_dim"] if "elbo" in family.likelihoods else "exact"
+    bounded = "elbo" in family.likelihoods
+    elbo = measured["elbo"]["bits_per_dim"] if bounded else NO_BOUND[tightest]
     return {
         "bits_per_dim": measured[tightest]["bits_per_dim"],
         "bits_kind": names[tightest],
@@ -77,7 +80,7 @@ def _of_run(run: RunFolder, family: FamilyConfig, seed: int) -> dict[str, Any]:
         "train_seconds": read_json(run.cost)["train_seconds"],
         "reconstruction_mse": NO_ENCODER,
         "reconstruction_psnr": NO_ENCODER,
-        **_bits(run, family),
+        **bits_of(run, family),
     }
     if family.first_stage_name:  # it had to be trained as well
         first = run.study.run(run.dataset, family.first_stage_name, seed)

@@ -16,12 +16,15 @@ from genlab.data.files import read_json, write_text
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
 from genlab.report.understanding import (
+    crossing,
     disentangled,
     embedded,
     label,
     laboratory,
     latent_space,
+    path_bounds,
     rates,
+    walks,
 )
 from genlab.tracking.record import read_history
 
@@ -159,6 +162,9 @@ def report(study: StudyFolder) -> None:
         pairs=pairs,
         strips=strips,
         curves=_curves(content, runs),
+        crossing=crossing(table, content),
+        walks=walks(runs, families),
+        path_bounds=path_bounds(runs, families),
         latents=latent_space(runs, families),
         disentangled=disentangled(runs, families),
         rates=rates(runs, families),

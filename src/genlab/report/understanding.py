@@ -1,4 +1,4 @@
-"""What the page says of latents and bounds: sections that only some studies have."""
+"""What the page says of latents, bounds and paths: sections that only some studies have."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ import pandas as pd
 from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEOptions
 from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.study import load_sampler
 from genlab.data.files import read_json
 from genlab.report.elbo_figures import bound_curves, elbo_parts, gradient_spread, ppca_bounds
 from genlab.report.figures import rate_distortion
 from genlab.report.latent_figures import importance_matrix
+from genlab.report.path_figures import (
+    COSTS,
+    bound_terms,
+    guidance_sweep,
+    path_rows,
+    quality_against,
+    round_trips,
+    sampler_matrix,
+    step_curves,
+    two_bounds,
+)
 
 
 def embedded(picture: bytes, kind: str = "png") -> str:
@@ -39,11 +51,11 @@ def latent_space(runs: list[RunFolder], families: Families) -> list[dict[str, An
             continue
         content = read_json(run.latents / "latents.json")
         pictures = {
-            kind: embedded((run.latents / f"{kind}.png").read_bytes())
+            kind: embedded((run.latent_figures / f"{kind}.png").read_bytes())
             for kind in ("traversals", "interpolation", "attributes")
             if kind in content
         }
-        film = run.latents / "traversals.gif"
+        film = run.latent_figures / "traversals.gif"
         found.append(
             {
                 "title": label(run),
@@ -96,3 +108,66 @@ def laboratory(
     vaes = {label(run): read_json(run.elbo) for run in runs if families[run.model_name].posterior}
     figures = [embedded(elbo_parts(vaes)), embedded(bound_curves(vaes))] if vaes else []
     return {"known": known, "vaes": vaes, "figures": figures}
+
+
+def walks(runs: list[RunFolder], families: Families) -> dict[str, Any]:
+    """The walks between noise and image of each run on a Gaussian path; empty if there is none."""
+    walked = [run for run in runs if families[run.model_name].generates == "gaussian"]
+    found = []
+    for run in walked:
+        content = read_json(run.walks / "walks.json")
+        pictures = {
+            kind: embedded((run.walk_figures / f"{kind}.png").read_bytes()) for kind in content
+        }
+        film = embedded((run.walk_figures / "denoising.gif").read_bytes(), "gif")
+        found.append({"title": label(run), "content": content, "pictures": pictures, "film": film})
+    if not found:
+        return {}
+    errors = {walk["title"]: walk["content"]["inversion"]["rows"] for walk in found}
+    return {"runs": found, "round_trips": embedded(round_trips(errors))}
+
+
+def crossing(league: pd.DataFrame, content: dict[str, Any]) -> dict[str, Any]:
+    """Samplers against models, cost, steps and guidance: those figures that have much to show.
+
+    Args:
+        content: of study.yaml.
+    """
+    samplers = {row: load_sampler(values, row) for row, values in content["samplers"].items()}
+    extractor = content["evaluation"]["extractors"][0]
+    rows = path_rows(league, samplers, extractor)
+    figures: dict[str, bytes] = {}
+    if rows["place"].nunique() > 1 and rows["sampler"].nunique() > 1:
+        figures["matrix"] = sampler_matrix(rows)
+    plain = rows[rows["guidance"] == 1]
+    swept = plain[_several(plain, ["place", "line"], "budget")]
+    if len(swept):
+        lines = plain[plain["line"].isin(swept["line"])]
+        figures |= {cost: quality_against(plain, cost) for cost in COSTS}
+        figures["steps"] = step_curves(lines.dropna(subset=["steps"]))
+    guided = rows[_several(rows, ["place", "line", "budget"], "guidance")]
+    if len(guided):
+        figures["guidance"] = guidance_sweep(guided)
+    return {
+        "extractor": extractor,
+        "figures": {name: embedded(picture) for name, picture in figures.items()},
+    }
+
+
+def _several(rows: pd.DataFrame, alike: list[str], differs: str) -> pd.Series[bool]:
+    """Which rows belong to a group, `alike` in these columns, with several values of `differs`."""
+    return rows.groupby(alike)[differs].transform("nunique") > 1
+
+
+def path_bounds(runs: list[RunFolder], families: Families) -> dict[str, str]:
+    """Bits/dim of the same weights by ELBO and ODE, and the terms of the bound, where measured."""
+    measured = {
+        label(run): read_json(run.likelihood)
+        for run in runs
+        if {"elbo", "ode"} <= set(families[run.model_name].likelihoods)
+    }
+    terms = {name: found["terms"] for name, found in measured.items() if "terms" in found}
+    figures = {"bounds": two_bounds(measured)} if measured else {}
+    if terms:
+        figures["terms"] = bound_terms(terms)
+    return {name: embedded(picture) for name, picture in figures.items()}

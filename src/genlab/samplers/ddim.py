@@ -3,9 +3,13 @@
 Song et al. 2021 (arXiv:2010.02502), equation 12. From level t to s
 
     x_s = alpha_s x_0 + sqrt(sigma_s^2 - c^2) eps + c z,    z ~ N(0, I)
-    c   = eta sigma_s / sigma_t sqrt(1 - alpha_t^2 / alpha_s^2)          (equation 16)
 
-eta = 0 is deterministic; eta = 1 has the variance of ancestral sampling.
+eta = 0 is deterministic; c at eta = 1 is the standard deviation of ancestral sampling, which where
+alpha^2 + sigma^2 = 1 is the paper's sigma_s / sigma_t sqrt(1 - alpha_t^2 / alpha_s^2)
+(equation 16).
+
+With eta = 0 it is Euler's method on d(x / alpha) = eps d(sigma / alpha) (equation 14), so that what
+other libraries call Euler, in the scale of x / alpha, is this sampler.
 """
 
 from __future__ import annotations
@@ -13,28 +17,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from genlab.processes.schedules import respaced
-from genlab.samplers import Denoiser, SampleNoise, Step
+from torch import Tensor
+
+from genlab.config.samplers import Spacing
+from genlab.samplers import Denoiser, Ends, SampleNoise, Step, walk
+from genlab.samplers.ddpm import posterior
 
 
 def noise_scale(
     eta: float, alpha_t: float, sigma_t: float, alpha_s: float, sigma_s: float
 ) -> float:
     """c, the standard deviation of the new noise."""
-    return eta * sigma_s / sigma_t * math.sqrt(max(0.0, 1 - alpha_t**2 / alpha_s**2))
+    return eta * math.sqrt(posterior(alpha_t, sigma_t, alpha_s, sigma_s)[2])
 
 
 def sample(
-    denoiser: Denoiser, noise: SampleNoise, shape: tuple[int, ...], *, steps: int, eta: float = 0.0
+    denoiser: Denoiser,
+    noise: SampleNoise,
+    shape: tuple[int, ...],
+    *,
+    steps: int,
+    spacing: Spacing = "uniform",
+    eta: float = 0.0,
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in `steps` network evaluations."""
-    x = noise.normal(*shape)
-    times = respaced(len(denoiser), steps)
-    for t, s in zip(times, [*times[1:], -1], strict=True):
-        x0, eps = denoiser(x, t)
+
+    def move(x: Tensor, found: Ends, t: float, s: float) -> Tensor:
         alpha, sigma = denoiser.level(s)
         c = noise_scale(eta, *denoiser.level(t), alpha, sigma)
-        x = alpha * x0 + math.sqrt(max(0.0, sigma**2 - c**2)) * eps
-        if c > 0:
-            x = x + c * noise.normal(*shape)
-        yield Step(x, x0)
+        x = alpha * found.x0 + math.sqrt(max(0.0, sigma**2 - c**2)) * found.eps
+        return x + c * noise.normal(*shape) if c > 0 else x
+
+    return walk(denoiser, noise, shape, denoiser.times(steps, spacing), move)

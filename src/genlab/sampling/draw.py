@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
-from genlab.config.samplers import PriorSampler, SamplerConfig, settings
+from genlab.config.samplers import PathSampler, PriorSampler, SamplerConfig, settings
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.processes.noise import SampleNoise
 from genlab.samplers import Step, find
@@ -21,18 +21,23 @@ class Drawing:
 
     Attributes:
         images: [B, C, H, W] on [0, 1].
-        evaluations: network evaluations spent on each sample.
+        evaluations: network evaluations spent on each sample, in the mean.
         trail: the x_0 predicted at every step, each like `images`; empty for one-pass models.
     """
 
     images: Tensor
-    evaluations: int
+    evaluations: float
     trail: list[Tensor]
 
 
 def _to_unit(x: Tensor) -> Tensor:
     """[-1, 1] -> [0, 1]."""
     return ((x + 1) / 2).clamp(0, 1)
+
+
+def classes_of(noise: SampleNoise, model: Model) -> Tensor:
+    """The classes int64 [B] asked for: each in turn, so that all are drawn alike."""
+    return torch.tensor([i % model.classes for i in noise.indices], device=noise.device)
 
 
 @torch.no_grad()
@@ -51,12 +56,12 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
             )
         asked = settings(sampler) if model.config.tempered else {}
         return Drawing(model.generate(noise, **asked).clamp(0, 1), model.evaluations, [])
-    if sampler.works_on != "gaussian" or not isinstance(model, HasDenoiser):
+    if not isinstance(sampler, PathSampler) or not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "
             f"but {type(model).__name__} is none"
         )
-    denoiser = model.denoiser()
+    denoiser = model.denoiser(classes_of(noise, model), sampler.guidance)
     try:
         steps: Iterator[Step] = find(sampler.sampler)(
             denoiser, noise, model.shape, **settings(sampler)
@@ -70,4 +75,4 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
     except ValueError as error:
         raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
     seen = [_to_unit(state.x0) for state in states] if trail else []
-    return Drawing(_to_unit(states[-1].x), denoiser.evaluations, seen)
+    return Drawing(_to_unit(states[-1].x), denoiser.evaluations / len(noise), seen)

@@ -106,7 +106,7 @@ class Explorer:
     """A model with its held-out images and the latents of some training images at hand."""
 
     def __init__(self, run: RunFolder, model: Encodes, device: torch.device) -> None:
-        self.model, self.device, self.at = model, device, run.latents
+        self.model, self.device, self.at = model, device, run.latent_figures
         self.names: list[str] = read_json(run.data.manifest)["classes"]
         self.images = read_array(run.data.images("test"))
         self.labels = np.array(read_array(run.data.labels("test")))
@@ -187,7 +187,9 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     """
     device = pick_device(cpu)
     at = Explorer(run, as_encoder(load_model(run, device)), device)
-    for old in run.latents.glob("*"):  # a figure that isn't drawn any more would pass for a new one
+    for old in run.latent_figures.glob(
+        "*"
+    ):  # a figure that isn't drawn any more would pass for a new one
         old.unlink()
     variance = activity(at.latents)
     found: dict[str, Any] = {
@@ -202,7 +204,7 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
         found["attributes"] = at.attributes()
     description = run.latents / "latents.json"
     write_json(description, found)
-    pictures = sorted(path for path in run.latents.iterdir() if path.suffix in (".png", ".gif"))
+    pictures = sorted(path for path in at.at.iterdir() if path.suffix in (".png", ".gif"))
     leave_record(
         run,
         "explore",

@@ -94,6 +94,9 @@ class Training:
         first = load_first_stage(run, spec)
         self.model = build_model(spec.model, shape, classes, address(spec.seed, "weights"), first)
         self.model.to(accelerator.device)
+        begun = time.monotonic()
+        self.model.measure(self.batches.images)
+        measuring = time.monotonic() - begun
         self.optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
             training.learning_rate,
@@ -110,7 +113,7 @@ class Training:
         self.point = "-".join(filter(None, [spec.digest, below, self.precision]))
         found = resume.restore(run, self.point, self.model, self.ema, self.optimizer)
         self.resumed = found is not None
-        self.progress = found or resume.Progress()
+        self.progress = found or resume.Progress(seconds=measuring)
         if training.compile:
             self.model.compile()
         self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
@@ -132,7 +135,7 @@ class Training:
         self.accelerator.backward(values["loss"])
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.stepper.step()
-        self.stepper.zero_grad()
+        self.stepper.zero_grad(set_to_none=True)  # rather than fill them with zeros
         if self.ema is not None:
             update_ema(self.ema, self.model.state_dict(), ema_decay(training.ema, k))
         self.progress.step += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlab.evaluation.elbo.ppca import PPCA, Gaussian, mean_field, shifted, spectrum
+from genlab.evaluation.elbo.ppca import PPCA, mean_field, shifted, spectrum
 
 
 def correlated(n: int, dimensions: int, seed: int = 0) -> Tensor:
@@ -44,12 +44,6 @@ class LinearVAE:
     def log_likelihood(self, images: Tensor, decoded: Tensor) -> Tensor:
         p = torch.distributions.Normal(decoded, self.ppca.variance**0.5, validate_args=False)
         return p.log_prob(images).sum(dim=(1, 2, 3))
-
-    def log_weights(self, images: Tensor, k: int) -> Tensor:
-        mu, logvar = self.encode(images)
-        u = torch.randn(k, *mu.shape, dtype=mu.dtype)
-        q = Gaussian(mu, (logvar[0] / 2).exp().diag())
-        return self.ppca.log_weight(images.flatten(1), q, u)
 
     def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
         noise = torch.randn(decoded.shape, generator=random, dtype=decoded.dtype)

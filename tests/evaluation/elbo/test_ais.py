@@ -17,8 +17,8 @@ from genlab.evaluation.elbo.ais import (
     tune,
     upper_bound,
 )
-from genlab.evaluation.elbo.bounds import log_mean_exp, log_weight
 from genlab.evaluation.elbo.hmc import Target, leapfrog, target, transition
+from genlab.models.vae import log_mean_exp, log_weight
 
 IMAGES = 6
 

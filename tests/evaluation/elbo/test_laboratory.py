@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,12 @@ from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.laboratory import LaboratoryConfig, read_laboratory
 from genlab.config.layout import StudyFolder
 from genlab.data.files import read_json
-from genlab.evaluation.elbo.bounds import log_weight
 from genlab.evaluation.elbo.local import local_posterior
 from genlab.evaluation.elbo.ppca import mean_field
-from genlab.evaluation.elbo.simulate import draw_pixels
 from genlab.evaluation.elbo.stages import laboratory, take_apart
 from genlab.evaluation.elbo.vae import annealing, decomposition, two_sided
 from genlab.models.store import load_model
-from genlab.nn.likelihoods import Likelihood, make_likelihood
+from genlab.models.vae import log_weight
 from genlab.training.trainer import train
 
 SMALL = LaboratoryConfig.model_validate(
@@ -120,33 +119,6 @@ def test_the_elbo_is_reconstruction_less_kl() -> None:
     assert found["kl"] == pytest.approx(float(q.kl(model.ppca.prior()).mean()), abs=1e-9)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", ["bernoulli", "gaussian-learned", "logistic"])
-def test_simulated_pixels_follow_the_likelihood(name: str) -> None:
-    """How often each value comes up is exp(log_prob) of it; the ends of the scale included."""
-    likelihood: Likelihood = make_likelihood(name, None)
-    n, decoded = 200_000, torch.tensor([0.02, 0.5, 0.9]).reshape(1, 3, 1, 1)
-    x = draw_pixels(likelihood, decoded.expand(n, -1, -1, -1), stream())[..., 0, 0]  # [n, 3]
-    if name == "gaussian-learned":
-        assert not likelihood.discrete
-        # Five standard errors of mean and standard deviation, sigma being 1 / e
-        sigma = math.exp(-1)
-        assert float((x.mean(dim=0) - decoded.flatten()).abs().max()) < 5 * sigma / n**0.5
-        assert float((x.std(dim=0) - sigma).abs().max()) < 5 * sigma / (2 * n) ** 0.5
-        return
-    values = torch.tensor([0.0, 1.0]) if name == "bernoulli" else torch.arange(256) / 255
-    grid = values[:, None, None, None].expand(-1, 3, 1, 1)
-    p = likelihood.log_prob(grid, decoded.expand(len(values), -1, -1, -1)).exp()[..., 0, 0]
-    for pixel in range(3):
-        counts = torch.stack([(x[:, pixel] == value).sum() for value in values])
-        assert int(counts.sum()) == n  # nothing else comes up
-        expected = n * p[:, pixel].double()
-        chi_square = float(((counts - expected).square() / expected).sum())
-        freedom = len(values) - 1
-        # Five standard deviations above the mean; the rarest bins hold four draws.
-        assert chi_square < freedom + 5 * (2 * freedom) ** 0.5
-
-
 @pytest.fixture
 def tiny_vaes(tiny_study: Callable[..., StudyFolder]) -> StudyFolder:
     """Trained VAEs of two likelihoods; and a diffusion model, which nobody trained."""
@@ -222,6 +194,26 @@ def test_more_dimensions_than_the_images_have_are_refused(
     config = LaboratoryConfig.model_validate({"ppca": {"latent": 64}})
     with pytest.raises(GenLabError, match=r"stripes: ppca\.latent: 64 dimensions .* have 64"):
         laboratory(tiny_study(), "stripes", config, cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dimensions", "images", "said"),
+    [
+        ({}, 3072, None, []),
+        ({}, 3 * 64**2, None, ["ppca.train_images: 10000 images of 12288 .* 4096 at most"]),
+        ({}, 3 * 64**2, 4096, []),
+        ({"train_images": 4096, "held_out": 20_000}, 3 * 64**2, None, ["ppca.held_out: .* 10922"]),
+        ({"train_images": 2000}, 3 * 256**2, None, ["ppca.train.* 682 at", "ppca.held_out: .*"]),
+        ({"train_images": 16}, 784, None, ["ppca.latent: 16 .* have 15", "gradients.latents: 32"]),
+    ],
+)
+def test_what_is_too_large_is_refused_from_the_config_alone(
+    changes: dict[str, int], dimensions: int, images: int | None, said: list[str]
+) -> None:
+    config = LaboratoryConfig.model_validate({"ppca": changes})
+    found = sorted(config.problems(dimensions, images), reverse=True)
+    assert len(found) == len(said)
+    assert all(re.search(pattern, problem) for pattern, problem in zip(said, found, strict=True))
 
 
 @pytest.mark.parametrize(

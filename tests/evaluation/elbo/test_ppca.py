@@ -54,6 +54,23 @@ def test_the_fit_is_that_of_scikit_learn() -> None:
     assert fitted().variance == pytest.approx(theirs.noise_variance_ * 399 / 400, rel=1e-10)
 
 
+def test_fewer_images_than_dimensions_make_the_same_fit() -> None:
+    """scikit-learn's, which takes a singular value decomposition of the images themselves."""
+    x, latent = correlated(30, 50), 3
+    data = spectrum(x)
+    theirs = PCA(n_components=29, svd_solver="full").fit(x.numpy())
+    values = torch.from_numpy(theirs.explained_variance_) * 29 / 30
+    torch.testing.assert_close(data.values[:29], values, rtol=1e-9, atol=0)  # float64
+    cosines = (data.axes[:, :29] * torch.from_numpy(theirs.components_.T)).sum(dim=0)
+    torch.testing.assert_close(cosines.abs(), torch.ones_like(cosines), rtol=1e-9, atol=0)
+    model = PPCA.fit(data, latent, stream())
+    assert model.variance == pytest.approx(float(values[latent:].sum()) / 47, rel=1e-9)
+    # Maximum likelihood (Tipping & Bishop, equation 9): the mean of x' C^-1 x is D.
+    log_det = values[:latent].log().sum() + 47 * math.log(model.variance)
+    expected = -0.5 * (50 * math.log(2 * math.pi) + float(log_det) + 50)
+    assert float(model.log_density(x).mean()) == pytest.approx(expected, rel=1e-9)
+
+
 def test_no_neighbour_of_the_fit_is_likelier() -> None:
     """Maximum likelihood: any small change of W, the mean or sigma^2 lowers the sum."""
     x, model, random = correlated(400, 8), fitted(), stream(3)

@@ -16,9 +16,9 @@ from genlab.config.base import Strict, build
 from genlab.config.errors import ConfigError, nearest
 
 Generates = Literal["nothing", "direct", "gaussian"]
-Likelihood = Literal["exact", "elbo", "iwae"]
-"""What a figure of bits/dim is: the density itself, the evidence lower bound, or the tighter bound
-of K importance samples (IWAE-K)."""
+Likelihood = Literal["exact", "elbo", "iwae", "ode"]
+"""What a figure of bits/dim is: the density itself, the evidence lower bound, the tighter bound of
+K importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
 
 
 class FamilyConfig(Strict):
@@ -46,7 +46,7 @@ class FamilyConfig(Strict):
 
     @property
     def likelihoods(self) -> tuple[Likelihood, ...]:
-        """The kinds of bits/dim it has on dequantised pixels, the tightest last."""
+        """The kinds of bits/dim it has on dequantised pixels; the last one stands in the league."""
         return ()
 
     @property
@@ -58,6 +58,11 @@ class FamilyConfig(Strict):
     def first_stage_name(self) -> str | None:
         """The model, of this study or a preset, that has to be trained before this one."""
         return None
+
+    @property
+    def knows_classes(self) -> bool:
+        """Whether it can be asked for images of a class, and guided towards it."""
+        return False
 
     @property
     def max_steps(self) -> int | None:

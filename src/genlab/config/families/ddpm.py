@@ -4,48 +4,58 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import FamilyConfig
-from genlab.config.networks import UNetConfig
+from genlab.config.families import Likelihood
+from genlab.config.gaussian import GaussianConfig
 
 
-class DDPMConfig(FamilyConfig):
+class DDPMConfig(GaussianConfig):
     """A denoising diffusion probabilistic model in discrete time."""
 
     family: Literal["ddpm"] = "ddpm"
-    schedule: Literal["linear", "cosine"] = "cosine"
-    """How noise grows with time: 'linear' (Ho et al. 2020) or 'cosine' (Nichol & Dhariwal 2021)."""
+    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
+    """How noise grows with time: 'linear' (Ho et al. 2020), 'cosine' (Nichol & Dhariwal 2021), or
+    'sigmoid' (Jabri et al. 2022)."""
     timesteps: Annotated[int, Field(ge=2)] = 1000
-    prediction: Literal["eps", "v"] = "v"
-    """What the network predicts: the noise, or v = alpha eps - sigma x0 (Salimans & Ho 2022)."""
+    zero_terminal_snr: bool = False
+    """Rescale the schedule so that nothing of the image is left at the last timestep."""
+    prediction: Literal["eps", "x0", "v"] = "v"
+    """What the network predicts: the noise, the image, or v = alpha eps - sigma x0."""
     times: Literal["uniform", "logit-normal"] = "uniform"
     """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided
     ('logit-normal', Esser et al. 2024); the loss is a mean over them, so it moves as well."""
-    clip: bool = True
-    """Clip the predicted x0 to the range of pixels in every sampling step."""
-    network: UNetConfig = UNetConfig()
+    weighting: Literal["none", "min-snr"] = "none"
+    """'min-snr' weighs the error of x0 by min(SNR, gamma), whatever is predicted, so that the
+    easy times near the image don't outweigh all others (Hang et al. 2023)."""
+    gamma: PositiveFloat = 5.0
+    """Of min-snr: the most that a time counts."""
+    learned_variance: bool = False
+    """Learn the variance of the reverse steps as well, by the variational bound ('hybrid')."""
 
     implementation: ClassVar[str] = "genlab.models.ddpm:DDPM"
-    generates: ClassVar[Literal["gaussian"]] = "gaussian"
+
+    @model_validator(mode="after")
+    def _noise_alone_tells_nothing(self) -> DDPMConfig:
+        if self.zero_terminal_snr and self.prediction == "eps":
+            raise ValueError(
+                "prediction: eps can't be had with zero_terminal_snr: the last x_t is that noise "
+                "itself, and x0 would be 0/0; predict v or x0"
+            )
+        return self
 
     @property
     def variant(self) -> str:
-        return f"{self.prediction}-prediction, {self.schedule} schedule"
+        said = [f"{self.prediction}-prediction", f"{self.schedule} schedule"]
+        said += ["zero terminal SNR"] if self.zero_terminal_snr else []
+        said += ["min-SNR weighting"] if self.weighting == "min-snr" else []
+        said += ["learned variance"] if self.learned_variance else []
+        return ", ".join(said + self.remarks)
 
     @property
-    def no_likelihood(self) -> str:
-        return "bound not implemented"
+    def likelihoods(self) -> tuple[Likelihood, ...]:
+        return ("elbo", "ode")
 
     @property
     def max_steps(self) -> int:
         return self.timesteps
-
-    def problems(self, channels: int, size: int) -> list[str]:
-        found = []
-        if size % self.network.divisor:
-            found.append(
-                f"network: the image side {size} must be divisible by {self.network.divisor} "
-                "(patch x 2 for every level after the first); change multipliers or patch"
-            )
-        return found

@@ -8,6 +8,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from genlab.config.families import FamilyConfig, Likelihood
 
+LARGEST_MIX = 2048
+"""Channels of the largest 1x1 convolution: 4 million parameters in each step, and a factorisation
+for each draw."""
+
 
 class GlowConfig(FamilyConfig):
     """A normalising flow on several scales, with an exact density."""
@@ -53,5 +57,13 @@ class GlowConfig(FamilyConfig):
             return [
                 f"pad: the image side {size} can't be divided by {2**levels}, that is, halved in "
                 f"each of {levels} levels; allow padding with pad: true, or take steps of fewer"
+            ]
+        # A level folds 2 x 2 pixels into channels and lets half of them leave.
+        left = channels * (-(-size // 2**levels) * 2**levels) ** 2 // 2**levels
+        if self.coupling == "glow" and self.global_steps and left > LARGEST_MIX:
+            return [
+                f"global_steps: the {levels} levels of `steps` leave {left} of an image's numbers, "
+                f"which each global step mixes by a matrix of {left} x {left}; take more levels "
+                f"(each halves that; {LARGEST_MIX} at most), or global_steps: 0"
             ]
         return []

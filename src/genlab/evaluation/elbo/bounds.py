@@ -8,34 +8,13 @@ K of them inside the logarithm:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from genlab.models.vae import log_normal
-
-
-class LatentModel(Protocol):
-    """A decoder p(x|z) under z ~ N(0, I), and a Gaussian encoder q(z|x): a VAE."""
-
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images [B, C, H, W] -> mu, logvar of q(z|x), [B, L]."""
-        ...
-
-    def decode(self, z: Tensor) -> Tensor:
-        """z [B, L] -> what `log_likelihood` takes."""
-        ...
-
-    def log_likelihood(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """log p(x|z) [B] in nats."""
-        ...
-
-    def log_weights(self, images: Tensor, k: int) -> Tensor:
-        """log p(x, z) - log q(z|x) [k, B] in nats of k draws z ~ q(z|x)."""
-        ...
+from genlab.models.vae import log_mean_exp
 
 
 class Estimate(NamedTuple):
@@ -55,11 +34,6 @@ def estimate(values: Tensor) -> Estimate:
     return Estimate(float(values.double().mean()), float(variance.sqrt()) / images)
 
 
-def log_mean_exp(values: Tensor, dim: int) -> Tensor:
-    """log of the mean of exp(values) over `dim`, in float64."""
-    return torch.logsumexp(values.double(), dim) - math.log(values.shape[dim])
-
-
 def iwae(log_weights: Tensor, k: int) -> Estimate:
     """L_K from `log_weights` [S, N]: the mean over S // K groups of K draws each."""
     draws, images = log_weights.shape
@@ -70,26 +44,6 @@ def iwae(log_weights: Tensor, k: int) -> Estimate:
 def iwae_curve(log_weights: Tensor, samples: Sequence[int]) -> list[dict[str, float]]:
     """L_K and its error for every K in `samples`, from the same `log_weights` [S, N]."""
     return [{"k": k, **iwae(log_weights, k)._asdict()} for k in samples]
-
-
-def log_weight(
-    model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor
-) -> Callable[[Tensor], Tensor]:
-    """log w of z = mu + std u as a function of u, [K, B, L] -> nats [K, B].
-
-    Args:
-        images: [B, C, H, W].
-        mu, logvar: of the Gaussian q, [B, L].
-    """
-
-    def of(u: Tensor) -> Tensor:
-        z = mu + (0.5 * logvar).exp() * u  # [K, B, L]
-        x = images.expand(len(u), *images.shape).flatten(0, 1)
-        log_p = model.log_likelihood(x, model.decode(z.flatten(0, 1))).reshape(u.shape[:2])
-        log_prior = log_normal(z, torch.zeros_like(mu), torch.zeros_like(mu))
-        return log_p + (log_prior - log_normal(z, mu, logvar)).sum(dim=-1)
-
-    return of
 
 
 def normal(random: torch.Generator, like: Tensor, *shape: int) -> Tensor:

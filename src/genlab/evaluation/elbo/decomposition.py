@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.evaluation.elbo.bounds import estimate, log_mean_exp, normal
-from genlab.models.vae import gaussian_kl, log_normal
+from genlab.evaluation.elbo.bounds import estimate, normal
+from genlab.models.vae import gaussian_kl, log_mean_exp, log_normal
 
 BLOCK = 64  # draws evaluated under all N Gaussians at a time
 

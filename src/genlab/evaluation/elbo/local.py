@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from genlab.config.laboratory import LocalConfig
-from genlab.evaluation.elbo.bounds import LatentModel, log_weight, normal
+from genlab.evaluation.elbo.bounds import normal
+from genlab.models.vae import LatentModel, log_weight
 
 
 def local_posterior(

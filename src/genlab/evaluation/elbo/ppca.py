@@ -20,6 +20,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.evaluation.elbo.bounds import normal
@@ -55,7 +56,10 @@ class Gaussian(NamedTuple):
 
 
 class Spectrum(NamedTuple):
-    """Mean [D], eigenvalues [D] from the largest down, and eigenvectors [D, D] of a covariance."""
+    """Mean [D], the R largest eigenvalues [R] from the top, eigenvectors [D, R] of a covariance.
+
+    The D - R other eigenvalues are 0.
+    """
 
     mean: Tensor
     values: Tensor
@@ -63,10 +67,18 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(x: Tensor) -> Spectrum:
-    """Of the sample covariance (1/N) of x [N, D]."""
+    """Of the sample covariance S = X' X / N, X being x [N, D] less its mean; R = min(N, D).
+
+    Of fewer images than dimensions the N x N matrix X X' / N tells as much: it has the eigenvalues
+    of S that aren't 0, and an eigenvector v there is X' v in S (Bishop 2006, section 12.1.4).
+    """
     x = x.double()
     mean = x.mean(dim=0)
-    values, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+    x = x - mean
+    few = len(x) < x.shape[1]
+    values, axes = torch.linalg.eigh((x @ x.T if few else x.T @ x) / len(x))
+    if few:
+        axes = F.normalize(x.T @ axes, dim=0)
     return Spectrum(mean, values.flip(0), axes.flip(1))
 
 
@@ -85,7 +97,7 @@ class PPCA(NamedTuple):
         with any rotation R: `random` draws one. With R = I the posterior would factorise over the
         dimensions of z, and a mean-field q would have nothing to lose.
         """
-        variance = float(data.values[latent:].mean())
+        variance = float(data.values[latent:].sum()) / (len(data.mean) - latent)
         scale = (data.values[:latent] - variance).clamp(min=0).sqrt()
         rotation = torch.linalg.qr(normal(random, scale, latent, latent)).Q
         return cls(data.mean, data.axes[:, :latent] * scale @ rotation, variance)

@@ -28,7 +28,6 @@ from genlab.evaluation.elbo.ppca import (
     spectrum,
     widened,
 )
-from genlab.evaluation.elbo.simulate import draw_pixels
 from genlab.evaluation.elbo.vae import annealing, decomposition, over_images, stream, two_sided
 from genlab.evaluation.likelihood import bits_per_dim, dequantised
 from genlab.models.batches import to_float
@@ -124,14 +123,14 @@ def laboratory(
     """Fit probabilistic PCA to the dequantised training images; write bounds and gradients.
 
     Raises:
-        GenLabError: more latent dimensions than the images have.
+        GenLabError: more latent dimensions than the images have, or images too large.
     """
     device = pick_device(cpu)
     train, test = (
         dequantised(some_images(study, dataset, split, n).to(device), 0).flatten(1).double()
         for split, n in (("train", config.ppca.train_images), ("test", config.ppca.held_out))
     )
-    for problem in config.problems(min(len(train) - 1, train.shape[1])):
+    for problem in config.problems(train.shape[1], len(train)):
         raise GenLabError(f"laboratory: {dataset}: {problem}")
     data = spectrum(train)
     folder = study.laboratory(dataset)
@@ -184,7 +183,7 @@ def _simulated(
     """The two-sided check on images that the model makes now, where `like` is."""
     z = normal(random, like, config.annealing.simulated, model.config.latent)
     with torch.no_grad():
-        images = draw_pixels(model.likelihood, model.decode(z), random)
+        images = model.likelihood.draw(model.decode(z), random)
     return two_sided(model, images, z, config, random)
 
 

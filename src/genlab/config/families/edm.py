@@ -1,0 +1,25 @@
+"""Hyperparameters of EDM (`genlab.models.edm`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import PositiveFloat
+
+from genlab.config.gaussian import GaussianConfig
+
+
+class EDMConfig(GaussianConfig):
+    """A preconditioned denoiser over all noise levels."""
+
+    family: Literal["edm"] = "edm"
+    log_mean: float = -1.2
+    """P_mean: levels are trained at ln(sigma) ~ N(log_mean, log_std^2)."""
+    log_std: PositiveFloat = 1.2
+    """P_std."""
+
+    implementation: ClassVar[str] = "genlab.models.edm:EDM"
+
+    @property
+    def variant(self) -> str:
+        return ", ".join(["preconditioned", *self.remarks])

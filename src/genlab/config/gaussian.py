@@ -1,0 +1,50 @@
+"""What the families along a Gaussian path share: DDPM, score SDE, EDM, flow matching."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.networks import NetworkConfig, UNetConfig
+
+Prediction = Literal["eps", "x0", "v", "score", "velocity", "edm"]
+"""What a network is asked for; `genlab.processes.gaussian` says what each one means."""
+
+
+class GaussianConfig(FamilyConfig):
+    """A network that walks a Gaussian path back to the image."""
+
+    conditional: bool = False
+    """Whether the network is told the class of the image, so that it can be asked for one and
+    guided towards it."""
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """How often a conditional network is not told, so that it learns both."""
+    clip: bool = True
+    """Clip the predicted x0 to the range of pixels in every sampling step."""
+    network: NetworkConfig = UNetConfig()
+
+    generates: ClassVar[Literal["gaussian"]] = "gaussian"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What `variant` says of any family here, after what is its own."""
+        said = ["DiT"] if self.network.backbone == "dit" else []
+        return said + (["conditional"] if self.conditional else [])
+
+    @property
+    def knows_classes(self) -> bool:
+        return self.conditional
+
+    @property
+    def likelihoods(self) -> tuple[Likelihood, ...]:
+        return ("ode",)
+
+    def problems(self, channels: int, size: int) -> list[str]:
+        if size % self.network.divisor:
+            return [
+                f"network: the image side {size} must be divisible by {self.network.divisor} "
+                f"({self.network.divisor_of}); change it"
+            ]
+        return []

@@ -1,0 +1,65 @@
+"""EDM: the design space of diffusion models (Karras et al. 2022, arXiv:2206.00364).
+
+Time is the noise level itself, x = x_0 + sigma eps, and the network F works between
+
+    D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)            (equation 7, table 1)
+
+scalings that keep its input and its target at variance 1 at every sigma; s_d, the standard
+deviation of the data, is measured on the training images and kept with the weights. Levels are
+drawn log-normally, and the loss weight lambda(sigma) = 1 / c_out^2 makes it a plain mean squared
+error of F (equation 8), whose target stands as `edm` in `genlab.processes.gaussian`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.families.edm import EDMConfig
+from genlab.models.base import Model
+from genlab.models.gaussian import GaussianModel
+from genlab.processes.paths import EDMPath, Level
+
+
+class EDM(GaussianModel):
+    """A preconditioned network on the path of noise levels."""
+
+    config: EDMConfig
+    measured_std: Tensor  # s_d, of the training images on [-1, 1]
+
+    def __init__(
+        self,
+        config: EDMConfig,
+        shape: tuple[int, int, int],
+        classes: int,
+        first_stage: Model | None = None,
+    ) -> None:
+        super().__init__(config, shape, classes, first_stage)
+        self.path = EDMPath()
+        self.prediction = "edm"
+        self.register_buffer("measured_std", torch.tensor(0.5))
+
+    @property
+    def sigma_data(self) -> Tensor:
+        return self.measured_std
+
+    def measure(self, images: NDArray[np.uint8]) -> None:
+        counts = np.bincount(images.reshape(-1), minlength=256)
+        if np.count_nonzero(counts) == 1:
+            raise GenLabError("all pixels of the training images are the same: no data to learn")
+        values = np.arange(256) / 127.5 - 1
+        mean = np.average(values, weights=counts)
+        variance = np.average((values - mean) ** 2, weights=counts)
+        self.measured_std.fill_(float(np.sqrt(variance)))
+
+    def draw_times(self, n: int, device: torch.device) -> Tensor:
+        """sigma with ln(sigma) ~ N(P_mean, P_std^2)."""
+        draws = torch.randn(n, device=device, dtype=torch.float64)
+        return (self.config.log_mean + self.config.log_std * draws).exp()
+
+    def input_scale(self, level: Level) -> Tensor:
+        """c_in = 1 / sqrt(alpha^2 s_d^2 + sigma^2)."""
+        return (level.alpha**2 * self.sigma_data.double() ** 2 + level.sigma**2).rsqrt()

@@ -1,0 +1,96 @@
+"""Flow matching on straight lines (Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023,
+arXiv:2209.03003, "rectified flow").
+
+x_t = (1 - t) x_0 + t eps goes from the image at t = 0 to the noise at t = 1 (the papers count the
+other way), and a network learns the velocity dx/dt = eps - x_0 by mean squared error (2210.02747,
+equation 23). Where lines of different pairs cross it learns their mean, which bends the paths that
+are sampled. Two ways to have fewer crossings:
+
+`pairing: ot` joins the images of a batch with its noise so that the squared distances are least
+altogether (Tong et al. 2024, arXiv:2302.00482, section 3.3; Pooladian et al. 2023,
+arXiv:2304.14772). Labels stay with their images, since the noise is what changes place.
+
+`first_stage` ("reflow") takes the pairs that another flow joins: noise, and the image its ODE makes
+of it (2209.03003, equation 1 with algorithm 1). They are made once, before the first step, as many
+as there are training images; of those it needs to know no more than how many. That takes
+2 `reflow_steps` - 1 network evaluations a pair, which belong to the cost of the training. Where
+both have the same network, training goes on from the first one's weights, as in the paper.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from genlab.config.families.flow_matching import FlowMatchingConfig
+from genlab.data.randomness import address
+from genlab.models.base import Model
+from genlab.models.gaussian import GaussianModel
+from genlab.processes.noise import SampleNoise
+from genlab.processes.paths import LinearPath
+from genlab.samplers import heun
+
+PAIRS_AT_ONCE = 100
+
+
+def nearest_noise(x0: Tensor, eps: Tensor) -> Tensor:
+    """`eps` in the order in which sum_i |x_0i - eps_i|^2 is least; both [B, C, H, W]."""
+    costs = torch.cdist(x0.flatten(1).float(), eps.flatten(1).float()).square()
+    _, order = linear_sum_assignment(costs.cpu().numpy())
+    return eps[torch.from_numpy(order).to(eps.device)]
+
+
+class FlowMatching(GaussianModel):
+    """A network's velocity on the straight path."""
+
+    config: FlowMatchingConfig
+    first_stage: FlowMatching | None
+
+    def __init__(
+        self,
+        config: FlowMatchingConfig,
+        shape: tuple[int, int, int],
+        classes: int,
+        first_stage: Model | None = None,
+    ) -> None:
+        super().__init__(config, shape, classes, first_stage)
+        self.path = LinearPath()
+        self.prediction = "velocity"
+        if isinstance(first_stage, FlowMatching) and first_stage.config.network == config.network:
+            self.network.load_state_dict(first_stage.network.state_dict())
+        self.pairs: tuple[Tensor, Tensor] | None = None  # of reflow: (x_0, eps), [N, C, H, W] each
+
+    def draw_times(self, n: int, device: torch.device) -> Tensor:
+        """t ~ U[0, 1], or the sigmoid of a normal."""
+        if self.config.times == "uniform":
+            return torch.rand(n, device=device, dtype=torch.float64)
+        return torch.randn(n, device=device, dtype=torch.float64).sigmoid()
+
+    def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The ends (x_0, eps) of lines, joined as `pairing` or the first stage says."""
+        if self.pairs is not None:
+            which = torch.randint(len(self.pairs[0]), (len(images),), device=images.device)
+            return self.pairs[0][which], self.pairs[1][which]
+        x0, eps = super().pair(images)
+        return x0, nearest_noise(x0, eps) if self.config.pairing == "ot" else eps
+
+    @torch.no_grad()
+    def measure(self, images: NDArray[np.uint8]) -> None:
+        """Make the pairs of reflow: those of sample i are a function of i and the first stage."""
+        if self.first_stage is None:
+            return
+        device = next(self.parameters()).device
+        images_made, noise_used = [], []
+        for begin in range(0, len(images), PAIRS_AT_ONCE):
+            which = range(begin, min(begin + PAIRS_AT_ONCE, len(images)))
+            # Twice the same numbers; an address of its own, so that samples start from others.
+            eps, noise = (SampleNoise(address("reflow"), which, device) for _ in range(2))
+            *_, last = heun.sample(
+                self.first_stage.denoiser(), noise, self.shape, steps=self.config.reflow_steps
+            )
+            images_made.append(last.x.float())
+            noise_used.append(eps.normal(*self.shape))
+        self.pairs = torch.cat(images_made), torch.cat(noise_used)

@@ -1,0 +1,24 @@
+"""The network of a diffusion family, by the `backbone:` of its config."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from genlab.config.networks import DiTConfig, UNetConfig
+from genlab.nn.dit import DiT
+from genlab.nn.unet import UNet
+
+
+def make_network(
+    config: UNetConfig | DiTConfig, shape: tuple[int, int, int], classes: int, multiple: int = 1
+) -> nn.Module:
+    """A network (x [B, C, H, W], t [B] on 0..1000, labels int64 [B] or None) -> [B, M C, H, W].
+
+    Args:
+        shape: (C, H, W) of the images.
+        classes: how many labels there are, the label `classes` standing for none; 0: no labels.
+        multiple: M, numbers said of each pixel and channel.
+    """
+    if isinstance(config, DiTConfig):
+        return DiT(shape, config, classes, multiple)
+    return UNet(shape[0], config, classes, multiple)

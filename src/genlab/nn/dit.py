@@ -1,0 +1,106 @@
+"""The diffusion transformer (Peebles & Xie 2023, arXiv:2212.09748), with adaLN-zero.
+
+The image is cut into patches of `patch x patch` pixels, each a token. What a block does to the
+tokens is scaled, shifted and gated by numbers that a linear layer reads off the embedding of time
+and class ("adaLN", section 3.2). That layer starts at zero, so that each block is the identity at
+first and the untrained network predicts zero.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genlab.config.networks import DiTConfig
+from genlab.nn.unet import sinusoidal_embedding, zero
+
+
+def grid_positions(height: int, width: int, channels: int) -> Tensor:
+    """Sines and cosines of the row in one half of the channels, of the column in the other.
+
+    float32 [height * width, channels], `channels` divisible by 4.
+    """
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    halves = [sinusoidal_embedding(place.flatten(), channels // 2) for place in (rows, columns)]
+    return torch.cat(halves, dim=1)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x [B, T, D] times 1 + scale plus shift, both [B, D]."""
+    return x * (1 + scale[:, None]) + shift[:, None]
+
+
+class DiTBlock(nn.Module):
+    """Attention and a feed-forward layer on tokens [B, T, D], steered by an embedding [B, D]."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, int(config.mlp * config.width)
+        self.heads = config.heads
+        self.norm1 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width)
+        )
+        self.modulation = zero(nn.Linear(width, 6 * width))
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Self-attention over tokens [B, T, D]."""
+        b, n, d = x.shape
+        parts = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(*parts)  # [B, heads, T, D / heads]
+        out: Tensor = self.out(attended.transpose(1, 2).reshape(b, n, d))
+        return out
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(embedding).chunk(6, dim=1)
+        x = x + gate1[:, None] * self.attend(modulate(self.norm1(x), shift1, scale1))
+        out: Tensor = x + gate2[:, None] * self.mlp(modulate(self.norm2(x), shift2, scale2))
+        return out
+
+
+class DiT(nn.Module):
+    """x [B, C, H, W], t [B] on the scale 0..1000, labels int64 [B] -> [B, M C, H, W].
+
+    H and W must be divisible by `config.patch`.
+
+    Args:
+        shape: (C, H, W) of the images.
+        classes: how many labels there are; the label `classes` stands for none. 0: it takes none.
+        multiple: M, numbers said of each pixel and channel.
+    """
+
+    positions: Tensor  # [T, D]
+
+    def __init__(
+        self, shape: tuple[int, int, int], config: DiTConfig, classes: int = 0, multiple: int = 1
+    ) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self.patch = config.patch
+        self.grid = (height // config.patch, width // config.patch)
+        folded, d = channels * config.patch**2, config.width
+        self.first = nn.Linear(folded, d)
+        self.register_buffer("positions", grid_positions(*self.grid, d), persistent=False)
+        self.embed = nn.Sequential(nn.Linear(d, d), nn.SiLU(), nn.Linear(d, d))
+        self.embed_label = nn.Embedding(classes + 1, d) if classes else None
+        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(d, elementwise_affine=False, eps=1e-6)
+        self.modulation = zero(nn.Linear(d, 2 * d))
+        self.last = zero(nn.Linear(d, multiple * folded))
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        embedding = self.embed(sinusoidal_embedding(t, self.positions.shape[1]))
+        if self.embed_label is not None:
+            embedding = embedding + self.embed_label(labels)
+        embedding = F.silu(embedding)  # [B, D]
+        patches = F.pixel_unshuffle(x, self.patch).flatten(2).transpose(1, 2)  # [B, T, C p^2]
+        tokens = self.first(patches) + self.positions
+        for block in self.blocks:
+            tokens = block(tokens, embedding)
+        tokens = self.last(modulate(self.norm(tokens), *self.modulation(embedding).chunk(2, dim=1)))
+        grid = tokens.transpose(1, 2).unflatten(2, self.grid)  # [B, M C p^2, H/p, W/p]
+        return F.pixel_shuffle(grid, self.patch)

@@ -1,0 +1,251 @@
+"""The stage `walk`: what a model on a Gaussian path does between noise and image, as pictures.
+
+    denoising      x_t and the image predicted from it, from noise to sample; also as a film
+    samplers       the same noise through every deterministic sampler
+    interpolation  samples of the noises on the great circle between two of them
+    inversion      held-out images to noise by the ODE, and back
+    inpainting     the lower half of held-out images drawn anew, the upper one given
+
+A deterministic sampler solves the probability-flow ODE (Song et al. 2021, arXiv:2011.13456,
+section 4.3), which maps noise to images one to one: noise is a latent, as of a flow. All steps are
+placed by EDM's spacing, which suits every path; the paths' own times differ too much.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder
+from genlab.config.samplers import (
+    DETERMINISTIC,
+    SAMPLERS,
+    DDIMSampler,
+    Dopri5Sampler,
+    DPMSolverSampler,
+    SamplerConfig,
+    Spacing,
+    settings,
+)
+from genlab.config.spec import read_run
+from genlab.data.arrays import rank_in_class
+from genlab.data.files import read_array, read_json, write_json
+from genlab.data.pictures import save_grid, save_rows
+from genlab.models.base import HasDenoiser, Model
+from genlab.models.batches import to_float, to_uint8
+from genlab.models.devices import pick_device
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise
+from genlab.samplers import Denoiser, Step, find, start
+from genlab.sampling.draw import classes_of
+from genlab.sampling.inpainting import inpaint
+from genlab.sampling.inversion import round_trip
+from genlab.sampling.latents import save_film, slerp
+from genlab.tracking.record import leave_record
+
+SPACING: Spacing = "karras"
+COLUMNS = 8  # samples, or images, side by side
+SHOWN, INSTANTS = 4, 10  # samples and times of the filmstrip
+FRAMES, HELD = 28, 10  # steps of the film, and how long it rests on the sample
+BUDGETS = (11, 25)  # network evaluations; odd, so that methods of two a step spend all of them
+PAIRS, BETWEEN = 5, torch.linspace(0, 1, 9)
+STEPS = 20  # wherever one budget is enough
+ROUND_TRIPS = (4, 8, 16, 32)
+COMPLETIONS = 3
+
+
+class GivenNoise(SampleNoise):
+    """Noise that was chosen, not drawn: where a deterministic walk begins."""
+
+    def __init__(self, z: Tensor) -> None:
+        self.z = z
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self.z.reshape(len(self.z), *shape)
+
+
+def pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Images [..., C, H, W] on [-1, 1] as uint8; what lies outside is clipped."""
+    return to_uint8((x.detach().float() + 1) / 2).cpu().numpy()
+
+
+def walk_from(
+    denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
+) -> list[Step]:
+    """All steps of `sampler`, each of images [B, C, H, W]; the x of the last are the samples.
+
+    Raises:
+        GenLabError: the sampler can't walk this path.
+    """
+    try:
+        return list(find(sampler.sampler)(denoiser, noise, shape, **settings(sampler)))
+    except ValueError as error:
+        raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
+
+
+def to_be_seen(x: Tensor, level: tuple[float, float]) -> Tensor:
+    """x_t / sqrt(alpha^2 + sigma^2), about as large as an image at every time of every path."""
+    return x / math.hypot(*level)
+
+
+def sampler_with(kind: str, evaluations: int) -> SamplerConfig:
+    """The sampler of this kind, of fixed steps, that takes so many network evaluations (odd)."""
+    twice = kind in ("edm", "midpoint", "heun")  # a step, but for the last
+    steps = (evaluations + 1) // 2 if twice else evaluations
+    return SAMPLERS[kind].model_validate({"steps": steps, "spacing": SPACING})
+
+
+class Walker:
+    """A model with its held-out images and the noise of its samples at hand."""
+
+    def __init__(self, run: RunFolder, model: Model, device: torch.device) -> None:
+        if not isinstance(model, HasDenoiser):
+            raise GenLabError(f"{run.folder}: {type(model).__name__} walks no Gaussian path")
+        self.model, self.shape, self.denoiser = model, model.shape, model.denoiser
+        self.device, self.at = device, run.walk_figures
+        self.names: list[str] = read_json(run.data.manifest)["classes"]
+        self.seed = read_run(run.config).seed
+        images, labels = read_array(run.data.images("test")), read_array(run.data.labels("test"))
+        self.which = np.lexsort((labels, rank_in_class(labels)))[:COLUMNS]  # one of each class
+        self.labels = torch.from_numpy(labels[self.which]).to(device)
+        held_out = torch.from_numpy(np.array(images[self.which])).to(device)
+        self.images = 2 * to_float(held_out) - 1  # [N, C, H, W]
+
+    def noise(self, samples: int) -> SampleNoise:
+        """That of the first so many samples of every row."""
+        return SampleNoise(self.seed, range(samples), self.device)
+
+    def classes(self, samples: int) -> Tensor:
+        """The classes that they are asked for, int64 [samples]."""
+        return classes_of(self.noise(samples), self.model)
+
+    def held_out(self) -> list[dict[str, Any]]:
+        """What walks.json says of the held-out images: number and class."""
+        return [
+            {"image": int(i), "class": self.names[label]}
+            for i, label in zip(self.which, self.labels.tolist(), strict=True)
+        ]
+
+    def denoising(self) -> dict[str, Any]:
+        """A few samples at a few times: x_t, and below it the x_0 predicted from it; a film."""
+        sampler = DDIMSampler(steps=FRAMES, spacing=SPACING)
+        denoiser, noise = self.denoiser(self.classes(COLUMNS)), self.noise(COLUMNS)
+        times = denoiser.times(FRAMES, SPACING)
+        first = start(denoiser, self.noise(COLUMNS), self.shape, times[0])
+        steps = walk_from(denoiser, sampler, noise, self.shape)
+        befores = [first, *(step.x for step in steps[:-1])]
+        x_t = pixels(torch.stack([
+            to_be_seen(x, denoiser.level(t)) for x, t in zip(befores, times, strict=True)
+        ], dim=1))  # fmt: skip
+        x_0 = pixels(torch.stack([step.x0 for step in steps], dim=1))  # [B, T, C, H, W]
+        # The first quarter of the steps is all noise: one instant is enough.
+        later = np.linspace(FRAMES // 4, FRAMES - 1, INSTANTS - 1).round().astype(int)
+        instants = np.array([0, *later])
+        lines = np.stack([x_t[:SHOWN, instants], x_0[:SHOWN, instants]], axis=1)
+        save_grid(self.at / "denoising.png", lines.reshape(-1, *self.shape), INSTANTS)
+        film = np.concatenate([x_t, x_0], axis=3)  # one above the other
+        film = np.concatenate([film, film[:, -1:].repeat(HELD, axis=1)], axis=1)
+        save_film(self.at / "denoising.gif", film, side=112)
+        return {
+            "sampler": sampler.sampler,
+            "steps": FRAMES,
+            "instants": [times[i] for i in instants],
+            "samples": SHOWN,
+        }
+
+    def samplers(self) -> dict[str, Any]:
+        """The same noise through every deterministic sampler, at each budget of evaluations."""
+        adaptive = Dopri5Sampler()  # the nearest to the solution of the ODE
+        kinds = [kind for kind in DETERMINISTIC if kind != adaptive.sampler]
+        chosen = [sampler_with(kind, budget) for budget in BUDGETS for kind in kinds]
+        drawn = []
+        for sampler in [*chosen, adaptive]:
+            denoiser = self.denoiser(self.classes(COLUMNS))
+            x = walk_from(denoiser, sampler, self.noise(COLUMNS), self.shape)[-1].x
+            drawn.append((sampler.sampler, denoiser.evaluations / COLUMNS, x))
+        found, sheet = [], {}
+        for kind, evaluations, x in drawn:
+            difference = float((x - drawn[-1][2]).square().mean().sqrt() / 2)
+            found.append({"sampler": kind, "evaluations": evaluations, "difference": difference})
+            sheet[f"{kind}: {evaluations:.0f} evaluations\ndifference {difference:.3f}"] = pixels(x)
+        save_rows(self.at / "samplers.png", sheet)
+        return {"rows": found}
+
+    def interpolation(self) -> dict[str, Any]:
+        """Samples of the noises between those of two samples, on a great circle."""
+        noise = self.noise(2 * PAIRS).normal(math.prod(self.shape)).cpu()  # [2 P, D]
+        way = slerp(noise[::2], noise[1::2], BETWEEN)  # [P, T, D]
+        z = way.reshape(-1, *self.shape).to(self.device)
+        classes = self.classes(2 * PAIRS)[::2]  # of the first one, all along
+        denoiser = self.denoiser(classes.repeat_interleave(len(BETWEEN)))
+        x = walk_from(denoiser, DPMSolverSampler(steps=STEPS, spacing=SPACING), GivenNoise(z),
+                      self.shape)[-1].x  # fmt: skip
+        save_grid(self.at / "interpolation.png", pixels(x), len(BETWEEN))
+        rows = [{"from": 2 * pair, "to": 2 * pair + 1} for pair in range(PAIRS)]
+        return {"sampler": "dpm-solver", "steps": STEPS, "t": BETWEEN.tolist(), "rows": rows}
+
+    def inversion(self) -> dict[str, Any]:
+        """Held-out images to noise and back, in ever more steps, and the error that is left."""
+        found, sheet = [], {"held out": self.images}
+        for steps in ROUND_TRIPS:
+            denoiser = self.denoiser(self.labels)
+            noise, again = round_trip(denoiser, self.images, steps=steps)
+            rmse = float((again - self.images).square().mean().sqrt() / 2)
+            evaluations = denoiser.evaluations / len(self.images)
+            found.append({"steps": steps, "evaluations": evaluations, "rmse": rmse})
+            sheet[f"back in {steps} steps"] = again
+        level = denoiser.level(denoiser.path.t_max)
+        sheet["its noise"] = to_be_seen(noise, level)
+        save_rows(self.at / "inversion.png", {name: pixels(x) for name, x in sheet.items()})
+        return {"images": self.held_out(), "rows": found}
+
+    def inpainting(self) -> dict[str, Any]:
+        """The lower half of held-out images drawn several times, given the upper one."""
+        known = torch.ones_like(self.images, dtype=torch.bool)
+        known[:, :, self.shape[1] // 2 :] = False
+        sheet = {"held out": self.images, "given": torch.where(known, self.images, 0.0)}
+        noise = SampleNoise(self.seed, range(COMPLETIONS * len(known)), self.device)
+        denoiser = self.denoiser(self.labels.repeat(COMPLETIONS))
+        again = (part.repeat(COMPLETIONS, 1, 1, 1) for part in (self.images, known))
+        drawn = inpaint(denoiser, noise, *again, steps=STEPS)
+        for k, images in enumerate(drawn.chunk(COMPLETIONS), 1):
+            sheet[f"drawn {k}"] = images
+        save_rows(self.at / "inpainting.png", {name: pixels(x) for name, x in sheet.items()})
+        return {"images": self.held_out(), "completions": COMPLETIONS, "steps": STEPS}
+
+
+@torch.no_grad()
+def walk(run: RunFolder, *, cpu: bool = False) -> None:
+    """Draw the walks of a run between noise and image, and write what they show in walks.json.
+
+    Raises:
+        GenLabError: the family walks no Gaussian path.
+    """
+    device = pick_device(cpu)
+    at = Walker(run, load_model(run, device), device)
+    found = {
+        "denoising": at.denoising(),
+        "samplers": at.samplers(),
+        "interpolation": at.interpolation(),
+        "inversion": at.inversion(),
+        "inpainting": at.inpainting(),
+    }
+    description = run.walks / "walks.json"
+    write_json(description, found)
+    most = found["inversion"]["rows"][-1]
+    shown = [at.at / f"{name}.png" for name in found]
+    leave_record(
+        run,
+        "walk",
+        metrics={f"inversion_rmse_{most['steps']}": most["rmse"]},
+        artifacts=[*shown, at.at / "denoising.gif", description],
+    )

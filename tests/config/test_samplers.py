@@ -1,0 +1,62 @@
+"""The samplers' settings: what the classes declare is what the functions take."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from genlab.config.samplers import DETERMINISTIC, SAMPLERS, SteppedSampler, settings
+
+ALONG_A_PATH = [name for name, kind in SAMPLERS.items() if kind.works_on == "gaussian"]
+
+
+@pytest.mark.parametrize("name", ALONG_A_PATH)
+def test_settings_and_their_defaults_are_those_of_the_function(name: str) -> None:
+    """Only `steps` has no default there: who calls a sampler by hand says how many."""
+    from genlab.samplers import find
+
+    taken = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(find(name)).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    declared = settings(SAMPLERS[name](sampler=name))
+    assert declared.keys() == taken.keys()
+    for key in declared.keys() - {"steps"}:
+        assert declared[key] == taken[key], key
+
+
+def test_deterministic_samplers_exist() -> None:
+    """Which of them draw noise only once is tested where they walk."""
+    assert set(DETERMINISTIC) < set(ALONG_A_PATH)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        (name, {"steps": steps}, "greater than 0")
+        for name in ALONG_A_PATH
+        if issubclass(SAMPLERS[name], SteppedSampler)
+        for steps in (0, -3)
+    ]
+    + [
+        ("ddim", {"eta": 1.5}, "less than or equal to 1"),
+        ("ddpm", {"variance": "huge"}, "'small', 'large' or 'learned'"),
+        ("heun", {"spacing": "even"}, "'uniform', 'quadratic', 'karras' or 'log-snr'"),
+        ("edm", {"churn": -1}, "greater than or equal to 0"),
+        ("edm", {"churn_from": 60}, "churn_from 60.0 lies above churn_to 50.0"),
+        ("predictor-corrector", {"snr": 0}, "greater than 0"),
+        ("predictor-corrector", {"corrections": -1}, "greater than or equal to 0"),
+        ("predictor-corrector", {"predictor": "euler"}, "'euler-maruyama', 'reverse-diffusion' or"),
+        ("dopri5", {"rtol": 0}, "greater than 0"),
+        ("dopri5", {"steps": 10}, "unknown key 'steps': known: atol"),
+        ("euler", {"guidance": -0.5}, "greater than or equal to 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SAMPLERS[name].model_validate({"sampler": name, **wrong})
+    assert said in str(caught.value)

@@ -1,0 +1,139 @@
+"""Densities by the ODE against closed forms, with ideal denoisers of known data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from oracles import (
+    PATHS,
+    PosteriorMean,
+    ideal_denoiser,
+    posterior_mean_of_gaussian,
+    posterior_mean_of_points,
+)
+from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+
+from genlab.processes.gaussian import Denoiser
+from genlab.processes.ode_likelihood import log_density, signs
+from genlab.processes.paths import Path
+
+paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
+
+MEAN = torch.tensor([0.5, -0.3, 0.0, 0.2], dtype=torch.float64)
+MIX = torch.tensor(
+    [[0.6, 0.0, 0.0, 0.0], [0.3, 0.5, 0.0, 0.0], [0.0, 0.2, 0.4, 0.0], [0.1, 0.0, -0.2, 0.3]],
+    dtype=torch.float64,
+)
+GAUSSIAN = MultivariateNormal(MEAN, MIX @ MIX.T)
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """x [B, 4] on [-1, 1] -> y [B, 1, 2, 2] on [0, 1]; it may lie outside, as Gaussians do."""
+    return ((x + 1) / 2).reshape(-1, 1, 2, 2)
+
+
+def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
+    return nats / (dimensions * math.log(2))
+
+
+def gaussian_denoiser(path: Path) -> Denoiser:
+    return ideal_denoiser(posterior_mean_of_gaussian(MEAN, MIX @ MIX.T), path, "v")
+
+
+def drawn(n: int) -> Tensor:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return GAUSSIAN.sample((n,))
+
+
+@paths
+def test_the_density_of_gaussian_data_is_its_closed_form(path: Path) -> None:
+    """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log 2.
+
+    What is left of it: x_0 at t_max, which the prior doesn't know of (VE: (x / 50)^2 of its mean),
+    and the noise at t_min, of .01 to .017 beside a standard deviation of .17 along the data's
+    least axis, (.01 / .17)^2.
+    """
+    x = drawn(32)
+    with torch.no_grad():  # as the stage calls it
+        found = log_density(gaussian_denoiser(path), to_pixels(x), rtol=1e-4, atol=1e-4, exact=True)
+    assert found.dtype == torch.float64 and not found.requires_grad
+    error = bits_per_dim(found - GAUSSIAN.log_prob(x) - 4 * math.log(2), 4)
+    assert float(error.abs().max()) < 0.02
+    assert abs(float(error.mean())) < 0.01
+
+
+def posterior_mean_of_mixture(means: Tensor, std: float) -> PosteriorMean:
+    """Of a mixture of equal Gaussians N(mean, std^2 I), that is, of noisy points."""
+    points = posterior_mean_of_points(means)
+
+    def mean(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        spread = (sigma**2 + alpha**2 * std**2).sqrt()
+        centre = points(x, alpha, spread)  # weights of the components at x_t
+        gain = alpha * std**2 / spread**2
+        return centre + gain * (x - alpha * centre)
+
+    return mean
+
+
+@pytest.mark.parametrize("name", ["vp", "flow", "edm", "cosine"])
+def test_the_density_of_a_mixture_is_its_closed_form(name: str) -> None:
+    """Three components in two dimensions, at places between and beyond them.
+
+    The exact density is that of x_t at t_min, by which noise of sigma(t_min) is added.
+    """
+    path, std = PATHS[name], 0.1
+    means = torch.tensor([[-0.5, 0.3], [0.6, 0.5], [0.1, -0.6]], dtype=torch.float64)
+    denoiser = ideal_denoiser(posterior_mean_of_mixture(means, std), path, "velocity")
+    side = torch.linspace(-0.7, 0.7, 6, dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    alpha, sigma = path.level(path.t_min).scalars()
+    spread = math.sqrt(alpha**2 * std**2 + sigma**2)
+    components = MultivariateNormal(alpha * means, spread**2 * torch.eye(2, dtype=torch.float64))
+    exact = MixtureSameFamily(Categorical(torch.ones(3)), components).log_prob(x)
+    pixels = ((x + 1) / 2).reshape(-1, 1, 1, 2)
+    found = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(2)
+    # Densities from e^-40 to e^2; what the prior doesn't know, as above: alpha_T^2 and (1 / 80)^2.
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=5e-3)
+
+
+def test_random_probes_are_right_in_the_mean() -> None:
+    """Of 4000 probes at one place, four standard errors: Hutchinson's estimate has no bias."""
+    denoiser, n = gaussian_denoiser(PATHS["flow"]), 4000
+    # Places that differ by nothing but their last bits have the density of one, and other probes.
+    x = drawn(1) + 1e-9 * torch.arange(n, dtype=torch.float64)[:, None]
+    exact = log_density(denoiser, to_pixels(x[:1]), exact=True)
+    found = log_density(denoiser, to_pixels(x))
+    standard_error = float(found.std()) / n**0.5
+    assert standard_error > 0
+    # 1e-2: the solver's own, whose steps depend on the probe
+    assert abs(float(found.mean() - exact)) < 4 * standard_error + 1e-2
+
+
+def test_an_image_has_its_own_signs_whatever_the_batch() -> None:
+    images = torch.rand(6, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    whole = signs(images)
+    assert set(whole.flatten().tolist()) == {-1.0, 1.0}
+    assert len({image.numpy().tobytes() for image in whole}) == 6
+    assert torch.equal(signs(images[[4, 1]]), whole[[4, 1]])
+
+
+def test_the_density_of_an_image_does_not_depend_on_its_batch() -> None:
+    denoiser = gaussian_denoiser(PATHS["vp"])
+    pixels = to_pixels(drawn(7))
+    together = log_density(denoiser, pixels)
+    alone = torch.cat([log_density(denoiser, one[None]) for one in pixels])
+    # Sums of another batch size may end in another last bit.
+    torch.testing.assert_close(alone, together, rtol=1e-9, atol=1e-9)
+
+
+def test_clipping_is_off_and_evaluations_are_counted() -> None:
+    """x_0 beyond [-1, 1] is what the data has: clipped, the density would be another one."""
+    clipped, free = gaussian_denoiser(PATHS["vp"]), gaussian_denoiser(PATHS["vp"])
+    clipped.clip = True
+    pixels = to_pixels(drawn(3) + 1)
+    assert torch.equal(log_density(clipped, pixels), log_density(free, pixels))
+    assert clipped.clip and clipped.evaluations == free.evaluations >= 3 * 8
