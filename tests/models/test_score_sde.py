@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from oracles import ideal_denoiser, posterior_mean_of_points
 from torch import Tensor
 
 from genlab.config.families.score_sde import ScoreSDEConfig
+from genlab.config.gaussian import Prediction
 from genlab.config.networks import UNetConfig
 from genlab.models.base import Batch
 from genlab.models.score_sde import ScoreSDE
@@ -51,3 +53,22 @@ def test_the_network_is_shown_unit_variance_of_unit_data_at_every_time(sde: str,
     # Five standard errors of a variance of 16 n normals
     assert float(seen[0].var()) == pytest.approx(1, abs=5 * (2 / (16 * n)) ** 0.5)
     assert float(seen[1][0]) == pytest.approx(999 * t, rel=1e-6)  # float32
+
+
+@torch.no_grad()
+@sdes
+@pytest.mark.parametrize("prediction", ["eps", "edm"])
+def test_the_ideal_network_has_no_loss_whatever_it_says(sde: str, prediction: Prediction) -> None:
+    """On a data set of one image the right answer is certain, and the denoiser reads it."""
+    config = ScoreSDEConfig.model_validate({"sde": sde, "prediction": prediction, "network": UNET})
+    model = ScoreSDE(config, SHAPE, 10)
+    image = torch.rand(1, *SHAPE)
+    mean = posterior_mean_of_points(2 * image.flatten(1).double() - 1)
+    model.predict = ideal_denoiser(mean, model.path, prediction).network  # type: ignore[method-assign]
+    many = image.expand(500, -1, -1, -1)
+    loss = model.loss(Batch(many, torch.zeros(500, dtype=torch.int64)))["loss"]
+    # x_t is rounded to 2**-24 and divided by sigma, which sub-VP lets fall to 1e-6 at t = 1e-5
+    assert float(loss) < 1e-4
+    found = model.denoiser()(torch.randn(5, *SHAPE).double(), 0.5)
+    expected = (2 * image - 1).double().expand(5, -1, -1, -1)
+    torch.testing.assert_close(found.x0, expected, rtol=0, atol=1e-6)

@@ -174,4 +174,6 @@ class Denoiser:
             return self._evaluate(x, t, none)
         both = self._evaluate(torch.cat([x, x]), torch.cat([t, t]), torch.cat([labels, none]))
         given, without = both.chunk(2)
-        return without + self.guidance * (given - without)
+        guided = without + self.guidance * (given - without)
+        c = x.shape[1]  # a learned variance, in the channels after the target, is not exaggerated
+        return torch.cat([guided[:, :c], given[:, c:]], dim=1)

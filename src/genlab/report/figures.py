@@ -55,7 +55,8 @@ def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
 def rate_distortion(points: pd.DataFrame) -> bytes:
     """What the latent says (rate) against what the reconstruction loses (distortion), in nats.
 
-    On a line distortion + rate = const every model has the same ELBO.
+    On a line distortion + rate = const every model has the same ELBO. The curve joins the models
+    that no other one beats in both.
 
     Args:
         points: columns model, group, rate, distortion; a panel for each group, since distortions
@@ -67,7 +68,8 @@ def rate_distortion(points: pd.DataFrame) -> bytes:
     )
     for axis, group in zip(axes[0], groups, strict=True):
         part = points[points["group"] == group].sort_values("rate")
-        axis.plot(part["rate"], part["distortion"], color="0.6", lw=1, zorder=1)
+        front = part[part["distortion"] <= part["distortion"].cummin()]
+        axis.plot(front["rate"], front["distortion"], color="0.6", lw=1, zorder=1)
         sns.scatterplot(part, x="rate", y="distortion", hue="model", s=60, ax=axis)
         best = (part["rate"] + part["distortion"]).min()
         ends = pd.Series([part["rate"].min(), part["rate"].max()])

@@ -13,10 +13,14 @@ class ScoreSDEConfig(GaussianConfig):
     family: Literal["score_sde"] = "score_sde"
     sde: Literal["vp", "subvp", "ve"] = "vp"
     """Which SDE adds the noise: variance preserving, its smaller sibling, variance exploding."""
+    prediction: Literal["eps", "edm"] = "eps"
+    """What the network says of the score: the noise, as in the paper, or EDM's F, from which the
+    image follows as exactly at high noise as at low."""
 
     implementation: ClassVar[str] = "genlab.models.score_sde:ScoreSDE"
 
     @property
     def variant(self) -> str:
         name = {"vp": "VP", "subvp": "sub-VP", "ve": "VE"}[self.sde]
-        return ", ".join([f"{name} SDE", *self.remarks])
+        said = {"eps": "eps-prediction", "edm": "EDM's prediction"}[self.prediction]
+        return ", ".join([f"{name} SDE", said, *self.remarks])
