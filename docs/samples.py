@@ -18,17 +18,23 @@ SHOWN = {
     "vqvae-prior": "prior",
     "glow": "prior",
     "ddpm": "ddpm-50",
+    "edm": "dpm-20",
+    "flow": "dpm-20",
 }
+COLUMNS = 4
 SIDE, GAP = 290, 8  # pixels of a grid, and between two
 
 
 def main() -> None:
     """Write docs/images/samples.png."""
     grids = [STUDY.run("digits", model, 0).samples(row).grid for model, row in SHOWN.items()]
-    sheet = Image.new("L", (len(grids) * (SIDE + GAP) - GAP, SIDE), color=255)
+    rows = -(-len(grids) // COLUMNS)
+    size = (COLUMNS * (SIDE + GAP) - GAP, rows * (SIDE + GAP) - GAP)
+    sheet = Image.new("L", size, color=255)
     for i, grid in enumerate(grids):
+        row, column = divmod(i, COLUMNS)
         picture = Image.open(grid).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-        sheet.paste(picture, (i * (SIDE + GAP), 0))
+        sheet.paste(picture, (column * (SIDE + GAP), row * (SIDE + GAP)))
     sheet.save("docs/images/samples.png", optimize=True)
 
 

@@ -42,7 +42,7 @@ STUDY: dict[str, Any] = {
         "kid_subset_size": 16,
         "kid_subsets": 4,
         "splits": 2,
-        "classifier": {"images": 1280, "batch_size": 32},
+        "classifier": {"images": 2560, "batch_size": 32},
     },
     "tracking": {"tensorboard": False, "system_metrics": False},
 }

@@ -85,8 +85,8 @@ def test_the_stage_writes_each_kind_and_the_same_again(trained_study: StudyFolde
 
 
 def test_a_family_without_a_density_of_pixels_says_so(trained_study: StudyFolder) -> None:
-    with pytest.raises(GenLabError, match="no bits/dim: bound not implemented"):
-        likelihood(trained_study.run("stripes", "ddpm", 0), cpu=True)
+    with pytest.raises(GenLabError, match="no bits/dim: no likelihood"):
+        likelihood(trained_study.classifier("stripes"), cpu=True)
 
 
 def test_the_command(trained_study: StudyFolder, genlab: Callable[..., Any]) -> None:

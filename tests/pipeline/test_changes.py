@@ -65,7 +65,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
             OF_VQVAE | SUMMARY, id="a first stage: its run and the second stage's",
         ),
         pytest.param(
-            SMOKE, replace("width: 16", "width: 24"), OF_PRIOR | SUMMARY,
+            SMOKE, replace("width: 16, layers", "width: 24, layers"), OF_PRIOR | SUMMARY,
             id="a second stage: the first one stays",
         ),
         pytest.param(
