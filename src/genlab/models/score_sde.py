@@ -8,9 +8,9 @@ which a network learns by denoising (equation 7). Given x_0, x_t is Gaussian: th
 paper are three paths (equation 29), `genlab.processes.paths`. With the weight lambda(t) = sigma^2
 the loss is the mean squared error of eps = -sigma times the score, which is what the network says.
 
-An error of eps is one of sigma / alpha times that of x_0, 50 times where VE begins, which takes long
-to train away. `prediction: edm` asks for EDM's F instead (`genlab.processes.gaussian`, with s_d = 1:
--v on the VP path), whose error of x_0 is bounded at every t.
+An error of eps means one of x_0 sigma / alpha times as large, 50 times where VE begins, which takes
+long to train away. `prediction: edm` asks for EDM's F instead (`genlab.processes.gaussian`, with
+s_d = 1: -v on the VP path), which says x_0 as well at high noise as at low.
 """
 
 from __future__ import annotations
