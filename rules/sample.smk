@@ -120,7 +120,7 @@ rule walk:
     resources:
         gpu=GPU,
         mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["short"],
+        runtime=MINUTES["sample"],
     params:
         code=lambda w: model_code(
             w.model,

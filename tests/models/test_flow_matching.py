@@ -49,20 +49,21 @@ def test_ot_pairing_is_the_best_of_all_permutations(n: int) -> None:
     assert sorted(order) == list(range(n))  # each noise once
 
 
-def test_ot_pairing_moves_the_noise_and_leaves_images_and_labels_where_they_are() -> None:
-    flow = make_flow(pairing="ot", conditional=True, label_dropout=0.0)
+def test_ot_pairing_moves_the_noise_and_leaves_the_images_where_they_are() -> None:
+    flow = make_flow(pairing="ot")
     images = torch.rand(16, *SHAPE)
-    labels = torch.arange(16) % 10
-    told: list[Tensor] = []
-    flow.network.register_forward_pre_hook(lambda _, arguments: told.append(arguments[2]))
     torch.manual_seed(3)
     x0, eps = flow.pair(images)
     torch.manual_seed(3)
     drawn = torch.randn(16, *SHAPE)
     assert torch.equal(x0, 2 * images - 1)
     assert torch.equal(eps, nearest_noise(x0, drawn)) and not torch.equal(eps, drawn)
-    flow.loss(Batch(images, labels))
-    assert torch.equal(told[0], labels)
+
+
+def test_ot_pairing_of_a_conditional_model_is_refused() -> None:
+    """The noise of a class would not be N(0, I), from which its samples start."""
+    with pytest.raises(ValueError, match="leave conditional or ot out"):
+        make_flow(pairing="ot", conditional=True)
 
 
 def test_reflow_s_pairs_are_the_first_stage_s_ode() -> None:

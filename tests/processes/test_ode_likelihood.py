@@ -32,7 +32,7 @@ GAUSSIAN = MultivariateNormal(MEAN, MIX @ MIX.T)
 
 def to_pixels(x: Tensor) -> Tensor:
     """x [B, 4] on [-1, 1] -> y [B, 1, 2, 2] on [0, 1]; it may lie outside, as Gaussians do."""
-    return ((x + 1) / 2).reshape(-1, 1, 2, 2)
+    return (((x + 1) * 255 + 1) / 512).reshape(-1, 1, 2, 2)
 
 
 def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
@@ -51,7 +51,7 @@ def drawn(n: int) -> Tensor:
 
 @paths
 def test_the_density_of_gaussian_data_is_its_closed_form(path: Path) -> None:
-    """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log 2.
+    """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log (512/255).
 
     What is left of it: x_0 at t_max, which the prior doesn't know of (VE: (x / 50)^2 of its mean),
     and the noise at t_min, of .01 to .017 beside a standard deviation of .17 along the data's
@@ -61,7 +61,7 @@ def test_the_density_of_gaussian_data_is_its_closed_form(path: Path) -> None:
     with torch.no_grad():  # as the stage calls it
         found = log_density(gaussian_denoiser(path), to_pixels(x), rtol=1e-4, atol=1e-4, exact=True)
     assert found.dtype == torch.float64 and not found.requires_grad
-    error = bits_per_dim(found - GAUSSIAN.log_prob(x) - 4 * math.log(2), 4)
+    error = bits_per_dim(found - GAUSSIAN.log_prob(x) - 4 * math.log(512 / 255), 4)
     assert float(error.abs().max()) < 0.02
     assert abs(float(error.mean())) < 0.01
 
@@ -94,8 +94,10 @@ def test_the_density_of_a_mixture_is_its_closed_form(name: str) -> None:
     spread = math.sqrt(alpha**2 * std**2 + sigma**2)
     components = MultivariateNormal(alpha * means, spread**2 * torch.eye(2, dtype=torch.float64))
     exact = MixtureSameFamily(Categorical(torch.ones(3)), components).log_prob(x)
-    pixels = ((x + 1) / 2).reshape(-1, 1, 1, 2)
-    found = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(2)
+    pixels = (((x + 1) * 255 + 1) / 512).reshape(-1, 1, 1, 2)
+    found = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(
+        512 / 255
+    )
     # Densities from e^-40 to e^2; what the prior doesn't know, as above: alpha_T^2 and (1 / 80)^2.
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=5e-3)
 

@@ -19,7 +19,7 @@ class GaussianConfig(FamilyConfig):
     conditional: bool = False
     """Whether the network is told the class of the image, so that it can be asked for one and
     guided towards it."""
-    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """How often a conditional network is not told, so that it learns both."""
     clip: bool = True
     """Clip the predicted x0 to the range of pixels in every sampling step."""

@@ -271,7 +271,9 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
         )
     for row in rows:
         sampler, limit = study.samplers[row], entry.model.max_steps
-        if isinstance(sampler, SteppedSampler) and limit is not None and sampler.steps > limit:
+        if not isinstance(sampler, SteppedSampler) or limit is None:
+            continue
+        if sampler.spacing == "uniform" and sampler.steps > limit:
             raise ConfigError(
                 f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
                 f"only {limit} timesteps"
@@ -300,6 +302,8 @@ def _check(study: Study, source: str | Path) -> None:
     for name, entry in study.models.items():
         _check_model(study, name, entry, source)
     for row, sampler in study.samplers.items():
+        if row in study.evaluation.floors:
+            raise ConfigError(f"{source}: samplers: the name '{row}' is taken; choose another")
         obstacles = {n: sampler.obstacle(entry.model) for n, entry in study.models.items()}
         if all(obstacles.values()):
             why = "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())

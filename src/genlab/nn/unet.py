@@ -90,7 +90,8 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // head_channels)
+        most = max(1, channels // head_channels)
+        self.heads = max(heads for heads in range(1, most + 1) if channels % heads == 0)
         self.norm = group_norm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = zero(nn.Linear(channels, channels))

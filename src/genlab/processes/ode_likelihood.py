@@ -94,12 +94,12 @@ def log_density(
         velocity, trace = velocity_and_trace(free, x, t, which, seen)
         return torch.cat([velocity.flatten(1), trace[:, None] / dimensions], dim=1)
 
-    x = (2 * pixels.double() - 1).flatten(1)
+    # y = (v + u) / 256 -> the cell around 2 v / 255 - 1, where training and the bound put grey v
+    x = ((512 * pixels.double() - 1) / 255 - 1).flatten(1)
     state = torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
     *_, last = solve(slope, state, path.t_min, path.t_max, rtol=rtol, atol=atol, norm=error_norm)
     denoiser.evaluations = free.evaluations
     noise, gained = last.x[:, :-1], dimensions * last.x[:, -1]
     variance = path.prior_std(path.t_max) ** 2
     prior = -(noise**2 / variance + math.log(2 * math.pi * variance)).sum(dim=1) / 2
-    # y -> x = 2 y - 1 stretches every dimension by 2
-    return prior + gained + dimensions * math.log(2)
+    return prior + gained + dimensions * math.log(512 / 255)

@@ -73,7 +73,7 @@ class Path(ABC):
 
     @abstractmethod
     def conditioning(self, t: Tensor) -> Tensor:
-        """How a network is told the time t, on the scale 0..1000; of the shape of t."""
+        """How a network is told the time t: 0..1000, EDM's -1550..1100; of the shape of t."""
 
     def level(self, t: Tensor | float) -> Level:
         """(alpha, sigma) at times t, float64, of the shape of t; t = 0 is the clean image."""

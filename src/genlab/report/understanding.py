@@ -142,9 +142,10 @@ def crossing(league: pd.DataFrame, content: dict[str, Any]) -> dict[str, Any]:
     plain = rows[rows["guidance"] == 1]
     swept = plain[_several(plain, ["place", "line"], "budget")]
     if len(swept):
-        lines = plain[plain["line"].isin(swept["line"])]
+        lines = plain[plain["line"].isin(swept["line"])].dropna(subset=["steps"])
         figures |= {cost: quality_against(plain, cost) for cost in COSTS}
-        figures["steps"] = step_curves(lines.dropna(subset=["steps"]))
+        if len(lines):  # an adaptive sampler takes no number of steps
+            figures["steps"] = step_curves(lines)
     guided = rows[_several(rows, ["place", "line", "budget"], "guidance")]
     if len(guided):
         figures["guidance"] = guidance_sweep(guided)

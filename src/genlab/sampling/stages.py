@@ -37,22 +37,23 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         raise GenLabError(f"{at.config}: names no sampler; is this a floor row?")
     device = pick_device(cpu)
     model = load_model(at.run, device)
-    begun = time.perf_counter()
+    evaluations, begun = 0.0, time.perf_counter()
     with array_writer(at.samples, (spec.samples, *model.shape), "uint8") as samples:
         for start in range(0, spec.samples, batch_size):
             which = range(start, min(start + batch_size, spec.samples))
             drawing = draw(model, spec.sampler, SampleNoise(spec.seed, which, device))
+            evaluations += drawing.evaluations * len(which) / spec.samples
             samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
         seconds = (time.perf_counter() - begun) / spec.samples
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
-    write_json(at.cost, {"seconds_per_image": seconds, "evaluations": drawing.evaluations})
+    write_json(at.cost, {"seconds_per_image": seconds, "evaluations": evaluations})
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
         _save_strip(at, draw(model, spec.sampler, noise, trail=True).trail)
         pictures.append(at.strip)
     measured = {f"{spec.row}/seconds_per_image": seconds,
-                f"{spec.row}/evaluations": float(drawing.evaluations)}  # fmt: skip
+                f"{spec.row}/evaluations": evaluations}  # fmt: skip
     leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
 
 

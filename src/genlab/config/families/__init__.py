@@ -66,7 +66,7 @@ class FamilyConfig(Strict):
 
     @property
     def max_steps(self) -> int | None:
-        """The most steps a sampler can take along the path; None where there is no bound."""
+        """The most evenly spaced steps along the path; None where there is no bound."""
         return None
 
     def problems(self, channels: int, size: int) -> list[str]:

@@ -30,6 +30,11 @@ class FlowMatchingConfig(GaussianConfig):
     def _pairs_are_given(self) -> FlowMatchingConfig:
         if self.first_stage and self.pairing == "ot":
             raise ValueError("pairing: ot has nothing to pair where first_stage gives the pairs")
+        if self.pairing == "ot" and self.conditional:
+            raise ValueError(
+                "pairing: ot makes the noise of an image depend on its class, which samples of a "
+                "class don't start from; leave conditional or ot out"
+            )
         if self.first_stage and self.conditional:
             raise ValueError("conditional: true is not there for reflow; leave first_stage out")
         return self

@@ -22,5 +22,5 @@ class ScoreSDEConfig(GaussianConfig):
     @property
     def variant(self) -> str:
         name = {"vp": "VP", "subvp": "sub-VP", "ve": "VE"}[self.sde]
-        said = {"eps": "eps-prediction", "edm": "EDM's prediction"}[self.prediction]
-        return ", ".join([f"{name} SDE", said, *self.remarks])
+        said = ["EDM's prediction"] if self.prediction == "edm" else []
+        return ", ".join([f"{name} SDE", *said, *self.remarks])
