@@ -62,7 +62,7 @@ def keep_freed_memory() -> None:
     It learns so from the first large block that is freed. Activations of a network come and go in
     such sizes, and mapping each one anew costs a tenth of the time of sampling.
     """
-    bytearray(31 << 20)
+    bytes(31 << 20)  # which the kernel never has to fill
 
 
 def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from genlab.config.base import build, read_yaml
 from genlab.config.errors import ConfigError
 from genlab.config.families import FamilyConfig, build_family, family_class, family_names
 from genlab.config.samplers import SAMPLERS
-from genlab.config.study import TrainingConfig
+from genlab.config.study import TrainingConfig, load_model
 
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "mlflow", "PIL", "accelerate", "safetensors"}
 
@@ -79,9 +78,7 @@ PRESETS = sorted((Path(__file__).parents[2] / "config" / "models").glob("*.yaml"
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_is_a_model_of_the_default_data(path: Path) -> None:
     """Its keys and its training's are known, and it fits digits; it begins by saying what it is."""
-    values = read_yaml(path)
-    build(TrainingConfig, values.pop("training", {}), path)
-    family = build_family(values, path)
+    family = load_model(path.stem, {}, path.parents[1], "here").model
     assert family.problems(channels=1, size=28) == []
     assert path.read_text().startswith("# ")
 

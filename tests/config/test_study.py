@@ -266,6 +266,21 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         "latent: 3",
         ["models/vae.yaml: family: missing; known: ", "classifier, ", "ddpm, ", "vae"],
     ),
+    "model, builds on itself": (
+        "models/vae.yaml",
+        "preset: vae",
+        ["models/vae.yaml: preset: 'vae' builds on itself: vae -> vae"],
+    ),
+    "model, builds on none": (
+        "models/vae.yaml",
+        "preset: vaee",
+        ["models/vae.yaml: preset: unknown model 'vaee'", "did you mean 'vae'?"],
+    ),
+    "model, builds on a wrong one": (
+        "models/ddpm.yaml",
+        "{preset: score-sde, sdee: ve}",
+        ["models/ddpm.yaml: unknown key 'sdee'", "did you mean 'sde'?"],
+    ),
     "no YAML": ("models/vae.yaml", "family: [vae", ["models/vae.yaml: not valid YAML", "line 1"]),
     "no text": ("models/vae.yaml", "\x00\x01", ["models/vae.yaml: not valid YAML"]),
     "no mapping": (
@@ -285,6 +300,22 @@ def test_a_mistake_in_a_file_is_named_with_the_file(
         load({}, own_config)
     for part in said:
         assert part in str(caught.value)
+
+
+def test_a_preset_says_what_differs_from_the_one_it_builds_on(own_config: Path) -> None:
+    """Key by key, nested ones as well; in its place a family gives its defaults."""
+    folder = own_config / "models"
+    (folder / "base.yaml").write_text("{preset: ddpm, training: {ema: 0.5, batch_size: 8}}")
+    (folder / "top.yaml").write_text("{preset: base, gamma: 2.0, training: {ema: 0.25}}")
+    (folder / "bare.yaml").write_text("{preset: ddpm, network: {channels: 8}}")
+    study = load({"models": ["vae", "top", "bare"]}, own_config)
+    top, bare = study.models["top"], study.models["bare"]
+    given = read_yaml(folder / "ddpm.yaml")
+    assert (top.training.ema, top.training.batch_size) == (0.25, 8)
+    assert top.training.learning_rate == given["training"]["learning_rate"]
+    assert top.model.model_dump()["gamma"] == 2.0
+    network = bare.model.model_dump()["network"]
+    assert (network["channels"], network["patch"]) == (8, given["network"]["patch"])
 
 
 def test_side_of_own_pictures_must_suit_the_model(own_config: Path) -> None:

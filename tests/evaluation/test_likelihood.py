@@ -15,8 +15,16 @@ from genlab.config.errors import GenLabError
 from genlab.config.families import Likelihood
 from genlab.config.layout import StudyFolder
 from genlab.data.files import read_array, read_json
-from genlab.evaluation.likelihood import BATCH, bits, bits_per_dim, dequantised, likelihood
+from genlab.evaluation.likelihood import (
+    BATCH,
+    bits,
+    bits_by_timestep,
+    bits_per_dim,
+    dequantised,
+    likelihood,
+)
 from genlab.models.base import Model
+from genlab.models.store import load_model
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)
@@ -82,6 +90,24 @@ def test_the_stage_writes_each_kind_and_the_same_again(trained_study: StudyFolde
     assert set(found) == {"elbo", "iwae", "images", "k"}
     likelihood(run, k=4, cpu=True)
     assert run.likelihood.read_bytes() == before
+
+
+def test_a_bound_over_timesteps_is_evaluated_once_for_its_sum_and_its_parts(
+    trained_study: StudyFolder,
+) -> None:
+    """Its sum is the kind 'elbo' on the same random numbers; the parts stand beside it."""
+    run = trained_study.run("stripes", "ddpm", 0)
+    found = read_json(run.likelihood)
+    model = load_model(run)
+    images = torch.from_numpy(read_array(run.data.images("test"))[:4].copy())
+    expected = bits(model, images, "elbo", 1)
+    summed, terms = bits_by_timestep(model, images)  # type: ignore[arg-type]
+    # The same sum in another order, of float64
+    torch.testing.assert_close(summed, expected, rtol=1e-12, atol=1e-12)
+    assert found["elbo"]["bits_per_dim"] == pytest.approx(float(expected.mean()), rel=1e-6)
+    assert found["terms"] == terms
+    assert terms["t"] == list(range(1, 11))  # ten timesteps, each a block of its own
+    assert sum(terms["bits_per_dim"]) < float(expected.mean())  # the prior's KL is no step's
 
 
 def test_a_family_without_a_density_of_pixels_says_so(trained_study: StudyFolder) -> None:

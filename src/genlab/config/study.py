@@ -199,6 +199,33 @@ def _resolve(layers: dict[str, Any], where: str | Path) -> tuple[TrainingConfig,
     return training, build_family(family, where)
 
 
+def _preset(name: str, folder: Path, where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """All that a preset says, with what it builds on; or a family's name, for its defaults.
+
+    Args:
+        where: what error messages name as the place where `name` stands.
+        above: the presets that build on this one.
+
+    Raises:
+        ConfigError: there is none of this name, it builds on itself, or it is wrong in itself.
+    """
+    if name in above:
+        raise ConfigError(f"{where}: '{name}' builds on itself: {' -> '.join((*above, name))}")
+    if name in available(folder):
+        path: str | Path = folder / f"{name}.yaml"
+        values = read_yaml(Path(path))
+        if "preset" in values:
+            below = str(values.pop("preset"))
+            values = merge(_preset(below, folder, f"{path}: preset", (*above, name)), values)
+    elif name in family_names():
+        path, values = f"family {name}", {"family": name}
+    else:
+        known = {*available(folder), *family_names()}
+        raise ConfigError(f"{where}: unknown model '{name}': {nearest(name, known)}")
+    _resolve(values, path)  # alone first: a mistake of the preset is not the study's
+    return values
+
+
 def load_model(
     entry: str | dict[str, Any], training: dict[str, Any], config_dir: Path, source: str | Path
 ) -> ModelEntry:
@@ -206,24 +233,16 @@ def load_model(
 
     An entry is the name of a preset (`config/models/NAME.yaml`) or of a family, whose defaults it
     then takes; or a mapping with `preset:`, an optional `name:` and changes. What counts, weakest
-    first: defaults, the preset, the study's `training:`, the entry's own changes.
+    first: defaults, the preset, the study's `training:`, the entry's own changes. A preset may name
+    another one with `preset:` as well, and then says only what differs.
     """
     changes = {"preset": entry} if isinstance(entry, str) else dict(entry)
     preset = str(changes.pop("preset", ""))
     name = str(changes.pop("name", preset))
-    folder = config_dir / "models"
-    if preset in available(folder):
-        path: str | Path = folder / f"{preset}.yaml"
-        values = read_yaml(Path(path))
-    elif preset in family_names():
-        path, values = f"family {preset}", {"family": preset}
-    else:
-        known = {*available(folder), *family_names()}
-        raise ConfigError(f"{source}: models: unknown model '{preset}': {nearest(preset, known)}")
+    values = _preset(preset, config_dir / "models", f"{source}: models")
     where = f"{source}: models: {name}"
     if name in RESERVED_MODELS and preset != name:
         raise ConfigError(f"{source}: models: the name '{name}' is taken; choose another `name:`")
-    _resolve(values, path)  # alone first: a mistake of the preset is not the study's
     budget, model = _resolve(merge(values, {"training": training}, changes), where)
     fields = {"name": name, "preset": preset, "training": budget, "model": model}
     return build(ModelEntry, fields, where)

@@ -59,17 +59,21 @@ def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
 
 
 @torch.no_grad()
-def bound_by_timestep(model: HasBoundTerms, images: Tensor) -> dict[str, list[float]]:
-    """The mean share of one timestep in the bound, in bits/dim, for timesteps t = 1..T.
+def bits_by_timestep(model: HasBoundTerms, images: Tensor) -> tuple[Tensor, dict[str, list[float]]]:
+    """`bits` by the kind 'elbo' of a bound over timesteps, and the mean share of one timestep.
 
-    Of blocks of timesteps, each at its middle; of uint8 `images` [N, C, H, W].
+    The shares are in bits/dim, for blocks of the timesteps t = 1..T, each at its middle.
     """
-    torch.manual_seed(address("likelihood", "terms", 0))
-    parts, nats = model.bound_terms(dequantised(images, 0))
-    lengths = torch.tensor([len(part) for part in parts])
-    shares = nats[:, :-1].mean(dim=0).cpu() / lengths / (images[0].numel() * math.log(2))
+    found = []
+    for start in range(0, len(images), BATCH):
+        y = dequantised(images[start : start + BATCH], start)
+        torch.manual_seed(address("likelihood", "elbo", start))
+        parts, nats = model.bound_terms(y)
+        found.append(nats.double().cpu() / (images[0].numel() * math.log(2)))
+    terms = torch.cat(found)  # bits/dim of the 8-bit image itself, [N, blocks + 1]
+    shares = terms[:, :-1].mean(dim=0) / torch.tensor([len(part) for part in parts])
     middles = [(part.start + part.stop + 1) / 2 for part in parts]
-    return {"t": middles, "bits_per_dim": shares.tolist()}
+    return terms.sum(dim=1), {"t": middles, "bits_per_dim": shares.tolist()}
 
 
 def likelihood(
@@ -89,16 +93,18 @@ def likelihood(
     if not model.config.likelihoods:
         raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
     pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)
-    measured: dict[str, Any] = {}
+    measured: dict[str, dict[str, float]] = {}
+    terms: dict[str, Any] = {}
     for kind in model.config.likelihoods:
         try:
-            values = bits(model, pixels, kind, k)
+            if kind == "elbo" and isinstance(model, HasBoundTerms):
+                values, terms["terms"] = bits_by_timestep(model, pixels)
+            else:
+                values = bits(model, pixels, kind, k)
         except ValueError as problem:
             raise GenLabError(f"{run.folder}: bits/dim by {kind}: {problem}") from None
         error = float(values.std(correction=0) / len(values) ** 0.5)
         measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
     flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}
-    if isinstance(model, HasBoundTerms):
-        measured["terms"] = bound_by_timestep(model, pixels[:BATCH])
-    write_json(run.likelihood, {**measured, "images": len(pixels), "k": k})
+    write_json(run.likelihood, {**measured, **terms, "images": len(pixels), "k": k})
     leave_record(run, "likelihood", metrics=flat)

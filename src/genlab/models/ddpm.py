@@ -73,10 +73,10 @@ class DDPM(GaussianModel):
             index = (share * steps).long().clamp(max=steps - 1)
         return (index.double() + 1) / steps
 
-    def weight(self, level: Level, of_target: tuple[Tensor, Tensor]) -> Tensor | float:
+    def weight(self, level: Level, of_target: tuple[Tensor, Tensor]) -> Tensor:
         """1, or min(SNR, gamma) times what turns an error of the target into one of x_0."""
         if self.config.weighting == "none":
-            return 1.0
+            return super().weight(level, of_target)
         (alpha, sigma), (a, b) = level, of_target
         snr = (alpha / sigma) ** 2
         return snr.clamp(max=self.config.gamma) * (sigma / (alpha * b - sigma * a)) ** 2

@@ -21,6 +21,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.families.edm import EDMConfig
 from genlab.models.base import Model
 from genlab.models.gaussian import GaussianModel
+from genlab.processes.gaussian import spread
 from genlab.processes.paths import EDMPath, Level
 
 
@@ -62,4 +63,4 @@ class EDM(GaussianModel):
 
     def input_scale(self, level: Level) -> Tensor:
         """c_in = 1 / sqrt(alpha^2 s_d^2 + sigma^2)."""
-        return (level.alpha**2 * self.sigma_data.double() ** 2 + level.sigma**2).rsqrt()
+        return 1 / spread(level, self.sigma_data.double())

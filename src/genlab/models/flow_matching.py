@@ -29,7 +29,7 @@ from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.data.randomness import address
 from genlab.models.base import Model
 from genlab.models.gaussian import GaussianModel
-from genlab.processes.noise import SampleNoise
+from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.processes.paths import LinearPath
 from genlab.samplers import heun
 
@@ -83,14 +83,15 @@ class FlowMatching(GaussianModel):
         if self.first_stage is None:
             return
         device = next(self.parameters()).device
-        images_made, noise_used = [], []
+        made, noise = [], []
         for begin in range(0, len(images), PAIRS_AT_ONCE):
             which = range(begin, min(begin + PAIRS_AT_ONCE, len(images)))
-            # Twice the same numbers; an address of its own, so that samples start from others.
-            eps, noise = (SampleNoise(address("reflow"), which, device) for _ in range(2))
+            # An address of its own, so that samples start from other noise.
+            eps = SampleNoise(address("reflow"), which, device).normal(*self.shape)
             *_, last = heun.sample(
-                self.first_stage.denoiser(), noise, self.shape, steps=self.config.reflow_steps
-            )
-            images_made.append(last.x.float())
-            noise_used.append(eps.normal(*self.shape))
-        self.pairs = torch.cat(images_made), torch.cat(noise_used)
+                self.first_stage.denoiser(), GivenNoise(eps), self.shape,
+                steps=self.config.reflow_steps,
+            )  # fmt: skip
+            made.append(last.x.float())
+            noise.append(eps)
+        self.pairs = torch.cat(made), torch.cat(noise)

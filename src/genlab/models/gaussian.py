@@ -81,13 +81,13 @@ class GaussianModel(Model):
         """Times t [n] to train at, float64."""
         raise NotImplementedError
 
-    def weight(self, level: Level, of_target: tuple[Tensor, Tensor]) -> Tensor | float:
+    def weight(self, level: Level, of_target: tuple[Tensor, Tensor]) -> Tensor:
         """w(t) at levels [B], for targets a x_0 + b eps, `of_target` being (a, b) [B]; [B]."""
-        return 1.0
+        return torch.ones_like(level.alpha)
 
-    def input_scale(self, level: Level) -> Tensor | float:
+    def input_scale(self, level: Level) -> Tensor:
         """s(t) at levels [B]; [B]."""
-        return 1.0
+        return torch.ones_like(level.alpha)
 
     def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The two ends (x_0, eps) of paths from images [B, C, H, W] on [0, 1], on [-1, 1]."""
@@ -108,9 +108,7 @@ class GaussianModel(Model):
         """
         weights = next(self.network.parameters())
         t = t.double()
-        scale = self.input_scale(self.path.level(t))
-        if isinstance(scale, Tensor):
-            x = over_pixels(scale).to(x.dtype) * x
+        x = over_pixels(self.input_scale(self.path.level(t))).to(x.dtype) * x
         if labels is None and self.config.conditional:
             labels = torch.full((len(x),), self.classes, device=x.device)
         conditioning = self.path.conditioning(t).to(weights.dtype)
@@ -124,10 +122,7 @@ class GaussianModel(Model):
         level = self.path.level(t)
         of_target = row(self.prediction, level, self.path.rates(t), self.sigma_data)
         alpha, sigma, a, b = (over_pixels(part).float() for part in (*level, *of_target))
-        weight = self.weight(level, of_target)
-        weight = (
-            weight.float() if isinstance(weight, Tensor) else torch.full_like(t, weight).float()
-        )
+        weight = self.weight(level, of_target).float()
         return Noised(x0, alpha * x0 + sigma * eps, t, a * x0 + b * eps, weight)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from genlab.config.families.score_sde import ScoreSDEConfig
 from genlab.models.base import Model
 from genlab.models.gaussian import GaussianModel
+from genlab.processes.gaussian import spread
 from genlab.processes.paths import Level, SubVPPath, VEPath, VPPath
 
 PATHS = {"vp": VPPath, "subvp": SubVPPath, "ve": VEPath}
@@ -49,4 +50,4 @@ class ScoreSDE(GaussianModel):
 
     def input_scale(self, level: Level) -> Tensor:
         """1 / sqrt(alpha^2 + sigma^2): x_t of VE grows to 50 times the image."""
-        return (level.alpha**2 + level.sigma**2).rsqrt()
+        return 1 / spread(level)

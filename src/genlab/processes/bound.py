@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from genlab.processes.gaussian import Ends, over_pixels
+from genlab.processes.gaussian import Ends, log_variance, over_pixels
 from genlab.processes.paths import DiscretePath
 
 HALF_BIN = 1 / 255  # of grey values on [-1, 1]
@@ -72,14 +72,13 @@ def step_nats(path: DiscretePath, x0: Tensor, index: Tensor, found: Ends) -> Ten
     """
     x0, guess = x0.double(), found.x0.double()
     from_x0, small, large = (over_pixels(part) for part in posterior_terms(path, index))
-    log_variance = small.expand_as(x0)
+    of_p = small.expand_as(x0)  # the logarithm of p's variance
     if found.variance is not None:
-        share = (found.variance.double() + 1) / 2
-        log_variance = share * large + (1 - share) * small
+        of_p = log_variance(found.variance.double(), small, large)
     apart = (from_x0 * (x0 - guess)).square()
-    ratio = small - log_variance
-    kl = (apart * (-log_variance).exp() + ratio.exp() - ratio - 1) / 2
-    nats = torch.where(over_pixels(index == 0), decoder_nats(x0, guess, log_variance), kl)
+    ratio = small - of_p
+    kl = (apart * (-of_p).exp() + ratio.exp() - ratio - 1) / 2
+    nats = torch.where(over_pixels(index == 0), decoder_nats(x0, guess, of_p), kl)
     return nats.flatten(1).sum(dim=1)
 
 

@@ -61,8 +61,22 @@ def row(
         return none, -1 / sigma
     if prediction == "velocity":
         return rates.alpha, rates.sigma
-    spread = (alpha**2 * sigma_data**2 + sigma**2).sqrt()
-    return sigma / (sigma_data * spread), -alpha * sigma_data / spread
+    s = spread(level, sigma_data)
+    return sigma / (sigma_data * s), -alpha * sigma_data / s
+
+
+def spread(level: Level, sigma_data: float | Tensor = 1.0) -> Tensor:
+    """S, the standard deviation of x_t of data with that of s_d, of the shape of the levels."""
+    return (level.alpha**2 * sigma_data**2 + level.sigma**2).sqrt()
+
+
+def log_variance(place: Tensor, small: Tensor | float, large: Tensor | float) -> Tensor:
+    """The logarithm of a learned variance, at `place` -1..1 between the logarithms of two.
+
+    Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15.
+    """
+    share = (place + 1) / 2
+    return share * large + (1 - share) * small
 
 
 def ends(

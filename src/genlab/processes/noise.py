@@ -35,3 +35,21 @@ class SampleNoise:
         """The next float32 U[0, 1) of every sample, [len(self), *shape]."""
         draws = [stream.random(shape, dtype=np.float32) for stream in self.streams]
         return torch.from_numpy(np.stack(draws)).to(self.device)
+
+
+class GivenNoise(SampleNoise):
+    """Noise that was chosen, not drawn: where a deterministic walk begins.
+
+    Args:
+        z: [B, ...], one of each sample.
+    """
+
+    def __init__(self, z: Tensor) -> None:
+        self.z = z
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def normal(self, *shape: int) -> Tensor:
+        """The noise itself, [len(self), *shape]."""
+        return self.z.reshape(len(self.z), *shape)

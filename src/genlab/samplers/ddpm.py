@@ -21,6 +21,7 @@ from typing import Literal
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
+from genlab.processes.gaussian import log_variance
 from genlab.samplers import Denoiser, Ends, SampleNoise, Step, walk
 
 Variance = Literal["small", "large", "learned"]
@@ -58,9 +59,8 @@ def deviation(kind: Variance, small: float, large: float, learned: Tensor | None
         return math.sqrt(large)
     if learned is None:
         raise ValueError("variance: learned, but this network learned none")
-    share = (learned + 1) / 2
     low, high = (math.log(max(variance, TINY)) for variance in (small, large))
-    return (share * high / 2 + (1 - share) * low / 2).exp()
+    return (log_variance(learned, low, high) / 2).exp()
 
 
 def sample(

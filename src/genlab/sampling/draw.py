@@ -12,7 +12,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.samplers import PathSampler, PriorSampler, SamplerConfig, settings
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.processes.noise import SampleNoise
-from genlab.samplers import Step, find
+from genlab.samplers import Denoiser, Step, find
 
 
 @dataclass
@@ -33,6 +33,20 @@ class Drawing:
 def _to_unit(x: Tensor) -> Tensor:
     """[-1, 1] -> [0, 1]."""
     return ((x + 1) / 2).clamp(0, 1)
+
+
+def steps_of(
+    denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
+) -> Iterator[Step]:
+    """Every step of `sampler`, each of images [B, C, H, W].
+
+    Raises:
+        GenLabError: the sampler can't walk this path as it is set.
+    """
+    try:
+        yield from find(sampler.sampler)(denoiser, noise, shape, **settings(sampler))
+    except ValueError as error:
+        raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
 
 
 def classes_of(noise: SampleNoise, model: Model) -> Tensor:
@@ -62,17 +76,11 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
             f"but {type(model).__name__} is none"
         )
     denoiser = model.denoiser(classes_of(noise, model), sampler.guidance)
-    try:
-        steps: Iterator[Step] = find(sampler.sampler)(
-            denoiser, noise, model.shape, **settings(sampler)
-        )
-        states: list[Step] = []
-        for step in steps:
-            if trail or not states:
-                states.append(step)
-            else:
-                states[-1] = step
-    except ValueError as error:
-        raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
+    states: list[Step] = []
+    for step in steps_of(denoiser, sampler, noise, model.shape):
+        if trail or not states:
+            states.append(step)
+        else:
+            states[-1] = step
     seen = [_to_unit(state.x0) for state in states] if trail else []
     return Drawing(_to_unit(states[-1].x), denoiser.evaluations / len(noise), seen)

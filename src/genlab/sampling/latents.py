@@ -187,9 +187,8 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     """
     device = pick_device(cpu)
     at = Explorer(run, as_encoder(load_model(run, device)), device)
-    for old in run.latent_figures.glob(
-        "*"
-    ):  # a figure that isn't drawn any more would pass for a new one
+    # A figure that isn't drawn any more would pass for a new one.
+    for old in run.latent_figures.glob("*"):
         old.unlink()
     variance = activity(at.latents)
     found: dict[str, Any] = {

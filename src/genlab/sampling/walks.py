@@ -31,7 +31,6 @@ from genlab.config.samplers import (
     DPMSolverSampler,
     SamplerConfig,
     Spacing,
-    settings,
 )
 from genlab.config.spec import read_run
 from genlab.data.arrays import rank_in_class
@@ -41,9 +40,9 @@ from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
-from genlab.processes.noise import SampleNoise
-from genlab.samplers import Denoiser, Step, find, start
-from genlab.sampling.draw import classes_of
+from genlab.processes.noise import GivenNoise, SampleNoise
+from genlab.samplers import Denoiser, Step, start
+from genlab.sampling.draw import classes_of, steps_of
 from genlab.sampling.inpainting import inpaint
 from genlab.sampling.inversion import round_trip
 from genlab.sampling.latents import save_film, slerp
@@ -60,19 +59,6 @@ ROUND_TRIPS = (4, 8, 16, 32)
 COMPLETIONS = 3
 
 
-class GivenNoise(SampleNoise):
-    """Noise that was chosen, not drawn: where a deterministic walk begins."""
-
-    def __init__(self, z: Tensor) -> None:
-        self.z = z
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def normal(self, *shape: int) -> Tensor:
-        return self.z.reshape(len(self.z), *shape)
-
-
 def pixels(x: Tensor) -> NDArray[np.uint8]:
     """Images [..., C, H, W] on [-1, 1] as uint8; what lies outside is clipped."""
     return to_uint8((x.detach().float() + 1) / 2).cpu().numpy()
@@ -81,15 +67,8 @@ def pixels(x: Tensor) -> NDArray[np.uint8]:
 def walk_from(
     denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
 ) -> list[Step]:
-    """All steps of `sampler`, each of images [B, C, H, W]; the x of the last are the samples.
-
-    Raises:
-        GenLabError: the sampler can't walk this path.
-    """
-    try:
-        return list(find(sampler.sampler)(denoiser, noise, shape, **settings(sampler)))
-    except ValueError as error:
-        raise GenLabError(f"sampler '{sampler.sampler}': {error}") from None
+    """All of `steps_of`; the x of the last are the samples."""
+    return list(steps_of(denoiser, sampler, noise, shape))
 
 
 def to_be_seen(x: Tensor, level: tuple[float, float]) -> Tensor:
