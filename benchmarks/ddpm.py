@@ -51,34 +51,17 @@ from torch import Tensor, nn
 
 from genlab.config.layout import StudyFolder
 from genlab.config.samplers import DDIMSampler, DDPMSampler, SamplerConfig
-from genlab.models.base import Model
 from genlab.models.devices import resolve_precision
-from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
 
 STEPS = 50  # of every sampler
 DDIM = f"ddim-{STEPS}"  # all three libraries have it, with eta 0
+ROWS: dict[str, SamplerConfig] = {
+    DDIM: DDIMSampler(steps=STEPS),
+    f"ddpm-{STEPS}": DDPMSampler(steps=STEPS),
+}
 # Of these the peers take the widths that come nearest to GenLab's number of parameters.
 WIDTHS = list(itertools.combinations_with_replacement((32, 64, 96), 3))  # diffusers, its levels
 DIMS = range(8, 33, 2)  # denoising-diffusion-pytorch, its finest level of three
-
-
-class GenLabDDPM(GenLab):
-    """The preset ddpm, drawn from by two samplers."""
-
-    def __init__(self, study: StudyFolder) -> None:
-        super().__init__(study, "ddpm")
-
-    def samplers(self) -> dict[str, Sampler]:
-        model = self.trained()
-        return {
-            DDIM: functools.partial(self._draw, model, DDIMSampler(steps=STEPS)),
-            f"ddpm-{STEPS}": functools.partial(self._draw, model, DDPMSampler(steps=STEPS)),
-        }
-
-    @staticmethod
-    def _draw(model: Model, sampler: SamplerConfig, which: range) -> Tensor:
-        return draw(model, sampler, SampleNoise(0, which)).images
 
 
 class DiffusionPeer(Peer):
@@ -188,7 +171,7 @@ class DenoisingDiffusion(DiffusionPeer):
 
 
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
-    "genlab": GenLabDDPM,
+    "genlab": functools.partial(GenLab, model="ddpm", rows=ROWS),
     "diffusers": functools.partial(Diffusers, matched=False),
     "diffusers-matched": functools.partial(Diffusers, matched=True),
     "denoising-diffusion-pytorch": functools.partial(DenoisingDiffusion, matched=False),

@@ -36,28 +36,11 @@ from torchdiffeq import odeint
 
 from genlab.config.layout import StudyFolder
 from genlab.config.samplers import EulerSampler
-from genlab.models.base import Model
-from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
 from genlab.training.optimisation import ema_decay
 
 STEPS = 50
 EULER = f"euler-{STEPS}"
 LEVELS = [(1,), (1, 1), (1, 1, 1), (1, 2), (1, 2, 2)]  # torchcfm's, of 32 channels each at least
-
-
-class GenLabFlow(GenLab):
-    """The preset flow."""
-
-    def __init__(self, study: StudyFolder) -> None:
-        super().__init__(study, "flow")
-
-    def samplers(self) -> dict[str, Sampler]:
-        return {EULER: functools.partial(self._draw, self.trained())}
-
-    @staticmethod
-    def _draw(model: Model, which: range) -> Tensor:
-        return draw(model, EulerSampler(steps=STEPS), SampleNoise(0, which)).images
 
 
 class TorchCFM(Peer):
@@ -118,7 +101,7 @@ class TorchCFM(Peer):
 
 
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
-    "genlab": GenLabFlow,
+    "genlab": functools.partial(GenLab, model="flow", rows={EULER: EulerSampler(steps=STEPS)}),
     "torchcfm": functools.partial(TorchCFM, recipe="mnist"),
     "torchcfm-cifar10": functools.partial(TorchCFM, recipe="cifar10"),
     "torchcfm-matched": functools.partial(TorchCFM, recipe="matched"),

@@ -32,30 +32,12 @@ from sides import PIXELS, GenLab, Peer, Sampler, Side, compare, nearest
 from torch import Tensor, nn
 
 from genlab.config.layout import StudyFolder
-from genlab.config.samplers import PriorSampler
-from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
+from genlab.config.samplers import PriorSampler, SamplerConfig
 from genlab.training.optimisation import learning_rate
 
 LEVELS, BLOCKS = 2, 16
 WIDTHS = range(16, 257, 8)  # of which normflows takes the one that comes nearest in parameters
 TEMPERATURES = (1.0, 0.7)
-
-
-class GenLabGlow(GenLab):
-    """The preset glow."""
-
-    def __init__(self, study: StudyFolder) -> None:
-        super().__init__(study, "glow")
-
-    def samplers(self) -> dict[str, Sampler]:
-        model = self.trained()
-
-        def sampler(temperature: float) -> Sampler:
-            prior = PriorSampler(temperature=temperature)
-            return lambda which: draw(model, prior, SampleNoise(0, which)).images
-
-        return {f"T = {temperature:g}": sampler(temperature) for temperature in TEMPERATURES}
 
 
 class NormFlows(Peer):
@@ -109,8 +91,11 @@ class NormFlows(Peer):
         }
 
 
+ROWS: dict[str, SamplerConfig] = {
+    f"T = {temperature:g}": PriorSampler(temperature=temperature) for temperature in TEMPERATURES
+}
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
-    "genlab": GenLabGlow,
+    "genlab": functools.partial(GenLab, model="glow", rows=ROWS),
     "normflows": functools.partial(NormFlows, matched=False),
     "normflows-matched": functools.partial(NormFlows, matched=True),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sides import GenLab, Sampler, make_training, train
+from sides import GenLab, make_training, train
 from torch import Tensor
 
 from genlab.config.base import dump_yaml
@@ -28,11 +28,8 @@ class OnMNIST(GenLab):
     """The training of a run that is no preset's."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run, self.training = run, make_training(run)
+        self.run, self.training, self.rows = run, make_training(run), {}
         self.network = self.training.model
-
-    def samplers(self) -> dict[str, Sampler]:
-        return {}
 
 
 def make_run(

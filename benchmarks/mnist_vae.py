@@ -33,7 +33,7 @@ from genlab.data.pictures import GRID, save_grid
 from genlab.data.randomness import address
 from genlab.models.base import Batch
 from genlab.models.batches import to_float, to_uint8
-from genlab.models.vae import VAE, iwae
+from genlab.models.vae import VAE, log_mean_exp
 from genlab.processes.noise import SampleNoise
 
 SAMPLES = 500  # K of IWAE-K
@@ -46,7 +46,9 @@ TRAINING = TrainingConfig(learning_rate=3e-3, batch_size=64, ema=0.999, clip_nor
 def measure(vae: VAE, images: Tensor) -> tuple[float, float, float]:
     """-ELBO and -IWAE-500 in nats, means over black and white `images`; and the latter's error."""
     torch.manual_seed(address("benchmark", "importance samples"))
-    bounds = [iwae(vae.log_weights(some, SAMPLES)) for some in images.split(TOGETHER)]
+    bounds = [
+        log_mean_exp(vae.log_weights(some, SAMPLES), dim=0) for some in images.split(TOGETHER)
+    ]
     tight = -torch.cat(bounds)
     elbo = torch.stack([vae.loss(Batch(images, images))["elbo"] for _ in range(10)]).mean()
     return -float(elbo), float(tight.mean()), float(tight.std() / len(tight) ** 0.5)

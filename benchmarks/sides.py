@@ -10,6 +10,7 @@ was trained on real digits alone. Held-out real digits, as many, give the floor.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import sys
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from genlab.config.layout import RunFolder, SampleFolder, StudyFolder
+from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import RunSpec, read_run, write_specs
 from genlab.config.study import load_study
 from genlab.data.files import read_array, write_array
@@ -35,6 +37,8 @@ from genlab.evaluation.stages import extract, read_features
 from genlab.models.base import Model, build_model
 from genlab.models.batches import Batches, to_uint8
 from genlab.models.store import load_model, save_model
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
 
 WARM_UP = 3  # training steps before the clock starts
@@ -83,9 +87,14 @@ def make_training(run: RunFolder) -> Training:
 
 
 class GenLab:
-    """A preset, trained by GenLab's own step; a model's side adds its samplers."""
+    """A preset, trained by GenLab's own step.
 
-    def __init__(self, study: StudyFolder, model: str) -> None:
+    Args:
+        rows: the samplers that it is drawn from with, by their names.
+    """
+
+    def __init__(self, study: StudyFolder, model: str, rows: dict[str, SamplerConfig]) -> None:
+        self.rows = rows
         self.run = study.run(DIGITS, model, 0)
         self.training = make_training(self.run)
         self.network: nn.Module = self.training.model
@@ -103,6 +112,14 @@ class GenLab:
         """The model as `genlab sample` would load it: saved, and with averaged weights."""
         save_model(self.run, self.training.spec, self.training.model, self.training.ema)
         return load_model(self.run)
+
+    def samplers(self) -> dict[str, Sampler]:
+        model = self.trained()
+
+        def drawn(sampler: SamplerConfig, which: range) -> Tensor:
+            return draw(model, sampler, SampleNoise(0, which)).images
+
+        return {name: functools.partial(drawn, row) for name, row in self.rows.items()}
 
 
 class Peer:

@@ -36,21 +36,8 @@ from torch import Tensor
 
 from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler
-from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
 
 MODEL = "vae-bernoulli"
-
-
-class GenLabVAE(GenLab):
-    """The preset vae-bernoulli."""
-
-    def __init__(self, study: StudyFolder) -> None:
-        super().__init__(study, MODEL)
-
-    def samplers(self) -> dict[str, Sampler]:
-        model = self.trained()
-        return {"prior": lambda which: draw(model, PriorSampler(), SampleNoise(0, which)).images}
 
 
 class Pythae(Peer):
@@ -88,7 +75,7 @@ class Pythae(Peer):
 
 
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
-    "genlab": GenLabVAE,
+    "genlab": functools.partial(GenLab, model=MODEL, rows={"prior": PriorSampler()}),
     "pythae-mlp": functools.partial(Pythae, resnet=False, matched=False),
     "pythae-mlp-matched": functools.partial(Pythae, resnet=False, matched=True),
     "pythae-resnet": functools.partial(Pythae, resnet=True, matched=False),

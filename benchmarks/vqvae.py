@@ -64,8 +64,6 @@ from genlab.config.samplers import PriorSampler
 from genlab.data.files import read_array
 from genlab.models.base import Reconstructs, build_model
 from genlab.models.batches import to_float
-from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
 
 FIRST, PRIOR = "vqvae", "vqvae-prior"
 
@@ -92,7 +90,7 @@ class GenLabFirst(GenLab):
     """The preset vqvae."""
 
     def __init__(self, study: StudyFolder) -> None:
-        super().__init__(study, FIRST)
+        super().__init__(study, FIRST, {})
         self.study = study
 
     def samplers(self) -> dict[str, Sampler]:
@@ -103,14 +101,6 @@ class GenLabFirst(GenLab):
         return {"reconstructions": lambda which: model.reconstruct(held_out(self.study, which))}
 
 
-class GenLabPrior(GenLab):
-    """The preset vqvae-prior."""
-
-    def samplers(self) -> dict[str, Sampler]:
-        model = self.trained()
-        return {"samples": lambda which: draw(model, PriorSampler(), SampleNoise(0, which)).images}
-
-
 class GenLabStages:
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
@@ -119,7 +109,7 @@ class GenLabStages:
         return GenLabFirst(self.study)
 
     def prior(self) -> Side:
-        return GenLabPrior(self.study, PRIOR)
+        return GenLab(self.study, PRIOR, {"samples": PriorSampler()})
 
 
 def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
@@ -178,7 +168,7 @@ class PythaeSide(Peer):
 
 class PythaeFirst(PythaeSide):
     def __init__(self, study: StudyFolder, ema: bool, matched: bool) -> None:
-        super().__init__(study, FIRST)
+        super().__init__(study, FIRST, {})
         self.study, own = study, self.spec.model
         widths = (narrow_vqvae(c, own.latent, own.codes, ema) for c in range(8, 65, 2))
         self.start(nearest(widths, self.size), matched)
@@ -200,7 +190,7 @@ class PythaePrior(PythaeSide):
     """The PixelCNN over the codes of `first`, drawn from as pythae's PixelCNNSampler does."""
 
     def __init__(self, study: StudyFolder, first: Any, matched: bool) -> None:
-        super().__init__(study, FIRST)
+        super().__init__(study, FIRST, {})
         self.vqvae, size = first.eval(), prior_parameters(study)
         self.spec = spec_of(study, PRIOR)
         images = to_float(torch.from_numpy(self.batches.images.copy()))

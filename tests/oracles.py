@@ -44,6 +44,13 @@ PATHS: dict[str, Path] = {
     "flow": LinearPath(),
 }
 """One of every kind of path."""
+MEAN = torch.tensor([0.5, -0.3, 0.0, 0.2], dtype=torch.float64)
+_MIX = torch.tensor(
+    [[0.6, 0.0, 0.0, 0.0], [0.3, 0.5, 0.0, 0.0], [0.0, 0.2, 0.4, 0.0], [0.1, 0.0, -0.2, 0.3]],
+    dtype=torch.float64,
+)
+COVARIANCE = _MIX @ _MIX.T
+"""Of Gaussian data of four pixels."""
 PosteriorMean = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t [B, D], alpha [B, 1], sigma [B, 1]) -> E[x_0 | x_t] [B, D], all float64."""
 

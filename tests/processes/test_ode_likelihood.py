@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 from oracles import (
+    COVARIANCE,
+    MEAN,
     PATHS,
     PosteriorMean,
     ideal_denoiser,
@@ -22,12 +24,7 @@ from genlab.processes.paths import Path
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 
-MEAN = torch.tensor([0.5, -0.3, 0.0, 0.2], dtype=torch.float64)
-MIX = torch.tensor(
-    [[0.6, 0.0, 0.0, 0.0], [0.3, 0.5, 0.0, 0.0], [0.0, 0.2, 0.4, 0.0], [0.1, 0.0, -0.2, 0.3]],
-    dtype=torch.float64,
-)
-GAUSSIAN = MultivariateNormal(MEAN, MIX @ MIX.T)
+GAUSSIAN = MultivariateNormal(MEAN, COVARIANCE)
 
 
 def to_pixels(x: Tensor) -> Tensor:
@@ -40,7 +37,7 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
 
 
 def gaussian_denoiser(path: Path) -> Denoiser:
-    return ideal_denoiser(posterior_mean_of_gaussian(MEAN, MIX @ MIX.T), path, "v")
+    return ideal_denoiser(posterior_mean_of_gaussian(MEAN, COVARIANCE), path, "v")
 
 
 def drawn(n: int) -> Tensor:

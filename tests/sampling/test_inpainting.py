@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from oracles import (
+    COVARIANCE,
+    MEAN,
     PATHS,
     StreamNoise,
     ideal_denoiser,
@@ -51,14 +53,6 @@ def test_the_completion_is_the_point_that_the_known_pixels_belong_to(path: Path)
     # At the last step that point has all the weight.
     assert float((found - images).abs().max()) < 1e-6
     assert denoiser.evaluations == 50 * (29 * 4 + 1)
-
-
-MEAN = torch.tensor([0.5, -0.3, 0.0, 0.2], dtype=torch.float64)
-MIX = torch.tensor(
-    [[0.6, 0.0, 0.0, 0.0], [0.3, 0.5, 0.0, 0.0], [0.0, 0.2, 0.4, 0.0], [0.1, 0.0, -0.2, 0.3]],
-    dtype=torch.float64,
-)
-COVARIANCE = MIX @ MIX.T
 
 
 def completions(repeats: int, n: int = 1000) -> torch.Tensor:
