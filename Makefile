@@ -44,9 +44,11 @@ ui: setup ## MLflow's user interface on http://127.0.0.1:5000
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}"
 
 lock: ## Resolve the dependencies anew (needs uv)
-	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \
+	  --python-version 3.11 \
 	  pyproject.toml -o envs/requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 --extra test \
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \
+	  --python-version 3.11 --extra test \
 	  -c envs/requirements.lock pyproject.toml -o envs/test.lock
 	$(PYTHON) envs/conda.py > envs/genlab.yaml
 

@@ -21,11 +21,11 @@ dependencies:
 
 
 def pins(lock: str) -> list[str]:
-    """The lines `name==version ; marker` of a lock, without its hashes."""
+    """The lines `name[extras]==version ; marker` of a lock, without its hashes."""
     return [
         line.removesuffix("\\").strip()
         for line in lock.splitlines()
-        if re.match(r"^[A-Za-z0-9._-]+==", line)
+        if re.match(r"^[A-Za-z0-9._-]+(\[[^]]+\])?==", line)
     ]
 
 
