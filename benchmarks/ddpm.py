@@ -93,7 +93,7 @@ class Diffusers(DiffusionPeer):
         self.optimizer = torch.optim.AdamW(
             self.parameters, self.learning_rate, betas=(0.95, 0.999), weight_decay=1e-6
         )
-        epochs = 100 * len(self.batches.images) / self.batches.batch_size  # in steps
+        epochs = 100 * len(self.batches.table.images) / self.batches.batch_size  # in steps
         self.rate = get_scheduler(
             "cosine",
             self.optimizer,

@@ -24,8 +24,8 @@ from genlab.config.datasets import DigitsConfig
 from genlab.config.samplers import DDIMSampler
 from genlab.config.study import load_model
 from genlab.data.digits import fetch, read
-from genlab.models.base import build_model
-from genlab.models.batches import Batches
+from genlab.models.base import Facts, build_model
+from genlab.models.batches import Batches, Table
 from genlab.models.ddpm import DDPM
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
@@ -64,7 +64,7 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
     variant = VARIANTS[name]
     entry = load_model("ddpm", {}, CHECKOUT / "config", "benchmarks/precision.py")
     training = entry.training
-    model = build_model(entry.model, (1, 28, 28), 10, seed=0)
+    model = build_model(entry.model, Facts((1, 28, 28), 10), seed=0)
     if not isinstance(model, DDPM):
         raise TypeError(f"config/models/ddpm.yaml names a {type(model).__name__}")
     if variant.compile:
@@ -112,7 +112,7 @@ def main() -> None:
     config = DigitsConfig()
     digits = read(config, fetch(config, CHECKOUT)).train
     training = load_model("ddpm", {}, CHECKOUT / "config", "benchmarks/precision.py").training
-    batches = Batches(digits.images, digits.labels, training.batch_size, seed=0)
+    batches = Batches(Table(digits.images, digits.labels), training.batch_size, seed=0)
     rows = [measure(name, options.seconds, batches) for name in options.only]
     about = machine(options.threads)
     conditions = (

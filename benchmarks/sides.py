@@ -34,8 +34,8 @@ from genlab.data.floors import floor
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.prepare import fetch, prepare
 from genlab.evaluation.stages import extract, read_features
-from genlab.models.base import Model, build_model
-from genlab.models.batches import Batches, to_uint8
+from genlab.models.base import Facts, Model, build_model
+from genlab.models.batches import Batches, Table, to_uint8
 from genlab.models.store import load_model, save_model
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
@@ -127,9 +127,9 @@ class Peer:
 
     def __init__(self, study: StudyFolder, model: str) -> None:
         self.spec, data = spec_of(study, model), study.data(DIGITS)
-        self.size = parameters(build_model(self.spec.model, (1, PIXELS, PIXELS), 10, seed=0))
+        self.size = parameters(build_model(self.spec.model, Facts((1, PIXELS, PIXELS), 10), seed=0))
         self.batches = Batches(
-            read_array(data.images("train")), read_array(data.labels("train")),
+            Table(read_array(data.images("train")), read_array(data.labels("train"))),
             self.spec.training.batch_size, seed=0,
         )  # fmt: skip
         self.steps = 0

@@ -62,7 +62,7 @@ from torch import Tensor, nn
 from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler
 from genlab.data.files import read_array
-from genlab.models.base import Reconstructs, build_model
+from genlab.models.base import Facts, Reconstructs, build_model
 from genlab.models.batches import to_float
 
 FIRST, PRIOR = "vqvae", "vqvae-prior"
@@ -147,8 +147,8 @@ def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
 def prior_parameters(study: StudyFolder) -> int:
     """Of GenLab's prior alone, without its frozen first stage."""
     shape = (1, PIXELS, PIXELS)
-    first = build_model(spec_of(study, FIRST).model, shape, 10, seed=0)
-    prior = build_model(spec_of(study, PRIOR).model, shape, 10, 0, first)
+    first = build_model(spec_of(study, FIRST).model, Facts(shape, 10), seed=0)
+    prior = build_model(spec_of(study, PRIOR).model, Facts(shape, 10), 0, first)
     return parameters(prior) - parameters(first)
 
 

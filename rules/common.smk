@@ -112,16 +112,11 @@ MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
 
 
 # ---- the code that a stage runs, so that a change of it redoes just what it touches ------------
-def entry_of(model):
-    """What the study says of `model`, the domain classifier included."""
-    return STUDY.classifier if model == CLASSIFIER else STUDY.models[model]
-
-
 def model_code(model, stage, *more):
     """The code of `stage`, of the family it is called for, and of its first stage."""
-    family = entry_of(model).model
+    family = STUDY.entry(model).model
     if family.first_stage_name:
-        more += (STUDY.models[family.first_stage_name].model.implementation,)
+        return model_code(family.first_stage_name, stage, family.implementation, *more)
     return code(stage, family.implementation, *more)
 
 
@@ -148,7 +143,7 @@ def likelihood_options(model):
 
 def first_stage_weights(dataset, model, seed):
     """The weights that a second stage's training starts from; none for any other model."""
-    first = entry_of(model).model.first_stage_name
+    first = STUDY.entry(model).model.first_stage_name
     return [STUDY_AT.run(dataset, first, seed).weights] if first else []
 
 

@@ -55,15 +55,16 @@ def test_declaration_and_class_agree(family: FamilyConfig) -> None:
 
 
 def test_a_family_s_defaults_build_a_model_on_the_default_data(family: FamilyConfig) -> None:
-    from genlab.models.base import build_model
+    from genlab.models.base import Facts, Words, build_model
 
+    facts = Facts((1, 28, 28), 10, Words(300, 6), {"class": 10})
     assert family.problems(channels=1, size=28) == []
     first = None
     if family.first_stage_name:
         below = build_family({"family": family.first_stage_name}, "here")
         assert family.first_stage_problems(below) == []
-        first = build_model(below, (1, 28, 28), classes=10, seed=0)
-    model = build_model(family, (1, 28, 28), 10, 0, first)
+        first = build_model(below, facts, seed=0)
+    model = build_model(family, facts, 0, first)
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 

@@ -16,7 +16,7 @@ from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.vqvae import VQVAEConfig
-from genlab.models.base import Batch, build_model
+from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_float
 from genlab.models.code_prior import ENCODED, CodePrior
 from genlab.models.vqvae import VQVAE
@@ -189,7 +189,7 @@ def test_the_first_stage_is_frozen_and_saved_with_it() -> None:
     after = prior.state_dict()
     assert all(torch.equal(t, after[f"first_stage.{name}"]) for name, t in before.items())
     other = awake(VQVAE(prior.first_stage.config, prior.shape, 10))
-    loaded = build_model(prior.config, prior.shape, 10, 1, other)
+    loaded = build_model(prior.config, Facts(prior.shape, 10), 1, other)
     loaded.load_state_dict(after)
     y = torch.rand(2, 1, 8, 12)
     densities = [p.eval().log_density(y, "elbo", 1) for p in (prior, loaded)]  # type: ignore

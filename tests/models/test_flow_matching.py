@@ -15,7 +15,7 @@ from torch import Tensor
 from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.layout import StudyFolder
-from genlab.models.base import Batch, build_model
+from genlab.models.base import Batch, Facts, build_model
 from genlab.models.flow_matching import FlowMatching, nearest_noise
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
@@ -30,7 +30,7 @@ def make_flow(first: FlowMatching | None = None, **more: Any) -> FlowMatching:
     values = {"family": "flow_matching", "network": NETWORK, **more}
     if first is not None:
         values |= {"first_stage": "flow", "reflow_steps": 3}
-    model = build_model(build_family(values, "here"), SHAPE, 10, 0, first)
+    model = build_model(build_family(values, "here"), Facts(SHAPE, 10), 0, first)
     assert isinstance(model, FlowMatching)
     return model
 

@@ -14,7 +14,7 @@ from oracles import awake, ideal_denoiser, posterior_mean_of_points
 from torch import Tensor
 
 from genlab.config.families import build_family
-from genlab.models.base import Batch, build_model
+from genlab.models.base import Batch, Facts, build_model
 from genlab.models.edm import EDM
 from genlab.models.gaussian import GaussianModel
 from genlab.processes.noise import SampleNoise
@@ -41,7 +41,7 @@ families = pytest.mark.parametrize("name", FAMILIES)
 
 def make(name: str, **more: Any) -> GaussianModel:
     config = build_family({"network": NETWORK, **FAMILIES[name], **more}, "here")
-    model = build_model(config, SHAPE, CLASSES, seed=0)
+    model = build_model(config, Facts(SHAPE, CLASSES), seed=0)
     assert isinstance(model, GaussianModel)
     return model
 

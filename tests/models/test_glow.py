@@ -16,7 +16,7 @@ from torch.func import jacrev
 from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.glow import GlowConfig
-from genlab.models.base import Batch, build_model
+from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_uint8
 from genlab.models.glow import Glow
 from genlab.nn.flow import ActNorm, InvertibleConv
@@ -27,7 +27,7 @@ couplings = pytest.mark.parametrize("coupling", ["glow", "realnvp"])
 
 def make_glow(shape: tuple[int, int, int] = (1, 8, 8), **changes: Any) -> Glow:
     values = {"steps": (2, 2), "hidden": 4, "global_steps": 1, "global_hidden": 8}
-    model = build_model(GlowConfig(**(values | changes)), shape, 10, seed=0)
+    model = build_model(GlowConfig(**(values | changes)), Facts(shape, 10), seed=0)
     assert isinstance(model, Glow)
     return model
 

@@ -26,7 +26,7 @@ from genlab.config.samplers import (
     PriorSampler,
     SamplerConfig,
 )
-from genlab.models.base import build_model
+from genlab.models.base import Facts, build_model
 from genlab.models.batches import to_uint8
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
@@ -74,7 +74,7 @@ def test_pixels_do_not_depend_on_the_batch(case: str) -> None:
     bits, and a grey value by one where it stood at the edge of rounding.
     """
     config, sampler = CASES[case]
-    model = awake(build_model(config, SHAPE, 10, seed=0))
+    model = awake(build_model(config, Facts(SHAPE, 10), seed=0))
     if case == "dopri5":
         # Dozens of evaluations of a network as steep as this would make more than that of it.
         with torch.no_grad():

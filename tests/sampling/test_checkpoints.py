@@ -20,7 +20,7 @@ from traps import Trap
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
-from genlab.models.base import build_model
+from genlab.models.base import Facts, build_model
 from genlab.models.store import load_model
 from genlab.training import resume
 
@@ -39,7 +39,7 @@ def final_weights(run: RunFolder) -> Checkpoint:
 def resume_point(run: RunFolder) -> Checkpoint:
     """A resume point after one step of training on nothing in particular."""
     spec = read_run(run.config)
-    model = build_model(spec.model, (1, 8, 8), classes=2, seed=0)
+    model = build_model(spec.model, Facts((1, 8, 8), 2), seed=0)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters())
     sum(parameter.square().sum() for parameter in model.parameters()).backward()
@@ -186,7 +186,7 @@ def test_the_description_beside_the_weights_is_all_it_takes(trained_study: Study
     run.model.rename(alone.model)
     model = load_model(alone)
     assert model.shape == (1, 8, 8)
-    assert json.loads(alone.architecture.read_text())["model"]["family"] == "ddpm"
+    assert json.loads(alone.architecture.read_text())["stages"][0]["family"] == "ddpm"
     # The averaged weights are the ones that are used.
     with safe_open(alone.weights, framework="pt") as file:
         for name, tensor in model.state_dict().items():

@@ -25,7 +25,7 @@ from genlab.config.samplers import (
     SamplerConfig,
 )
 from genlab.data.files import read_array, read_json
-from genlab.models.base import Model, build_model
+from genlab.models.base import Facts, Model, build_model
 from genlab.models.store import load_model
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
@@ -213,7 +213,7 @@ def test_a_conditional_model_is_asked_for_the_class_of_each_image(
     config = FlowMatchingConfig(
         conditional=True, network=UNetConfig(channels=4, multipliers=(1, 2), attention=())
     )
-    model = build_model(config, SHAPE, classes=2, seed=0)
+    model = build_model(config, Facts(SHAPE, 2), seed=0)
     asked: list[list[int]] = []
 
     def watched(labels: Tensor, guidance: float = 1.0) -> Denoiser:

@@ -21,7 +21,7 @@ from tiny import make_study
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.data.files import read_json
-from genlab.models.batches import Batches, flip, to_float
+from genlab.models.batches import Batches, Table, flip, to_float
 from genlab.models.store import read_tensors
 from genlab.tracking.record import append_history, read_history
 from genlab.training.trainer import train
@@ -177,7 +177,7 @@ def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Bat
     """Batches over `n` images that can be told apart by their first pixels and their label."""
     images = np.zeros((n, 1, 1, 2), dtype=np.uint8)
     images[:, 0, 0, 0], images[:, 0, 0, 1] = np.divmod(np.arange(n), 256)
-    return Batches(images, np.arange(n), size, seed, part=part)
+    return Batches(Table(images, np.arange(n)), size, seed, part=part)
 
 
 def test_a_batch_is_a_function_of_seed_and_number() -> None:
@@ -202,7 +202,7 @@ def test_a_batch_knows_which_training_images_it_holds_until_they_are_changed() -
     batch = source[5]
     assert batch.indices is not None
     assert torch.equal(batch.indices, torch.from_numpy(source.indices(5)[1::2]))
-    assert torch.equal(batch.images, to_float(torch.from_numpy(source.images[batch.indices])))
+    assert torch.equal(batch.images, to_float(torch.from_numpy(source.table.images[batch.indices])))
     assert flip(batch).indices is None
 
 

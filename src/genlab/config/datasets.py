@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from genlab.config.base import Strict
 
@@ -16,6 +17,32 @@ class DatasetConfig(Strict):
     """What every data set states. `config/datasets/NAME.yaml` holds one."""
 
     source: str
+    captions: Annotated[tuple[str, ...], Field(min_length=1)] = ("a picture of {name}",)
+    """What is said of an image, each in other words; {class} is its class as the source calls it,
+    {name} the same in words."""
+    names: tuple[str, ...] | None = None
+    """The classes in words, in their order; null takes them as the source calls them."""
+    vocabulary: Annotated[int, Field(ge=258)] = 512
+    """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
+
+    @field_validator("captions")
+    @classmethod
+    def _blanks_are_known(cls, captions: tuple[str, ...]) -> tuple[str, ...]:
+        for caption in captions:
+            try:
+                blanks = {blank for _, blank, _, _ in string.Formatter().parse(caption)}
+            except ValueError as error:
+                raise ValueError(f"'{caption}': {error}; a brace itself is written {{{{") from None
+            if unknown := blanks - {None, "class", "name"}:
+                raise ValueError(
+                    f"'{caption}': {{{unknown.pop()}}} is neither {{class}} nor {{name}}"
+                )
+        return captions
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """The factors that a caption is about first of all; empty where none are known."""
+        return ()
 
     @property
     def factors(self) -> dict[str, int]:

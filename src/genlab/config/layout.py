@@ -1,14 +1,14 @@
 """Where every file lies, once: for the commands, and as patterns for the rules.
 
 results/
-  data/DATASET/                      config.yaml, raw/, images and labels, manifest.json
+  data/DATASET/                      config.yaml, raw/, images, labels, captions, manifest.json
   mlflow.db, mlflow-artifacts/       the tracking store
   STUDY/
     study.yaml                       the resolved study
     DATASET/
       reference/EXTRACTOR.npz        features of the training images
       laboratory/                    the bound on probabilistic PCA, gradient estimators
-      MODEL/seedK/                   one run (models `classifier` and `floor` among them)
+      MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
         config.yaml                  its spec
         model/                       weights, config.json, summary.json
         history.jsonl                every logged step
@@ -17,6 +17,7 @@ results/
         latents/                     latents.json; figures/: interpolation, traversals ...
         walks/                       walks.json; figures/: denoising, inversion, inpainting ...
         disentanglement.json         where the data set's factors are known
+        prompts/                     prompts.json and figures, of a model that takes prompts
         elbo.json                    where the study has a laboratory
         likelihood.json              bits/dim of the held-out images
         samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
@@ -32,6 +33,8 @@ from pathlib import Path
 RESULTS = "results"
 FLOOR = "floor"
 CLASSIFIER = "classifier"
+CLIP = "clip"
+JUDGE = "judge"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class DataFolder:
         return self.folder / "manifest.json"
 
     def images(self, split: str) -> Path:
-        """uint8 [N, C, H, W] of the split 'train' or 'test'."""
+        """uint8 [N, C, H, W] of a split: 'train', 'test', or 'unseen', which may be empty."""
         return self.folder / f"{split}_images.npy"
 
     def labels(self, split: str) -> Path:
@@ -65,6 +68,25 @@ class DataFolder:
     def factors(self, split: str) -> Path:
         """int64 [N, K]; K = 0 unless the manifest names `factors`."""
         return self.folder / f"{split}_factors.npy"
+
+    def captions(self, split: str) -> Path:
+        """int64 [N, K], the K captions of each image as numbers of texts."""
+        return self.folder / f"{split}_captions.npy"
+
+    @property
+    def texts(self) -> Path:
+        """`texts`, every caption of the data set once, the `known` ones of the training first."""
+        return self.folder / "captions.json"
+
+    @property
+    def tokens(self) -> Path:
+        """int64 [texts, L], each text in tokens, padded."""
+        return self.folder / "tokens.npy"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer of the training captions, as JSON of the package tokenizers."""
+        return self.folder / "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -179,6 +201,15 @@ class RunFolder:
         return self.walks / "figures"
 
     @property
+    def prompts(self) -> Path:
+        """Of a model that takes prompts: prompts.json, and the figures it describes."""
+        return self.folder / "prompts"
+
+    @property
+    def prompt_figures(self) -> Path:
+        return self.prompts / "figures"
+
+    @property
     def disentanglement(self) -> Path:
         """MIG, DCI and the matrices (factors x latents) that they are taken from."""
         return self.folder / "disentanglement.json"
@@ -259,6 +290,14 @@ class StudyFolder:
     def classifier(self, dataset: str) -> RunFolder:
         """The domain classifier of a data set is a run like any other."""
         return self.run(dataset, CLASSIFIER, 0)
+
+    def clip(self, dataset: str) -> RunFolder:
+        """The CLIP that re-ranks pictures, where the study has models that take prompts."""
+        return self.run(dataset, CLIP, 0)
+
+    def judge(self, dataset: str) -> RunFolder:
+        """What tells the factors of a picture, which no model and no ranking has seen."""
+        return self.run(dataset, JUDGE, 0)
 
     def floor(self, dataset: str, kind: str) -> SampleFolder:
         """Rows that calibrate the table lie where samples lie, without a model above them."""

@@ -119,7 +119,7 @@ def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpe
         seed=seed,
         model=entry.model,
         training=entry.training,
-        first_stage=run_spec(study, dataset, study.models[first], seed) if first else None,
+        first_stage=run_spec(study, dataset, study.entry(first), seed) if first else None,
     )
 
 

@@ -139,6 +139,10 @@ class Study(Strict):
     tracking: TrackingConfig = TrackingConfig()
     classifier: ModelEntry
 
+    def entry(self, model: str) -> ModelEntry:
+        """What the study says of a model, the domain classifier among them."""
+        return self.classifier if model == self.classifier.name else self.models[model]
+
 
 class StudyFile(Strict):
     """A study as its author writes it: `config/config.yaml` and `config/studies/*.yaml`."""

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N]; factors int64 [N, K] where they are known."""
+    """Images uint8 [N, C, H, W] and labels int64 [N]; factors int64 [N, K] where they are known.
+
+    `captions` are K sentences about each image, where the source makes its own.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     factors: NDArray[np.int64] | None = None
+    captions: list[list[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,20 @@ class Source:
     """A data set as it was read: train and test split, and the names of the classes.
 
     `factors` tells, in the order of the columns of `Split.factors`, each factor's name and how
-    many values it has; value k is written as k.
+    many values it has; value k is written as k. `unseen` are images of combinations of factors that
+    are kept out of training and test, where the source has such.
     """
 
     train: Split
     test: Split
     classes: list[str]
     factors: dict[str, int] = field(default_factory=dict)
+    unseen: Split | None = None
+
+    def splits(self) -> dict[str, Split]:
+        """Train, test and unseen, the last one without any image where there are none."""
+        none = self.train.images[:0], self.train.labels[:0]
+        return {"train": self.train, "test": self.test, "unseen": self.unseen or Split(*none)}
 
 
 def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:

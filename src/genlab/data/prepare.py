@@ -10,11 +10,12 @@ from typing import Any, cast
 import numpy as np
 
 from genlab.config.datasets import DatasetConfig
-from genlab.config.errors import GenLabError
+from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.layout import DataFolder
 from genlab.config.spec import read_dataset
-from genlab.data.arrays import Source
-from genlab.data.files import read_json, sha256, write_array, write_json
+from genlab.data.arrays import Source, Split
+from genlab.data.files import read_json, sha256, write_array, write_json, write_text
+from genlab.data.tokenizer import Tokenizer, train_tokenizer
 
 
 def _module(config: DatasetConfig) -> Any:
@@ -36,7 +37,7 @@ def fetch(at: DataFolder) -> None:
 
 
 def prepare(at: DataFolder) -> None:
-    """Read the fetched files and write train and test arrays, labels, factors and the manifest.
+    """Read the fetched files and write the arrays of all splits, captions and the manifest.
 
     Of factors there are none, [N, 0], where the source doesn't know what its images were made from.
     """
@@ -46,7 +47,8 @@ def prepare(at: DataFolder) -> None:
     manifest: dict[str, Any] = {"shape": list(config.shape), "classes": source.classes}
     if source.factors:
         manifest["factors"] = source.factors
-    for name, split in (("train", source.train), ("test", source.test)):
+        manifest["subject"] = list(config.subject or source.factors)
+    for name, split in source.splits().items():
         if split.images.shape[1:] != config.shape:
             raise GenLabError(
                 f"{at.config}: expected images {list(config.shape)}, "
@@ -59,18 +61,62 @@ def prepare(at: DataFolder) -> None:
             )
         write_array(at.images(name), split.images)
         write_array(at.labels(name), split.labels)
+        factors = split.factors
+        if factors is None:
+            factors = np.zeros((len(split.images), 0), np.int64)
+        write_array(at.factors(name), factors)
+        if not len(split.images):
+            continue
         manifest[name] = {
             "images": len(split.images),
             "images_sha256": sha256(at.images(name)),
             "labels_sha256": sha256(at.labels(name)),
             "per_class": np.bincount(split.labels, minlength=len(source.classes)).tolist(),
         }
-        factors = split.factors
-        if factors is None:
-            factors = np.zeros((len(split.images), 0), np.int64)
-        write_array(at.factors(name), factors)
         if factors.shape[1]:
             manifest[name]["factors_sha256"] = sha256(at.factors(name))
     hashes = "".join(manifest[name]["images_sha256"] for name in ("train", "test"))
     manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
+    manifest["text"] = _write_captions(at, config, source)
     write_json(at.manifest, manifest)
+
+
+def _captions(config: DatasetConfig, classes: list[str], split: Split) -> list[list[str]]:
+    """The captions of every image: the source's own, or those of its class."""
+    if split.captions is not None:
+        return split.captions
+    names = config.names or classes
+    of_class = [
+        [caption.format_map({"class": kind, "name": name}) for caption in config.captions]
+        for kind, name in zip(classes, names, strict=True)
+    ]
+    return [of_class[label] for label in split.labels]
+
+
+def _write_captions(at: DataFolder, config: DatasetConfig, source: Source) -> dict[str, int]:
+    """Write captions, tokenizer and tokens; returns the sizes that a model must know.
+
+    Raises:
+        ConfigError: `names` are more or fewer than the classes.
+    """
+    if config.names is not None and len(config.names) != len(source.classes):
+        raise ConfigError(
+            f"{at.config}: names: {len(config.names)} names for {len(source.classes)} classes "
+            f"({', '.join(source.classes)}); name each of them"
+        )
+    texts: dict[str, int] = {}  # in order of appearance, those of the training images first
+    known = 0
+    for name, split in source.splits().items():
+        captions = _captions(config, source.classes, split)
+        numbers = [[texts.setdefault(text, len(texts)) for text in of_one] for of_one in captions]
+        width = len(captions[0]) if captions else 1
+        write_array(at.captions(name), np.array(numbers, np.int64).reshape(-1, width))
+        known = known or len(texts)
+    listed = list(texts)
+    json = train_tokenizer(listed[:known], config.vocabulary)
+    tokenizer = Tokenizer(json)
+    tokens = tokenizer.rows(listed)
+    write_text(at.tokenizer, json)
+    write_array(at.tokens, tokens)
+    write_json(at.texts, {"texts": listed, "known": known})
+    return {"vocabulary": tokenizer.vocabulary, "length": tokens.shape[1]}

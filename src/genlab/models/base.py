@@ -19,12 +19,21 @@ from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
 
 
+class Words(NamedTuple):
+    """What captions are made of: `vocabulary` tokens, `length` of them in each, padded."""
+
+    vocabulary: int
+    length: int
+
+
 class Batch(NamedTuple):
     """images float32 [B, C, H, W] on [0, 1], labels int64 [B]; and where the training stands.
 
     `progress` is the share of the training that is done, 1 outside of it; `epoch` counts from 0.
     `indices`, int64 [B], are the numbers of the training images that these are, as `measure` saw
-    them; None where they are others, or changed.
+    them; None where they are others, or changed. `tokens`, int64 [B, L], are a caption of each
+    image, for a family that reads captions; `factors`, int64 [B, K], what it shows, for one that
+    knows factors.
     """
 
     images: Tensor
@@ -32,18 +41,24 @@ class Batch(NamedTuple):
     progress: float = 1.0
     epoch: int = 0
     indices: Tensor | None = None
+    tokens: Tensor | None = None
+    factors: Tensor | None = None
 
 
 class Model(nn.Module):
     """A family: `config` says how large, `shape` is (channels, height, width) of the images.
 
     A second stage is given its trained first stage, which stays frozen in evaluation mode, is
-    saved with it, and so is there wherever the second stage is loaded.
+    saved with it, and so is there wherever the second stage is loaded. A family that reads captions
+    is given `words` as well, and one that knows factors the number of values of each.
 
     `evaluations` is how often the network is called to draw one sample in `generate`.
     """
 
     evaluations: int = 1
+
+    facts: Facts
+    """What it was built for, by `build_model`."""
 
     def __init__(
         self,
@@ -168,15 +183,42 @@ def model_class(config: FamilyConfig) -> type[Model]:
     return kind
 
 
+class Facts(NamedTuple):
+    """What is known of a data set before any of its images is seen; every family takes its share.
+
+    Attributes:
+        shape: (C, H, W) of the images.
+        classes: how many there are.
+        words: of its captions.
+        factors: how many values each factor has; the class alone where no factors are known.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    words: Words = Words(2, 1)
+    factors: dict[str, int] = {}  # noqa: RUF012 - never changed
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> Facts:
+        """The facts in a data set's manifest."""
+        classes = len(manifest["classes"])
+        factors = manifest.get("factors") or {"class": classes}
+        return cls(tuple(manifest["shape"]), classes, Words(**manifest["text"]), factors)
+
+
 def build_model(
-    config: FamilyConfig,
-    shape: tuple[int, int, int],
-    classes: int,
-    seed: int,
-    first_stage: Model | None = None,
+    config: FamilyConfig, facts: Facts, seed: int, first_stage: Model | None = None
 ) -> Model:
     """A new model with random weights that depend on `seed` alone, on a trained first stage."""
-    stages = () if first_stage is None else (first_stage,)
+    given: dict[str, Any] = {}
+    if first_stage is not None:
+        given["first_stage"] = first_stage
+    if config.reads_captions:
+        given["words"] = facts.words
+    if config.knows_factors:
+        given["factors"] = facts.factors
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return model_class(config)(config, shape, classes, *stages)
+        model = model_class(config)(config, facts.shape, facts.classes, **given)
+    model.facts = facts
+    return model

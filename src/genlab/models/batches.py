@@ -3,64 +3,115 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genlab.config.families import FamilyConfig
+from genlab.config.layout import DataFolder
+from genlab.data.files import read_array
 from genlab.data.randomness import generator
 from genlab.models.base import Batch
+
+
+class Table(NamedTuple):
+    """A split of a data set, in memory or on disk.
+
+    Attributes:
+        images, labels: uint8 [N, C, H, W] and int64 [N].
+        captions, tokens: int64 [N, K], which texts are said of each image, and int64 [T, L], the
+            tokens of these; for a family that reads captions.
+        factors: int64 [N, F], for a family that knows factors.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    captions: NDArray[np.int64] | None = None
+    tokens: NDArray[np.int64] | None = None
+    factors: NDArray[np.int64] | None = None
+
+
+def read_table(data: DataFolder, split: str, family: FamilyConfig) -> Table:
+    """A split of prepared data, as far as a model of `family` is shown it."""
+    table = Table(read_array(data.images(split)), read_array(data.labels(split)))
+    if family.reads_captions:
+        captions, tokens = read_array(data.captions(split)), read_array(data.tokens)
+        table = table._replace(captions=captions, tokens=tokens)
+    if family.knows_factors:
+        table = table._replace(factors=read_factors(data, split))
+    return table
+
+
+def read_factors(data: DataFolder, split: str) -> NDArray[np.int64]:
+    """The factors of a split, int64 [N, F]; its labels, [N, 1], where no factors are known."""
+    factors = read_array(data.factors(split))
+    return factors if factors.shape[1] else read_array(data.labels(split))[:, None]
 
 
 class Batches:
     """Endless epochs over a data set, each image once an epoch, in an order of the epoch's own.
 
     Args:
-        images: uint8 [N, C, H, W], on disk or in memory.
-        labels: int64 [N].
         batch_size: images of a batch over all processes together.
         part: this process's share of every batch, as (rank, processes).
     """
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.int64],
+        table: Table,
         batch_size: int,
         seed: int,
         device: torch.device | str = "cpu",
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        self.images, self.labels = images, labels
+        self.table = table
         self.batch_size, self.seed, self.device, self.part = batch_size, seed, device, part
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        return generator(self.seed, "epoch", epoch).permutation(len(self.images))
+        return generator(self.seed, "epoch", epoch).permutation(len(self.table.images))
 
     def indices(self, k: int) -> NDArray[np.int64]:
         """Which images batch k holds; a batch may reach into the next epoch."""
         seen = np.arange(k * self.batch_size, (k + 1) * self.batch_size)
-        epochs, places = np.divmod(seen, len(self.images))
+        epochs, places = np.divmod(seen, len(self.table.images))
         return np.array([self._order(int(e))[p] for e, p in zip(epochs, places, strict=True)])
 
     def __getitem__(self, k: int) -> Batch:
         rank, processes = self.part
         which = self.indices(k)[rank::processes]
-        batch = load(self.images, self.labels, which, self.device)
+        # Which of its captions an image is shown with; drawn for all processes, so that it is one.
+        said = generator(self.seed, "caption", k).integers(2**32, size=self.batch_size)
+        batch = load(self.table, which, self.device, said[rank::processes])
         return batch._replace(indices=torch.from_numpy(which).to(self.device))
 
 
 def load(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    which: NDArray[np.int64] | slice,
+    table: Table,
+    which: NDArray[np.int64],
     device: torch.device | str,
+    said: NDArray[np.int64] | None = None,
 ) -> Batch:
-    """The images and labels `which`, as floats on [0, 1] on `device`."""
-    pixels = torch.from_numpy(np.array(images[which])).to(device)
-    return Batch(to_float(pixels), torch.from_numpy(np.array(labels[which])).to(device))
+    """The images `which` [B] as floats on [0, 1], and what belongs to them, on `device`.
+
+    Args:
+        said: int64 [B], the numbers, modulo K, of the captions; None takes caption i of image i.
+    """
+
+    def there(array: NDArray[np.int64] | None) -> Tensor | None:
+        return None if array is None else torch.from_numpy(np.array(array[which])).to(device)
+
+    pixels = torch.from_numpy(np.array(table.images[which])).to(device)
+    labels = torch.from_numpy(np.array(table.labels[which])).to(device)
+    tokens = None
+    if table.captions is not None and table.tokens is not None:
+        one = (which if said is None else said) % table.captions.shape[1]
+        texts = np.array(table.captions[which])[np.arange(len(which)), one]
+        tokens = torch.from_numpy(np.array(table.tokens[texts])).to(device)
+    return Batch(to_float(pixels), labels, tokens=tokens, factors=there(table.factors))
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from genlab.config.families import build_family
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec
 from genlab.data.files import read_json, replacing, write_json
-from genlab.models.base import Model, build_model
+from genlab.models.base import Facts, Model, Words, build_model
 
 RAW, EMA = "raw.", "ema."
 
@@ -76,15 +76,13 @@ def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tenso
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
-    first = spec.first_stage
-    architecture: dict[str, Any] = {
-        "spec": spec.digest,
-        "model": spec.model.model_dump(mode="json"),
-        "first_stage": first and first.model.model_dump(mode="json"),
-        "shape": list(model.shape),
-        "classes": model.classes,
-    }
-    write_json(run.architecture, architecture)
+    stages: list[Any] = []  # the model itself, its first stage, the first stage of that ...
+    stage: RunSpec | None = spec
+    while stage is not None:
+        stages.append(stage.model.model_dump(mode="json"))
+        stage = stage.first_stage
+    facts = model.facts._asdict() | {"words": model.facts.words._asdict()}
+    write_json(run.architecture, {"spec": spec.digest, "stages": stages, "facts": facts})
     write_tensors(run.weights, tensors, {"spec": spec.digest})
 
 
@@ -118,16 +116,16 @@ def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
     """The trained model in evaluation mode, with averaged weights where there are any."""
     made = read_json(run.architecture)
     try:
-        config = build_family(made["model"], run.architecture)
-        shape, classes = tuple(made["shape"]), int(made["classes"])
-        first = None
-        if made.get("first_stage"):
-            first = build_model(
-                build_family(made["first_stage"], run.architecture), shape, classes, 0
-            )
-    except (KeyError, TypeError, ValueError):
+        stages = [build_family(values, run.architecture) for values in made["stages"]]
+        of = made["facts"]
+        facts = Facts(
+            tuple(of["shape"]), int(of["classes"]), Words(**of["words"]), dict(of["factors"])
+        )
+        model = build_model(stages.pop(), facts, 0)
+    except (KeyError, TypeError, ValueError, IndexError):
         raise GenLabError(f"{run.architecture}: not a model's config.json; train again") from None
-    model = build_model(config, shape, classes, 0, first)
+    while stages:
+        model = build_model(stages.pop(), facts, 0, model)
     tensors, metadata = read_tensors(run.weights)
     if metadata.get("spec") != made.get("spec"):
         raise GenLabError(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
+from genlab.config.layout import DataFolder
 from genlab.config.samplers import PathSampler, PriorSampler, SamplerConfig, settings
+from genlab.data.files import read_array
+from genlab.data.randomness import generator
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.processes.noise import SampleNoise
 from genlab.samplers import Denoiser, Step, find
@@ -54,14 +59,46 @@ def classes_of(noise: SampleNoise, model: Model) -> Tensor:
     return torch.tensor([i % model.classes for i in noise.indices], device=noise.device)
 
 
+class Prompts(NamedTuple):
+    """What samples are asked for where the model takes prompts.
+
+    Attributes:
+        images: int64 [B], numbers of training images whose captions are asked for.
+        tokens: int64 [B, L], the captions.
+    """
+
+    images: Tensor
+    tokens: Tensor
+
+
+def prompts_of(data: DataFolder, noise: SampleNoise) -> Prompts:
+    """Captions of training images, drawn at random; those of sample i are a function of i alone."""
+    captions, tokens = read_array(data.captions("train")), read_array(data.tokens)
+    drawn = [generator("prompt", i).integers(captions.shape) for i in noise.indices]
+    images, which = np.array(drawn).T  # of each sample: an image, and one of its captions
+    said = np.array(tokens[captions[images, which]])
+    return Prompts(*(torch.from_numpy(found).to(noise.device) for found in (images, said)))
+
+
 @torch.no_grad()
-def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool = False) -> Drawing:
+def draw(
+    model: Model,
+    sampler: SamplerConfig,
+    noise: SampleNoise,
+    tokens: Tensor | None = None,
+    trail: bool = False,
+) -> Drawing:
     """Draw len(noise) images from `model`.
+
+    Args:
+        tokens: int64 [B, L], what a model that takes prompts is asked for.
+        trail: whether to keep the x_0 of every step.
 
     Raises:
         GenLabError: the sampler doesn't work on this kind of model, or asks for more steps than
             the model has.
     """
+    told = {"tokens": tokens} if model.config.takes_prompts else {}
     if isinstance(sampler, PriorSampler) and isinstance(model, Generates):
         if not sampler.fits(model.config):
             raise GenLabError(
@@ -69,13 +106,14 @@ def draw(model: Model, sampler: SamplerConfig, noise: SampleNoise, trail: bool =
                 f"{sampler.temperature} is asked for"
             )
         asked = settings(sampler) if model.config.tempered else {}
-        return Drawing(model.generate(noise, **asked).clamp(0, 1), model.evaluations, [])
+        return Drawing(model.generate(noise, **asked, **told).clamp(0, 1), model.evaluations, [])
     if not isinstance(sampler, PathSampler) or not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "
             f"but {type(model).__name__} is none"
         )
-    denoiser = model.denoiser(classes_of(noise, model), sampler.guidance)
+    condition = tokens if model.config.takes_prompts else classes_of(noise, model)
+    denoiser = model.denoiser(condition, sampler.guidance)
     states: list[Step] = []
     for step in steps_of(denoiser, sampler, noise, model.shape):
         if trail or not states:

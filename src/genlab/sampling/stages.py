@@ -13,12 +13,12 @@ from genlab.config.layout import RunFolder, SampleFolder
 from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array, write_json
 from genlab.data.pictures import GRID, save_grid
-from genlab.models.base import Reconstructs
-from genlab.models.batches import load, to_uint8
+from genlab.models.base import Model, Reconstructs
+from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
+from genlab.sampling.draw import draw, prompts_of
 from genlab.tracking.record import leave_record
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
@@ -41,7 +41,8 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     with array_writer(at.samples, (spec.samples, *model.shape), "uint8") as samples:
         for start in range(0, spec.samples, batch_size):
             which = range(start, min(start + batch_size, spec.samples))
-            drawing = draw(model, spec.sampler, SampleNoise(spec.seed, which, device))
+            noise = SampleNoise(spec.seed, which, device)
+            drawing = draw(model, spec.sampler, noise, _tokens(at, model, noise))
             evaluations += drawing.evaluations * len(which) / spec.samples
             samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
         seconds = (time.perf_counter() - begun) / spec.samples
@@ -50,11 +51,17 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
-        _save_strip(at, draw(model, spec.sampler, noise, trail=True).trail)
+        drawing = draw(model, spec.sampler, noise, _tokens(at, model, noise), trail=True)
+        _save_strip(at, drawing.trail)
         pictures.append(at.strip)
     measured = {f"{spec.row}/seconds_per_image": seconds,
                 f"{spec.row}/evaluations": evaluations}  # fmt: skip
     leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
+
+
+def _tokens(at: SampleFolder, model: Model, noise: SampleNoise) -> Tensor | None:
+    """The captions that the samples are asked for, where the model takes prompts."""
+    return prompts_of(at.run.data, noise).tokens if model.config.takes_prompts else None
 
 
 def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:
@@ -79,13 +86,14 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
         raise GenLabError(
             f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with"
         )
-    images, labels = read_array(run.data.images("test")), read_array(run.data.labels("test"))
+    images = read_array(run.data.images("test"))
     errors, pairs = [], []
     for start in range(0, len(images), batch_size):
-        batch = load(images, labels, slice(start, start + batch_size), device)
-        again = model.reconstruct(batch.images).clamp(0, 1)
-        errors.append((again - batch.images).square().mean(dim=(1, 2, 3)).double().cpu())
-        pairs.append(torch.stack([batch.images, again], dim=1)[:: max(1, len(images) // 32)])
+        pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+        real = to_float(pixels)
+        again = model.reconstruct(real).clamp(0, 1)
+        errors.append((again - real).square().mean(dim=(1, 2, 3)).double().cpu())
+        pairs.append(torch.stack([real, again], dim=1)[:: max(1, len(images) // 32)])
     mse = torch.cat(errors)
     measured = {
         "reconstruction_mse": float(mse.mean()),

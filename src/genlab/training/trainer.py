@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -24,10 +25,10 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.config.study import Precision
-from genlab.data.files import read_array, read_json, sha256, write_json
+from genlab.data.files import read_json, sha256, write_json
 from genlab.data.randomness import address
-from genlab.models.base import Model, build_model
-from genlab.models.batches import Batches, flip, load
+from genlab.models.base import Facts, Model, build_model
+from genlab.models.batches import Batches, flip, load, read_table
 from genlab.models.devices import claim_gpu, resolve_precision
 from genlab.models.store import first_stage_run, load_first_stage, load_weights, save_model
 from genlab.tracking.background import BackgroundMirror
@@ -61,10 +62,10 @@ def noting_signals() -> Iterator[list[str]]:
 def validate(model: Model, batches: Batches, batch_size: int) -> dict[str, float]:
     """Means of `model.loss` over a split; its random numbers depend on the seed alone."""
     totals: dict[str, float] = {}
-    n = len(batches.images)
+    n = len(batches.table.images)
     for start in range(0, n, batch_size):
-        which = slice(start, min(start + batch_size, n))
-        batch = load(batches.images, batches.labels, which, batches.device)
+        which = np.arange(start, min(start + batch_size, n))
+        batch = load(batches.table, which, batches.device)
         torch.manual_seed(address(batches.seed, "validate", start))
         for name, value in model.loss(batch).items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(batch.images) / n
@@ -78,12 +79,10 @@ class Training:
         self.run, self.spec, self.accelerator = run, spec, accelerator
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         training, data = spec.training, run.data
-        manifest = read_json(data.manifest)
-        shape, classes = tuple(manifest["shape"]), len(manifest["classes"])
+        facts = Facts.of(read_json(data.manifest))
         self.batches, self.held_out = (
             Batches(
-                read_array(data.images(split)),
-                read_array(data.labels(split)),
+                read_table(data, split, spec.model),
                 training.batch_size,
                 spec.seed,
                 accelerator.device,
@@ -92,10 +91,10 @@ class Training:
             for split in ("train", "test")
         )
         first = load_first_stage(run, spec)
-        self.model = build_model(spec.model, shape, classes, address(spec.seed, "weights"), first)
+        self.model = build_model(spec.model, facts, address(spec.seed, "weights"), first)
         self.model.to(accelerator.device)
         begun = time.monotonic()
-        self.model.measure(self.batches.images)
+        self.model.measure(self.batches.table.images)
         measuring = time.monotonic() - begun
         self.optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
@@ -124,7 +123,7 @@ class Training:
         torch.manual_seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
         batch = self.batches[k]._replace(
             progress=(k + 1) / training.steps,
-            epoch=k * training.batch_size // len(self.batches.images),
+            epoch=k * training.batch_size // len(self.batches.table.images),
         )
         if training.horizontal_flip:
             batch = flip(batch)

@@ -38,6 +38,8 @@ class FamilyConfig(Strict):
     """Whether it has a latent vector, so that interpolations can be drawn."""
     posterior: ClassVar[bool] = False
     """Whether it is a VAE with a Gaussian posterior q(z|x), whose bound can be taken apart."""
+    knows_factors: ClassVar[bool] = False
+    """Whether it is given the factors of the images, or their classes where none are known."""
 
     @property
     def variant(self) -> str:
@@ -62,6 +64,16 @@ class FamilyConfig(Strict):
     @property
     def knows_classes(self) -> bool:
         """Whether it can be asked for images of a class, and guided towards it."""
+        return False
+
+    @property
+    def reads_captions(self) -> bool:
+        """Whether it is given a caption with each image."""
+        return self.takes_prompts
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether it can be asked for images by a sentence, and guided towards it."""
         return False
 
     @property
