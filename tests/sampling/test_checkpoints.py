@@ -140,7 +140,7 @@ def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder
         ("{", "not valid JSON"),
         ("{}", "not a model's config.json; train again"),
         ("[]", "not a model's config.json; train again"),
-        ('{"model": {"family": "vaee"}, "shape": [1, 8, 8], "classes": 2}', "family 'vaee'"),
+        ('{"stages": [{"family": "vaee"}], "facts": {}}', "family 'vaee'"),
     ],
 )
 def test_a_wrong_description_of_the_model_is_refused(
