@@ -37,5 +37,7 @@ class Trunk(nn.Sequential):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = super().forward(2 * images - 1)
-        return features
+        x = 2 * images - 1
+        for layer in self:
+            x = layer(x)
+        return x
