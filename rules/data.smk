@@ -32,12 +32,14 @@ rule prepare:
         fetched=DATA.fetched,
     output:
         DATA.manifest,
-        DATA.images("train"),
-        DATA.images("test"),
-        DATA.labels("train"),
-        DATA.labels("test"),
-        DATA.factors("train"),
-        DATA.factors("test"),
+        [
+            path(split)
+            for path in (DATA.images, DATA.labels, DATA.factors, DATA.captions)
+            for split in ("train", "test", "unseen")
+        ],
+        DATA.texts,
+        DATA.tokens,
+        DATA.tokenizer,
     log:
         f"{LOGS}/{{dataset}}/prepare.log",
     benchmark:

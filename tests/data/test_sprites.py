@@ -180,6 +180,8 @@ def test_factors_are_written_with_their_names_and_the_same_bytes_every_time(tmp_
     manifest = read_json(first.manifest)
     assert manifest["factors"] == {"shape": 3, "scale": 2, "rotation": 3, "x": 4, "y": 4}
     assert list(manifest["factors"]) == ["shape", "scale", "rotation", "x", "y"]
+    assert manifest["values"]["shape"] == list(SPRITES)
+    assert manifest["values"]["rotation"] == ["0", "1", "2"]
     assert manifest["classes"] == list(SPRITES)
     assert manifest["test"]["per_class"] == [24, 24, 24]  # a quarter of 2 * 3 * 4 * 4
     assert build(SpritesConfig, sizes, "here").held_out == manifest["test"]["images"]
@@ -199,7 +201,7 @@ def test_data_without_known_factors_has_no_word_of_them(
 ) -> None:
     at = tiny_study().data("stripes")
     manifest = read_json(at.manifest)
-    assert set(manifest) == {"shape", "classes", "train", "test", "sha256"}
+    assert set(manifest) == {"shape", "classes", "train", "test", "sha256", "text"}
     assert set(manifest["train"]) == {"images", "images_sha256", "labels_sha256", "per_class"}
     assert read_array(at.factors("train")).shape == (len(read_array(at.images("train"))), 0)
 

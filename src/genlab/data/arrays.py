@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,13 @@ class Split:
 class Source:
     """A data set as it was read: train and test split, and the names of the classes.
 
-    `factors` tells, in the order of the columns of `Split.factors`, each factor's name and how
-    many values it has; value k is written as k. `unseen` are images of combinations of factors that
-    are kept out of training and test, where the source has such.
+    `unseen` are images of combinations of factors that are kept out of training and test, where the
+    source has such. What the columns of `Split.factors` mean is in the data set's config.
     """
 
     train: Split
     test: Split
     classes: list[str]
-    factors: dict[str, int] = field(default_factory=dict)
     unseen: Split | None = None
 
     def splits(self) -> dict[str, Split]:

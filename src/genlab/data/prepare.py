@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from genlab.config.datasets import DatasetConfig
+from genlab.config.datasets import DatasetConfig, LabelledConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.layout import DataFolder
 from genlab.config.spec import read_dataset
@@ -45,9 +45,10 @@ def prepare(at: DataFolder) -> None:
     files = [Path(file) for file in read_json(at.fetched)["files"]]
     source = cast(Source, _module(config).read(config, files))
     manifest: dict[str, Any] = {"shape": list(config.shape), "classes": source.classes}
-    if source.factors:
-        manifest["factors"] = source.factors
-        manifest["subject"] = list(config.subject or source.factors)
+    if config.factors:
+        manifest["factors"] = config.factors
+        manifest["values"] = config.values
+        manifest["subject"] = config.subject
     for name, split in source.splits().items():
         if split.images.shape[1:] != config.shape:
             raise GenLabError(
@@ -81,11 +82,22 @@ def prepare(at: DataFolder) -> None:
     write_json(at.manifest, manifest)
 
 
-def _captions(config: DatasetConfig, classes: list[str], split: Split) -> list[list[str]]:
-    """The captions of every image: the source's own, or those of its class."""
-    if split.captions is not None:
-        return split.captions
+def _captions(
+    at: DataFolder, config: DatasetConfig, classes: list[str], split: Split
+) -> list[list[str]]:
+    """The captions of every image: those of its class, or the source's own.
+
+    Raises:
+        ConfigError: `names` are more or fewer than the classes.
+    """
+    if not isinstance(config, LabelledConfig):
+        return split.captions or []
     names = config.names or classes
+    if len(names) != len(classes):
+        raise ConfigError(
+            f"{at.config}: names: {len(names)} names for {len(classes)} classes "
+            f"({', '.join(classes)}); name each of them"
+        )
     of_class = [
         [caption.format_map({"class": kind, "name": name}) for caption in config.captions]
         for kind, name in zip(classes, names, strict=True)
@@ -94,20 +106,11 @@ def _captions(config: DatasetConfig, classes: list[str], split: Split) -> list[l
 
 
 def _write_captions(at: DataFolder, config: DatasetConfig, source: Source) -> dict[str, int]:
-    """Write captions, tokenizer and tokens; returns the sizes that a model must know.
-
-    Raises:
-        ConfigError: `names` are more or fewer than the classes.
-    """
-    if config.names is not None and len(config.names) != len(source.classes):
-        raise ConfigError(
-            f"{at.config}: names: {len(config.names)} names for {len(source.classes)} classes "
-            f"({', '.join(source.classes)}); name each of them"
-        )
+    """Write captions, tokenizer and tokens; returns the sizes that a model must know."""
     texts: dict[str, int] = {}  # in order of appearance, those of the training images first
     known = 0
     for name, split in source.splits().items():
-        captions = _captions(config, source.classes, split)
+        captions = _captions(at, config, source.classes, split)
         numbers = [[texts.setdefault(text, len(texts)) for text in of_one] for of_one in captions]
         width = len(captions[0]) if captions else 1
         write_array(at.captions(name), np.array(numbers, np.int64).reshape(-1, width))

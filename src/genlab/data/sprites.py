@@ -129,4 +129,4 @@ def read(config: SpritesConfig, files: list[Path]) -> Source:
     order = generator("sprites").permutation(len(images))
     images, factors = images[order], factors[order]
     train, test = hold_out(images, factors[:, 0], config.every, factors)
-    return Source(train, test, list(SPRITES), config.factors)
+    return Source(train, test, list(SPRITES))
