@@ -19,12 +19,11 @@ from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.laboratory import LaboratoryConfig
-from genlab.config.layout import CLASSIFIER, CLIP, JUDGE
+from genlab.config.layout import CLASSIFIER, CLIP, JUDGE, RULERS
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RULERS = (CLASSIFIER, CLIP, JUDGE)
 RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
@@ -265,20 +264,41 @@ def load_model(
     return build(ModelEntry, fields, where)
 
 
+def _ruler(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
+    """One of the models that others are measured by; the study's `training:` isn't for them."""
+    section = file.evaluation if name == CLASSIFIER else file.prompts
+    return load_model({"preset": name, "training": getattr(section, name)}, {}, config_dir, source)
+
+
 def _with_first_stages(
-    models: list[ModelEntry], training: dict[str, Any], config_dir: Path, source: str | Path
+    models: list[ModelEntry],
+    classifier: ModelEntry,
+    training: dict[str, Any],
+    config_dir: Path,
+    source: str | Path,
 ) -> list[ModelEntry]:
-    """`models`, and before each the first stage it needs where the study doesn't name it."""
-    by_name = {entry.name: entry for entry in models}
+    """`models`, and before each all it builds on where the study doesn't name it.
+
+    The classifier is the study's own, and none of its models.
+    """
+    by_name = {entry.name: entry for entry in [*models, classifier]}
     complete: dict[str, ModelEntry] = {}
-    for entry in models:
+
+    def add(entry: ModelEntry, above: tuple[str, ...] = ()) -> None:
+        chain = (*above, entry.name)
+        if entry.name in above:
+            raise ConfigError(f"{source}: models: a first stage of itself: {' -> '.join(chain)}")
         name = entry.model.first_stage_name
         if name is not None:
             first = by_name.get(name) or load_model(name, training, config_dir, source)
             for problem in entry.model.first_stage_problems(first.model):
                 raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
-            complete.setdefault(name, first)
-        complete.setdefault(entry.name, entry)
+            add(first, chain)
+        if entry is not classifier:
+            complete.setdefault(entry.name, entry)
+
+    for entry in models:
+        add(entry)
     return list(complete.values())
 
 
@@ -314,8 +334,11 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
                 f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
                 f"only {limit} timesteps"
             )
+    below = entry.model.first_stage_name
+    shrinks = study.entry(below).model.shrinks if below else 1
     for dataset, config in study.datasets.items():
-        for problem in entry.model.problems(*config.shape[:2]):
+        channels, size = config.shape[:2]
+        for problem in entry.model.problems(channels, size // shrinks):
             raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
 
 
@@ -384,16 +407,13 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         raise ConfigError(f"{source}: name: '{file.name}' is taken under results/; choose another")
     # Alone first: in a model's layers nobody could tell who wrote the mistake.
     build(TrainingConfig, file.training, f"{source}: training")
-    overrides = {
-        CLASSIFIER: ("evaluation", file.evaluation.classifier),
-        CLIP: ("prompts", file.prompts.clip),
-        JUDGE: ("prompts", file.prompts.judge),
-    }
-    for name, (section, override) in overrides.items():
-        build(TrainingConfig, override, f"{source}: {section}.{name}")
+    build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
+    for name in (CLIP, JUDGE):
+        build(TrainingConfig, getattr(file.prompts, name), f"{source}: prompts.{name}")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
-    models = _with_first_stages(models, file.training, config_dir, source)
+    classifier = _ruler(CLASSIFIER, file, config_dir, source)
+    models = _with_first_stages(models, classifier, file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
     prompted = any(entry.model.takes_prompts for entry in models)
@@ -412,11 +432,8 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "laboratory": file.laboratory,
         "prompts": file.prompts if prompted else None,
         "tracking": file.tracking,
-        **{
-            name: load_model({"preset": name, "training": override}, {}, config_dir, source)
-            for name, (_, override) in overrides.items()
-            if prompted or name == CLASSIFIER
-        },
+        "classifier": classifier,
+        **{name: _ruler(name, file, config_dir, source) for name in (CLIP, JUDGE) if prompted},
     }
     study = build(Study, fields, source)
     _check(study, source)
