@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder
+from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder, seed_of
 from genlab.config.samplers import DETERMINISTIC
 from genlab.config.sources import code
 from genlab.config.spec import write_specs
@@ -144,7 +144,7 @@ def likelihood_options(model):
 def first_stage_weights(dataset, model, seed):
     """The weights that a second stage's training starts from; none for any other model."""
     first = STUDY.entry(model).model.first_stage_name
-    return [STUDY_AT.run(dataset, first, seed).weights] if first else []
+    return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
 
 
 def extractor_weights(extractor, dataset):

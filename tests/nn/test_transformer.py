@@ -13,8 +13,8 @@ from oracles import awake
 from genlab.nn.transformer import (
     Block,
     Cache,
-    CausalAttention,
     GridPositions,
+    SelfAttention,
     Transformer,
     draw_token,
 )
@@ -30,7 +30,7 @@ def test_an_untrained_block_is_the_identity() -> None:
 def test_attention_is_causal_softmax_attention_written_by_hand(heads: int) -> None:
     """For every head and position i, softmax over j <= i of q_i k_j / sqrt(d), times v_j."""
     c, t, d = 8, 5, 8 // heads
-    attention = awake(CausalAttention(c, heads))
+    attention = awake(SelfAttention(c, heads))
     x = torch.randn(2, t, c)
     q, k, v = attention.qkv(x).chunk(3, dim=2)
     attended = torch.zeros(2, t, c)

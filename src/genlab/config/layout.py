@@ -37,6 +37,11 @@ CLIP = "clip"
 JUDGE = "judge"
 
 
+def seed_of(model: str, seed: int) -> int:
+    """The seed of the run of `model` that a run with `seed` builds on or is judged by."""
+    return 0 if model in (CLASSIFIER, CLIP, JUDGE) else seed
+
+
 @dataclass(frozen=True)
 class DataFolder:
     """A prepared data set."""

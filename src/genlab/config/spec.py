@@ -18,7 +18,7 @@ from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.layout import FLOOR, StudyFolder
+from genlab.config.layout import FLOOR, StudyFolder, seed_of
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
     EvaluationConfig,
@@ -112,6 +112,7 @@ def _write_if_changed(path: Path, config: BaseModel) -> None:
 def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:
     """The spec of the run of `entry` on `dataset` with `seed`, that of its first stage included."""
     first = entry.model.first_stage_name
+    below = run_spec(study, dataset, study.entry(first), seed_of(first, seed)) if first else None
     return RunSpec(
         study=study.name,
         dataset=dataset,
@@ -119,7 +120,7 @@ def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpe
         seed=seed,
         model=entry.model,
         training=entry.training,
-        first_stage=run_spec(study, dataset, study.entry(first), seed) if first else None,
+        first_stage=below,
     )
 
 

@@ -253,19 +253,34 @@ def load_model(
 
 
 def _with_first_stages(
-    models: list[ModelEntry], training: dict[str, Any], config_dir: Path, source: str | Path
+    models: list[ModelEntry],
+    classifier: ModelEntry,
+    training: dict[str, Any],
+    config_dir: Path,
+    source: str | Path,
 ) -> list[ModelEntry]:
-    """`models`, and before each the first stage it needs where the study doesn't name it."""
-    by_name = {entry.name: entry for entry in models}
+    """`models`, and before each all it builds on where the study doesn't name it.
+
+    The classifier is the study's own, and none of its models.
+    """
+    by_name = {entry.name: entry for entry in [*models, classifier]}
     complete: dict[str, ModelEntry] = {}
-    for entry in models:
+
+    def add(entry: ModelEntry, above: tuple[str, ...] = ()) -> None:
+        chain = (*above, entry.name)
+        if entry.name in above:
+            raise ConfigError(f"{source}: models: a first stage of itself: {' -> '.join(chain)}")
         name = entry.model.first_stage_name
         if name is not None:
             first = by_name.get(name) or load_model(name, training, config_dir, source)
             for problem in entry.model.first_stage_problems(first.model):
                 raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
-            complete.setdefault(name, first)
-        complete.setdefault(entry.name, entry)
+            add(first, chain)
+        if entry is not classifier:
+            complete.setdefault(entry.name, entry)
+
+    for entry in models:
+        add(entry)
     return list(complete.values())
 
 
@@ -357,7 +372,10 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
-    models = _with_first_stages(models, file.training, config_dir, source)
+    classifier = load_model(
+        {"preset": "classifier", "training": file.evaluation.classifier}, {}, config_dir, source
+    )
+    models = _with_first_stages(models, classifier, file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
     fields = {
@@ -374,9 +392,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "likelihood": file.likelihood,
         "laboratory": file.laboratory,
         "tracking": file.tracking,
-        "classifier": load_model(
-            {"preset": "classifier", "training": file.evaluation.classifier}, {}, config_dir, source
-        ),
+        "classifier": classifier,
     }
     study = build(Study, fields, source)
     _check(study, source)

@@ -90,7 +90,7 @@ def first_stage_run(run: RunFolder, spec: RunSpec) -> RunFolder:
     """The run that the run `spec` builds on."""
     if spec.first_stage is None:
         raise ValueError(f"{run.folder} builds on no other run")
-    return run.study.run(spec.dataset, spec.first_stage.name, spec.seed)
+    return run.study.run(spec.dataset, spec.first_stage.name, spec.first_stage.seed)
 
 
 def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:

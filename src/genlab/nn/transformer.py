@@ -1,4 +1,5 @@
-"""A decoder-only transformer: every position sees itself and those before it.
+"""The transformer. As a decoder, every position sees itself and those before it; as an encoder, all
+positions that say something.
 
 Attention is that of Vaswani et al. 2017 (arXiv:1706.03762, equation 1), the layout that of GPT-2
 (Radford et al. 2019): normalisation before each branch, residual branches added to the stream.
@@ -35,8 +36,11 @@ class Cache:
         return self.blocks[block]
 
 
-class CausalAttention(nn.Module):
-    """x [B, T, C] -> [B, T, C]; position i attends to positions 0..i, cached ones first."""
+class SelfAttention(nn.Module):
+    """x [B, T, C] -> [B, T, C]; position i attends to positions 0..i, cached ones first.
+
+    With `heard`, bool [B, T], every position attends to those that it marks, before and after.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -44,7 +48,9 @@ class CausalAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zero(nn.Linear(width, width))
 
-    def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
+    def forward(
+        self, x: Tensor, block: int, cache: Cache | None, heard: Tensor | None = None
+    ) -> Tensor:
         b, t, c = x.shape
         # A slice each: backward through one transposition of all three there are more copies.
         q, k, v = (
@@ -54,11 +60,10 @@ class CausalAttention(nn.Module):
         if cache is not None:
             k, v = cache.extended(block, torch.stack([k, v]))
         past = k.shape[-2] - t
-        # Row i of the mask: what position past + i sees
-        mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask if past else None, is_causal=not past
-        )
+        mask = None if heard is None else heard[:, None, None]  # [B, 1, 1, T]
+        if past and mask is None:  # row i: what position past + i sees
+            mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, c))
         return out
 
@@ -69,15 +74,17 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attention = CausalAttention(width, heads)
+        self.attention = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), zero(nn.Linear(4 * width, width))
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, block: int, cache: Cache | None) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x), block, cache))
+    def forward(
+        self, x: Tensor, block: int, cache: Cache | None, heard: Tensor | None = None
+    ) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), block, cache, heard))
         out: Tensor = x + self.dropout(self.mlp(self.norm2(x)))
         return out
 
@@ -96,11 +103,14 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
-        """With a `cache`, x are the positions after those in it, which it then holds as well."""
+    def forward(self, x: Tensor, cache: Cache | None = None, heard: Tensor | None = None) -> Tensor:
+        """With a `cache`, x are the positions after those in it, which it then holds as well.
+
+        With `heard`, bool [B, T], every position sees those that it marks, and no others.
+        """
         x = self.dropout(x)
         for i, block in enumerate(self.blocks):
-            x = block(x, i, cache)
+            x = block(x, i, cache, heard)
         out: Tensor = self.norm(x)
         return out
 

@@ -13,6 +13,7 @@ import pandas as pd
 from genlab.config.base import read_yaml
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
+from genlab.config.spec import read_run
 from genlab.data.files import read_json, write_text
 
 COLUMNS = {
@@ -70,8 +71,8 @@ def bits_of(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
     }
 
 
-def _of_run(run: RunFolder, family: FamilyConfig, seed: int) -> dict[str, Any]:
-    """What holds for all rows of a run; the cost includes that of its first stage."""
+def _of_run(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
+    """What holds for all rows of a run; the cost includes that of all it builds on."""
     summary = read_json(run.summary)
     values = {
         "variant": family.variant,
@@ -82,10 +83,12 @@ def _of_run(run: RunFolder, family: FamilyConfig, seed: int) -> dict[str, Any]:
         "reconstruction_psnr": NO_ENCODER,
         **bits_of(run, family),
     }
-    if family.first_stage_name:  # it had to be trained as well
-        first = run.study.run(run.dataset, family.first_stage_name, seed)
+    below = read_run(run.config).first_stage
+    while below is not None:  # it had to be trained as well
+        first = run.study.run(run.dataset, below.name, below.seed)
         values["images_seen"] += read_json(first.summary)["images"]
         values["train_seconds"] += read_json(first.cost)["train_seconds"]
+        below = below.first_stage
     if family.reconstructs:
         values |= read_json(run.reconstructions / "metrics.json")
     return values
@@ -114,7 +117,7 @@ def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any
                 run = study.run(dataset, model, seed)
                 family = build_family(entry["model"], run.config)
                 where = {"dataset": dataset, "model": model, "seed": seed}
-                names = where | _of_run(run, family, seed)
+                names = where | _of_run(run, family)
                 if family.generates == "nothing":
                     none = {"sampler": NO_SAMPLER, "extractor": NO_SAMPLER}
                     yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none

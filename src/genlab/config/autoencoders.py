@@ -1,0 +1,36 @@
+"""What the configs of convolutional autoencoders share."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from genlab.config.families import FamilyConfig
+
+
+class AutoencoderConfig(FamilyConfig):
+    """An autoencoder whose latent is a grid (`genlab.models.autoencoder`)."""
+
+    likelihood: Literal["gaussian", "logistic"] = "logistic"
+    """p(x|z): 'gaussian' with one learned variance for all pixels, or the discretised 'logistic'
+    with a scale of its own for each pixel."""
+    latent: PositiveInt = 32
+    """Numbers at each place of the grid."""
+    channels: PositiveInt = 32
+    """Channels of the first convolution; twice as many below it."""
+    levels: PositiveInt = 2
+    """How often the side is halved; the grid has side / 2**levels on each side."""
+    blocks: PositiveInt = 1
+    """Residual blocks at the side of the grid, in the encoder and in the decoder."""
+
+    generates: ClassVar[Literal["nothing"]] = "nothing"
+    reconstructs: ClassVar[bool] = True
+
+    def problems(self, channels: int, size: int) -> list[str]:
+        divisor = 2**self.levels
+        if size % divisor:
+            return [
+                f"levels: {self.levels} need an image side divisible by {divisor}, but it is {size}"
+            ]
+        return []

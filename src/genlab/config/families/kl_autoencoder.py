@@ -1,0 +1,47 @@
+"""Hyperparameters of the KL autoencoder (`genlab.models.kl_autoencoder`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat
+
+from genlab.config.autoencoders import AutoencoderConfig
+from genlab.config.families import FamilyConfig
+from genlab.config.families.classifier import ClassifierConfig
+from genlab.config.layout import CLASSIFIER
+
+
+class KLAutoencoderConfig(AutoencoderConfig):
+    """An autoencoder with a grid of latents, held near N(0, 1) by next to nothing."""
+
+    family: Literal["kl_autoencoder"] = "kl_autoencoder"
+    latent: Annotated[int, Field(ge=1)] = 4
+    kl: NonNegativeFloat = 1e-6
+    """Weight of KL(q(z|x) || N(0, 1)) beside -log p(x|z), both in nats an image: 1 is the bound of
+    a VAE."""
+    perceptual: NonNegativeFloat = 0.0
+    """Weight of the mean squared distance between the features that the study's domain classifier
+    has of an image and of its reconstruction; above 0 it is trained before."""
+
+    implementation: ClassVar[str] = "genlab.models.kl_autoencoder:KLAutoencoder"
+
+    @property
+    def variant(self) -> str:
+        said = [f"{self.latent} latents, side / {2**self.levels}, {self.likelihood}"]
+        return ", ".join(said + (["perceptual"] if self.perceptual else []))
+
+    @property
+    def no_likelihood(self) -> str:
+        return "no prior of its latents"
+
+    @property
+    def first_stage_name(self) -> str | None:
+        return CLASSIFIER if self.perceptual else None
+
+    def first_stage_problems(self, first: FamilyConfig) -> list[str]:
+        if not isinstance(first, ClassifierConfig):
+            return [
+                f"perceptual: '{CLASSIFIER}' is of family {first.family}, which has no features"
+            ]
+        return []
