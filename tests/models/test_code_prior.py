@@ -18,7 +18,8 @@ from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_float
-from genlab.models.code_prior import ENCODED, CodePrior
+from genlab.models.code_prior import CodePrior
+from genlab.models.codes import ENCODED
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
 

@@ -299,7 +299,7 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
         raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
     rows = entry.samplers(study.samplers)
     if not silent and not rows:
-        fitting = [n for n, kind in SAMPLERS.items() if kind.works_on == entry.model.generates]
+        fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
         obstacles = "; ".join(
             f"{row}: {sampler.obstacle(entry.model)}" for row, sampler in study.samplers.items()
         )
