@@ -10,6 +10,7 @@ import math
 
 from torch import Tensor
 
+from genlab.config.discrete import DiscreteConfig
 from genlab.models.autoencoder import Autoencoder
 from genlab.nn.likelihoods import grey_values
 from genlab.nn.quantiser import perplexity
@@ -17,6 +18,8 @@ from genlab.nn.quantiser import perplexity
 
 class DiscreteAutoencoder(Autoencoder):
     """An autoencoder with a code at each place of its grid."""
+
+    config: DiscreteConfig
 
     def encode_indices(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] on [0, 1] -> which codes they become, int64 [B, h, w]."""
