@@ -161,6 +161,7 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
     """Classifier, autoencoder with its features, captions' latent diffusion: one file each."""
     at = tiny_study(
         seeds=[3],
+        evaluation={"classifier": {"images": 64}},
         models=[
             "vae",  # for the tiny study's other sampler
             {"preset": "latent_diffusion", "timesteps": 20, "network": NETWORK, **TEXT},
