@@ -8,27 +8,22 @@ CLIP would keep among n.
 
 from __future__ import annotations
 
-import math
-import textwrap
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder, RunFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, write_array, write_json
-from genlab.data.pictures import save_rows
+from genlab.data.files import read_array, read_json, write_json
+from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, shares
+from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, save_candidates
 from genlab.models.base import Model
 from genlab.models.batches import read_factors, to_float, to_uint8
-from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
-from genlab.models.judge import Judge
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
@@ -36,32 +31,6 @@ from genlab.tracking.record import leave_record
 
 KINDS = {"seen": "test", "unseen": "unseen"}  # of prompts, and the split that they are taken from
 BATCH = 400  # pictures drawn at a time
-RETRIEVED = 100  # distinct captions among which CLIP must find an image's own
-COLUMNS = 8  # candidates of a prompt that are shown, before the one that is kept
-
-M = TypeVar("M", bound=Model)
-
-
-class Prompts(NamedTuple):
-    """What is asked for: texts, tokens int64 [P, L], and the factors to be seen, int64 [P, F]."""
-
-    texts: list[str]
-    tokens: Tensor
-    factors: Tensor
-
-
-class Drawn(NamedTuple):
-    """The candidates of every prompt at one guidance scale.
-
-    Attributes:
-        scores: [P, N], the cosine of each candidate with its prompt, by CLIP.
-        right: bool [P, N, F], which factors the judge sees as they were asked for.
-        pictures: uint8 [S, N, C, H, W], of the first S prompts.
-    """
-
-    scores: Tensor
-    right: Tensor
-    pictures: Tensor
 
 
 def prompts_from(data: DataFolder, split: str, count: int, device: torch.device) -> Prompts:
@@ -79,101 +48,6 @@ def prompts_from(data: DataFolder, split: str, count: int, device: torch.device)
     tokens, wanted = read_array(data.tokens)[numbers], np.array(factors[which])
     there = (torch.from_numpy(np.array(found)).to(device) for found in (tokens, wanted))
     return Prompts([texts[number] for number in numbers], *there)
-
-
-def counts_up_to(candidates: int) -> list[int]:
-    """1, 2, 4, ... and `candidates` itself: the n of the curves."""
-    return [*(2**k for k in range((candidates - 1).bit_length())), candidates]
-
-
-def best_of(values: Tensor, scores: Tensor, counts: list[int]) -> list[float]:
-    """The mean value of the candidate that scores best among n, for each n of `counts`.
-
-    All subsets of n among the N candidates count alike: the one of rank r (0 is the best) is the
-    best of C(N - 1 - r, n - 1) among them. n = 1 is the mean over all candidates.
-
-    Args:
-        values, scores: [P, N].
-    """
-    ranked = values.double().gather(1, scores.argsort(dim=1, descending=True)).mean(dim=0)  # [N]
-    n_all, found = len(ranked), []
-    for n in counts:
-        chosen = [math.comb(n_all - 1 - rank, n - 1) for rank in range(n_all)]
-        weights = torch.tensor([c / math.comb(n_all, n) for c in chosen], dtype=torch.float64)
-        found.append(float(ranked.cpu() @ weights))
-    return found
-
-
-def shares(right: Tensor, names: list[str], subject: list[str]) -> dict[str, Any]:
-    """Which are right: each factor, all of the subject, all, from bool [..., F].
-
-    Returns:
-        Tensors [...]; those of the factors by their names under 'factors'.
-    """
-    about = [names.index(name) for name in subject]
-    return {
-        "factors": dict(zip(names, right.unbind(dim=-1), strict=True)),
-        "subject": right[..., about].all(dim=-1),
-        "all": right.all(dim=-1),
-    }
-
-
-def _each(values: dict[str, Any], measure: Any) -> dict[str, Any]:
-    """`measure` of every tensor in what `shares` returns."""
-    return {
-        name: _each(value, measure) if isinstance(value, dict) else measure(value)
-        for name, value in values.items()
-    }
-
-
-class Panel:
-    """CLIP and judge of a data set, and what its factors are called."""
-
-    def __init__(self, run: RunFolder, device: torch.device) -> None:
-        self.data, self.device = run.data, device
-        self.clip = self._loaded(run.study.clip(run.dataset), CLIP)
-        self.judge = self._loaded(run.study.judge(run.dataset), Judge)
-        self.names = list(self.judge.factors)
-        self.subject: list[str] = read_json(run.data.manifest).get("subject") or self.names
-
-    def _loaded(self, run: RunFolder, kind: type[M]) -> M:
-        model = load_model(run, self.device)
-        if not isinstance(model, kind):
-            raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
-        return model
-
-    def judged(self, split: str) -> dict[str, Any]:
-        """How often the judge is right on the real images of a split."""
-        images, factors = read_array(self.data.images(split)), read_factors(self.data, split)
-        right = []
-        for start in range(0, len(images), BATCH):
-            part = slice(start, start + BATCH)
-            pixels, wanted = (
-                torch.from_numpy(np.array(found[part])).to(self.device)
-                for found in (images, factors)
-            )
-            right.append(self.judge.predict(to_float(pixels)) == wanted)
-        found = shares(torch.cat(right).double(), self.names, self.subject)
-        return {"images": len(images), **_each(found, lambda share: float(share.double().mean()))}
-
-    def retrieval(self) -> dict[str, float]:
-        """How often CLIP finds an image's caption among distinct ones, of held-out images.
-
-        The captions are those that come first; asked are all images that carry one of them.
-        """
-        first = np.array(read_array(self.data.captions("test"))[:, 0])
-        _, begins = np.unique(first, return_index=True)
-        texts = first[np.sort(begins)[:RETRIEVED]]  # numbers of texts, in order of appearance
-        which = np.flatnonzero(np.isin(first, texts))[: 10 * RETRIEVED]
-        tokens = torch.from_numpy(np.array(read_array(self.data.tokens)[texts])).to(self.device)
-        sentences = self.clip.embed_texts(tokens)
-        found = []
-        for start in range(0, len(which), BATCH):
-            part = np.array(read_array(self.data.images("test"))[which[start : start + BATCH]])
-            images = self.clip.embed_images(to_float(torch.from_numpy(part).to(self.device)))
-            found.append((images @ sentences.T).argmax(dim=1).cpu().numpy())
-        share = float((texts[np.concatenate(found)] == first[which]).mean())
-        return {"retrieval": share, "captions": len(texts), "images": len(which)}
 
 
 def draw_candidates(
@@ -206,7 +80,7 @@ def measure(drawn: Drawn, panel: Panel, counts: list[int]) -> dict[str, Any]:
     """Shares right and CLIP score (100 times the cosine) of the best of n, for each n."""
     found = shares(drawn.right, panel.names, panel.subject)
     return {
-        **_each(found, lambda values: best_of(values, drawn.scores, counts)),
+        **each(found, lambda values: best_of(values, drawn.scores, counts)),
         "clip_score": best_of(100 * drawn.scores, drawn.scores, counts),
     }
 
@@ -218,31 +92,29 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
     Raises:
         GenLabError: the model takes no prompts, or CLIP or judge aren't there.
     """
-    spec, device = read_prompts(run.prompts_config), pick_device(cpu)
-    model, panel = load_model(run, device), Panel(run, device)
+    device = pick_device(cpu)
+    model = load_model(run, device)
     if not model.config.takes_prompts:
         raise GenLabError(f"{run.folder}: {type(model).__name__} takes no prompts")
+    spec, panel = read_prompts(run.prompts_config), Panel(run, device)
     counts, manifest = counts_up_to(spec.candidates), read_json(run.data.manifest)
     kinds = {kind: split for kind, split in KINDS.items() if split in manifest}
     asked = {k: prompts_from(run.data, split, spec.prompts, device) for k, split in kinds.items()}
-    drawn: dict[float, dict[str, Drawn]] = {}
-    for scale in spec.guidance:
-        change = {"guidance": scale} if hasattr(spec.sampler, "guidance") else {}
-        sampler = spec.sampler.model_copy(update=change)
-        drawn[scale] = {
-            kind: draw_candidates(model, sampler, panel, of_kind, spec)
-            for kind, of_kind in asked.items()
-        }
+    samplers = [_guided(spec.sampler, scale) for scale in spec.guidance]
+    drawn = {
+        kind: [draw_candidates(model, sampler, panel, of_kind, spec) for sampler in samplers]
+        for kind, of_kind in asked.items()
+    }
     found = {
         kind: [
-            {"guidance": scale, "prompts": len(asked[kind].texts)}
-            | measure(drawn[scale][kind], panel, counts)
-            for scale in spec.guidance
+            {"guidance": scale, "prompts": len(asked[kind].texts)} | measure(one, panel, counts)
+            for scale, one in zip(spec.guidance, drawn[kind], strict=True)
         ]
         for kind in kinds
     }
-    chosen = max(range(len(spec.guidance)), key=lambda i: found["seen"][i]["subject"][0])
-    shown = _save_pictures(run, asked, drawn[spec.guidance[chosen]], panel)
+    chosen = max(range(len(samplers)), key=lambda i: found["seen"][i]["subject"][0])
+    shown = save_candidates(run, asked, {kind: drawn[kind][chosen] for kind in kinds}, panel)
+    seen = save_attention(run, model, samplers[chosen], asked, spec)
     content = {
         "sampler": spec.sampler.sampler,
         "candidates": spec.candidates,
@@ -254,40 +126,27 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
         "judge": {kind: panel.judged(split) for kind, split in kinds.items()},
         "clip": panel.retrieval(),
         "shown": shown,
+        "attention": seen,
     }
     write_json(run.prompts / "prompts.json", content)
-    _leave_numbers(run, content)
+    _leave_record(run, content)
 
 
-def _save_pictures(
-    run: RunFolder, asked: dict[str, Prompts], drawn: dict[str, Drawn], panel: Panel
-) -> list[dict[str, Any]]:
-    """A sheet of candidates, and the kept pictures for the report; returns what they show."""
-    shown: list[dict[str, Any]] = []
-    kept: list[NDArray[np.uint8]] = []
-    rows: dict[str, NDArray[np.uint8]] = {}
-    for kind, found in drawn.items():
-        best = found.scores.argmax(dim=1).tolist()
-        right = shares(found.right, panel.names, panel.subject)["subject"]
-        for i, pictures in enumerate(found.pictures.cpu().numpy()):
-            text = asked[kind].texts[i]
-            shown.append({"kind": kind, "prompt": text, "right": bool(right[i, best[i]])})
-            kept.append(pictures[best[i]])
-            name = textwrap.fill(f"{len(rows) + 1}. {kind}: {text}", 36)
-            gap = np.full_like(pictures[:1], 255)
-            rows[name] = np.concatenate([pictures[:COLUMNS], gap, kept[-1][None]])
-    write_array(run.kept, np.stack(kept))
-    save_rows(run.prompt_figures / "candidates.png", rows)
-    return shown
+def _guided(sampler: SamplerConfig, scale: float) -> SamplerConfig:
+    """The sampler at this guidance scale, if it knows any."""
+    change = {"guidance": scale} if hasattr(sampler, "guidance") else {}
+    return sampler.model_copy(update=change)
 
 
-def _leave_numbers(run: RunFolder, content: dict[str, Any]) -> None:
-    """Leave the shares right and the CLIP scores, at the chosen guidance, to the trackers."""
+def _leave_record(run: RunFolder, content: dict[str, Any]) -> None:
+    """Leave the pictures, and shares right and CLIP scores at the chosen guidance."""
     metrics = {}
     for kind, scales in content["kinds"].items():
         for name in ("subject", "all", "clip_score"):
             curve = scales[content["chosen"]][name]
             metrics[f"prompts/{kind}/{name}"] = curve[0]
             metrics[f"prompts/{kind}/{name}_best_of_{content['candidates']}"] = curve[-1]
-    figures = [run.prompt_figures / "candidates.png", run.prompts / "prompts.json"]
-    leave_record(run, "prompts", metrics=metrics, artifacts=figures)
+    figures = sorted(run.prompt_figures.glob("*.png"))
+    leave_record(
+        run, "prompts", metrics=metrics, artifacts=[*figures, run.prompts / "prompts.json"]
+    )

@@ -16,7 +16,7 @@ class CLIPConfig(FamilyConfig):
     embedding: PositiveInt = 64
     """Dimensions of the space that images and captions share."""
     channels: PositiveInt = 32
-    """Channels of the image encoder's first convolution; of its last ones, four times as many."""
+    """Channels of the image encoder's first convolution, and a quarter of its last one's."""
     features: PositiveInt = 128
     """Dimensions of the image encoder's last layer."""
     width: PositiveInt = 64

@@ -14,7 +14,7 @@ class JudgeConfig(FamilyConfig):
 
     family: Literal["judge"] = "judge"
     channels: PositiveInt = 32
-    """Channels of the first convolution; there are four times as many in the end."""
+    """Channels of the first convolution, and a quarter of the last one's."""
     features: PositiveInt = 128
     """Dimensions of the layer before the logits."""
 
