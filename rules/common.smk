@@ -10,7 +10,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder, seed_of
 from genlab.config.samplers import DETERMINISTIC
 from genlab.config.sources import code
-from genlab.config.spec import write_specs
+from genlab.config.spec import prompts_spec, write_specs
 from genlab.config.study import load_study
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
@@ -84,10 +84,16 @@ WALKED = [
     for run in RUNS
     if STUDY.models[run[1]].model.generates == "gaussian"
 ]
+PROMPTED = [
+    STUDY_AT.run(*run).prompts
+    for run in RUNS
+    if STUDY.models[run[1]].model.takes_prompts
+]
 UNDERSTOOD = (
     [folder / "latents.json" for folder in LATENTS]
     + DISENTANGLED
     + [folder / "walks.json" for folder in WALKED]
+    + [folder / "prompts.json" for folder in PROMPTED]
 )
 LABORATORY = (
     [STUDY_AT.run(*run).elbo for run in RUNS if STUDY.models[run[1]].model.posterior]
@@ -99,7 +105,7 @@ LABORATORY = (
     if STUDY.laboratory
     else []
 )
-CLASSIFIERS = [STUDY_AT.classifier(d) for d in DATASETS]
+RULERS = [STUDY_AT.run(d, ruler.name, 0) for d in DATASETS for ruler in STUDY.rulers]
 MEASURED = DRAWN + ([STUDY_AT.run(d, FLOOR, 0) for d in DATASETS] if FLOORS else [])
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
@@ -132,6 +138,15 @@ def sampler_code(model, row):
     """The code of the sampling stage, the family and the sampler."""
     kind = STUDY.samplers[row].sampler
     return model_code(model, "genlab.sampling.stages", sampler_module(kind))
+
+
+def prompts_code(model):
+    """The code of the stage `prompts`, the family, its sampler, CLIP and judge."""
+    # What is asked for is the same on every data set and with every seed.
+    sampler = prompts_spec(STUDY, STUDY.models[model], 0).sampler.sampler
+    rulers = [STUDY.clip.model.implementation, STUDY.judge.model.implementation]
+    stage = "genlab.evaluation.prompts"
+    return model_code(model, stage, sampler_module(sampler), *rulers)
 
 
 def likelihood_options(model):

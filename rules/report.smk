@@ -40,7 +40,7 @@ rule report:
         league=STUDY_AT.league,
         grids=[row.grid for row in ROWS + FLOORS],
         pairs=[folder / "pairs.png" for folder in RECONSTRUCTIONS],
-        classifiers=[run.summary for run in CLASSIFIERS],
+        rulers=[run.summary for run in RULERS],
         likelihoods=LIKELIHOODS,
         understood=UNDERSTOOD + LABORATORY,
     output:
@@ -72,7 +72,7 @@ rule publish:
         study=STUDY_AT.config,
         tracking=STUDY_AT.tracking,
         store=ancient(STUDY_AT.store),
-        summaries=[run.summary for run in TRAINED + CLASSIFIERS],
+        summaries=[run.summary for run in TRAINED + RULERS],
         metrics=[run.metrics for run in DRAWN],
         reconstructions=RECONSTRUCTION_METRICS,
         likelihoods=LIKELIHOODS,

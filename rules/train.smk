@@ -1,5 +1,6 @@
 # results/STUDY/DATASET/MODEL/seedK/config.yaml + arrays -> model/
-# The domain classifier is a run like any other, with the model name `classifier`.
+# The domain classifier is a run like any other, with the model name `classifier`; so are CLIP
+# (`clip`) and the judge (`judge`), where a model of the study takes prompts.
 
 
 rule train:

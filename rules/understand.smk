@@ -1,4 +1,4 @@
-# a run's latent space, and the bound of a VAE taken apart -> figures and numbers
+# a run's latent space, what it draws when it is asked, the bound of a VAE -> figures and numbers
 
 
 rule explore:
@@ -59,6 +59,44 @@ rule disentangle:
         code=lambda w: model_code(w.model, "genlab.evaluation.disentanglement"),
     shell:
         "genlab disentangle --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+
+
+# CLIP ranks the candidates, the judge says which are right; both are runs like any other.
+rule prompts:
+    input:
+        config=RUN.prompts_config,
+        weights=RUN.weights,
+        architecture=RUN.architecture,
+        clip=STUDY_AT.clip("{dataset}").weights,
+        judge=STUDY_AT.judge("{dataset}").weights,
+        images=[DATA.images("test"), DATA.factors("test"), DATA.manifest],
+    output:
+        RUN.prompts / "prompts.json",
+        RUN.kept,
+        report(
+            directory(RUN.prompt_figures),
+            patterns=["{figure}.png"],
+            caption="../docs/captions/prompts.rst",
+            category="Prompts",
+            subcategory="{dataset}",
+            labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
+        ),
+    log:
+        f"{LOGS}/{IN_RUN}/prompts.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/prompts.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["sample"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["compute"],
+        runtime=MINUTES["sample"],
+    params:
+        run=RUN.config,
+        code=lambda w: prompts_code(w.model),
+    shell:
+        "genlab prompts --config {params.run} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule elbo:

@@ -11,7 +11,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from genlab.config.families.vqvae import VQVAEConfig
 from genlab.config.gaussian import Prediction
+from genlab.models.vqvae import VQVAE
 from genlab.processes.gaussian import Denoiser, row
 from genlab.processes.noise import SampleNoise
 from genlab.processes.paths import (
@@ -117,6 +119,14 @@ def awake(module: M) -> M:
         for weight in module.parameters():
             weight.copy_(0.3 * torch.randn(weight.shape, generator=random))
     return module.eval()
+
+
+def first_stage(shape: tuple[int, int, int], codes: int) -> VQVAE:
+    """An awake VQ-VAE whose codes have been taken from encodings of noise, so that all are used."""
+    first = awake(VQVAE(VQVAEConfig(codes=codes, latent=3, channels=4), shape, 10))
+    first.quantiser.train()
+    first.quantise(torch.rand(16, *shape))
+    return first.eval()
 
 
 class UnitNoise(SampleNoise):

@@ -30,6 +30,8 @@ CONFIG: dict[str, dict[str, Any]] = {
     "models/vqvae": {"family": "vqvae", "codes": 8, "latent": 4, "channels": 4},
     "models/vqvae-prior": {"family": "code_prior", "width": 8, "layers": 1, "heads": 2},
     "models/classifier": {"family": "classifier", "channels": 4, "features": 8},
+    "models/clip": {"family": "clip", "channels": 4, "features": 8, "width": 8, "layers": 1},
+    "models/judge": {"family": "judge", "channels": 4, "features": 8},
 }
 STUDY: dict[str, Any] = {
     "name": "tiny",

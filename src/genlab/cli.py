@@ -184,6 +184,14 @@ def walk(config: RunConfig, gpus: Gpus = 1) -> None:
 
 
 @app.command()
+def prompts(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure whether a model draws what it is asked for, before and after CLIP's ranking."""
+    from genlab.evaluation.prompts import prompts as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@app.command()
 def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
     """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
     from genlab.evaluation.disentanglement import disentangle as stage

@@ -50,6 +50,8 @@ def test_declaration_and_class_agree(family: FamilyConfig) -> None:
     if family.generates == "direct":
         asked = inspect.signature(kind.generate).parameters
         assert ("temperature" in asked) == family.tempered
+        assert ({"top_k", "top_p"} <= set(asked)) == family.draws_tokens
+        assert ({"tokens", "guidance"} <= set(asked)) == family.takes_prompts
     assert family.variant
     assert family.likelihoods or family.no_likelihood
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from genlab.config.families import build_family
 from genlab.config.samplers import DETERMINISTIC, SAMPLERS, SteppedSampler, settings
 
 ALONG_A_PATH = [name for name, kind in SAMPLERS.items() if kind.works_on == "gaussian"]
@@ -54,9 +55,36 @@ def test_deterministic_samplers_exist() -> None:
         ("dopri5", {"rtol": 0}, "greater than 0"),
         ("dopri5", {"steps": 10}, "unknown key 'steps': known: atol"),
         ("euler", {"guidance": -0.5}, "greater than or equal to 0"),
+        ("tokens", {"guidance": -0.5}, "greater than or equal to 0"),
+        ("tokens", {"temperature": 0}, "greater than 0"),
+        ("tokens", {"top_k": 0}, "greater than 0"),
+        ("tokens", {"top_p": 0}, "greater than 0"),
+        ("tokens", {"top_p": 1.1}, "less than or equal to 1"),
+        ("prior", {"top_k": 5}, "unknown key 'top_k'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SAMPLERS[name].model_validate({"sampler": name, **wrong})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "obstacle"),
+    [
+        ("dalle", {"guidance": 3, "top_k": 5, "top_p": 0.9, "temperature": 0.8}, None),
+        ("code_prior", {"top_k": 5, "top_p": 0.9, "temperature": 0.8}, None),
+        ("code_prior", {"guidance": 3}, "the model takes no prompts to be guided to"),
+        ("vae", {}, "the model draws no tokens"),
+        ("glow", {"temperature": 0.8}, "the model draws no tokens"),
+        ("ddpm", {}, "it draws in one pass, the model along a Gaussian path"),
+        ("vqvae", {}, "it draws in one pass, the model nothing at all"),
+    ],
+)
+def test_tokens_are_drawn_from_models_of_tokens(
+    family: str, values: dict[str, Any], obstacle: str | None
+) -> None:
+    config = build_family({"family": family}, "here")
+    sampler = SAMPLERS["tokens"].model_validate({"sampler": "tokens", **values})
+    assert sampler.obstacle(config) == obstacle
+    assert sampler.fits(config) == (obstacle is None)

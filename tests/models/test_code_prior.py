@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import awake
+from oracles import awake, first_stage
 from torch import Tensor
 
 from genlab.config.base import build
 from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.code_prior import CodePriorConfig
+from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_float
-from genlab.models.code_prior import ENCODED, CodePrior
+from genlab.models.code_prior import CodePrior
+from genlab.models.codes import ENCODED
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
 
 
 def make_prior(shape: tuple[int, int, int] = (1, 8, 12), codes: int = 5) -> CodePrior:
     """A prior over grids of 2 x 3 codes of an awake first stage, all of which are used."""
-    first = awake(VQVAE(VQVAEConfig(codes=codes, latent=3, channels=4), shape, 10))
-    first.quantiser.train()
-    first.quantise(torch.rand(16, *shape))
+    first = first_stage(shape, codes)
     config = CodePriorConfig(width=16, layers=2, heads=2, dropout=0.5)
     return awake(CodePrior(config, shape, 10, first))
 
@@ -108,6 +108,19 @@ def test_a_low_temperature_draws_the_likeliest_codes() -> None:
     assert len(codes.unique(dim=0)) == 1
     tokens = torch.cat([torch.tensor([[prior.begin]]), codes[:1].flatten(1)[:, :-1]], dim=1)
     assert torch.equal(prior.logits(tokens).argmax(dim=2), codes[:1].flatten(1))
+
+
+@torch.no_grad()
+def test_the_first_code_is_one_of_the_likeliest() -> None:
+    """Of 500 draws, exactly the two likeliest occur; or those that hold half of the probability."""
+    prior, noise = make_prior(), SampleNoise(0, range(500))
+    p = prior.logits(torch.tensor([[prior.begin]]))[0, 0].softmax(dim=0)
+    ranked = p.argsort(descending=True).tolist()
+    of_two = prior.draw_codes(noise, top_k=2)[:, 0, 0]
+    assert set(of_two.tolist()) == set(ranked[:2])
+    kept = [k for i, k in enumerate(ranked) if float(p[ranked[:i]].sum()) < 0.5]
+    half = prior.draw_codes(SampleNoise(0, range(500)), top_p=0.5)[:, 0, 0]
+    assert set(half.tolist()) == set(kept) and len(kept) < 5
 
 
 @torch.no_grad()
@@ -233,9 +246,10 @@ def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> No
         build(CodePriorConfig, {"family": "code_prior", **values}, "here")
 
 
-def test_only_a_vqvae_has_codes() -> None:
+def test_only_a_discrete_autoencoder_has_codes() -> None:
     config = CodePriorConfig(first_stage="mine")
     assert config.first_stage_name == "mine"
     assert config.first_stage_problems(VQVAEConfig()) == []
+    assert config.first_stage_problems(DVAEConfig()) == []
     (problem,) = config.first_stage_problems(build_family({"family": "ddpm"}, "here"))
-    assert "'mine'" in problem and "ddpm" in problem and "vqvae" in problem
+    assert "'mine'" in problem and "ddpm" in problem and "vqvae or dvae" in problem

@@ -19,7 +19,8 @@ from genlab.config.families import build_family
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch
 from genlab.models.batches import to_float
-from genlab.models.vqvae import VQVAE, PredictedLogistic, grey_values
+from genlab.models.vqvae import VQVAE
+from genlab.nn.likelihoods import PredictedLogistic, grey_values
 
 likelihoods = pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracles import awake
 
@@ -17,6 +17,7 @@ from genlab.nn.transformer import (
     SelfAttention,
     Transformer,
     draw_token,
+    likeliest,
 )
 
 
@@ -120,3 +121,35 @@ def test_tokens_come_as_often_as_they_should() -> None:
     u = (torch.arange(1000) + 0.5) / 1000
     drawn = draw_token(logits.expand(1000, 5), u).bincount(minlength=5) / 1000
     torch.testing.assert_close(drawn, logits.softmax(dim=0), rtol=0, atol=1e-3)
+
+
+@settings(deadline=None)
+@given(
+    weights=st.lists(st.integers(1, 9), min_size=2, max_size=7),
+    top_k=st.none() | st.integers(1, 8),
+    top_p=st.none() | st.floats(0.01, 1),
+)
+def test_the_likeliest_tokens_are_those_of_a_search(
+    weights: list[int], top_k: int | None, top_p: float | None
+) -> None:
+    """One token after the other in falling order, first ones first, until there are enough."""
+    logits = torch.tensor([weights, weights[::-1]], dtype=torch.float64).log()
+    for row, filtered in zip(logits, likeliest(logits, top_k, top_p), strict=True):
+        order = sorted(range(len(row)), key=lambda k: (-float(row[k]), k))[:top_k]
+        total, held, kept = sum(float(row[k].exp()) for k in order), 0.0, set()
+        for k in order:
+            # float64 sums: a share reached to within 1e-12 may count as reached or not
+            assume(top_p is None or abs(held / total - top_p) > 1e-12 or top_p == 1)
+            if top_p is None or held / total < top_p:
+                kept.add(k)
+            held += float(row[k].exp())
+        assert {k for k in range(len(row)) if float(filtered[k]) > -math.inf} == kept
+        assert all(float(filtered[k]) == float(row[k]) for k in kept)
+
+
+def test_a_token_left_out_is_never_drawn() -> None:
+    """Whatever u is, up to the last number below 1."""
+    logits = likeliest(torch.tensor([[0.0, 3.0, 1.0, 2.0]]), top_k=2, top_p=None)
+    u = torch.cat([torch.linspace(0, 1, 1000)[:-1], torch.tensor([1 - 2**-24])])
+    drawn = draw_token(logits.expand(len(u), -1), u)
+    assert set(drawn.tolist()) == {1, 3}

@@ -17,7 +17,8 @@ results/
         latents/                     latents.json; figures/: interpolation, traversals ...
         walks/                       walks.json; figures/: denoising, inversion, inpainting ...
         disentanglement.json         where the data set's factors are known
-        prompts/                     prompts.json and figures, of a model that takes prompts
+        prompts/                     config.yaml, prompts.json, kept.npy and figures/, of a model
+                                     that takes prompts
         elbo.json                    where the study has a laboratory
         likelihood.json              bits/dim of the held-out images
         samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
@@ -219,6 +220,16 @@ class RunFolder:
     def prompts(self) -> Path:
         """Of a model that takes prompts: prompts.json, and the figures it describes."""
         return self.folder / "prompts"
+
+    @property
+    def prompts_config(self) -> Path:
+        """What is measured there, and by which sampler."""
+        return self.prompts / "config.yaml"
+
+    @property
+    def kept(self) -> Path:
+        """uint8 [N, C, H, W], the picture that was kept for each prompt that is shown."""
+        return self.prompts / "kept.npy"
 
     @property
     def prompt_figures(self) -> Path:

@@ -47,10 +47,9 @@ class SamplerConfig(Strict):
         return self.obstacle(family) is None
 
 
-class PriorSampler(SamplerConfig):
-    """Draw the latent from the prior and decode it, in one pass."""
+class DirectSampler(SamplerConfig):
+    """A sampler of models that draw in one pass, or one token after the other."""
 
-    sampler: Literal["prior"] = "prior"
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Below 1 samples stay nearer the mode: they look cleaner and vary less. A Gaussian prior's
     standard deviation is multiplied by it; a transformer's logits are divided by it. Another
@@ -60,6 +59,33 @@ class PriorSampler(SamplerConfig):
     def obstacle(self, family: FamilyConfig) -> str | None:
         if self.temperature != 1 and not family.tempered:
             return "the model knows no temperature but 1"
+        return super().obstacle(family)
+
+
+class PriorSampler(DirectSampler):
+    """Draw the latent from the prior and decode it, in one pass."""
+
+    sampler: Literal["prior"] = "prior"
+
+
+class TokenSampler(DirectSampler):
+    """Draw a sequence of tokens, each from the likeliest ones, and decode it."""
+
+    sampler: Literal["tokens"] = "tokens"
+    top_k: PositiveInt | None = None
+    """Draw each token from so many at most, the likeliest; null draws from all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Draw each token from the fewest that together have this share of the probability, after
+    temperature and top_k; null draws from all."""
+    guidance: NonNegativeFloat = 1.0
+    """w of classifier-free guidance of the logits: 1 asks for the prompt, more exaggerates it, 0
+    doesn't ask. Any other value than 1 draws only from models that take prompts."""
+
+    def obstacle(self, family: FamilyConfig) -> str | None:
+        if family.generates == "direct" and not family.draws_tokens:
+            return "the model draws no tokens"
+        if self.guidance != 1 and not family.takes_prompts:
+            return "the model takes no prompts to be guided to"
         return super().obstacle(family)
 
 
@@ -189,6 +215,7 @@ SAMPLERS: dict[str, type[SamplerConfig]] = {
     kind.model_fields["sampler"].default: kind
     for kind in (
         PriorSampler,
+        TokenSampler,
         DDPMSampler,
         DDIMSampler,
         DPMSolverSampler,
@@ -207,5 +234,5 @@ DETERMINISTIC = ("ddim", "dpm-solver", "edm", "euler", "midpoint", "heun", "dopr
 
 
 def settings(config: SamplerConfig) -> dict[str, Any]:
-    """What the sampler takes as keyword arguments; guidance is the denoiser's."""
+    """What the sampler takes as keyword arguments; guidance goes with what it guides to."""
     return config.model_dump(exclude={"sampler", "guidance"})

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, NonNegativeInt, SerializeAsAny, field_validator
+from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
 from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
@@ -67,6 +67,25 @@ class SampleSpec(Strict):
         return load_sampler(values, "sampler") if isinstance(values, dict) else values
 
 
+class PromptsSpec(Strict):
+    """What is measured on the prompts of one run, besides its model and its data.
+
+    As in `PromptsConfig`; the sampler's own guidance gives way to these scales.
+    """
+
+    seed: NonNegativeInt
+    prompts: PositiveInt
+    candidates: PositiveInt
+    guidance: tuple[float, ...]
+    shown: PositiveInt
+    sampler: SerializeAsAny[SamplerConfig]
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _by_sampler(cls, values: Any) -> Any:
+        return load_sampler(values, "sampler") if isinstance(values, dict) else values
+
+
 def read_run(path: Path) -> RunSpec:
     """The spec of a run, from its `config.yaml`."""
     return build(RunSpec, read_yaml(path), path)
@@ -75,6 +94,11 @@ def read_run(path: Path) -> RunSpec:
 def read_samples(path: Path) -> SampleSpec:
     """The spec of one row, from its `config.yaml`."""
     return build(SampleSpec, read_yaml(path), path)
+
+
+def read_prompts(path: Path) -> PromptsSpec:
+    """The spec of what is measured on prompts, from its `config.yaml`."""
+    return build(PromptsSpec, read_yaml(path), path)
 
 
 def read_dataset(path: Path) -> DatasetConfig:
@@ -124,6 +148,27 @@ def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpe
     )
 
 
+def prompts_spec(study: Study, entry: ModelEntry, seed: int) -> PromptsSpec | None:
+    """The spec of what is measured on the prompts of `entry`; None if it takes none.
+
+    A sampler that can be guided goes before those that can't.
+    """
+    asked = study.prompts
+    if asked is None or not entry.model.takes_prompts:
+        return None
+    rows = {row: study.samplers[row] for row in asked.samplers or study.samplers}
+    fitting = [rows[name] for name in entry.samplers(rows)]
+    sampler = sorted(fitting, key=lambda one: not hasattr(one, "guidance"))[0]
+    return PromptsSpec(
+        seed=seed,
+        prompts=asked.prompts,
+        candidates=asked.candidates,
+        guidance=asked.guidance if hasattr(sampler, "guidance") else (1.0,),
+        shown=asked.shown,
+        sampler=sampler,
+    )
+
+
 def write_specs(study: Study, results: Path) -> None:
     """Write the spec files of every run and row of `study` under `results`."""
     at = StudyFolder(results / study.name)
@@ -139,9 +184,11 @@ def write_specs(study: Study, results: Path) -> None:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             _write_if_changed(at.run(dataset, FLOOR, 0).samples(kind).config, row)
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
-        for entry, seed in [*runs, (study.classifier, 0)]:
+        for entry, seed in [*runs, *((ruler, 0) for ruler in study.rulers)]:
             run = at.run(dataset, entry.name, seed)
             _write_if_changed(run.config, run_spec(study, dataset, entry, seed))
+            if spec := prompts_spec(study, entry, seed):
+                _write_if_changed(run.prompts_config, spec)
             for name in entry.samplers(study.samplers):
                 row = SampleSpec(
                     row=name,

@@ -19,10 +19,13 @@ from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.laboratory import LaboratoryConfig
+from genlab.config.layout import CLASSIFIER, CLIP, JUDGE
+from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RESERVED_MODELS = ("classifier", "floor", "laboratory", "reference", "report")
+RULERS = (CLASSIFIER, CLIP, JUDGE)
+RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 Extractor = Literal["classifier", "inception-v3-compat"]
@@ -136,12 +139,21 @@ class Study(Strict):
     evaluation: EvaluationConfig = EvaluationConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: LaboratoryConfig | None = None
+    prompts: PromptsConfig | None = None
+    """None where no model takes prompts; `clip` and `judge` as well."""
     tracking: TrackingConfig = TrackingConfig()
     classifier: ModelEntry
+    clip: ModelEntry | None = None
+    judge: ModelEntry | None = None
+
+    @property
+    def rulers(self) -> list[ModelEntry]:
+        """The models that the others are measured by, each trained once for each data set."""
+        return [entry for entry in (self.classifier, self.clip, self.judge) if entry]
 
     def entry(self, model: str) -> ModelEntry:
-        """What the study says of a model, the domain classifier among them."""
-        return self.classifier if model == self.classifier.name else self.models[model]
+        """What the study says of a model, those that measure among them."""
+        return {**self.models, **{entry.name: entry for entry in self.rulers}}[model]
 
 
 class StudyFile(Strict):
@@ -158,6 +170,7 @@ class StudyFile(Strict):
     likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: LaboratoryConfig | None = None
     """The ELBO laboratory; null leaves it out, {} takes its defaults."""
+    prompts: PromptsConfig = PromptsConfig()
     tracking: TrackingConfig = TrackingConfig()
 
 
@@ -299,7 +312,7 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
         raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
     rows = entry.samplers(study.samplers)
     if not silent and not rows:
-        fitting = [n for n, kind in SAMPLERS.items() if kind.works_on == entry.model.generates]
+        fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
         obstacles = "; ".join(
             f"{row}: {sampler.obstacle(entry.model)}" for row, sampler in study.samplers.items()
         )
@@ -351,6 +364,23 @@ def _check(study: Study, source: str | Path) -> None:
             )
     for name, config in study.datasets.items():
         _check_dataset(study, name, config, source)
+    if study.prompts is not None and study.prompts.samplers:
+        _check_prompts(study, study.prompts.samplers, source)
+
+
+def _check_prompts(study: Study, rows: tuple[str, ...], source: str | Path) -> None:
+    """Refuse `prompts.samplers` that aren't there, or leave a model with none."""
+    for row in rows:
+        if row not in study.samplers:
+            said = f"unknown sampler '{row}': {nearest(row, study.samplers)}"
+            raise ConfigError(f"{source}: prompts.samplers: {said}")
+    chosen = {row: study.samplers[row] for row in rows}
+    for name, entry in study.models.items():
+        if entry.model.takes_prompts and not entry.samplers(chosen):
+            raise ConfigError(
+                f"{source}: prompts.samplers: none of {', '.join(rows)} draws from '{name}'; "
+                f"add one of {', '.join(entry.samplers(study.samplers))}"
+            )
 
 
 def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> Study:
@@ -369,15 +399,23 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         raise ConfigError(f"{source}: name: '{file.name}' is taken under results/; choose another")
     # Alone first: in a model's layers nobody could tell who wrote the mistake.
     build(TrainingConfig, file.training, f"{source}: training")
-    build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
+    overrides = {
+        CLASSIFIER: ("evaluation", file.evaluation.classifier),
+        CLIP: ("prompts", file.prompts.clip),
+        JUDGE: ("prompts", file.prompts.judge),
+    }
+    for name, (section, override) in overrides.items():
+        build(TrainingConfig, override, f"{source}: {section}.{name}")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
-    classifier = load_model(
-        {"preset": "classifier", "training": file.evaluation.classifier}, {}, config_dir, source
-    )
-    models = _with_first_stages(models, classifier, file.training, config_dir, source)
+    rulers = {
+        name: load_model({"preset": name, "training": override}, {}, config_dir, source)
+        for name, (_, override) in overrides.items()
+    }
+    models = _with_first_stages(models, rulers[CLASSIFIER], file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
+    prompted = any(entry.model.takes_prompts for entry in models)
     fields = {
         "name": file.name,
         "description": file.description,
@@ -391,8 +429,9 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "evaluation": file.evaluation,
         "likelihood": file.likelihood,
         "laboratory": file.laboratory,
+        "prompts": file.prompts if prompted else None,
         "tracking": file.tracking,
-        "classifier": classifier,
+        **{name: ruler for name, ruler in rulers.items() if prompted or name == CLASSIFIER},
     }
     study = build(Study, fields, source)
     _check(study, source)

@@ -128,6 +128,25 @@ class GridPositions(nn.Module):
         return (self.rows + self.columns).flatten(0, 1)
 
 
+def likeliest(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Logits [B, K] with -inf in place of all but the likeliest tokens.
+
+    Args:
+        top_k: how many to keep at most; None keeps all. Of equal ones the first are kept.
+        top_p: of those, keep the fewest that together have at least this share of the probability
+            (Holtzman et al. 2020, arXiv:1904.09751, equation 2); None keeps all.
+    """
+    if top_k is None and top_p is None:
+        return logits
+    ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    if top_k is not None:
+        ordered[:, top_k:] = -torch.inf
+    if top_p is not None:
+        p = ordered.softmax(dim=-1)
+        ordered = ordered.masked_fill(p.cumsum(dim=-1) - p >= top_p, -torch.inf)
+    return torch.empty_like(logits).scatter(-1, tokens, ordered)
+
+
 def draw_token(logits: Tensor, u: Tensor) -> Tensor:
     """The token that u [B] of U[0, 1) stands for under softmax(logits [B, K]), int64 [B].
 

@@ -16,6 +16,7 @@ from genlab.data.files import read_json, write_text
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
+from genlab.report.prompts import prompted
 from genlab.report.understanding import (
     crossing,
     disentangled,
@@ -173,6 +174,7 @@ def report(study: StudyFolder) -> None:
         curves=_curves(content, runs),
         crossing=crossing(table, content),
         walks=walks(runs, families),
+        prompted=prompted(runs, families),
         path_bounds=path_bounds(runs, families),
         latents=latent_space(runs, families),
         disentangled=disentangled(runs, families),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,13 @@ from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder
-from genlab.config.samplers import PathSampler, PriorSampler, SamplerConfig, settings
+from genlab.config.samplers import (
+    DirectSampler,
+    PathSampler,
+    SamplerConfig,
+    TokenSampler,
+    settings,
+)
 from genlab.data.files import read_array
 from genlab.data.randomness import generator
 from genlab.models.base import Generates, HasDenoiser, Model
@@ -80,6 +86,24 @@ def prompts_of(data: DataFolder, noise: SampleNoise) -> Prompts:
     return Prompts(*(torch.from_numpy(found).to(noise.device) for found in (images, said)))
 
 
+def _told(model: Model, sampler: DirectSampler, tokens: Tensor | None) -> dict[str, Any]:
+    """What the model's `generate` is told besides the noise: no more than its family knows.
+
+    Raises:
+        GenLabError: the sampler asks for more.
+    """
+    if obstacle := sampler.obstacle(model.config):
+        raise GenLabError(
+            f"sampler '{sampler.sampler}' can't draw from {type(model).__name__}: {obstacle}"
+        )
+    told = settings(sampler) if model.config.tempered else {}
+    if model.config.takes_prompts:
+        told["tokens"] = tokens
+        if isinstance(sampler, TokenSampler):
+            told["guidance"] = sampler.guidance
+    return told
+
+
 @torch.no_grad()
 def draw(
     model: Model,
@@ -98,15 +122,11 @@ def draw(
         GenLabError: the sampler doesn't work on this kind of model, or asks for more steps than
             the model has.
     """
-    told = {"tokens": tokens} if model.config.takes_prompts else {}
-    if isinstance(sampler, PriorSampler) and isinstance(model, Generates):
-        if not sampler.fits(model.config):
-            raise GenLabError(
-                f"sampler '{sampler.sampler}': {type(model).__name__} knows no temperature, but "
-                f"{sampler.temperature} is asked for"
-            )
-        asked = settings(sampler) if model.config.tempered else {}
-        return Drawing(model.generate(noise, **asked, **told).clamp(0, 1), model.evaluations, [])
+    if isinstance(sampler, DirectSampler) and isinstance(model, Generates):
+        told = _told(model, sampler, tokens)
+        images = model.generate(noise, **told).clamp(0, 1)
+        guided = told.get("guidance", 1) not in (0, 1)  # by two evaluations in place of one
+        return Drawing(images, model.evaluations * (1 + guided), [])
     if not isinstance(sampler, PathSampler) or not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "

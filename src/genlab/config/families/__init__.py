@@ -34,6 +34,8 @@ class FamilyConfig(Strict):
     """Whether it has `reconstruct(images)`; otherwise the league says why there is no MSE."""
     tempered: ClassVar[bool] = False
     """Whether it can be drawn from at another temperature than 1."""
+    draws_tokens: ClassVar[bool] = False
+    """Whether it draws one token after the other, so that unlikely ones can be left out."""
     encodes: ClassVar[bool] = False
     """Whether it has a latent vector, so that interpolations can be drawn."""
     posterior: ClassVar[bool] = False

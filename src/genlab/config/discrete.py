@@ -1,0 +1,89 @@
+"""What the configs of discrete autoencoders share, and those of models of their codes."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from genlab.config.families import FamilyConfig, Likelihood
+
+
+class DiscreteConfig(FamilyConfig):
+    """A convolutional autoencoder whose latent is a grid of codes (`genlab.models.discrete`)."""
+
+    likelihood: Literal["gaussian", "logistic"] = "logistic"
+    """p(x|codes): 'gaussian' with one learned variance for all pixels, or the discretised
+    'logistic' with a scale of its own for each pixel."""
+    codes: Annotated[int, Field(ge=2)] = 128
+    """K, the vectors of the codebook."""
+    latent: PositiveInt = 32
+    """D, the numbers of a code's vector."""
+    channels: PositiveInt = 32
+    """Channels of the first convolution; twice as many below it."""
+    levels: PositiveInt = 2
+    """How often the side is halved; the grid of codes has side / 2**levels on each side."""
+    blocks: PositiveInt = 1
+    """Residual blocks at the side of the grid, in the encoder and in the decoder."""
+
+    generates: ClassVar[Literal["nothing"]] = "nothing"
+    reconstructs: ClassVar[bool] = True
+
+    @property
+    def variant(self) -> str:
+        return f"{self.codes} codes, side / {2**self.levels}, {self.likelihood}"
+
+    @property
+    def no_likelihood(self) -> str:
+        return "no prior over its codes"
+
+    def problems(self, channels: int, size: int) -> list[str]:
+        divisor = 2**self.levels
+        if size % divisor:
+            return [
+                f"levels: {self.levels} need an image side divisible by {divisor}, but it is {size}"
+            ]
+        return []
+
+
+class CodeModelConfig(FamilyConfig):
+    """A causal transformer over the codes of a trained autoencoder (`genlab.models.codes`)."""
+
+    first_stage: str = "vqvae"
+    """The model whose codes are learned, of family vqvae or dvae."""
+    width: PositiveInt = 64
+    """Channels of the transformer."""
+    layers: PositiveInt = 3
+    heads: PositiveInt = 4
+    """Of the attention; they share the width evenly."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    generates: ClassVar[Literal["direct"]] = "direct"
+    tempered: ClassVar[bool] = True
+    draws_tokens: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> CodeModelConfig:
+        if self.width % self.heads:
+            raise ValueError(f"heads: {self.heads} don't divide the width {self.width}")
+        return self
+
+    @property
+    def variant(self) -> str:
+        return f"codes of {self.first_stage}"
+
+    @property
+    def likelihoods(self) -> tuple[Likelihood, ...]:
+        return ("elbo",)
+
+    @property
+    def first_stage_name(self) -> str:
+        return self.first_stage
+
+    def first_stage_problems(self, first: FamilyConfig) -> list[str]:
+        if not isinstance(first, DiscreteConfig):
+            return [
+                f"first_stage: '{self.first_stage}' is of family {first.family}, which has no "
+                "codes; name a model of family vqvae or dvae"
+            ]
+        return []

@@ -1,0 +1,121 @@
+"""Who says how well a picture fits a prompt: CLIP, which ranks, and the judge, which only looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder
+from genlab.data.files import read_array, read_json
+from genlab.models.base import Model
+from genlab.models.batches import read_factors, to_float
+from genlab.models.clip import CLIP
+from genlab.models.judge import Judge
+from genlab.models.store import load_model
+
+BATCH = 500  # real images that are looked at at a time
+RETRIEVED = 100  # distinct captions among which CLIP must find an image's own
+
+M = TypeVar("M", bound=Model)
+
+
+def counts_up_to(candidates: int) -> list[int]:
+    """1, 2, 4, ... and `candidates` itself: the n of the curves."""
+    return [*(2**k for k in range((candidates - 1).bit_length())), candidates]
+
+
+def best_of(values: Tensor, scores: Tensor, counts: list[int]) -> list[float]:
+    """The mean value of the candidate that scores best among n, for each n of `counts`.
+
+    All subsets of n among the N candidates count alike: the one of rank r (0 is the best) is the
+    best of C(N - 1 - r, n - 1) among them. n = 1 is the mean over all candidates.
+
+    Args:
+        values, scores: [P, N].
+    """
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    ranked = values.double().gather(1, order).mean(dim=0)  # [N]
+    n_all, found = len(ranked), []
+    for n in counts:
+        chosen = [math.comb(n_all - 1 - rank, n - 1) for rank in range(n_all)]
+        weights = torch.tensor([c / math.comb(n_all, n) for c in chosen], dtype=torch.float64)
+        found.append(float(ranked.cpu() @ weights))
+    return found
+
+
+def shares(right: Tensor, names: list[str], subject: list[str]) -> dict[str, Any]:
+    """Which are right: each factor, all of the subject, all, from bool [..., F].
+
+    Returns:
+        Tensors [...]; those of the factors by their names under 'factors'.
+    """
+    about = [names.index(name) for name in subject]
+    return {
+        "factors": dict(zip(names, right.unbind(dim=-1), strict=True)),
+        "subject": right[..., about].all(dim=-1),
+        "all": right.all(dim=-1),
+    }
+
+
+def each(values: dict[str, Any], measure: Callable[[Tensor], Any]) -> dict[str, Any]:
+    """`measure` of every tensor in what `shares` returns."""
+    return {
+        name: each(value, measure) if isinstance(value, dict) else measure(value)
+        for name, value in values.items()
+    }
+
+
+class Panel:
+    """CLIP and judge of a data set, and what its factors are called."""
+
+    def __init__(self, run: RunFolder, device: torch.device) -> None:
+        self.data, self.device = run.data, device
+        self.clip = self._loaded(run.study.clip(run.dataset), CLIP)
+        self.judge = self._loaded(run.study.judge(run.dataset), Judge)
+        self.names = list(self.judge.factors)
+        self.subject: list[str] = read_json(run.data.manifest).get("subject") or self.names
+
+    def _loaded(self, run: RunFolder, kind: type[M]) -> M:
+        model = load_model(run, self.device)
+        if not isinstance(model, kind):
+            raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
+        return model
+
+    def judged(self, split: str) -> dict[str, Any]:
+        """How often the judge is right on the real images of a split."""
+        images, factors = read_array(self.data.images(split)), read_factors(self.data, split)
+        right = []
+        for start in range(0, len(images), BATCH):
+            part = slice(start, start + BATCH)
+            pixels, wanted = (
+                torch.from_numpy(np.array(found[part])).to(self.device)
+                for found in (images, factors)
+            )
+            right.append(self.judge.predict(to_float(pixels)) == wanted)
+        found = shares(torch.cat(right).double(), self.names, self.subject)
+        return {"images": len(images), **each(found, lambda share: float(share.double().mean()))}
+
+    def retrieval(self) -> dict[str, float]:
+        """How often CLIP finds an image's caption among distinct ones, of held-out images.
+
+        The captions are those that come first; asked are all images that carry one of them.
+        """
+        first = np.array(read_array(self.data.captions("test"))[:, 0])
+        _, begins = np.unique(first, return_index=True)
+        texts = first[np.sort(begins)[:RETRIEVED]]  # numbers of texts, in order of appearance
+        which = np.flatnonzero(np.isin(first, texts))[: 10 * RETRIEVED]
+        tokens = torch.from_numpy(np.array(read_array(self.data.tokens)[texts])).to(self.device)
+        sentences = self.clip.embed_texts(tokens)
+        found = []
+        for start in range(0, len(which), BATCH):
+            part = np.array(read_array(self.data.images("test"))[which[start : start + BATCH]])
+            images = self.clip.embed_images(to_float(torch.from_numpy(part).to(self.device)))
+            found.append((images @ sentences.T).argmax(dim=1).cpu().numpy())
+        share = float((texts[np.concatenate(found)] == first[which]).mean())
+        return {"retrieval": share, "captions": len(texts), "images": len(which)}

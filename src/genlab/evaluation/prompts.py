@@ -1,0 +1,194 @@
+"""The stage `prompts`: whether a model that takes prompts draws what it is asked for.
+
+Prompts are captions of held-out images, whose factors are what a picture must show. For each prompt
+several candidates are drawn, CLIP says how well each of them fits, and a judge that had no part in
+drawing or ranking says which factors are right: of the candidates as they come, and of the one that
+CLIP would keep among n.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import DataFolder, RunFolder
+from genlab.config.samplers import SamplerConfig
+from genlab.config.spec import PromptsSpec, read_prompts
+from genlab.data.arrays import rank_in_class
+from genlab.data.files import read_array, read_json, write_array, write_json
+from genlab.data.pictures import save_rows
+from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, shares
+from genlab.models.base import Model
+from genlab.models.batches import read_factors, to_float, to_uint8
+from genlab.models.devices import pick_device
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import draw
+from genlab.tracking.record import leave_record
+
+KINDS = {"seen": "test", "unseen": "unseen"}  # of prompts, and the split that they are taken from
+BATCH = 400  # pictures drawn at a time
+COLUMNS = 8  # candidates of a prompt that are shown, before the one that is kept
+
+
+class Prompts(NamedTuple):
+    """What is asked for: texts, tokens int64 [P, L], and the factors to be seen, int64 [P, F]."""
+
+    texts: list[str]
+    tokens: Tensor
+    factors: Tensor
+
+
+class Drawn(NamedTuple):
+    """The candidates of every prompt at one guidance scale.
+
+    Attributes:
+        scores: [P, N], the cosine of each candidate with its prompt, by CLIP.
+        right: bool [P, N, F], which factors the judge sees as they were asked for.
+        pictures: uint8 [S, N, C, H, W], of the first S prompts.
+    """
+
+    scores: Tensor
+    right: Tensor
+    pictures: Tensor
+
+
+def prompts_from(data: DataFolder, split: str, count: int, device: torch.device) -> Prompts:
+    """The first captions of the first `count` images of a split, or of all where there are fewer.
+
+    Where no factors are known, the classes take turns.
+    """
+    factors, labels = read_factors(data, split), read_array(data.labels(split))
+    order = np.arange(len(labels))
+    if not read_json(data.manifest).get("factors"):
+        order = np.lexsort((labels, rank_in_class(labels)))
+    which = order[:count]
+    numbers = np.array(read_array(data.captions(split))[which, 0])
+    texts = read_json(data.texts)["texts"]
+    tokens, wanted = read_array(data.tokens)[numbers], np.array(factors[which])
+    there = (torch.from_numpy(np.array(found)).to(device) for found in (tokens, wanted))
+    return Prompts([texts[number] for number in numbers], *there)
+
+
+def draw_candidates(
+    model: Model, sampler: SamplerConfig, panel: Panel, prompts: Prompts, spec: PromptsSpec
+) -> Drawn:
+    """Draw, score and judge the candidates of every prompt.
+
+    Candidate k of prompt i starts from the noise of sample i N + k, whatever the guidance.
+    """
+    n, total = spec.candidates, len(prompts.texts) * spec.candidates
+    sentences = panel.clip.embed_texts(prompts.tokens)  # [P, E]
+    scores, right, shown = [], [], []
+    for start in range(0, total, BATCH):
+        which = range(start, min(start + BATCH, total))
+        of = torch.tensor([i // n for i in which], device=panel.device)  # the prompt of each
+        noise = SampleNoise(spec.seed, which, panel.device)
+        pixels = to_uint8(draw(model, sampler, noise, prompts.tokens[of]).images)
+        images = to_float(pixels)
+        scores.append((panel.clip.embed_images(images) * sentences[of]).sum(dim=1))
+        right.append(panel.judge.predict(images) == prompts.factors[of])
+        shown.append(pixels[of < spec.shown])
+    return Drawn(
+        torch.cat(scores).reshape(-1, n),
+        torch.cat(right).reshape(len(prompts.texts), n, -1),
+        torch.cat(shown).reshape(-1, n, *model.shape),
+    )
+
+
+def measure(drawn: Drawn, panel: Panel, counts: list[int]) -> dict[str, Any]:
+    """Shares right and CLIP score (100 times the cosine) of the best of n, for each n."""
+    found = shares(drawn.right, panel.names, panel.subject)
+    return {
+        **each(found, lambda values: best_of(values, drawn.scores, counts)),
+        "clip_score": best_of(100 * drawn.scores, drawn.scores, counts),
+    }
+
+
+@torch.no_grad()
+def prompts(run: RunFolder, *, cpu: bool = False) -> None:
+    """Measure how well a run's model follows prompts; write prompts.json and pictures.
+
+    Raises:
+        GenLabError: the model takes no prompts, or CLIP or judge aren't there.
+    """
+    device = pick_device(cpu)
+    model = load_model(run, device)
+    if not model.config.takes_prompts:
+        raise GenLabError(f"{run.folder}: {type(model).__name__} takes no prompts")
+    spec, panel = read_prompts(run.prompts_config), Panel(run, device)
+    counts, manifest = counts_up_to(spec.candidates), read_json(run.data.manifest)
+    kinds = {kind: split for kind, split in KINDS.items() if split in manifest}
+    asked = {k: prompts_from(run.data, split, spec.prompts, device) for k, split in kinds.items()}
+    drawn: dict[float, dict[str, Drawn]] = {}
+    for scale in spec.guidance:
+        change = {"guidance": scale} if hasattr(spec.sampler, "guidance") else {}
+        sampler = spec.sampler.model_copy(update=change)
+        drawn[scale] = {
+            kind: draw_candidates(model, sampler, panel, of_kind, spec)
+            for kind, of_kind in asked.items()
+        }
+    found = {
+        kind: [
+            {"guidance": scale, "prompts": len(asked[kind].texts)}
+            | measure(drawn[scale][kind], panel, counts)
+            for scale in spec.guidance
+        ]
+        for kind in kinds
+    }
+    chosen = max(range(len(spec.guidance)), key=lambda i: found["seen"][i]["subject"][0])
+    shown = _save_pictures(run, asked, drawn[spec.guidance[chosen]], panel)
+    content = {
+        "sampler": spec.sampler.sampler,
+        "candidates": spec.candidates,
+        "counts": counts,
+        "factors": panel.names,
+        "subject": panel.subject,
+        "chosen": chosen,
+        "kinds": found,
+        "judge": {kind: panel.judged(split) for kind, split in kinds.items()},
+        "clip": panel.retrieval(),
+        "shown": shown,
+    }
+    write_json(run.prompts / "prompts.json", content)
+    _leave_numbers(run, content)
+
+
+def _save_pictures(
+    run: RunFolder, asked: dict[str, Prompts], drawn: dict[str, Drawn], panel: Panel
+) -> list[dict[str, Any]]:
+    """A sheet of candidates, and the kept pictures for the report; returns what they show."""
+    shown: list[dict[str, Any]] = []
+    kept: list[NDArray[np.uint8]] = []
+    rows: dict[str, NDArray[np.uint8]] = {}
+    for kind, found in drawn.items():
+        best = found.scores.argmax(dim=1).tolist()
+        right = shares(found.right, panel.names, panel.subject)["subject"]
+        for i, pictures in enumerate(found.pictures.cpu().numpy()):
+            text = asked[kind].texts[i]
+            shown.append({"kind": kind, "prompt": text, "right": bool(right[i, best[i]])})
+            kept.append(pictures[best[i]])
+            name = textwrap.fill(f"{len(rows) + 1}. {kind}: {text}", 36)
+            gap = np.full_like(pictures[:1], 255)
+            rows[name] = np.concatenate([pictures[:COLUMNS], gap, kept[-1][None]])
+    write_array(run.kept, np.stack(kept))
+    save_rows(run.prompt_figures / "candidates.png", rows)
+    return shown
+
+
+def _leave_numbers(run: RunFolder, content: dict[str, Any]) -> None:
+    """Leave the shares right and the CLIP scores, at the chosen guidance, to the trackers."""
+    metrics = {}
+    for kind, scales in content["kinds"].items():
+        for name in ("subject", "all", "clip_score"):
+            curve = scales[content["chosen"]][name]
+            metrics[f"prompts/{kind}/{name}"] = curve[0]
+            metrics[f"prompts/{kind}/{name}_best_of_{content['candidates']}"] = curve[-1]
+    figures = [run.prompt_figures / "candidates.png", run.prompts / "prompts.json"]
+    leave_record(run, "prompts", metrics=metrics, artifacts=figures)

@@ -1,0 +1,115 @@
+"""A study's `prompts:`: what it adds where a model takes prompts, and nothing anywhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genlab.config.base import merge
+from genlab.config.errors import ConfigError
+from genlab.config.families.ddpm import DDPMConfig
+from genlab.config.families.vae import VAEConfig
+from genlab.config.layout import StudyFolder
+from genlab.config.spec import read_prompts, read_run, write_specs
+from genlab.config.study import Study, load_study
+
+CONFIG = Path(__file__).parents[2] / "config"
+STUDY: dict[str, Any] = {
+    "name": "mine",
+    "datasets": ["digits"],
+    "models": ["vae", "ddpm"],
+    "seeds": [0, 1],
+    "samplers": {
+        "prior": {"sampler": "prior"},
+        "ddpm-9": {"sampler": "ddpm", "steps": 9},
+        "ddim-3": {"sampler": "ddim", "steps": 3},
+    },
+}
+
+
+def load(**changes: Any) -> Study:
+    return load_study(merge(STUDY, changes), CONFIG, "mine.yaml")
+
+
+def written(study: Study, results: Path) -> set[str]:
+    write_specs(study, results)
+    return {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def prompting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VAE and DDPM take prompts."""
+    monkeypatch.setattr(VAEConfig, "takes_prompts", True)
+    monkeypatch.setattr(DDPMConfig, "takes_prompts", True)
+
+
+def test_without_a_model_that_takes_prompts_there_is_neither_clip_nor_judge(tmp_path: Path) -> None:
+    study = load(prompts={"candidates": 3})
+    assert (study.prompts, study.clip, study.judge) == (None, None, None)
+    assert [ruler.name for ruler in study.rulers] == ["classifier"]
+    found = written(study, tmp_path)
+    assert not [name for name in found if "clip" in name or "judge" in name or "prompts" in name]
+
+
+@pytest.mark.usefixtures("prompting")
+def test_with_one_there_are_their_runs_and_a_spec_of_its_prompts(tmp_path: Path) -> None:
+    study = load(prompts={"candidates": 3, "clip": {"images": 7}, "judge": {"batch_size": 5}})
+    found = written(study, tmp_path)
+    at = StudyFolder(tmp_path / "mine")
+    for run, name in ((at.clip("digits"), "clip"), (at.judge("digits"), "judge")):
+        assert read_run(run.config).name == name
+        assert study.entry(name).model.family == name
+    assert read_run(at.clip("digits").config).training.images == 7
+    assert read_run(at.judge("digits").config).training.batch_size == 5
+    specs = {
+        f"mine/digits/{m}/seed{s}/prompts/config.yaml" for m in ("vae", "ddpm") for s in (0, 1)
+    }
+    assert {name for name in found if "prompts" in name} == specs
+
+
+@pytest.mark.usefixtures("prompting")
+def test_prompts_are_drawn_by_the_first_sampler_that_fits(tmp_path: Path) -> None:
+    """At every guidance scale where the sampler knows guidance, and else as it is."""
+    at = StudyFolder(tmp_path / "mine")
+    write_specs(load(prompts={"guidance": [1, 3]}), tmp_path)
+    drawn = {m: read_prompts(at.run("digits", m, 1).prompts_config) for m in ("vae", "ddpm")}
+    assert (drawn["vae"].sampler.sampler, drawn["vae"].guidance) == ("prior", (1.0,))
+    assert (drawn["ddpm"].sampler.sampler, drawn["ddpm"].guidance) == ("ddpm", (1.0, 3.0))
+    assert drawn["ddpm"].seed == 1
+    write_specs(load(prompts={"samplers": ["ddim-3", "prior"]}), tmp_path)
+    assert (
+        read_prompts(at.run("digits", "ddpm", 0).prompts_config).sampler
+        == (load().samplers["ddim-3"])
+    )
+
+
+@pytest.mark.usefixtures("prompting")
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"candidate": 3}, ["prompts: unknown key 'candidate'", "did you mean 'candidates'?"]),
+        ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "greater than 0"]),
+        ({"guidance": []}, ["prompts.guidance: ", "at least 1 item"]),
+        ({"guidance": [2, 2]}, ["prompts: guidance: a scale stands twice"]),
+        ({"guidance": [-1]}, ["prompts.guidance.0: ", "greater than or equal to 0"]),
+        ({"clip": {"image": 3}}, ["mine.yaml: prompts.clip: unknown key 'image'", "'images'?"]),
+        ({"judge": {"images": 0}}, ["mine.yaml: prompts.judge: images: "]),
+        ({"samplers": ["dim-3"]}, ["prompts.samplers: unknown sampler 'dim-3'", "'ddim-3'?"]),
+        ({"samplers": ["prior"]},
+         ["prompts.samplers: none of prior draws from 'ddpm'; add one of ddpm-9, ddim-3"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_mistakes_are_told(section: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(prompts=section)
+    for part in said:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["clip", "judge"])
+def test_their_names_are_taken(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the name '{name}' is taken"):
+        load(models=["vae", "ddpm", {"preset": "vae", "name": name}])

@@ -1,0 +1,220 @@
+"""The stage `prompts`: its estimates against brute force, and what it finds of a known model."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tiny import SIDE, TEST, stripes
+from torch import Tensor
+
+from genlab.config.errors import GenLabError
+from genlab.config.families import FamilyConfig
+from genlab.config.families.vae import VAEConfig
+from genlab.config.layout import DataFolder, RunFolder, StudyFolder
+from genlab.data.files import read_array, read_json, write_array, write_json
+from genlab.evaluation import prompts as stage
+from genlab.evaluation.panel import Panel, best_of, counts_up_to, shares
+from genlab.evaluation.prompts import prompts, prompts_from
+from genlab.models.base import Model
+from genlab.models.batches import to_float
+from genlab.processes.noise import SampleNoise
+from genlab.tracking.record import read_records
+from genlab.training.trainer import train
+
+CPU = torch.device("cpu")
+CANDIDATES, ASKED, SHOWN = 4, 12, 3
+TRAINING = {"images": 2560, "batch_size": 32, "learning_rate": 5e-3}
+
+
+def test_the_curve_is_the_mean_over_all_subsets() -> None:
+    values, scores = torch.rand(5, 6), torch.rand(5, 6)
+    for n, found in zip((1, 2, 3, 5, 6), best_of(values, scores, [1, 2, 3, 5, 6]), strict=True):
+        kept = [
+            float(values[prompt, max(subset, key=lambda k: float(scores[prompt, k]))])
+            for prompt in range(5)
+            for subset in itertools.combinations(range(6), n)
+        ]
+        assert found == pytest.approx(sum(kept) / len(kept))
+
+
+def test_the_curve_goes_from_the_mean_to_what_scores_best() -> None:
+    values, scores = torch.rand(7, 16), torch.rand(7, 16)
+    first, last = best_of(values, scores, [1, 16])
+    assert first == pytest.approx(float(values.double().mean()))
+    best = values.double().gather(1, scores.argmax(dim=1, keepdim=True))
+    assert last == pytest.approx(float(best.mean()))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "counts"),
+    [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 4]), (10, [1, 2, 4, 8, 10])],
+)
+def test_the_curve_has_every_power_of_two_and_its_end(candidates: int, counts: list[int]) -> None:
+    assert counts_up_to(candidates) == counts
+
+
+def test_a_picture_is_right_by_factor_by_subject_and_altogether() -> None:
+    right = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 1, 1]], dtype=torch.bool)
+    found = shares(right, ["digit", "colour", "size"], ["digit", "colour"])
+    assert found["factors"]["digit"].tolist() == [True, True, True, False]
+    assert found["factors"]["size"].tolist() == [False, True, True, True]
+    assert found["subject"].tolist() == [True, False, True, False]
+    assert found["all"].tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_prompts_are_the_first_captions_of_their_images(known: bool, tmp_path: Path) -> None:
+    """Of the first images where factors are known, and else of one of each class in turn."""
+    data, labels = DataFolder(tmp_path), np.array([0, 0, 0, 1, 2, 1])
+    captions = np.array([[7, 0], [6, 1], [5, 2], [4, 3], [3, 4], [2, 5]])
+    columns = np.stack([labels, 10 + np.arange(6)], axis=1)
+    write_array(data.labels("test"), labels)
+    write_array(data.captions("test"), captions)
+    write_array(data.factors("test"), columns if known else columns[:, :0])
+    write_array(data.tokens, np.arange(16).reshape(8, 2))
+    write_json(data.texts, {"texts": list("abcdefgh"), "known": 8})
+    write_json(data.manifest, {"factors": {"digit": 3, "place": 16}} if known else {})
+    asked = prompts_from(data, "test", 4, CPU)
+    which = [0, 1, 2, 3] if known else [0, 3, 4, 1]
+    assert asked.texts == ["abcdefgh"[captions[i, 0]] for i in which]
+    assert asked.tokens.tolist() == [[2 * captions[i, 0], 2 * captions[i, 0] + 1] for i in which]
+    wanted = [columns[i].tolist() if known else [labels[i]] for i in which]
+    assert asked.factors.tolist() == wanted
+    assert len(prompts_from(data, "test", 99, CPU).texts) == 6
+
+
+class EchoConfig(FamilyConfig):
+    """A model that draws what it is asked for, but for one time in three."""
+
+    family: str = "echo"
+    generates: ClassVar = "direct"
+
+    @property
+    def takes_prompts(self) -> bool:
+        return True
+
+
+class Echo(Model):
+    """Draws stripes of the class whose caption it is given, or of the other one."""
+
+    def __init__(self, texts: list[str], tokens: Tensor) -> None:
+        super().__init__(EchoConfig(), (1, SIDE, SIDE), 2)
+        self.tokens = tokens  # [T, L], of the texts
+        self.down = torch.tensor(["down" in text for text in texts])
+        images, labels = stripes(64, seed=7)
+        # Classes stand in the order of the alphabet, and so across (0) before down (1).
+        self.pictures = {1 - k: torch.from_numpy(images[labels == k]) for k in (0, 1)}
+
+    def will_draw(self, noise: SampleNoise, tokens: Tensor) -> list[int]:
+        """What it will draw: 1 for stripes that run down."""
+        said = (tokens[:, None] == self.tokens).all(dim=2).int().argmax(dim=1)
+        wrong = noise.uniform() < 1 / 3
+        return [int(down != bad) for down, bad in zip(self.down[said], wrong, strict=True)]
+
+    def generate(self, noise: SampleNoise, tokens: Tensor) -> Tensor:
+        drawn = [
+            self.pictures[k][i % 32]
+            for i, k in zip(noise.indices, self.will_draw(noise, tokens), strict=True)
+        ]
+        return to_float(torch.stack(drawn))[:, None]
+
+
+@pytest.fixture
+def asked(
+    tiny_study: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> tuple[RunFolder, Echo]:
+    """A run in the place of the tiny VAE's that takes prompts, with CLIP and judge trained."""
+    monkeypatch.setattr(VAEConfig, "takes_prompts", True)
+    numbers = {"prompts": ASKED, "candidates": CANDIDATES, "shown": SHOWN}
+    changes = {**numbers, "clip": TRAINING, "judge": TRAINING}
+    at = tiny_study(prompts=changes)
+    for ruler in (at.clip("stripes"), at.judge("stripes")):
+        train(ruler, cpu=True)
+    run = at.run("stripes", "vae", 0)
+    tokens = torch.from_numpy(np.array(read_array(run.data.tokens)))
+    echo = Echo(read_json(run.data.texts)["texts"], tokens)
+    monkeypatch.setattr(stage, "load_model", lambda run, device: echo)
+    return run, echo
+
+
+@torch.no_grad()
+def found_again(panel: Panel) -> float:
+    """The share of held-out stripes whose caption scores better than the other one."""
+    data, right = panel.data, []
+    images, labels = read_array(data.images("test")), read_array(data.labels("test"))
+    first = [int(read_array(data.captions("test"))[labels == k][0, 0]) for k in (0, 1)]
+    tokens = torch.from_numpy(np.array(read_array(data.tokens)[first]))
+    for image, label in zip(images, labels, strict=True):
+        picture = to_float(torch.from_numpy(np.array(image))).expand(2, -1, -1, -1)
+        right.append(int(panel.clip.score(picture, tokens).argmax()) == label)
+    return sum(right) / len(right)
+
+
+def test_what_is_found_is_what_the_model_does(asked: tuple[RunFolder, Echo]) -> None:
+    run, echo = asked
+    prompts(run, cpu=True)
+    content = read_json(run.prompts / "prompts.json")
+    panel = Panel(run, CPU)
+    # Stripes are easy: the judge makes no mistake, so that its word on the echo is the truth.
+    assert content["judge"] == {
+        "seen": {"images": TEST, "factors": {"class": 1.0}, "subject": 1.0, "all": 1.0}
+    }
+    assert content["clip"] == {"retrieval": found_again(panel), "captions": 2, "images": TEST}
+    assert (content["factors"], content["subject"]) == (["class"], ["class"])
+    assert (content["sampler"], content["counts"]) == ("prior", [1, 2, 4])
+    of = prompts_from(run.data, "test", ASKED, CPU)
+    assert of.factors[:, 0].tolist() == [0, 1] * (ASKED // 2)
+    right, scores, kept = [], [], []
+    for i, tokens in enumerate(of.tokens):
+        which = range(i * CANDIDATES, (i + 1) * CANDIDATES)
+        same = tokens.expand(CANDIDATES, -1)
+        drawn = echo.will_draw(SampleNoise(0, which), same)
+        right.append([k == int(of.factors[i, 0]) for k in drawn])
+        images = echo.generate(SampleNoise(0, which), same)
+        with torch.no_grad():
+            scores.append(panel.clip.score(images, same).tolist())
+        kept.append(int(np.argmax(scores[-1])))
+    ((found,), flat) = content["kinds"]["seen"], [one for some in right for one in some]
+    assert list(content["kinds"]) == ["seen"]  # no image is held out for being a new combination
+    assert found["all"] == found["subject"] == found["factors"]["class"]
+    assert 0 < sum(flat) < len(flat)
+    assert found["all"][0] == pytest.approx(sum(flat) / len(flat))
+    assert found["all"][-1] == pytest.approx(
+        np.mean([r[k] for r, k in zip(right, kept, strict=True)])
+    )
+    assert found["all"] == sorted(found["all"])  # this CLIP knows stripes
+    assert found["clip_score"][0] == pytest.approx(100 * np.mean(scores), abs=1e-3)
+    assert found["clip_score"][-1] == pytest.approx(100 * np.max(scores, axis=1).mean(), abs=1e-3)
+    assert [shown["prompt"] for shown in content["shown"]] == of.texts[:SHOWN]
+    assert [shown["right"] for shown in content["shown"]] == [
+        right[i][kept[i]] for i in range(SHOWN)
+    ]
+    pictures = read_array(run.kept)
+    for i, k in enumerate(kept[:SHOWN]):
+        said = of.tokens[i : i + 1]
+        place = i * CANDIDATES + k
+        image = echo.generate(SampleNoise(0, range(place, place + 1)), said)[0]
+        assert np.array_equal(pictures[i], (255 * image).round().to(torch.uint8).numpy())
+    assert (run.prompt_figures / "candidates.png").exists()
+    metrics = read_records(run)["prompts"]["metrics"]
+    assert metrics["prompts/seen/subject_best_of_4"] == found["subject"][-1]
+
+
+def test_a_model_that_takes_no_prompts_is_told(trained_study: StudyFolder) -> None:
+    with pytest.raises(GenLabError, match="VAE takes no prompts"):
+        prompts(trained_study.run("stripes", "vae", 0), cpu=True)
+
+
+def test_a_panel_of_other_models_is_refused(trained_study: StudyFolder) -> None:
+    """Where a run of another family lies in CLIP's place."""
+    clip = trained_study.clip("stripes").folder
+    shutil.copytree(trained_study.run("stripes", "vae", 0).folder, clip)
+    with pytest.raises(GenLabError, match="holds a VAE, no CLIP"):
+        Panel(trained_study.run("stripes", "ddpm", 0), CPU)
