@@ -33,17 +33,17 @@ def test_declaration_and_class_agree(family: FamilyConfig) -> None:
     from genlab.models.base import (
         Encodes,
         Generates,
-        HasDenoiser,
         HasLikelihood,
         Model,
         Reconstructs,
         model_class,
     )
+    from genlab.models.gaussian import GaussianModel
 
     kind = model_class(family)
     assert issubclass(kind, Model)
     assert issubclass(kind, Generates) == (family.generates == "direct")
-    assert issubclass(kind, HasDenoiser) == (family.generates == "gaussian")
+    assert issubclass(kind, GaussianModel) == (family.generates == "gaussian")
     assert issubclass(kind, Reconstructs) == family.reconstructs
     assert issubclass(kind, Encodes) == family.encodes
     assert issubclass(kind, HasLikelihood) >= bool(family.likelihoods)  # a variant may have none

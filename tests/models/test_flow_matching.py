@@ -53,7 +53,7 @@ def test_ot_pairing_moves_the_noise_and_leaves_the_images_where_they_are() -> No
     flow = make_flow(pairing="ot")
     images = torch.rand(16, *SHAPE)
     torch.manual_seed(3)
-    x0, eps = flow.pair(images)
+    x0, eps = flow.pair(Batch(images, torch.zeros(16, dtype=torch.int64)))
     torch.manual_seed(3)
     drawn = torch.randn(16, *SHAPE)
     assert torch.equal(x0, 2 * images - 1)

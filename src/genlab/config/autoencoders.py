@@ -27,10 +27,15 @@ class AutoencoderConfig(FamilyConfig):
     generates: ClassVar[Literal["nothing"]] = "nothing"
     reconstructs: ClassVar[bool] = True
 
+    @property
+    def shrinks(self) -> int:
+        shrinks: int = 2**self.levels
+        return shrinks
+
     def problems(self, channels: int, size: int) -> list[str]:
-        divisor = 2**self.levels
-        if size % divisor:
+        if size % self.shrinks:
             return [
-                f"levels: {self.levels} need an image side divisible by {divisor}, but it is {size}"
+                f"levels: {self.levels} need an image side divisible by {self.shrinks}, but it is "
+                f"{size}"
             ]
         return []

@@ -20,12 +20,14 @@ class GaussianConfig(FamilyConfig):
     """Whether the network is told the class of the image, so that it can be asked for one and
     guided towards it."""
     label_dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """How often a conditional network is not told, so that it learns both."""
+    """How often a network that is told classes or captions is not, so that it learns both."""
     clip: bool = True
     """Clip the predicted x0 to the range of pixels in every sampling step."""
     network: NetworkConfig = UNetConfig()
 
     generates: ClassVar[Literal["gaussian"]] = "gaussian"
+    space: ClassVar[Literal["image", "latent"]] = "image"
+    """What walks the path."""
 
     @property
     def remarks(self) -> list[str]:
@@ -42,9 +44,10 @@ class GaussianConfig(FamilyConfig):
         return ("ode",)
 
     def problems(self, channels: int, size: int) -> list[str]:
-        if size % self.network.divisor:
+        divisor = self.network.divisor
+        if size % divisor:
             return [
-                f"network: the image side {size} must be divisible by {self.network.divisor} "
+                f"network: the {self.space} side {size} must be divisible by {divisor} "
                 f"({self.network.divisor_of}); change it"
             ]
         return []

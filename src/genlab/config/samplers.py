@@ -93,12 +93,12 @@ class PathSampler(SamplerConfig):
     """A sampler that walks a Gaussian path."""
 
     guidance: NonNegativeFloat = 1.0
-    """w of classifier-free guidance: 1 asks the model for the class, more exaggerates it, 0 doesn't
-    ask. Any other value than 1 draws only from class-conditional models; only 0 and 1 take one
-    evaluation of the network, others two."""
+    """w of classifier-free guidance: 1 asks for the class or prompt, more exaggerates it, 0 doesn't
+    ask. Any other value than 1 draws only from models that know classes or take prompts; only 0 and
+    1 take one evaluation of the network, others two."""
 
     def obstacle(self, family: FamilyConfig) -> str | None:
-        if self.guidance != 1 and not family.knows_classes:
+        if self.guidance != 1 and not (family.knows_classes or family.takes_prompts):
             return "the model knows no classes to be guided to (conditional: true)"
         return super().obstacle(family)
 

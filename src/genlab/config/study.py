@@ -329,8 +329,11 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
                 f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
                 f"only {limit} timesteps"
             )
+    below = entry.model.first_stage_name
+    shrinks = study.entry(below).model.shrinks if below else 1
     for dataset, config in study.datasets.items():
-        for problem in entry.model.problems(*config.shape[:2]):
+        channels, size = config.shape[:2]
+        for problem in entry.model.problems(channels, size // shrinks):
             raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
 
 

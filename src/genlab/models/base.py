@@ -118,12 +118,29 @@ class Generates(Protocol):
 class HasDenoiser(Protocol):
     """Has a Gaussian path, so that any sampler draws from it (`generates = "gaussian"`)."""
 
+    @property
+    def path_shape(self) -> tuple[int, int, int]:
+        """The shape of what walks the path, without the batch."""
+        ...
+
+    def to_path(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] on [0, 1] -> x_0, where they lie at the end of the path."""
+        ...
+
+    def from_path(self, x: Tensor) -> Tensor:
+        """x_0 [B, *path_shape] -> images [B, C, H, W] on [0, 1]."""
+        ...
+
+    def known_on_path(self, known: Tensor) -> Tensor:
+        """bool [B, C, H, W], which pixels are known -> bool [B, *path_shape], what of x_0 is."""
+        ...
+
     def denoiser(self, labels: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
-        """A denoiser on images scaled to [-1, 1], its evaluations counted from 0.
+        """A denoiser of what walks the path, its evaluations counted from 0.
 
         Args:
-            labels: int64 [B], the classes of the images to draw; of no effect where the model
-                knows none.
+            labels: int64 [B], the classes of the images to draw, or int64 [B, L], their prompts;
+                of no effect where the model knows neither.
             guidance: how far they are exaggerated, see `Denoiser`.
         """
         ...

@@ -90,7 +90,7 @@ class DDPM(GaussianModel):
         if not self.config.learned_variance:
             return super().loss(batch)
         noised = self.noised(batch)
-        answer = self.predict(noised.x, noised.t, self.drop(batch.labels))
+        answer = self.predict(noised.x, noised.t, self.drop(batch))
         said, variance = answer.chunk(2, dim=1)
         simple = noised.error(said)
         fixed_mean = torch.cat([said.detach(), variance], dim=1)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.data.randomness import address
-from genlab.models.base import Model
+from genlab.models.base import Batch, Model
 from genlab.models.gaussian import GaussianModel
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.processes.paths import LinearPath
@@ -69,12 +69,13 @@ class FlowMatching(GaussianModel):
             return torch.rand(n, device=device, dtype=torch.float64)
         return torch.randn(n, device=device, dtype=torch.float64).sigmoid()
 
-    def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The ends (x_0, eps) of lines, joined as `pairing` or the first stage says."""
         if self.pairs is not None:
-            which = torch.randint(len(self.pairs[0]), (len(images),), device=images.device)
+            labels = batch.labels
+            which = torch.randint(len(self.pairs[0]), labels.shape, device=labels.device)
             return self.pairs[0][which], self.pairs[1][which]
-        x0, eps = super().pair(images)
+        x0, eps = super().pair(batch)
         return x0, nearest_noise(x0, eps) if self.config.pairing == "ot" else eps
 
     @torch.no_grad()

@@ -11,6 +11,9 @@ the samplers all they need.
 
 A conditional network learns with the label and, `label_dropout` of the time, without it: with a
 label of its own that stands for none (Ho & Salimans 2022, arXiv:2207.12598, algorithm 1).
+
+What walks are the pixels, scaled to [-1, 1], or whatever a family has in their place: `to_path` and
+`from_path` lead there and back.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from genlab.config.families import Likelihood
 from genlab.config.gaussian import GaussianConfig, Prediction
 from genlab.models.base import Batch, Model
 from genlab.nn.backbone import make_network
+from genlab.nn.unet import Texts
 from genlab.processes.gaussian import Denoiser, over_pixels, row
 from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import Level, Path
@@ -50,7 +54,7 @@ class Noised(NamedTuple):
 
 
 class GaussianModel(Model):
-    """A network on `path`, which a family sets; images are scaled to [-1, 1]."""
+    """A network on `path`, which a family sets, in the space that `to_path` leads to."""
 
     config: GaussianConfig
     path: Path
@@ -65,7 +69,31 @@ class GaussianModel(Model):
     ) -> None:
         super().__init__(config, shape, classes, first_stage)
         known = classes if config.conditional else 0
-        self.network: nn.Module = make_network(config.network, shape, known, self.multiple)
+        self.network: nn.Module = make_network(
+            config.network, self.path_shape, known, self.multiple, self.context
+        )
+
+    @property
+    def path_shape(self) -> tuple[int, int, int]:
+        """The shape of what walks the path, without the batch; that of the images."""
+        return self.shape
+
+    def to_path(self, images: Tensor) -> Tensor:
+        """images [B, C, H, W] on [0, 1] -> x_0 [B, *path_shape]; scaled to [-1, 1]."""
+        return 2 * images - 1
+
+    def from_path(self, x: Tensor) -> Tensor:
+        """What `to_path` leads to, or is near that, [B, *path_shape] -> images on [0, 1]."""
+        return ((x + 1) / 2).clamp(0, 1)
+
+    def known_on_path(self, known: Tensor) -> Tensor:
+        """Which numbers of x_0 are known, bool [B, *path_shape], where these pixels are."""
+        return known
+
+    @property
+    def context(self) -> int:
+        """The width of the states of texts that the network reads; 0: it reads none."""
+        return 0
 
     @property
     def multiple(self) -> int:
@@ -89,35 +117,44 @@ class GaussianModel(Model):
         """s(t) at levels [B]; [B]."""
         return torch.ones_like(level.alpha)
 
-    def pair(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The two ends (x_0, eps) of paths from images [B, C, H, W] on [0, 1], on [-1, 1]."""
-        return 2 * images - 1, torch.randn_like(images)
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The two ends (x_0, eps) [B, *path_shape] of paths from the images of `batch`."""
+        x0 = self.to_path(batch.images)
+        return x0, torch.randn_like(x0)
 
-    def drop(self, labels: Tensor) -> Tensor | None:
+    def drop(self, batch: Batch) -> Tensor | None:
         """The labels int64 [B] that the network is told, some of them 'none'."""
         if not self.config.conditional:
             return None
-        dropped = torch.rand(len(labels), device=labels.device) < self.config.label_dropout
-        return torch.where(dropped, self.classes, labels)
+        return torch.where(self.dropped(batch), self.classes, batch.labels)
+
+    def dropped(self, batch: Batch) -> Tensor:
+        """Of which images the network isn't told, bool [B]."""
+        draws = torch.rand(len(batch.images), device=batch.images.device)
+        return draws < self.config.label_dropout
 
     def predict(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """The network's answer at x_t [B, C, H, W], times t [B] and labels int64 [B], in float32.
+        """The network's answer at x_t [B, *path_shape], times t [B] and labels int64 [B].
 
-        [B, C, H, W], or `multiple` times the channels. A conditional network that is given no
-        labels is told 'none'.
+        In float32, [B, *path_shape] or `multiple` times the channels. A conditional network that is
+        given no labels is told 'none'.
         """
+        if labels is None and self.config.conditional:
+            labels = torch.full((len(x),), self.classes, device=x.device)
+        return self.answer(x, t, labels)
+
+    def answer(self, x: Tensor, t: Tensor, labels: Tensor | None = None, **told: Texts) -> Tensor:
+        """What the network says of x_t scaled for it, as `predict`."""
         weights = next(self.network.parameters())
         t = t.double()
         x = over_pixels(self.input_scale(self.path.level(t))).to(x.dtype) * x
-        if labels is None and self.config.conditional:
-            labels = torch.full((len(x),), self.classes, device=x.device)
         conditioning = self.path.conditioning(t).to(weights.dtype)
-        answer: Tensor = self.network(x.to(weights.dtype), conditioning, labels)
+        answer: Tensor = self.network(x.to(weights.dtype), conditioning, labels, **told)
         return answer.float() if answer.dtype == torch.bfloat16 else answer
 
     def noised(self, batch: Batch) -> Noised:
         """The images of `batch` on their paths, at random times."""
-        x0, eps = self.pair(batch.images)
+        x0, eps = self.pair(batch)
         t = self.draw_times(len(x0), x0.device)
         level = self.path.level(t)
         of_target = row(self.prediction, level, self.path.rates(t), self.sigma_data)
@@ -128,7 +165,7 @@ class GaussianModel(Model):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted mean squared error of the prediction."""
         noised = self.noised(batch)
-        answer = self.predict(noised.x, noised.t, self.drop(batch.labels))
+        answer = self.predict(noised.x, noised.t, self.drop(batch))
         return {"loss": noised.error(answer)}
 
     def denoiser(self, labels: Tensor | None = None, guidance: float = 1.0) -> Denoiser:

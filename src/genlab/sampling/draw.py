@@ -41,15 +41,10 @@ class Drawing:
     trail: list[Tensor]
 
 
-def _to_unit(x: Tensor) -> Tensor:
-    """[-1, 1] -> [0, 1]."""
-    return ((x + 1) / 2).clamp(0, 1)
-
-
 def steps_of(
     denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
 ) -> Iterator[Step]:
-    """Every step of `sampler`, each of images [B, C, H, W].
+    """Every step of `sampler`, each of [B, *shape].
 
     Raises:
         GenLabError: the sampler can't walk this path as it is set.
@@ -135,10 +130,10 @@ def draw(
     condition = tokens if model.config.takes_prompts else classes_of(noise, model)
     denoiser = model.denoiser(condition, sampler.guidance)
     states: list[Step] = []
-    for step in steps_of(denoiser, sampler, noise, model.shape):
+    for step in steps_of(denoiser, sampler, noise, model.path_shape):
         if trail or not states:
             states.append(step)
         else:
             states[-1] = step
-    seen = [_to_unit(state.x0) for state in states] if trail else []
-    return Drawing(_to_unit(states[-1].x), denoiser.evaluations / len(noise), seen)
+    seen = [model.from_path(state.x0) for state in states] if trail else []
+    return Drawing(model.from_path(states[-1].x), denoiser.evaluations / len(noise), seen)

@@ -8,6 +8,10 @@ That alone draws the rest to fit the given pixels as noisy as they are at each l
 decided at a high level may not fit them at a low one. So each step is taken several times, each
 time but the last followed by the noise of the path back up to x_t ~ q(x_t | x_s), by which the rest
 comes to terms with what is given (Lugmayr et al. 2022, RePaint, arXiv:2201.09865, algorithm 1).
+
+Where a model walks in another space than that of the pixels, what is known there are the places all
+of whose pixels are. The encoder sees the mean of the given pixels in the place of the others, and
+the given ones are put back into what is decoded.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
+from genlab.models.base import HasDenoiser
 from genlab.processes.gaussian import Denoiser, Ends, over_pixels
 from genlab.processes.noise import SampleNoise
 from genlab.samplers import start
@@ -31,8 +36,8 @@ class Knowing(Denoiser):
     """A denoiser that knows some of the pixels of x_0.
 
     Attributes:
-        images: [B, C, H, W] on [-1, 1].
-        known: bool [B, C, H, W], which of their pixels it knows.
+        images: [B, C, H, W], x_0.
+        known: bool [B, C, H, W], which of its numbers it knows.
     """
 
     images: Tensor
@@ -60,13 +65,13 @@ def inpaint(
     repeats: int = 4,
     spacing: Spacing = "karras",
 ) -> Tensor:
-    """`images` with the pixels that aren't `known` drawn anew, float64 [B, C, H, W] on [-1, 1].
+    """`images` with the numbers that aren't `known` drawn anew, float64 [B, C, H, W].
 
     Takes (steps - 1) repeats + 1 evaluations.
 
     Args:
-        images: [B, C, H, W] on [-1, 1], one for each sample of `noise`.
-        known: bool [B, C, H, W]; these pixels come out as they are.
+        images: [B, C, H, W], x_0 of each sample of `noise`.
+        known: bool [B, C, H, W]; these numbers come out as they are.
         repeats: how often each step is taken.
     """
     knowing = Knowing(**vars(denoiser), images=images, known=known.expand_as(images))
@@ -84,3 +89,34 @@ def inpaint(
     x0 = knowing(x, times[-1]).x0
     denoiser.evaluations = knowing.evaluations
     return x0
+
+
+@torch.no_grad()
+def complete(
+    model: HasDenoiser,
+    images: Tensor,
+    known: Tensor,
+    noise: SampleNoise,
+    *,
+    labels: Tensor | None = None,
+    guidance: float = 1.0,
+    steps: int = 30,
+) -> Tensor:
+    """`images` with the pixels that aren't `known` drawn anew, [B, C, H, W] on [0, 1].
+
+    Args:
+        images: [B, C, H, W] on [0, 1], one for each sample of `noise`.
+        known: bool [B, C, H, W]; these pixels come out as they are.
+        labels, guidance: what is asked for, as `model.denoiser` takes them.
+    """
+    known = known.expand_as(images)
+    count = known.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (images * known).sum(dim=(2, 3), keepdim=True) / count
+    x0 = inpaint(
+        model.denoiser(labels, guidance),
+        noise,
+        model.to_path(torch.where(known, images, mean)),
+        model.known_on_path(known),
+        steps=steps,
+    )
+    return torch.where(known, images, model.from_path(x0).to(images.dtype))

@@ -42,8 +42,8 @@ from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.samplers import Denoiser, Step, start
-from genlab.sampling.draw import classes_of, steps_of
-from genlab.sampling.inpainting import inpaint
+from genlab.sampling.draw import classes_of, prompts_of, steps_of
+from genlab.sampling.inpainting import complete
 from genlab.sampling.inversion import round_trip
 from genlab.sampling.latents import save_film, slerp
 from genlab.tracking.record import leave_record
@@ -59,9 +59,9 @@ ROUND_TRIPS = (4, 8, 16, 32)
 COMPLETIONS = 3
 
 
-def pixels(x: Tensor) -> NDArray[np.uint8]:
-    """Images [..., C, H, W] on [-1, 1] as uint8; what lies outside is clipped."""
-    return to_uint8((x.detach().float() + 1) / 2).cpu().numpy()
+def to_numpy(images: Tensor) -> NDArray[np.uint8]:
+    """Images [N, C, H, W] on [0, 1] as uint8."""
+    return to_uint8(images.float()).cpu().numpy()
 
 
 def walk_from(
@@ -89,23 +89,35 @@ class Walker:
     def __init__(self, run: RunFolder, model: Model, device: torch.device) -> None:
         if not isinstance(model, HasDenoiser):
             raise GenLabError(f"{run.folder}: {type(model).__name__} walks no Gaussian path")
-        self.model, self.shape, self.denoiser = model, model.shape, model.denoiser
-        self.device, self.at = device, run.walk_figures
+        self.model, self.shape, self.denoiser = model, model.path_shape, model.denoiser
+        self.from_path, self.to_path = model.from_path, model.to_path
+        self.run, self.device, self.at = run, device, run.walk_figures
         self.names: list[str] = read_json(run.data.manifest)["classes"]
         self.seed = read_run(run.config).seed
         images, labels = read_array(run.data.images("test")), read_array(run.data.labels("test"))
         self.which = np.lexsort((labels, rank_in_class(labels)))[:COLUMNS]  # one of each class
         self.labels = torch.from_numpy(labels[self.which]).to(device)
         held_out = torch.from_numpy(np.array(images[self.which])).to(device)
-        self.images = 2 * to_float(held_out) - 1  # [N, C, H, W]
+        self.images = to_float(held_out)  # [N, C, H, W]
+        self.described = self.labels  # what the model is asked for, to draw them
+        if model.config.takes_prompts:
+            captions = read_array(run.data.captions("test"))[self.which, 0]
+            self.described = torch.from_numpy(read_array(run.data.tokens)[captions]).to(device)
 
     def noise(self, samples: int) -> SampleNoise:
         """That of the first so many samples of every row."""
         return SampleNoise(self.seed, range(samples), self.device)
 
-    def classes(self, samples: int) -> Tensor:
-        """The classes that they are asked for, int64 [samples]."""
+    def asked(self, samples: int) -> Tensor:
+        """The classes that they are asked for, int64 [samples], or the prompts [samples, L]."""
+        if self.model.config.takes_prompts:
+            return prompts_of(self.run.data, self.noise(samples)).tokens
         return classes_of(self.noise(samples), self.model)
+
+    def pixels(self, x: Tensor) -> NDArray[np.uint8]:
+        """x on the path, [..., *path_shape], as images uint8 [..., C, H, W]."""
+        images = to_numpy(self.from_path(x.flatten(0, -4)))
+        return images.reshape(*x.shape[:-3], *images.shape[1:])
 
     def held_out(self) -> list[dict[str, Any]]:
         """What walks.json says of the held-out images: number and class."""
@@ -117,20 +129,20 @@ class Walker:
     def denoising(self) -> dict[str, Any]:
         """A few samples at a few times: x_t, and below it the x_0 predicted from it; a film."""
         sampler = DDIMSampler(steps=FRAMES, spacing=SPACING)
-        denoiser, noise = self.denoiser(self.classes(COLUMNS)), self.noise(COLUMNS)
+        denoiser, noise = self.denoiser(self.asked(COLUMNS)), self.noise(COLUMNS)
         times = denoiser.times(FRAMES, SPACING)
         first = start(denoiser, self.noise(COLUMNS), self.shape, times[0])
         steps = walk_from(denoiser, sampler, noise, self.shape)
         befores = [first, *(step.x for step in steps[:-1])]
-        x_t = pixels(torch.stack([
+        x_t = self.pixels(torch.stack([
             to_be_seen(x, denoiser.level(t)) for x, t in zip(befores, times, strict=True)
         ], dim=1))  # fmt: skip
-        x_0 = pixels(torch.stack([step.x0 for step in steps], dim=1))  # [B, T, C, H, W]
+        x_0 = self.pixels(torch.stack([step.x0 for step in steps], dim=1))  # [B, T, C, H, W]
         # The first quarter of the steps is all noise: one instant is enough.
         later = np.linspace(FRAMES // 4, FRAMES - 1, INSTANTS - 1).round().astype(int)
         instants = np.array([0, *later])
         lines = np.stack([x_t[:SHOWN, instants], x_0[:SHOWN, instants]], axis=1)
-        save_grid(self.at / "denoising.png", lines.reshape(-1, *self.shape), INSTANTS)
+        save_grid(self.at / "denoising.png", lines.reshape(-1, *x_0.shape[2:]), INSTANTS)
         film = np.concatenate([x_t, x_0], axis=3)  # one above the other
         film = np.concatenate([film, film[:, -1:].repeat(HELD, axis=1)], axis=1)
         save_film(self.at / "denoising.gif", film, side=112)
@@ -148,14 +160,16 @@ class Walker:
         chosen = [sampler_with(kind, budget) for budget in BUDGETS for kind in kinds]
         drawn = []
         for sampler in [*chosen, adaptive]:
-            denoiser = self.denoiser(self.classes(COLUMNS))
+            denoiser = self.denoiser(self.asked(COLUMNS))
             x = walk_from(denoiser, sampler, self.noise(COLUMNS), self.shape)[-1].x
-            drawn.append((sampler.sampler, denoiser.evaluations / COLUMNS, x))
+            drawn.append((sampler.sampler, denoiser.evaluations / COLUMNS, self.from_path(x)))
         found, sheet = [], {}
-        for kind, evaluations, x in drawn:
-            difference = float((x - drawn[-1][2]).square().mean().sqrt() / 2)
+        for kind, evaluations, images in drawn:
+            difference = float((images - drawn[-1][2]).square().mean().sqrt())
             found.append({"sampler": kind, "evaluations": evaluations, "difference": difference})
-            sheet[f"{kind}: {evaluations:.0f} evaluations\ndifference {difference:.3f}"] = pixels(x)
+            sheet[f"{kind}: {evaluations:.0f} evaluations\ndifference {difference:.3f}"] = to_numpy(
+                images
+            )
         save_rows(self.at / "samplers.png", sheet)
         return {"rows": found}
 
@@ -164,41 +178,48 @@ class Walker:
         noise = self.noise(2 * PAIRS).normal(math.prod(self.shape)).cpu()  # [2 P, D]
         way = slerp(noise[::2], noise[1::2], BETWEEN)  # [P, T, D]
         z = way.reshape(-1, *self.shape).to(self.device)
-        classes = self.classes(2 * PAIRS)[::2]  # of the first one, all along
-        denoiser = self.denoiser(classes.repeat_interleave(len(BETWEEN)))
+        asked = self.asked(2 * PAIRS)[::2]  # of the first one, all along
+        denoiser = self.denoiser(asked.repeat_interleave(len(BETWEEN), dim=0))
         x = walk_from(denoiser, DPMSolverSampler(steps=STEPS, spacing=SPACING), GivenNoise(z),
                       self.shape)[-1].x  # fmt: skip
-        save_grid(self.at / "interpolation.png", pixels(x), len(BETWEEN))
+        save_grid(self.at / "interpolation.png", self.pixels(x), len(BETWEEN))
         rows = [{"from": 2 * pair, "to": 2 * pair + 1} for pair in range(PAIRS)]
         return {"sampler": "dpm-solver", "steps": STEPS, "t": BETWEEN.tolist(), "rows": rows}
 
     def inversion(self) -> dict[str, Any]:
-        """Held-out images to noise and back, in ever more steps, and the error that is left."""
-        found, sheet = [], {"held out": self.images}
+        """Held-out images to noise and back, in ever more steps, and the error that is left.
+
+        That beside the images of the same x_0 which have not been to the noise.
+        """
+        found, sheet = [], {"held out": to_numpy(self.images)}
+        x0 = self.to_path(self.images)
         for steps in ROUND_TRIPS:
-            denoiser = self.denoiser(self.labels)
-            noise, again = round_trip(denoiser, self.images, steps=steps)
-            rmse = float((again - self.images).square().mean().sqrt() / 2)
+            denoiser = self.denoiser(self.described)
+            noise, back = round_trip(denoiser, x0, steps=steps)
+            again = self.from_path(back)
+            rmse = float((again - self.from_path(x0)).square().mean().sqrt())
             evaluations = denoiser.evaluations / len(self.images)
             found.append({"steps": steps, "evaluations": evaluations, "rmse": rmse})
-            sheet[f"back in {steps} steps"] = again
+            sheet[f"back in {steps} steps"] = to_numpy(again)
         level = denoiser.level(denoiser.path.t_max)
-        sheet["its noise"] = to_be_seen(noise, level)
-        save_rows(self.at / "inversion.png", {name: pixels(x) for name, x in sheet.items()})
+        sheet["its noise"] = self.pixels(to_be_seen(noise, level))
+        save_rows(self.at / "inversion.png", sheet)
         return {"images": self.held_out(), "rows": found}
 
     def inpainting(self) -> dict[str, Any]:
         """The lower half of held-out images drawn several times, given the upper one."""
         known = torch.ones_like(self.images, dtype=torch.bool)
-        known[:, :, self.shape[1] // 2 :] = False
-        sheet = {"held out": self.images, "given": torch.where(known, self.images, 0.0)}
-        noise = SampleNoise(self.seed, range(COMPLETIONS * len(known)), self.device)
-        denoiser = self.denoiser(self.labels.repeat(COMPLETIONS))
-        again = (part.repeat(COMPLETIONS, 1, 1, 1) for part in (self.images, known))
-        drawn = inpaint(denoiser, noise, *again, steps=STEPS)
-        for k, images in enumerate(drawn.chunk(COMPLETIONS), 1):
-            sheet[f"drawn {k}"] = images
-        save_rows(self.at / "inpainting.png", {name: pixels(x) for name, x in sheet.items()})
+        known[:, :, known.shape[2] // 2 :] = False
+        sheet = {"held out": self.images, "given": torch.where(known, self.images, 0.5)}
+        images, given, asked = (
+            torch.cat(COMPLETIONS * [part]) for part in (self.images, known, self.described)
+        )
+        drawn = complete(
+            self.model, images, given, self.noise(len(images)), labels=asked, steps=STEPS
+        )
+        for k, completed in enumerate(drawn.chunk(COMPLETIONS), 1):
+            sheet[f"drawn {k}"] = completed
+        save_rows(self.at / "inpainting.png", {name: to_numpy(x) for name, x in sheet.items()})
         return {"images": self.held_out(), "completions": COMPLETIONS, "steps": STEPS}
 
 

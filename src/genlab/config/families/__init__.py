@@ -83,8 +83,16 @@ class FamilyConfig(Strict):
         """The most evenly spaced steps along the path; None where there is no bound."""
         return None
 
+    @property
+    def shrinks(self) -> int:
+        """How many times smaller the side is that a second stage finds; of latents, the grid's."""
+        return 1
+
     def problems(self, channels: int, size: int) -> list[str]:
-        """What stands against training on images [channels, size, size]; empty if nothing."""
+        """What stands against training on images [channels, size, size]; empty if nothing.
+
+        Of a second stage, `size` is the side that it finds in its first one.
+        """
         return []
 
     def first_stage_problems(self, first: FamilyConfig) -> list[str]:

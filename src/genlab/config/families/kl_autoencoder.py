@@ -28,7 +28,7 @@ class KLAutoencoderConfig(AutoencoderConfig):
 
     @property
     def variant(self) -> str:
-        said = [f"{self.latent} latents, side / {2**self.levels}, {self.likelihood}"]
+        said = [f"{self.latent} latents, side / {self.shrinks}, {self.likelihood}"]
         return ", ".join(said + (["perceptual"] if self.perceptual else []))
 
     @property

@@ -1,0 +1,76 @@
+"""Hyperparameters of latent diffusion (`genlab.models.latent_diffusion`)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt, model_validator
+
+from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families.ddpm import DDPMConfig
+from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
+from genlab.config.networks import NetworkConfig, UNetConfig
+
+
+class LatentDiffusionConfig(DDPMConfig):
+    """Denoising diffusion of the latents of a trained autoencoder, with or without captions."""
+
+    family: Literal["latent_diffusion"] = "latent_diffusion"  # type: ignore[assignment]
+    first_stage: str = "kl_autoencoder"
+    """The model whose latents are learned, of family kl_autoencoder."""
+    text: bool = False
+    """Whether the network is told a caption of the image, so that it can be asked for one."""
+    text_width: PositiveInt = 64
+    """Channels of the encoder of captions, which is trained along."""
+    text_layers: PositiveInt = 2
+    text_heads: PositiveInt = 4
+    """Of its attention; they share the width evenly."""
+    clip: Literal[False] = False
+    """Latents have no range to clip to."""
+    learned_variance: Literal[False] = False
+    """The bound that would teach it is one of pixels."""
+    network: NetworkConfig = UNetConfig(channels=64, multipliers=(1,), attention=(0,))
+
+    implementation: ClassVar[str] = "genlab.models.latent_diffusion:LatentDiffusion"
+    space: ClassVar[Literal["latent"]] = "latent"
+
+    @model_validator(mode="after")
+    def _text_fits(self) -> LatentDiffusionConfig:
+        if self.text and self.conditional:
+            raise ValueError("text: a caption says the class; leave conditional or text out")
+        if self.text and self.network.backbone != "unet":
+            raise ValueError("text: only a U-Net reads captions; use network.backbone: unet")
+        if self.text_width % self.text_heads:
+            raise ValueError(
+                f"text_heads: {self.text_heads} don't divide text_width {self.text_width}"
+            )
+        return self
+
+    @property
+    def variant(self) -> str:
+        said = [f"latents of {self.first_stage}", super().variant]
+        return ", ".join(said + (["text"] if self.text else []))
+
+    @property
+    def likelihoods(self) -> tuple[Likelihood, ...]:
+        return ()
+
+    @property
+    def no_likelihood(self) -> str:
+        return "a density of latents, not of pixels"
+
+    @property
+    def takes_prompts(self) -> bool:
+        return self.text
+
+    @property
+    def first_stage_name(self) -> str:
+        return self.first_stage
+
+    def first_stage_problems(self, first: FamilyConfig) -> list[str]:
+        if not isinstance(first, KLAutoencoderConfig):
+            return [
+                f"first_stage: '{self.first_stage}' is of family {first.family}, which has no "
+                "latents to denoise; name a model of family kl_autoencoder"
+            ]
+        return []
