@@ -61,6 +61,9 @@ RECONSTRUCTIONS = [
     for d, m, s in RUNS
     if STUDY.models[m].model.reconstructs
 ]
+RECONSTRUCTION_METRICS = [
+    folder / name for folder in RECONSTRUCTIONS for name in ("metrics.json", "rfid.json")
+]
 TRAINED = [STUDY_AT.run(*run) for run in RUNS]
 DRAWN = [STUDY_AT.run(*run) for run in RUNS if rows_of(run[1])]
 LIKELIHOODS = [

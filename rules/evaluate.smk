@@ -61,6 +61,7 @@ rule evaluate:
             for row in rows_of(w.model)
             for extractor in STUDY.evaluation.extractors
         ],
+        asked=[DATA.labels("train"), DATA.captions("train"), DATA.tokens, DATA.manifest],
         reference=expand(
             STUDY_AT.reference("{dataset}", "{extractor}"),
             extractor=STUDY.evaluation.extractors,
@@ -85,6 +86,41 @@ rule evaluate:
         code=code("genlab.evaluation.stages"),
     shell:
         "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"
+
+
+# Reconstructions, measured as if a generator had drawn them.
+rule rfid:
+    input:
+        config=RUN.config,
+        evaluation=STUDY_AT.evaluation,
+        images=RUN.reconstructed,
+        weights=lambda w: [
+            path
+            for extractor in STUDY.evaluation.extractors
+            for path in extractor_weights(extractor, w.dataset)
+        ],
+        reference=expand(
+            STUDY_AT.reference("{dataset}", "{extractor}"),
+            extractor=STUDY.evaluation.extractors,
+            allow_missing=True,
+        ),
+    output:
+        RUN.rfid,
+    log:
+        f"{LOGS}/{IN_RUN}/rfid.log",
+    benchmark:
+        f"{COSTS}/{IN_RUN}/rfid.tsv"
+    conda:
+        "../envs/genlab.yaml"
+    threads: THREADS["features"]
+    resources:
+        gpu=GPU,
+        mem_mb=MEMORY_MB["measure"],
+        runtime=MINUTES["sample"],
+    params:
+        code=code("genlab.evaluation.stages"),
+    shell:
+        "genlab rfid --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule likelihood:

@@ -8,7 +8,7 @@ rule league:
         costs=[row.cost for row in ROWS],
         summaries=[run.summary for run in TRAINED],
         training=[run.cost for run in TRAINED],
-        reconstructions=[folder / "metrics.json" for folder in RECONSTRUCTIONS],
+        reconstructions=RECONSTRUCTION_METRICS,
         likelihoods=LIKELIHOODS,
     output:
         table=report(
@@ -74,7 +74,7 @@ rule publish:
         store=ancient(STUDY_AT.store),
         summaries=[run.summary for run in TRAINED + RULERS],
         metrics=[run.metrics for run in DRAWN],
-        reconstructions=[folder / "metrics.json" for folder in RECONSTRUCTIONS],
+        reconstructions=RECONSTRUCTION_METRICS,
         likelihoods=LIKELIHOODS,
         understood=UNDERSTOOD + LABORATORY,
     output:

@@ -69,6 +69,7 @@ rule reconstruct:
         architecture=RUN.architecture,
         images=DATA.images("test"),
     output:
+        images=RUN.reconstructed,
         metrics=RUN.reconstructions / "metrics.json",
         pairs=report(
             RUN.reconstructions / "pairs.png",

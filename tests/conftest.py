@@ -58,7 +58,7 @@ def tiny_study(
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
     from genlab.data.floors import floor
     from genlab.evaluation.likelihood import likelihood
-    from genlab.evaluation.stages import evaluate, extract
+    from genlab.evaluation.stages import evaluate, extract, rfid
     from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
     from genlab.sampling.walks import walk
@@ -77,6 +77,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "floor": ["real", "noise"]}
     out = at.reference("stripes", "classifier")
     extract(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)
+    rfid(at.run("stripes", "vae", 0), cpu=True)
     for model, names in rows.items():
         run = at.run("stripes", model, 0)
         for row in map(run.samples, names):

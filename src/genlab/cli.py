@@ -145,6 +145,14 @@ def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
 
 
 @app.command()
+def rfid(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure reconstructions as if a generator had drawn them: their FID."""
+    from genlab.evaluation.stages import rfid as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@app.command()
 def likelihood(
     config: RunConfig,
     gpus: Gpus = 1,

@@ -20,7 +20,8 @@ from genlab.config.spec import read_evaluation
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, read_json
 from genlab.evaluation.extractors import make_extractor
-from genlab.evaluation.stages import Features, Images, evaluate, extract, measure, read_features
+from genlab.evaluation.metrics import Features, measure
+from genlab.evaluation.stages import Images, evaluate, extract, read_features
 
 CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
 N, DIMENSIONS = 400, 6

@@ -11,7 +11,9 @@ from project import SMOKE, Job, Project
 from genlab.config.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
-MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "floor")}
+MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "floor")} | {
+    Job("rfid", model) for model in ("vae", "vqvae")
+}
 OF_DDPM = {
     Job(stage, "ddpm")
     for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
@@ -22,13 +24,13 @@ BY_DDIM = {
 }  # fmt: skip
 OF_VAE = {
     Job(stage, "vae")
-    for stage in ("train", "sample", "features", "evaluate", "reconstruct", "likelihood", "explore",
-                  "disentangle", "elbo")
+    for stage in ("train", "sample", "features", "evaluate", "reconstruct", "rfid", "likelihood",
+                  "explore", "disentangle", "elbo")
 }  # fmt: skip
 OF_PRIOR = {
     Job(stage, "vqvae-prior") for stage in ("train", "sample", "features", "evaluate", "likelihood")
 }
-OF_VQVAE = {Job("train", "vqvae"), Job("reconstruct", "vqvae")} | OF_PRIOR
+OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} | OF_PRIOR
 
 
 def append(text: str) -> Callable[[str], str]:

@@ -21,6 +21,7 @@ from genlab.data.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     NAMES,
+    NO_CODES,
     NO_ENCODER,
     NO_MODEL,
     bits_of,
@@ -53,7 +54,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("floor", "real"), ("floor", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    reasons = {NO_MODEL, NO_ENCODER}
+    reasons = {NO_MODEL, NO_ENCODER, NO_CODES}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
 

@@ -13,7 +13,7 @@ results/
         model/                       weights, config.json, summary.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
-        reconstructions/
+        reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
         walks/                       walks.json; figures/: denoising, inversion, inpainting ...
         disentanglement.json         where the data set's factors are known
@@ -187,6 +187,16 @@ class RunFolder:
     @property
     def reconstructions(self) -> Path:
         return self.folder / "reconstructions"
+
+    @property
+    def reconstructed(self) -> Path:
+        """uint8 [N, C, H, W], every held-out image as it is reconstructed."""
+        return self.reconstructions / "images.npy"
+
+    @property
+    def rfid(self) -> Path:
+        """The FID of reconstructions in every extractor's features."""
+        return self.reconstructions / "rfid.json"
 
     @property
     def latents(self) -> Path:

@@ -7,6 +7,7 @@ noise how badly one that learned nothing.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import SampleFolder
@@ -14,6 +15,14 @@ from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.randomness import generator
+
+
+def fair_share(held_out: int, seed: int = 0) -> NDArray[np.int64]:
+    """The order in which held-out images stand for their data: the first n are a fair share.
+
+    They may be stored sorted by class.
+    """
+    return generator(seed, "floor", "real").permutation(held_out)
 
 
 def floor(at: SampleFolder) -> None:
@@ -31,8 +40,7 @@ def floor(at: SampleFolder) -> None:
             "of evaluation.floors"
         )
     random = generator(spec.seed, "floor", spec.row)
-    # The held-out images may be sorted by class; any number of them must be a fair share.
-    chosen = random.permutation(len(real))
+    chosen = fair_share(len(real), spec.seed)
     with array_writer(at.samples, (spec.samples, *real.shape[1:]), "uint8") as samples:
         for i in range(spec.samples):
             if spec.row == "real":

@@ -1,35 +1,31 @@
-"""The stages `features` and `evaluate`: images to features, features to metrics.
+"""The stages `features`, `evaluate` and `rfid`: images to features, features to metrics.
 
-Features are extracted once and kept; every metric reads the same files. All of them are computed
-by torch-fidelity.
+The features of rows are extracted once and kept; every metric reads the same files.
 """
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_isc import isc_features_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torch_fidelity.metric_prc import prc_features_to_metric
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
-from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, replacing, write_json
+from genlab.data.floors import fair_share
+from genlab.evaluation.classes import classes_asked, measure_classes
 from genlab.evaluation.extractors import LAYERS, make_extractor
+from genlab.evaluation.metrics import Features, frechet, full_rank, measure
 from genlab.models.devices import pick_device
-from genlab.tracking.record import flatten, leave_record
-
-Features = dict[str, NDArray[np.float32]]
+from genlab.tracking.record import leave_record
 
 
 class Images(Dataset[Tensor]):
@@ -46,22 +42,26 @@ class Images(Dataset[Tensor]):
         return image.expand(3, -1, -1) if self.rgb and len(image) == 1 else image
 
 
-def extract(
-    study: StudyFolder, dataset: str, extractor: str, images: Path, out: Path, cpu: bool = False
-) -> None:
-    """Write the features [N, F] and logits [N, K] of the images at `images` to `out` (.npz)."""
+def features_of(
+    study: StudyFolder, dataset: str, extractor: str, images: NDArray[np.uint8], cpu: bool
+) -> Features:
+    """The features [N, F] and logits [N, K] of images uint8 [N, C, H, W]."""
     config = read_evaluation(study.evaluation)
     cuda = pick_device(cpu).type == "cuda"
     network = make_extractor(extractor, study.classifier(dataset), config.inception_weights, cuda)
-    pixels = Images(read_array(images), rgb=extractor != "classifier")
+    pixels = Images(images, rgb=extractor != "classifier")
     found = get_featuresdict_from_dataset(
         pixels, network, batch_size=100, cuda=cuda, save_cpu_ram=True, verbose=False
     )
     layers = LAYERS[extractor]
-    arrays = {
-        "features": found[layers.features].numpy(),
-        "logits": found[layers.logits].numpy(),
-    }
+    return {"features": found[layers.features].numpy(), "logits": found[layers.logits].numpy()}
+
+
+def extract(
+    study: StudyFolder, dataset: str, extractor: str, images: Path, out: Path, cpu: bool = False
+) -> None:
+    """Write the features and logits of the images at `images` to `out` (.npz)."""
+    arrays: dict[str, Any] = {**features_of(study, dataset, extractor, read_array(images), cpu)}
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -75,63 +75,53 @@ def read_features(path: Path) -> Features:
         raise GenLabError(f"{path}: not a file of features ({error}); delete it") from None
 
 
-def measure(sample: Features, reference: Features, config: EvaluationConfig) -> dict[str, float]:
-    """FID, KID, inception score, precision and recall of `sample` against `reference`.
-
-    Raises:
-        GenLabError: fewer images than feature dimensions, or than KID's subsets need.
-    """
-    generated, real = (torch.from_numpy(f["features"]).double() for f in (sample, reference))
-    for what, features in (("samples", generated), ("reference images", real)):
-        n, dimensions = features.shape
-        needed = max(dimensions, config.kid_subset_size, config.neighbours + 1)
-        if n < needed:
-            raise GenLabError(
-                f"evaluation: {n} {what} are too few: {dimensions} feature dimensions, "
-                f"kid_subset_size {config.kid_subset_size} and {config.neighbours} neighbours "
-                f"need at least {needed}"
-            )
-    statistics = [fid_features_to_statistics(features) for features in (generated, real)]
-    fid = fid_statistics_to_metric(*statistics, verbose=False)
-    kid = kid_features_to_metric(
-        generated,
-        real,
-        kid_subsets=config.kid_subsets,
-        kid_subset_size=config.kid_subset_size,
-        verbose=False,
-    )
-    prc = prc_features_to_metric(generated, real, prc_neighborhood=config.neighbours, verbose=False)
-    isc = isc_features_to_metric(torch.from_numpy(sample["logits"]), splits=config.splits)
-    return {
-        "fid": fid["frechet_inception_distance"],
-        "kid": kid["kernel_inception_distance_mean"],
-        "kid_std": kid["kernel_inception_distance_std"],
-        "inception_score": isc["inception_score_mean"],
-        "inception_score_std": isc["inception_score_std"],
-        "precision": prc["precision"],
-        "recall": prc["recall"],
-    }
-
-
 def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
     """Measure `rows` of a run in the features of every extractor; write its metrics.json.
 
-    None stands for all rows that have features.
+    None stands for all rows that have features. Where a class was asked for with each sample, the
+    samples of each class are measured against the training images of the same one as well.
     """
     config = read_evaluation(run.study.evaluation)
     if not rows:
         rows = sorted(path.parent.name for path in run.folder.glob("samples/*/features"))
-    measured: dict[str, dict[str, dict[str, float]]] = {row: {} for row in rows}
+    measured: dict[str, dict[str, Any]] = {row: {} for row in rows}
+    tracked: dict[str, float] = {}
     for extractor in config.extractors:
         reference = read_features(run.study.reference(run.dataset, extractor))
         for row in rows:
             sample = read_features(run.samples(row).features(extractor))
-            measured[row][extractor] = {
+            overall = {
                 **measure(sample, reference, config),
                 "samples": len(sample["features"]),
                 "reference_images": len(reference["features"]),
             }
+            tracked |= {f"{row}/{extractor}/{name}": value for name, value in overall.items()}
+            asked = classes_asked(run, len(sample["features"]))
+            measured[row][extractor] = overall
+            if asked is not None:
+                parts = measure_classes(run, sample, asked, reference, config)
+                measured[row][extractor] |= {"per_class": parts}
     write_json(run.metrics, measured)
     if run.model_name != FLOOR:
-        flat = {key.replace(".", "/"): float(v) for key, v in flatten(measured).items()}
-        leave_record(run, "evaluate", metrics=flat)
+        leave_record(run, "evaluate", metrics=tracked)
+
+
+def rfid(run: RunFolder, *, cpu: bool = False) -> None:
+    """Measure reconstructions as if a generator had drawn them; write the FID by extractor.
+
+    They are those of the images in the league's row `real`, and as many, so that the two FIDs tell
+    what the autoencoder adds, and the FID of whatever draws through its decoder compares as well.
+    null stands where they are fewer than the features have dimensions.
+    """
+    config = read_evaluation(run.study.evaluation)
+    images = read_array(run.reconstructed)
+    chosen = np.array(images[fair_share(len(images))[: config.samples]])
+    found: dict[str, float | None] = {}
+    for extractor in config.extractors:
+        reference = read_features(run.study.reference(run.dataset, extractor))
+        features = features_of(run.study, run.dataset, extractor, chosen, cpu)
+        both = features["features"], reference["features"]
+        found[extractor] = frechet(*both) if full_rank(*both) else None
+    write_json(run.rfid, found)
+    tracked = {f"{e}/reconstruction_fid": v for e, v in found.items() if v is not None}
+    leave_record(run, "rfid", metrics=tracked)

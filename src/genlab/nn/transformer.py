@@ -19,21 +19,31 @@ from genlab.nn.unet import zero
 
 
 class Cache:
-    """Keys and values of the positions so far, for every block [2, B, heads, T, C/heads]."""
+    """Keys and values of the positions so far, for every block [2, B, heads, T, C/heads].
+
+    They lie in room for more: to copy them all for each position would cost more than the rest.
+    """
 
     def __init__(self) -> None:
-        self.blocks: list[Tensor] = []
+        self.rooms: list[Tensor] = []
+        self.lengths: list[int] = []
 
     def __len__(self) -> int:
-        return self.blocks[0].shape[-2] if self.blocks else 0
+        return self.lengths[0] if self.lengths else 0
 
     def extended(self, block: int, new: Tensor) -> Tensor:
         """Keep the `new` positions [2, B, heads, T', C/heads] of a block; returns all of its."""
-        if block == len(self.blocks):
-            self.blocks.append(new)
-        else:
-            self.blocks[block] = torch.cat([self.blocks[block], new], dim=-2)
-        return self.blocks[block]
+        if block == len(self.rooms):
+            self.rooms.append(new)
+            self.lengths.append(0)
+        past = self.lengths[block]
+        room, length = self.rooms[block], past + new.shape[-2]
+        if length > room.shape[-2]:  # twice as much, so that this is done seldom
+            room = new.new_empty(*new.shape[:-2], 2 * length, new.shape[-1])
+            room[..., :past, :] = self.rooms[block][..., :past, :]
+        room[..., past:length, :] = new
+        self.rooms[block], self.lengths[block] = room, length
+        return room[..., :length, :]
 
 
 class SelfAttention(nn.Module):

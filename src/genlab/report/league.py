@@ -6,14 +6,15 @@ A cell without a number says why: the reason stands in it, never an empty string
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from genlab.config.base import read_yaml
-from genlab.config.families import FamilyConfig, build_family
+from genlab.config.families import FamilyConfig
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
-from genlab.config.spec import read_run
+from genlab.config.spec import RunSpec, read_run
 from genlab.data.files import read_json, write_text
 
 COLUMNS = {
@@ -32,6 +33,8 @@ COLUMNS = {
     "recall": "recall",
     "reconstruction_mse": "MSE",
     "reconstruction_psnr": "PSNR dB",
+    "reconstruction_fid": "rFID",
+    "used_codes": "used codes",
     "bits_per_dim": "bits/dim",
     "bits_kind": "bits by",
     "elbo_bits_per_dim": "bits/dim by ELBO",
@@ -45,9 +48,12 @@ COLUMNS = {
 }
 """Columns of league.csv, and how the tables for people call them."""
 
+RECONSTRUCTION = [name for name in COLUMNS if name.startswith("reconstruction_")] + ["used_codes"]
 NAMES = ("dataset", "model", "variant", "sampler", "extractor", "bits_kind")
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
+NO_CODES = "no codes"
+TOO_FEW = "too few images"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
 NO_BOUND = {"exact": "exact", "ode": "no bound"}
@@ -71,58 +77,80 @@ def bits_of(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
     }
 
 
-def _of_run(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
+Chain = list[tuple[RunFolder, FamilyConfig]]
+"""A run, the run it builds on, and so on."""
+
+
+def _chain(run: RunFolder) -> Chain:
+    spec: RunSpec | None = read_run(run.config)
+    chain = []
+    while spec is not None:
+        chain.append((run.study.run(run.dataset, spec.name, spec.seed), spec.model))
+        spec = spec.first_stage
+    return chain
+
+
+def _of_run(chain: Chain) -> dict[str, Any]:
     """What holds for all rows of a run; the cost includes that of all it builds on."""
-    summary = read_json(run.summary)
-    values = {
+    (run, family), summaries = chain[0], [read_json(run.summary) for run, _ in chain]
+    return {
         "variant": family.variant,
-        "parameters": summary["parameters"],
-        "images_seen": summary["images"],
-        "train_seconds": read_json(run.cost)["train_seconds"],
-        "reconstruction_mse": NO_ENCODER,
-        "reconstruction_psnr": NO_ENCODER,
+        "parameters": summaries[0]["parameters"],
+        "images_seen": sum(summary["images"] for summary in summaries),
+        "train_seconds": sum(read_json(run.cost)["train_seconds"] for run, _ in chain),
         **bits_of(run, family),
     }
-    below = read_run(run.config).first_stage
-    while below is not None:  # it had to be trained as well
-        first = run.study.run(run.dataset, below.name, below.seed)
-        values["images_seen"] += read_json(first.summary)["images"]
-        values["train_seconds"] += read_json(first.cost)["train_seconds"]
-        below = below.first_stage
-    if family.reconstructs:
-        values |= read_json(run.reconstructions / "metrics.json")
-    return values
 
 
-def _of_rows(run: RunFolder, names: dict[str, Any], measured: bool) -> Iterator[dict[str, Any]]:
-    """A mapping for each row and extractor of one run."""
+def _reconstruction(chain: Chain, extractor: str) -> dict[str, Any]:
+    """What is lost by the model, or by the first one it builds on, that reconstructs.
+
+    Whatever draws through a decoder is bounded by it.
+    """
+    for run, family in chain:
+        if family.reconstructs:
+            measured = read_json(run.reconstructions / "metrics.json")
+            fid = read_json(run.rfid)[extractor]
+            return {
+                "reconstruction_mse": measured["reconstruction_mse"],
+                "reconstruction_psnr": measured["reconstruction_psnr"],
+                "reconstruction_fid": TOO_FEW if fid is None else fid,
+                "used_codes": read_json(run.summary)["held_out"].get("used_codes", NO_CODES),
+            }
+    return dict.fromkeys(RECONSTRUCTION, NO_ENCODER)
+
+
+def _of_rows(run: RunFolder, names: dict[str, Any], chain: Chain) -> Iterator[dict[str, Any]]:
+    """A mapping for each row and extractor of one run; floors have no chain of models."""
     for row, by_extractor in read_json(run.metrics).items():
-        cost = read_json(run.samples(row).cost) if measured else {}
+        cost = read_json(run.samples(row).cost) if chain else {}
         for extractor, metrics in by_extractor.items():
-            yield names | {"sampler": row, "extractor": extractor} | cost | metrics
+            below = _reconstruction(chain, extractor) if chain else {}
+            yield names | {"sampler": row, "extractor": extractor} | cost | below | metrics
 
 
 def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; floors first.
 
-    A model that only reconstructs has one row, which says that it draws no samples.
+    A model that only reconstructs has a row which says that it draws no samples.
     """
     for dataset in content["datasets"]:
         if content["evaluation"]["floors"]:
             where = {"dataset": dataset, "model": FLOOR, "seed": 0}
             names = dict.fromkeys(COLUMNS, NO_MODEL) | {"bits_kind": "none"} | where
-            yield from _of_rows(study.run(dataset, FLOOR, 0), names, measured=False)
-        for model, entry in content["models"].items():
-            for seed in content["seeds"]:
-                run = study.run(dataset, model, seed)
-                family = build_family(entry["model"], run.config)
-                where = {"dataset": dataset, "model": model, "seed": seed}
-                names = where | _of_run(run, family)
-                if family.generates == "nothing":
-                    none = {"sampler": NO_SAMPLER, "extractor": NO_SAMPLER}
-                    yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none
-                else:
-                    yield from _of_rows(run, names, measured=True)
+            yield from _of_rows(study.run(dataset, FLOOR, 0), names, [])
+        for model, seed in product(content["models"], content["seeds"]):
+            run = study.run(dataset, model, seed)
+            chain = _chain(run)
+            where = {"dataset": dataset, "model": model, "seed": seed}
+            names = where | _of_run(chain)
+            if chain[0][1].generates != "nothing":
+                yield from _of_rows(run, names, chain)
+                continue
+            for extractor in content["evaluation"]["extractors"]:
+                none = {"sampler": NO_SAMPLER, "extractor": extractor}
+                below = _reconstruction(chain, extractor)
+                yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none | below
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:

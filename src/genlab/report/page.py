@@ -13,6 +13,7 @@ from genlab.config.base import read_yaml
 from genlab.config.families import build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
+from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
 from genlab.report.prompts import prompted
@@ -29,7 +30,14 @@ from genlab.report.understanding import (
 )
 from genlab.tracking.record import read_history
 
-LOWER_IS_BETTER = ("fid", "kid", "reconstruction_mse", "bits_per_dim", "seconds_per_image")
+LOWER_IS_BETTER = (
+    "fid",
+    "kid",
+    "reconstruction_mse",
+    "reconstruction_fid",
+    "bits_per_dim",
+    "seconds_per_image",
+)
 OF_RUNS = ("reconstruction_mse", "reconstruction_psnr", "bits_per_dim")  # in any features alike
 HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "reconstruction_psnr")
 
@@ -42,7 +50,7 @@ def _league(table: pd.DataFrame) -> dict[str, Any]:
     for column in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
         for _, group in models.groupby(of_runs if column in OF_RUNS else of_rows):
             numbers = pd.to_numeric(group[column], errors="coerce").dropna()
-            if len(numbers) > 1:
+            if numbers.nunique() > 1:  # rows of one run, or of one first stage, are no rivals
                 wanted = numbers.min() if column in LOWER_IS_BETTER else numbers.max()
                 best |= {(int(i), column) for i in numbers.index[numbers == wanted]}
     rows = [
@@ -159,6 +167,7 @@ def report(study: StudyFolder) -> None:
         version=__version__,
         study=content,
         league=_league(table),
+        per_class=by_class(runs, content["evaluation"]["extractors"]),
         grids=_grids(table, study),
         pairs=pairs,
         strips=strips,

@@ -73,7 +73,7 @@ def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:
 
 @torch.no_grad()
 def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> None:
-    """Encode and decode all held-out images; write MSE and PSNR on [0, 1] and a sheet of pairs.
+    """Encode and decode all held-out images; write them, MSE and PSNR on [0, 1], a sheet of pairs.
 
     PSNR = 10 log10(1 / MSE) is taken for each image and then averaged.
 
@@ -88,12 +88,14 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
         )
     images = read_array(run.data.images("test"))
     errors, pairs = [], []
-    for start in range(0, len(images), batch_size):
-        pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        real = to_float(pixels)
-        again = model.reconstruct(real).clamp(0, 1)
-        errors.append((again - real).square().mean(dim=(1, 2, 3)).double().cpu())
-        pairs.append(torch.stack([real, again], dim=1)[:: max(1, len(images) // 32)])
+    with array_writer(run.reconstructed, images.shape, "uint8") as reconstructed:
+        for start in range(0, len(images), batch_size):
+            pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+            real = to_float(pixels)
+            again = model.reconstruct(real).clamp(0, 1)
+            reconstructed[start : start + len(real)] = to_uint8(again).cpu().numpy()
+            errors.append((again - real).square().mean(dim=(1, 2, 3)).double().cpu())
+            pairs.append(torch.stack([real, again], dim=1)[:: max(1, len(images) // 32)])
     mse = torch.cat(errors)
     measured = {
         "reconstruction_mse": float(mse.mean()),

@@ -1,0 +1,58 @@
+"""FID and KID of each class, for rows whose samples were asked to be of one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genlab.config.layout import FLOOR, RunFolder
+from genlab.config.spec import read_run
+from genlab.config.study import EvaluationConfig
+from genlab.data.files import read_array, read_json
+from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import prompts_of
+
+FEWEST = 2  # images of a class that KID takes, which leaves out each image's kernel with itself
+
+
+def classes_asked(run: RunFolder, samples: int) -> NDArray[np.int64] | None:
+    """The class that each sample of a run's row was asked for [samples]; None where none was.
+
+    A prompt is the caption of a training image, and asks for the class of this image.
+    """
+    if run.model_name == FLOOR:
+        return None
+    family = read_run(run.config).model
+    if family.takes_prompts:
+        noise = SampleNoise(0, range(samples), torch.device("cpu"))
+        images = prompts_of(run.data, noise).images.numpy()
+        return np.array(read_array(run.data.labels("train"))[images])
+    if family.knows_classes:
+        return np.arange(samples) % len(read_json(run.data.manifest)["classes"])
+    return None
+
+
+def measure_classes(
+    run: RunFolder,
+    sample: Features,
+    asked: NDArray[np.int64],
+    reference: Features,
+    config: EvaluationConfig,
+) -> dict[str, dict[str, float | None]]:
+    """FID and KID of the samples of each class against the training images of this class.
+
+    Classes have few images. FID needs at least as many as there are feature dimensions, and is None
+    where they are fewer; KID is unbiased and stands for any number. Its subsets are as large as the
+    class allows.
+    """
+    labels = np.array(read_array(run.data.labels("train")))
+    found: dict[str, dict[str, float | None]] = {}
+    for k, name in enumerate(read_json(run.data.manifest)["classes"]):
+        generated, real = sample["features"][asked == k], reference["features"][labels == k]
+        if min(len(generated), len(real)) >= FEWEST:
+            kid, _ = kernel_distance(generated, real, config)
+            fid = frechet(generated, real) if full_rank(generated, real) else None
+            found[name] = {"fid": fid, "kid": kid}
+    return found

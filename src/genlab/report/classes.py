@@ -1,0 +1,39 @@
+"""What the page says of each class, for rows whose samples were asked to be of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genlab.config.layout import RunFolder
+from genlab.data.files import read_json
+from genlab.report.league import readable
+from genlab.report.understanding import label
+
+
+def _cell(measured: dict[str, float | None] | None) -> str:
+    """KID, and FID where there were images enough for it."""
+    if measured is None:
+        return "(too few)"
+    return " · ".join(
+        readable(measured[name], name) for name in ("kid", "fid") if measured[name] is not None
+    )
+
+
+def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any]]:
+    """A table for each data set and extractor, of every row that has classes."""
+    tables: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in runs:
+        if not run.metrics.exists():  # it draws nothing
+            continue
+        for row, measured in read_json(run.metrics).items():
+            for extractor in extractors:
+                parts = measured[extractor].get("per_class")
+                if parts is None:
+                    continue
+                classes = read_json(run.data.manifest)["classes"]
+                title = f"{run.dataset}, features of: {extractor}"
+                empty = {"title": title, "heads": classes, "rows": []}
+                table = tables.setdefault((run.dataset, extractor), empty)
+                cells = [_cell(parts.get(name)) for name in classes]
+                table["rows"].append({"title": f"{label(run)}, {row}", "cells": cells})
+    return list(tables.values())

@@ -1,0 +1,132 @@
+"""What a first stage loses stands beside whatever draws through it; and the classes of a row."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import make_study
+
+from genlab.config.layout import StudyFolder
+from genlab.config.spec import read_evaluation
+from genlab.data.files import read_array, read_json, write_json
+from genlab.data.floors import fair_share
+from genlab.data.randomness import generator
+from genlab.evaluation.metrics import measure
+from genlab.evaluation.stages import evaluate, extract, read_features, rfid
+from genlab.report.classes import by_class
+from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, league, read_league
+from genlab.report.page import _league
+from genlab.sampling.stages import reconstruct, sample
+from genlab.training.trainer import train
+
+ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}
+
+
+@pytest.fixture(scope="module")
+def _staged(
+    _finished: StudyFolder, tiny_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> StudyFolder:
+    results = tmp_path_factory.mktemp("staged") / "results"
+    shutil.copytree(_finished.results, results)
+    at = make_study(results, tiny_config, {"models": ["vae", "ddpm", "vqvae-prior", ASKED]})
+    vqvae = at.run("stripes", "vqvae", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for model in ("vqvae", "vqvae-prior", "asked"):
+            train(at.run("stripes", model, 0), cpu=True)
+    reconstruct(vqvae, cpu=True)
+    rfid(vqvae, cpu=True)
+    for model, name in (("vqvae-prior", "prior"), ("asked", "ddim-3")):
+        row = at.run("stripes", model, 0).samples(name)
+        sample(row, cpu=True)
+        extract(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
+        evaluate(at.run("stripes", model, 0))
+    for model in ("vqvae-prior", "asked"):
+        # What `likelihood` would write; its numbers play no part here.
+        bits = {kind: {"bits_per_dim": 1.0} for kind in ("elbo", "ode")}
+        write_json(at.run("stripes", model, 0).likelihood, {"k": 1, **bits})
+    return at
+
+
+@pytest.fixture
+def staged(_staged: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """The tiny study with a prior over a VQ-VAE's codes, and with a model that knows classes."""
+    shutil.copytree(_staged.results, tmp_path / "results")
+    return StudyFolder(tmp_path / "results" / _staged.folder.name)
+
+
+def test_a_row_shows_what_its_first_stage_loses(staged: StudyFolder) -> None:
+    table = read_league(staged).set_index("model")
+    measured = read_json(staged.run("stripes", "vqvae", 0).reconstructions / "metrics.json")
+    codes = read_json(staged.run("stripes", "vqvae", 0).summary)["held_out"]["used_codes"]
+    for model in ("vqvae", "vqvae-prior"):
+        row = table.loc[model]
+        assert row["reconstruction_mse"] == measured["reconstruction_mse"]
+        assert row["reconstruction_psnr"] == measured["reconstruction_psnr"]
+        assert row["used_codes"] == codes
+        assert 1 <= codes <= 8
+        assert row["reconstruction_fid"] > 0
+    assert table.loc["vqvae", "sampler"] == NO_SAMPLER
+    assert table.loc["vqvae", "extractor"] == "classifier"
+    assert table.loc["vae", "used_codes"] == NO_CODES
+    assert table.loc["asked", "reconstruction_fid"] == NO_ENCODER
+    both = [read_json(staged.run("stripes", m, 0).summary)["images"] for m in ("vqvae",) * 2]
+    assert table.loc["vqvae-prior", "images_seen"] == sum(both)
+    league(staged)
+    page = _league(pd.read_csv(staged.league, keep_default_na=False))
+    best = {c for row in page["rows"] for c, cell in enumerate(row["cells"]) if cell["best"]}
+    heads = [page["heads"][c] for c in best]
+    assert "rFID" in heads  # of the VAE, or of the VQ-VAE and what builds on it
+    assert "used codes" not in heads
+
+
+def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
+    staged: StudyFolder, tmp_path: Path
+) -> None:
+    """As many, and the same: so an autoencoder that loses nothing has the FID of that row."""
+    run, data = staged.run("stripes", "vqvae", 0), staged.data("stripes")
+    config = read_evaluation(staged.evaluation)
+    images = read_array(data.images("test"))
+    order = fair_share(len(images))
+    real = read_array(staged.floor("stripes", "real").samples)
+    assert np.array_equal(images[order[: config.samples]], real)
+
+    again = tmp_path / "again.npy"
+    np.save(again, read_array(run.reconstructed)[order[: config.samples]])
+    extract(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
+    reference = read_features(staged.reference("stripes", "classifier"))
+    expected = measure(read_features(tmp_path / "again.npz"), reference, config)["fid"]
+    # The same features in the same precision.
+    assert read_json(run.rfid)["classifier"] == pytest.approx(expected, rel=1e-6)
+
+    np.save(run.reconstructed, images)  # a perfect autoencoder
+    rfid(run, cpu=True)
+    floor = read_json(staged.run("stripes", "floor", 0).metrics)["real"]["classifier"]["fid"]
+    assert read_json(run.rfid)["classifier"] == pytest.approx(floor, rel=1e-6)
+
+    np.save(run.reconstructed, images[:5])  # of 8 features
+    rfid(run, cpu=True)
+    assert read_json(run.rfid) == {"classifier": None}
+    assert (read_league(staged).set_index("model")["reconstruction_fid"]["vqvae"]) == TOO_FEW
+
+
+def test_the_order_of_held_out_images_is_that_of_the_floor() -> None:
+    assert np.array_equal(fair_share(50), generator(0, "floor", "real").permutation(50))
+
+
+def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: StudyFolder) -> None:
+    runs: list[Any] = [staged.run("stripes", m, 0) for m in ("vqvae", "vae", "asked")]
+    (table,) = by_class(runs, ["classifier"])
+    assert table["heads"] == ["across", "down"]
+    (row,) = table["rows"]
+    assert row["title"] == "asked on stripes, seed 0, ddim-3"
+    parts = read_json(runs[2].metrics)["ddim-3"]["classifier"]["per_class"]
+    assert [cell.split(" · ")[0] for cell in row["cells"]] == [
+        f"{parts[name]['kid']:.3g}" for name in table["heads"]
+    ]
+    assert all(" · " in cell for cell in row["cells"])  # 16 samples of each, of 8 features
