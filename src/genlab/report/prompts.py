@@ -13,9 +13,14 @@ from PIL import Image
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_array, read_json
 from genlab.report.prompt_figures import guidance_curves, ranking_curves
-from genlab.report.understanding import Families, embedded, label
+from genlab.report.understanding import Families, embedded
 
 SHARES = ("subject", "all")
+
+
+def _name(run: RunFolder) -> str:
+    """A run among those on the same data."""
+    return f"{run.model_name}, {run.folder.name.replace('seed', 'seed ')}"
 
 
 def _picture(pixels: NDArray[np.uint8]) -> str:
@@ -36,7 +41,7 @@ def _grid(found: dict[RunFolder, dict[str, Any]]) -> dict[str, Any]:
     kept = {run: read_array(run.kept) for run in found}
     prompts = next(iter(found.values()))["shown"]
     return {
-        "heads": [f"{run.model_name}, {run.folder.name.replace('seed', 'seed ')}" for run in found],
+        "heads": [_name(run) for run in found],
         "rows": [
             {
                 "kind": asked["kind"],
@@ -55,12 +60,12 @@ def _table(found: dict[RunFolder, dict[str, Any]]) -> dict[str, Any]:
     """Shares right, before and after ranking, of seen and unseen prompts; real images first."""
     first = next(iter(found.values()))
     names, several = first["factors"], len(first["factors"]) > 1
-    whole = {"subject": f"subject ({', '.join(first['subject'])})", "all": "all"} if several else {}
+    whole = list(SHARES) if several else []
     rows = [
         {
             "run": "real images", "of": kind, "which": "as they are", "guidance": None,
-            "shares": [measured["factors"][name] for name in names]
-            + [measured[name] for name in whole],
+            "shares": [measured[name] for name in whole]
+            + [measured["factors"][name] for name in names],
             "clip_score": None,
         }
         for kind, measured in first["judge"].items()
@@ -73,21 +78,21 @@ def _table(found: dict[RunFolder, dict[str, Any]]) -> dict[str, Any]:
                 ends[f"best of {content['candidates']}"] = -1
             rows += [
                 {
-                    "run": label(run), "of": kind, "which": which, "guidance": scale["guidance"],
-                    "shares": [scale["factors"][name][end] for name in names]
-                    + [scale[name][end] for name in whole],
+                    "run": _name(run), "of": kind, "which": which, "guidance": scale["guidance"],
+                    "shares": [scale[name][end] for name in whole]
+                    + [scale["factors"][name][end] for name in names],
                     "clip_score": scale["clip_score"][end],
                 }
                 for which, end in ends.items()
             ]  # fmt: skip
-    return {"heads": [*names, *whole.values()], "rows": rows}
+    return {"heads": [*whole, *names], "rows": rows}
 
 
 def _points(found: dict[RunFolder, dict[str, Any]]) -> pd.DataFrame:
     """A row for each run, kind of prompt, guidance scale and number of candidates."""
     rows = [
         {
-            "run": label(run), "kind": kind, "n": n, "guidance": scale["guidance"],
+            "run": _name(run), "kind": kind, "n": n, "guidance": scale["guidance"],
             "chosen": scale is scales[content["chosen"]],
         } | {name: scale[name][i] for name in (*SHARES, "clip_score")}
         for run, content in found.items()
@@ -116,12 +121,13 @@ def prompted(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
             "dataset": dataset,
             "clip": first["clip"],
             "judge": first["judge"],
+            "subject": first["subject"] if len(first["factors"]) > 1 else [],
             "grid": _grid(found),
             "table": _table(found),
             "figures": {name: embedded(picture) for name, picture in figures.items()},
-            "sheets": {label(run): _sheet(run, "candidates") for run in found},
+            "sheets": {_name(run): _sheet(run, "candidates") for run in found},
             "attention": [
-                {"run": label(run), "prompt": prompt, "picture": _sheet(run, f"attention-{kind}")}
+                {"run": _name(run), "prompt": prompt, "picture": _sheet(run, f"attention-{kind}")}
                 for run, content in found.items()
                 for kind, prompt in content["attention"].items()
             ],
