@@ -8,6 +8,7 @@ one that is given in part.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -113,11 +114,13 @@ def chosen_sampler(run: RunFolder, changes: dict[str, Any]) -> SamplerConfig:
     return load_sampler(values | changes, f"sampler '{sampler.sampler}'")
 
 
-def unknown_words(run: RunFolder, prompt: str) -> list[str]:
-    """The words of a prompt that are in no caption of a training image."""
+def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
+    """The prompt, each word spelt as in the training captions; and the words that are in none."""
     captions = read_json(run.data.texts)
-    known = set(words(" ".join(captions["texts"][: captions["known"]])))
-    return [word for word in dict.fromkeys(words(prompt)) if word not in known]
+    said = re.findall(r"\w+", " ".join(captions["texts"][: captions["known"]]))
+    spelling = {word.lower(): word for word in said}
+    text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), word[0]), prompt.strip())
+    return text, [word for word in dict.fromkeys(words(prompt)) if word not in spelling]
 
 
 def read_picture(path: Path, channels: int, size: int) -> Tensor:
@@ -134,10 +137,11 @@ def from_given(
     """Candidates [B, C, H, W] that start from a picture, or complete it.
 
     Args:
-        asked: `guidance`, and `steps` where they are not the usual ones.
+        asked: `guidance` and `steps` of the sampler, where it has such.
 
     Raises:
-        GenLabError: the model draws in another way than along a Gaussian path.
+        GenLabError: the model draws in another way than along a Gaussian path, or not in so many
+            steps.
     """
     if not isinstance(model, HasDenoiser):
         raise GenLabError(
@@ -147,16 +151,19 @@ def from_given(
     channels, size, _ = model.shape
     images = read_picture(given.picture, channels, size).to(noise.device)
     images = images.expand(len(noise), -1, -1, -1)
-    if given.mask is None:
-        return image_to_image(model, images, noise, strength=given.strength, labels=tokens, **asked)
-    known = read_picture(given.mask, 1, size).to(noise.device) < HALF / 255
-    return complete(model, images, known, noise, labels=tokens, **asked)
+    options = {"labels": tokens, **asked}
+    try:
+        if given.mask is None:
+            return image_to_image(model, images, noise, strength=given.strength, **options)
+        known = read_picture(given.mask, 1, size).to(noise.device) < HALF / 255
+        return complete(model, images, known, noise, **options)
+    except ValueError as error:
+        raise GenLabError(f"--image: {error}") from None
 
 
 def draw_candidates(model: Model, sampler: SamplerConfig, wish: Wish, tokens: Tensor) -> Tensor:
     """All candidates, uint8 [candidates, C, H, W], of a prompt int64 [1, L]."""
-    steps = {name: value for name, value in wish.changes.items() if name == "steps"}
-    asked = {"guidance": getattr(sampler, "guidance", 1.0), **steps}
+    asked = sampler.model_dump(include={"guidance", "steps"})
     found = []
     with tqdm(total=wish.candidates, unit="picture") as bar:
         for start in range(0, wish.candidates, BATCH):
@@ -189,11 +196,12 @@ def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> 
     device, sampler = pick_device(cpu), chosen_sampler(run, wish.changes)
     model = load_model(run, device)
     clip = loaded(run.study.clip(run.dataset), CLIP, device)
-    rows = Tokenizer.load(run.data.tokenizer).rows([wish.prompt], model.facts.words.length)
-    tokens = torch.from_numpy(rows).to(device)
     print(f"{run.folder}, sampler '{sampler.sampler}'")
-    if unknown := unknown_words(run, wish.prompt):
+    prompt, unknown = as_captions(run, wish.prompt)
+    if unknown:  # they take many tokens, and so this comes before any word on the length
         print(f"never in a training caption, so that no model can know: {', '.join(unknown)}")
+    rows = Tokenizer.load(run.data.tokenizer).rows([prompt], model.facts.words.length)
+    tokens = torch.from_numpy(rows).to(device)
     pixels = draw_candidates(model, sampler, wish, tokens)
     scores = 100 * clip.score(to_float(pixels), tokens.expand(len(pixels), -1))
     best = scores.argsort(descending=True, stable=True)[: wish.keep]
