@@ -14,8 +14,9 @@ import yaml
 
 from genlab.config.base import merge, read_yaml
 from genlab.config.errors import ConfigError, GenLabError
+from genlab.config.layout import RULERS
 from genlab.config.spec import read_run, read_samples
-from genlab.config.study import RULERS, Study, load_study
+from genlab.config.study import Study, load_study
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from latents import FACTS, batch_of, make_autoencoder
+from latent_models import FACTS, batch_of, make_autoencoder
 from oracles import awake
 from torch.distributions import Normal, kl_divergence
 

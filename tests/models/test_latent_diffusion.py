@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from latents import FACTS, NETWORK, TEXT, batch_of, captions, make_autoencoder, make_ldm
+from latent_models import FACTS, NETWORK, TEXT, batch_of, captions, make_autoencoder, make_ldm
 from torch import Tensor
 
 from genlab.config.errors import ConfigError
@@ -161,7 +161,9 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
     """Classifier, autoencoder with its features, captions' latent diffusion: one file each."""
     at = tiny_study(
         seeds=[3],
+        evaluation={"classifier": {"images": 64}},
         models=[
+            "vae",  # for the tiny study's other sampler
             {"preset": "latent_diffusion", "timesteps": 20, "network": NETWORK, **TEXT},
             {"preset": "kl_autoencoder", "channels": 4, "perceptual": 0.1},
         ],

@@ -12,7 +12,15 @@ from oracles import awake
 from torch import Tensor, nn
 
 from genlab.config.networks import UNetConfig
-from genlab.nn.unet import Attention, ResidualBlock, UNet, group_norm, sinusoidal_embedding
+from genlab.nn.unet import (
+    Attention,
+    CrossAttention,
+    ResidualBlock,
+    Texts,
+    UNet,
+    group_norm,
+    sinusoidal_embedding,
+)
 
 SMALL = UNetConfig(channels=8, multipliers=(1, 2), attention=(1,), head_channels=8)
 
@@ -185,3 +193,66 @@ def test_a_sample_depends_on_itself_and_its_own_time_alone(patch: int) -> None:
         # Another batch size may take another order of summation; outputs are of size 10.
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(together, network(x, t.flip(0)), atol=1e-2)
+
+
+def texts(batch: int, width: int = 6) -> Texts:
+    """Of five tokens, the last ones of which say nothing; each text has another length."""
+    said = torch.arange(5) < (1 + torch.arange(batch) % 5)[:, None]
+    return Texts(torch.randn(batch, 5, width), said)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("heads", [1, 2])
+def test_cross_attention_is_softmax_attention_over_what_is_said_written_by_hand(heads: int) -> None:
+    """For every head and position, softmax(q k^T / sqrt(d)) v over the tokens of its own text."""
+    c, d = 8, 8 // heads
+    reading = awake(CrossAttention(c, 6, head_channels=d))
+    assert reading.heads == heads
+    x, told = torch.randn(3, c, 2, 3), texts(3)
+    q = reading.q(reading.norm(x).flatten(2).transpose(1, 2))  # [B, H*W, C]
+    k, v = reading.kv(told.states).chunk(2, dim=2)  # [B, L, C]
+    attended, weights = torch.zeros(3, 6, c), torch.zeros(3, heads, 6, 5)
+    for b in range(3):
+        for head in range(heads):
+            own = slice(head * d, (head + 1) * d)
+            for i in range(6):
+                said = range(int(told.said[b].sum()))
+                each = [math.exp(float(q[b, i, own] @ k[b, j, own]) / math.sqrt(d)) for j in said]
+                for j in said:
+                    weights[b, head, i, j] = each[j] / sum(each)
+                    attended[b, i, own] += each[j] / sum(each) * v[b, j, own]
+    expected = x + reading.out(attended).transpose(1, 2).unflatten(2, (2, 3))
+    # Sums of about ten float32 numbers of size 1, in another order
+    torch.testing.assert_close(reading(x, told), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(reading.weights(x, told), weights, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_network_that_reads_is_moved_by_what_is_said_and_by_nothing_else() -> None:
+    network = awake(UNet(1, SMALL, context=6))
+    x, t, told = torch.randn(5, 1, 8, 8), torch.full((5,), 300.0), texts(5)
+    before = network(x, t, texts=told)
+    unsaid = torch.where(told.said[:, :, None], told.states, 9.0)
+    assert torch.equal(network(x, t, texts=told._replace(states=unsaid)), before)
+    for j in range(5):
+        states = told.states.clone()
+        states[:, j] += 1
+        moved = (network(x, t, texts=told._replace(states=states)) != before).flatten(1).any(dim=1)
+        assert torch.equal(moved, told.said[:, j])
+
+
+def test_untrained_a_network_s_reading_changes_nothing() -> None:
+    reading = CrossAttention(8, 6, head_channels=4)
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.equal(reading(x, texts(2)), x)
+
+
+def test_a_network_that_reads_nothing_is_what_it_was() -> None:
+    """No weight more, and none drawn otherwise: cross-attention is built only where it is used."""
+    names = {name for name, _ in UNet(1, SMALL).named_parameters()}
+    reading = {name for name, _ in UNet(1, SMALL, context=6).named_parameters()}
+    more = reading - names
+    assert names < reading and all("reading" in name or "embed_text" in name for name in more)
+    # Where a block attends (down 1, up 2) and in the first of the middle
+    readers = {name.rsplit(".reading.")[0] for name in more if ".reading." in name}
+    assert readers == {"down.2", "middle.0", "up.0", "up.1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from latent_models import captions, make_ldm
 from oracles import awake
 from torch import Tensor
 from walks import EVERY
@@ -88,6 +89,27 @@ def test_pixels_do_not_depend_on_the_batch(case: str) -> None:
     assert len({bytes(image.flatten().tolist()) for image in together}) == SAMPLES  # it says much
     # One, seven that begin anywhere, and seven in the opposite order
     for indices in (range(1), range(40, 41), range(7), range(57, 64), range(40, 33, -1)):
+        assert int((pixels(indices) - together[list(indices)]).abs().max()) <= 1
+
+
+@pytest.mark.parametrize("case", SAMPLED)
+def test_every_sampler_draws_latents_of_prompts_whatever_the_batch(case: str) -> None:
+    """As above, guided: some prompts are alike, and each text is encoded once a batch."""
+    sampler = SAMPLED[case][1].model_copy(update={"guidance": 2.0})
+    model, tokens = make_ldm(), captions(SAMPLES)
+    if case == "dopri5":  # as above
+        with torch.no_grad():
+            for weight in model.network.parameters():
+                weight.mul_(0.5)
+
+    def pixels(indices: range) -> Tensor:
+        images = draw(model, sampler, SampleNoise(0, indices), tokens[list(indices)]).images
+        return to_uint8(images).int()
+
+    together = pixels(range(SAMPLES))
+    assert together.shape == (SAMPLES, 1, 8, 8)
+    assert len({bytes(image.flatten().tolist()) for image in together}) > SAMPLES / 2
+    for indices in (range(40, 41), range(7), range(40, 33, -1)):
         assert int((pixels(indices) - together[list(indices)]).abs().max()) <= 1
 
 

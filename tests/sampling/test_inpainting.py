@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from latent_models import captions, make_ldm
 from oracles import (
     COVARIANCE,
     MEAN,
@@ -17,7 +18,7 @@ from oracles import (
 from genlab.processes.gaussian import Denoiser, over_pixels
 from genlab.processes.noise import SampleNoise
 from genlab.processes.paths import Path
-from genlab.sampling.inpainting import Knowing, inpaint
+from genlab.sampling.inpainting import Knowing, complete, inpaint
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 KNOWN = torch.tensor([[[True, False], [True, False]]])  # [1, 2, 2]
@@ -100,3 +101,29 @@ def test_a_completion_does_not_depend_on_its_batch() -> None:
     together = run(range(6))
     apart = torch.cat([run(range(2)), run(range(2, 6))])
     torch.testing.assert_close(apart, together, rtol=1e-9, atol=1e-9)  # the last bits of sums
+
+
+def test_of_latents_known_pixels_come_out_untouched_and_hidden_ones_go_not_in() -> None:
+    """To the bit; and what lies in the place of the others is never looked at."""
+    model, known = make_ldm(), torch.zeros(4, 1, 8, 8, dtype=torch.bool)
+    known[:, :, :, :5] = True  # a place of the grid is four pixels wide
+    images = torch.rand(4, 1, 8, 8)
+
+    def completed(images: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        noise = SampleNoise(0, range(4))
+        return complete(model, images, known, noise, labels=prompts, guidance=2.0, steps=4)
+
+    found = completed(images, captions(4))
+    assert torch.equal(found[known], images[known])
+    assert torch.equal(found, completed(torch.where(known, images, 0.3), captions(4)))
+    hidden = ~known
+    assert not torch.allclose(found[hidden], images[hidden], atol=0.05)
+    other = completed(images, captions(8)[4:])
+    assert not torch.equal(other[hidden], found[hidden])
+
+
+def test_with_nothing_hidden_the_image_is_what_it_was() -> None:
+    model, images = make_ldm(text=False), torch.rand(2, 1, 8, 8)
+    everything = torch.ones_like(images, dtype=torch.bool)
+    noise = SampleNoise(0, range(2))
+    assert torch.equal(complete(model, images, everything, noise, steps=2), images)

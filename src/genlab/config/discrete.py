@@ -6,28 +6,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from genlab.config.autoencoders import AutoencoderConfig
 from genlab.config.families import FamilyConfig, Likelihood
 
 
-class DiscreteConfig(FamilyConfig):
-    """A convolutional autoencoder whose latent is a grid of codes (`genlab.models.discrete`)."""
+class DiscreteConfig(AutoencoderConfig):
+    """An autoencoder with a grid of codes, each a vector (`genlab.models.discrete`)."""
 
-    likelihood: Literal["gaussian", "logistic"] = "logistic"
-    """p(x|codes): 'gaussian' with one learned variance for all pixels, or the discretised
-    'logistic' with a scale of its own for each pixel."""
     codes: Annotated[int, Field(ge=2)] = 128
     """K, the vectors of the codebook."""
-    latent: PositiveInt = 32
-    """D, the numbers of a code's vector."""
-    channels: PositiveInt = 32
-    """Channels of the first convolution; twice as many below it."""
-    levels: PositiveInt = 2
-    """How often the side is halved; the grid of codes has side / 2**levels on each side."""
-    blocks: PositiveInt = 1
-    """Residual blocks at the side of the grid, in the encoder and in the decoder."""
-
-    generates: ClassVar[Literal["nothing"]] = "nothing"
-    reconstructs: ClassVar[bool] = True
 
     @property
     def variant(self) -> str:
@@ -36,14 +23,6 @@ class DiscreteConfig(FamilyConfig):
     @property
     def no_likelihood(self) -> str:
         return "no prior over its codes"
-
-    def problems(self, channels: int, size: int) -> list[str]:
-        divisor = 2**self.levels
-        if size % divisor:
-            return [
-                f"levels: {self.levels} need an image side divisible by {divisor}, but it is {size}"
-            ]
-        return []
 
 
 class CodeModelConfig(FamilyConfig):

@@ -36,11 +36,12 @@ FLOOR = "floor"
 CLASSIFIER = "classifier"
 CLIP = "clip"
 JUDGE = "judge"
+RULERS = (CLASSIFIER, CLIP, JUDGE)  # models that others are measured by; one run a data set
 
 
 def seed_of(model: str, seed: int) -> int:
     """The seed of the run of `model` that a run with `seed` builds on or is judged by."""
-    return 0 if model in (CLASSIFIER, CLIP, JUDGE) else seed
+    return 0 if model in RULERS else seed
 
 
 @dataclass(frozen=True)

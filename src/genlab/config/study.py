@@ -19,12 +19,11 @@ from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.laboratory import LaboratoryConfig
-from genlab.config.layout import CLASSIFIER, CLIP, JUDGE
+from genlab.config.layout import CLASSIFIER, CLIP, JUDGE, RULERS
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RULERS = (CLASSIFIER, CLIP, JUDGE)
 RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
@@ -265,6 +264,12 @@ def load_model(
     return build(ModelEntry, fields, where)
 
 
+def _ruler(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
+    """One of the models that others are measured by; the study's `training:` isn't for them."""
+    section = file.evaluation if name == CLASSIFIER else file.prompts
+    return load_model({"preset": name, "training": getattr(section, name)}, {}, config_dir, source)
+
+
 def _with_first_stages(
     models: list[ModelEntry],
     classifier: ModelEntry,
@@ -402,20 +407,13 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         raise ConfigError(f"{source}: name: '{file.name}' is taken under results/; choose another")
     # Alone first: in a model's layers nobody could tell who wrote the mistake.
     build(TrainingConfig, file.training, f"{source}: training")
-    overrides = {
-        CLASSIFIER: ("evaluation", file.evaluation.classifier),
-        CLIP: ("prompts", file.prompts.clip),
-        JUDGE: ("prompts", file.prompts.judge),
-    }
-    for name, (section, override) in overrides.items():
-        build(TrainingConfig, override, f"{source}: {section}.{name}")
+    build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
+    for name in (CLIP, JUDGE):
+        build(TrainingConfig, getattr(file.prompts, name), f"{source}: prompts.{name}")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
-    rulers = {
-        name: load_model({"preset": name, "training": override}, {}, config_dir, source)
-        for name, (_, override) in overrides.items()
-    }
-    models = _with_first_stages(models, rulers[CLASSIFIER], file.training, config_dir, source)
+    classifier = _ruler(CLASSIFIER, file, config_dir, source)
+    models = _with_first_stages(models, classifier, file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
     prompted = any(entry.model.takes_prompts for entry in models)
@@ -434,7 +432,8 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "laboratory": file.laboratory,
         "prompts": file.prompts if prompted else None,
         "tracking": file.tracking,
-        **{name: ruler for name, ruler in rulers.items() if prompted or name == CLASSIFIER},
+        "classifier": classifier,
+        **{name: _ruler(name, file, config_dir, source) for name in (CLIP, JUDGE) if prompted},
     }
     study = build(Study, fields, source)
     _check(study, source)

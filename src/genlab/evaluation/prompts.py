@@ -8,22 +8,19 @@ CLIP would keep among n.
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder, RunFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, write_array, write_json
-from genlab.data.pictures import save_rows
+from genlab.data.files import read_array, read_json, write_json
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, shares
+from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, save_candidates
 from genlab.models.base import Model
 from genlab.models.batches import read_factors, to_float, to_uint8
 from genlab.models.devices import pick_device
@@ -34,29 +31,6 @@ from genlab.tracking.record import leave_record
 
 KINDS = {"seen": "test", "unseen": "unseen"}  # of prompts, and the split that they are taken from
 BATCH = 400  # pictures drawn at a time
-COLUMNS = 8  # candidates of a prompt that are shown, before the one that is kept
-
-
-class Prompts(NamedTuple):
-    """What is asked for: texts, tokens int64 [P, L], and the factors to be seen, int64 [P, F]."""
-
-    texts: list[str]
-    tokens: Tensor
-    factors: Tensor
-
-
-class Drawn(NamedTuple):
-    """The candidates of every prompt at one guidance scale.
-
-    Attributes:
-        scores: [P, N], the cosine of each candidate with its prompt, by CLIP.
-        right: bool [P, N, F], which factors the judge sees as they were asked for.
-        pictures: uint8 [S, N, C, H, W], of the first S prompts.
-    """
-
-    scores: Tensor
-    right: Tensor
-    pictures: Tensor
 
 
 def prompts_from(data: DataFolder, split: str, count: int, device: torch.device) -> Prompts:
@@ -126,24 +100,21 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
     counts, manifest = counts_up_to(spec.candidates), read_json(run.data.manifest)
     kinds = {kind: split for kind, split in KINDS.items() if split in manifest}
     asked = {k: prompts_from(run.data, split, spec.prompts, device) for k, split in kinds.items()}
-    drawn: dict[float, dict[str, Drawn]] = {}
-    for scale in spec.guidance:
-        change = {"guidance": scale} if hasattr(spec.sampler, "guidance") else {}
-        sampler = spec.sampler.model_copy(update=change)
-        drawn[scale] = {
-            kind: draw_candidates(model, sampler, panel, of_kind, spec)
-            for kind, of_kind in asked.items()
-        }
+    samplers = [_guided(spec.sampler, scale) for scale in spec.guidance]
+    drawn = {
+        kind: [draw_candidates(model, sampler, panel, of_kind, spec) for sampler in samplers]
+        for kind, of_kind in asked.items()
+    }
     found = {
         kind: [
-            {"guidance": scale, "prompts": len(asked[kind].texts)}
-            | measure(drawn[scale][kind], panel, counts)
-            for scale in spec.guidance
+            {"guidance": scale, "prompts": len(asked[kind].texts)} | measure(one, panel, counts)
+            for scale, one in zip(spec.guidance, drawn[kind], strict=True)
         ]
         for kind in kinds
     }
-    chosen = max(range(len(spec.guidance)), key=lambda i: found["seen"][i]["subject"][0])
-    shown = _save_pictures(run, asked, drawn[spec.guidance[chosen]], panel)
+    chosen = max(range(len(samplers)), key=lambda i: found["seen"][i]["subject"][0])
+    shown = save_candidates(run, asked, {kind: drawn[kind][chosen] for kind in kinds}, panel)
+    seen = save_attention(run, model, samplers[chosen], asked, spec)
     content = {
         "sampler": spec.sampler.sampler,
         "candidates": spec.candidates,
@@ -155,40 +126,27 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
         "judge": {kind: panel.judged(split) for kind, split in kinds.items()},
         "clip": panel.retrieval(),
         "shown": shown,
+        "attention": seen,
     }
     write_json(run.prompts / "prompts.json", content)
-    _leave_numbers(run, content)
+    _leave_record(run, content)
 
 
-def _save_pictures(
-    run: RunFolder, asked: dict[str, Prompts], drawn: dict[str, Drawn], panel: Panel
-) -> list[dict[str, Any]]:
-    """A sheet of candidates, and the kept pictures for the report; returns what they show."""
-    shown: list[dict[str, Any]] = []
-    kept: list[NDArray[np.uint8]] = []
-    rows: dict[str, NDArray[np.uint8]] = {}
-    for kind, found in drawn.items():
-        best = found.scores.argmax(dim=1).tolist()
-        right = shares(found.right, panel.names, panel.subject)["subject"]
-        for i, pictures in enumerate(found.pictures.cpu().numpy()):
-            text = asked[kind].texts[i]
-            shown.append({"kind": kind, "prompt": text, "right": bool(right[i, best[i]])})
-            kept.append(pictures[best[i]])
-            name = textwrap.fill(f"{len(rows) + 1}. {kind}: {text}", 36)
-            gap = np.full_like(pictures[:1], 255)
-            rows[name] = np.concatenate([pictures[:COLUMNS], gap, kept[-1][None]])
-    write_array(run.kept, np.stack(kept))
-    save_rows(run.prompt_figures / "candidates.png", rows)
-    return shown
+def _guided(sampler: SamplerConfig, scale: float) -> SamplerConfig:
+    """The sampler at this guidance scale, if it knows any."""
+    change = {"guidance": scale} if hasattr(sampler, "guidance") else {}
+    return sampler.model_copy(update=change)
 
 
-def _leave_numbers(run: RunFolder, content: dict[str, Any]) -> None:
-    """Leave the shares right and the CLIP scores, at the chosen guidance, to the trackers."""
+def _leave_record(run: RunFolder, content: dict[str, Any]) -> None:
+    """Leave the pictures, and shares right and CLIP scores at the chosen guidance."""
     metrics = {}
     for kind, scales in content["kinds"].items():
         for name in ("subject", "all", "clip_score"):
             curve = scales[content["chosen"]][name]
             metrics[f"prompts/{kind}/{name}"] = curve[0]
             metrics[f"prompts/{kind}/{name}_best_of_{content['candidates']}"] = curve[-1]
-    figures = [run.prompt_figures / "candidates.png", run.prompts / "prompts.json"]
-    leave_record(run, "prompts", metrics=metrics, artifacts=figures)
+    figures = sorted(run.prompt_figures.glob("*.png"))
+    leave_record(
+        run, "prompts", metrics=metrics, artifacts=[*figures, run.prompts / "prompts.json"]
+    )

@@ -52,6 +52,8 @@ def kl_to_uniform(logits: Tensor) -> Tensor:
 class DVAE(DiscreteAutoencoder):
     """A discrete autoencoder whose encoder says how likely each code is."""
 
+    config: DVAEConfig
+
     def __init__(self, config: DVAEConfig, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(config, shape, classes)
         self.encoder = self.make_encoder(config.codes)

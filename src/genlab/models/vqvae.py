@@ -23,6 +23,8 @@ from genlab.nn.quantiser import Quantised, Quantiser
 class VQVAE(DiscreteAutoencoder):
     """A discrete autoencoder whose encoder's vectors are replaced by the nearest codes."""
 
+    config: VQVAEConfig
+
     def __init__(self, config: VQVAEConfig, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(config, shape, classes)
         self.encoder = self.make_encoder(config.latent)

@@ -26,6 +26,11 @@ def _picture(pixels: NDArray[np.uint8]) -> str:
     return embedded(file.getvalue())
 
 
+def _sheet(run: RunFolder, name: str) -> str:
+    """One of the pictures that the stage `prompts` drew."""
+    return embedded((run.prompt_figures / f"{name}.png").read_bytes())
+
+
 def _grid(found: dict[RunFolder, dict[str, Any]]) -> dict[str, Any]:
     """A line for each prompt, with the picture that was kept of each run."""
     kept = {run: read_array(run.kept) for run in found}
@@ -114,12 +119,11 @@ def prompted(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
             "grid": _grid(found),
             "table": _table(found),
             "figures": {name: embedded(picture) for name, picture in figures.items()},
-            "sheets": [
-                {
-                    "title": label(run),
-                    "picture": embedded((run.prompt_figures / "candidates.png").read_bytes()),
-                }
-                for run in found
+            "sheets": {label(run): _sheet(run, "candidates") for run in found},
+            "attention": [
+                {"run": label(run), "prompt": prompt, "picture": _sheet(run, f"attention-{kind}")}
+                for run, content in found.items()
+                for kind, prompt in content["attention"].items()
             ],
         })  # fmt: skip
     return sections
