@@ -27,6 +27,7 @@ STUDY: dict[str, Any] = {
         "ddim-3": {"sampler": "ddim", "steps": 3},
     },
 }
+RUNS = [f"{model}/seed{seed}" for model in ("vae", "ddpm") for seed in (0, 1)]
 
 
 def load(**changes: Any) -> Study:
@@ -83,6 +84,34 @@ def test_prompts_are_drawn_by_the_first_sampler_that_fits(tmp_path: Path) -> Non
         read_prompts(at.run("digits", "ddpm", 0).prompts_config).sampler
         == (load().samplers["ddim-3"])
     )
+
+
+@pytest.mark.usefixtures("prompting")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"candidates": 3}, {f"{run}/prompts/config.yaml" for run in RUNS}),
+        ({"clip": {"images": 3}}, {"clip/seed0/config.yaml"}),
+        ({"judge": {"images": 3}}, {"judge/seed0/config.yaml"}),
+    ],
+    ids=str,
+)
+def test_a_change_touches_only_the_files_it_concerns(
+    change: dict[str, Any], expected: set[str], tmp_path: Path
+) -> None:
+    """Beside them only study.yaml, the whole; another number of candidates trains nothing."""
+
+    def state() -> dict[str, str]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {str(path.relative_to(tmp_path)): path.read_text() for path in files}
+
+    write_specs(load(), tmp_path)
+    before = state()
+    write_specs(load(prompts=change), tmp_path)
+    after = state()
+    assert set(before) == set(after)
+    touched = {name for name in after if before[name] != after[name]}
+    assert touched == {f"mine/digits/{name}" for name in expected} | {"mine/study.yaml"}
 
 
 @pytest.mark.usefixtures("prompting")

@@ -11,20 +11,27 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from tiny import SIDE, TEST, stripes
+from latent_models import captions, make_ldm
+from tiny import SIDE, TEST, sheet, stripes
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.layout import DataFolder, RunFolder, StudyFolder
-from genlab.data.files import read_array, read_json, write_array, write_json
+from genlab.config.samplers import DDIMSampler, PriorSampler
+from genlab.config.spec import PromptsSpec
+from genlab.data.files import read_array, read_json, write_array, write_json, write_text
+from genlab.data.tokenizer import train_tokenizer
 from genlab.evaluation import prompts as stage
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, shares
+from genlab.evaluation.prompt_pictures import WATCHED, Prompts, save_attention
 from genlab.evaluation.prompts import prompts, prompts_from
 from genlab.models.base import Model
-from genlab.models.batches import to_float
+from genlab.models.batches import to_float, to_uint8
 from genlab.processes.noise import SampleNoise
+from genlab.sampling.attention import attention_maps
+from genlab.sampling.draw import draw
 from genlab.tracking.record import read_records
 from genlab.training.trainer import train
 
@@ -218,3 +225,32 @@ def test_a_panel_of_other_models_is_refused(trained_study: StudyFolder) -> None:
     shutil.copytree(trained_study.run("stripes", "vae", 0).folder, clip)
     with pytest.raises(GenLabError, match="holds a VAE, no CLIP"):
         Panel(trained_study.run("stripes", "ddpm", 0), CPU)
+
+
+@torch.no_grad()
+def test_attention_is_that_of_the_candidates_that_are_shown(tmp_path: Path) -> None:
+    """A line of samples, and below it one for each token of the prompt, up to its END."""
+    run = StudyFolder(tmp_path / "tiny").run("stripes", "ldm", 0)
+    model, tokens = make_ldm(), captions(2)
+    write_text(run.data.tokenizer, train_tokenizer(["a"], 258))
+    asked = {"seen": Prompts(["this", "that"], tokens, tokens[:, :1])}
+    sampler = DDIMSampler(steps=2, guidance=3)
+    spec = PromptsSpec(seed=5, prompts=2, candidates=9, guidance=(3,), shown=2, sampler=sampler)
+    assert save_attention(run, model, sampler, asked, spec) == {"seen": "this"}
+    lines = sheet(run.prompt_figures / "attention-seen.png", WATCHED)
+    assert len(lines) == 1 + 2  # of two tokens and END
+    noise, same = SampleNoise(5, range(WATCHED)), tokens[:1].expand(WATCHED, -1)
+    images = draw(model, sampler, noise, same).images
+    assert np.array_equal(lines[0], to_uint8(images)[:, 0].numpy())
+    _, maps = attention_maps(model, sampler, SampleNoise(5, range(WATCHED)), same)
+    for line, seen in zip(lines[1:], maps[:, :2].unbind(dim=1), strict=True):
+        large = (seen / seen.max()).repeat_interleave(4, 1).repeat_interleave(4, 2)
+        assert np.array_equal(line, to_uint8(large).numpy())
+
+
+def test_a_model_that_walks_no_path_has_no_attention_to_show(tmp_path: Path) -> None:
+    run, tokens = StudyFolder(tmp_path).run("stripes", "echo", 0), captions(2)
+    asked, sampler = {"seen": Prompts(["this"], tokens, tokens)}, PriorSampler()
+    spec = PromptsSpec(seed=0, prompts=1, candidates=1, guidance=(1,), shown=1, sampler=sampler)
+    assert save_attention(run, Echo(["down"], tokens), sampler, asked, spec) == {}
+    assert not run.prompt_figures.exists()

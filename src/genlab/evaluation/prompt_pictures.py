@@ -98,5 +98,5 @@ def save_attention(
         for i, token in enumerate(tokens[0, :end].tolist()):
             grey = (large[:, i] / large[:, i].max())[:, None].expand(-1, model.shape[0], -1, -1)
             rows[f"{i + 1}. {tokenizer.decode([token])}"] = to_uint8(grey).cpu().numpy()
-        save_rows(run.prompt_figures / f"attention-{kind}.png", rows, side=32)
+        save_rows(run.prompt_figures / f"attention-{kind}.png", rows)
     return {kind: of_kind.texts[0] for kind, of_kind in asked.items()}

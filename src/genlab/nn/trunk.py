@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from genlab.nn.unet import group_norm
@@ -36,7 +37,8 @@ class Trunk(nn.Sequential):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        x = 2 * images - 1
+        # Channels last is what convolutions on a CPU are fastest in.
+        x = (2 * images - 1).contiguous(memory_format=torch.channels_last)
         for layer in self:
             x = layer(x)
         return x

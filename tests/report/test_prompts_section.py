@@ -1,0 +1,185 @@
+"""The section on prompts: what it says of made-up numbers of two models on two kinds of prompt."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from PIL import Image
+
+from genlab.config.families import FamilyConfig
+from genlab.config.families.dalle import DALLEConfig
+from genlab.config.families.vae import VAEConfig
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.data.files import write_array, write_json, write_text
+from genlab.report import prompt_figures, prompts
+from genlab.report.prompts import prompted
+from genlab.report.understanding import label
+
+COUNTS, SCALES = [1, 2, 4], [1.0, 3.0]
+MODELS = {"dalle": 0.0, "other": 0.1}
+KINDS = {"seen": 0.0, "unseen": -0.05}
+FAMILIES: dict[str, FamilyConfig] = {
+    "vae": VAEConfig(), "dalle": DALLEConfig(), "other": DALLEConfig(),
+}  # fmt: skip
+
+
+def curve(model: str, kind: str, scale: float, what: float) -> list[float]:
+    """A number of its own for everything that is measured, so that a wrong place shows."""
+    return [0.3 + MODELS[model] + KINDS[kind] + scale / 100 + what + n / 20 for n in COUNTS]
+
+
+def content_of(model: str) -> dict[str, Any]:
+    """A prompts.json: two factors of which one is the subject; the second scale is chosen."""
+    return {
+        "sampler": "tokens", "candidates": 4, "counts": COUNTS, "chosen": 1,
+        "factors": ["digit", "size"], "subject": ["digit"],
+        "kinds": {
+            kind: [
+                {
+                    "guidance": scale, "prompts": 2,
+                    "factors": {name: curve(model, kind, scale, 0.01 * i)
+                                for i, name in enumerate(("digit", "size"))},
+                    "subject": curve(model, kind, scale, 0.02),
+                    "all": curve(model, kind, scale, 0.03),
+                    "clip_score": [100 * x for x in curve(model, kind, scale, 0.04)],
+                }
+                for scale in SCALES
+            ]
+            for kind in KINDS
+        },
+        "judge": {
+            kind: {"images": 10, "factors": {"digit": 0.96, "size": 0.97}, "subject": 0.96,
+                   "all": 0.95 + KINDS[kind]}
+            for kind in KINDS
+        },
+        "clip": {"retrieval": 0.875, "captions": 100, "images": 131},
+        "shown": [
+            {"kind": "seen", "prompt": "a <red> seven", "right": True},
+            {"kind": "unseen", "prompt": "a blue four", "right": model == "dalle"},
+        ],
+        "attention": {"seen": "a <red> seven"} if model == "dalle" else {},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[RunFolder]:
+    """A VAE, which takes no prompts, and two runs that do; their pictures are plain colours."""
+    at = StudyFolder(tmp_path / "mine")
+    found = [at.run("scenes", model, 0) for model in ("vae", *MODELS)]
+    for i, run in enumerate(found[1:]):
+        content = content_of(run.model_name)
+        write_json(run.prompts / "prompts.json", content)
+        shades = np.array([10 * i, 10 * i + 5], np.uint8)
+        write_array(run.kept, np.broadcast_to(shades[:, None, None, None], (2, 3, 4, 4)).copy())
+        for name in ("candidates", *(f"attention-{kind}" for kind in content["attention"])):
+            write_text(run.prompt_figures / f"{name}.png", name)
+    return found
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures that the section draws, by their names."""
+    figures: dict[str, Figure] = {}
+    for name in ("ranking_curves", "guidance_curves"):
+        draw = getattr(prompt_figures, name)
+
+        def keep(points: Any, name: str = name, draw: Any = draw) -> bytes:
+            figures[name] = draw(points)
+            return b""
+
+        monkeypatch.setattr(prompts, name, keep)
+    monkeypatch.setattr(prompt_figures, "png", lambda figure: figure)
+    return figures
+
+
+def lines(figure: Figure, panel: int) -> set[tuple[tuple[float, float], ...]]:
+    """The points of every line of a panel."""
+    points = [
+        tuple(zip(*map(np.asarray, line.get_data()), strict=True))
+        for line in figure.axes[panel].lines
+        if len(np.asarray(line.get_xdata()))
+    ]
+    # A logarithmic axis costs seaborn the last digits: numbers go there and back.
+    return {tuple((round(float(x), 6), round(float(y), 6)) for x, y in line) for line in points}
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_table_has_real_images_first_and_each_model_before_and_after(
+    runs: list[RunFolder],
+) -> None:
+    (part,) = prompted(runs, FAMILIES)
+    table = part["table"]
+    assert table["heads"] == ["digit", "size", "subject (digit)", "all"]
+    real = [row for row in table["rows"] if row["guidance"] is None]
+    assert [(row["of"], round(row["shares"][-1], 6)) for row in real] == [
+        ("seen", 0.95),
+        ("unseen", 0.9),
+    ]
+    others = {
+        (row["run"], row["of"], row["which"]): row for row in table["rows"] if row["guidance"]
+    }
+    assert len(others) == len(MODELS) * len(KINDS) * 2
+    for (run, kind, which), row in others.items():
+        model = run.split()[0]
+        end = {"any candidate": 0, "best of 4": -1}[which]
+        assert row["guidance"] == 3.0
+        what = [curve(model, kind, 3.0, x)[end] for x in (0.0, 0.01, 0.02, 0.03)]
+        assert row["shares"] == pytest.approx(what)
+        assert row["clip_score"] == pytest.approx(100 * curve(model, kind, 3.0, 0.04)[end])
+
+
+def test_curves_are_drawn_over_candidates_and_over_guidance(
+    runs: list[RunFolder], drawn: dict[str, Figure]
+) -> None:
+    prompted(runs, FAMILIES)
+    ranking, guidance = drawn["ranking_curves"], drawn["guidance_curves"]
+    assert len(ranking.axes) == 3
+    assert len(guidance.axes) == 6
+    for panel, what in enumerate((0.02, 0.03, 0.04)):
+        unit = 100 if panel == 2 else 1
+        assert lines(ranking, panel) == {
+            tuple((n, round(unit * y, 6)) for n, y in zip(COUNTS, found, strict=True))
+            for model in MODELS for kind in KINDS
+            for found in [curve(model, kind, 3.0, what)]
+        }  # fmt: skip
+        for line, end in enumerate((0, -1)):
+            assert lines(guidance, 3 * line + panel) == {
+                tuple((w, round(unit * curve(model, kind, w, what)[end], 6)) for w in SCALES)
+                for model in MODELS for kind in KINDS
+            }  # fmt: skip
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_grid_has_a_line_for_each_prompt_and_a_picture_of_each_run(
+    runs: list[RunFolder],
+) -> None:
+    (part,) = prompted(runs, FAMILIES)
+    assert part["grid"]["heads"] == ["dalle, seed 0", "other, seed 0"]
+    for i, row in enumerate(part["grid"]["rows"]):
+        for model, cell in enumerate(row["cells"]):
+            picture = base64.b64decode(cell["picture"].partition(",")[2])
+            assert (
+                np.asarray(Image.open(BytesIO(picture)))[0, 0].tolist() == [10 * model + 5 * i] * 3
+            )
+            assert cell["right"] == (i == 0 or model == 0)
+    assert list(part["sheets"]) == [label(run) for run in runs[1:]]
+    assert [seen["run"] for seen in part["attention"]] == [label(runs[1])]
+
+
+def test_the_page_says_so(runs: list[RunFolder]) -> None:
+    loader = PackageLoader("genlab", "report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    template = environment.get_template("page.prompts.html.jinja")
+    page = " ".join(template.render(prompted=prompted(runs, FAMILIES)).split())
+    assert "CLIP finds the caption of 87.5 % of 131 held-out images among 100 distinct" in page
+    assert "95.0 % of 10 real images of seen combinations, and in 90.0 %" in page
+    assert page.count("a &lt;red&gt; seven") >= 3  # the grid, and what its pictures are called
+    assert page.count("✗</td>") == 1
+    assert template.render(prompted=prompted(runs[:1], FAMILIES)).strip() == ""
