@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import Environment, PackageLoader
 from tiny import make_study
 
 from genlab.config.layout import StudyFolder
@@ -130,3 +132,10 @@ def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: Stud
         f"{parts[name]['kid']:.3g}" for name in table["heads"]
     ]
     assert all(" · " in cell for cell in row["cells"])  # 16 samples of each, of 8 features
+    template = Environment(loader=PackageLoader("genlab", "report")).get_template(
+        "page.classes.html.jinja"
+    )
+    page = template.render(per_class=[table])
+    assert re.findall(r"<td>(.*?)</td>", page) == [row["title"], *row["cells"]]
+    assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["row", "across", "down"]
+    assert template.render(per_class=[]).strip() == ""
