@@ -9,10 +9,11 @@ left it, with the same captions and batch size; and both draw images for caption
 with a cache, and decode them by that VQ-VAE. `sides.py` says how the Frechet distance is measured.
 
     genlab          config/models/dalle.yaml as it stands, trained by the step of `genlab train`
-    dalle-pytorch   its DALLE with as many layers and heads, of the width that comes nearest to the
-                    parameters of GenLab's; trained as in its train_dalle.py: Adam 3e-4, constant,
-                    gradients clipped to .5, captions left away as often as GenLab does
-    ...-matched     with GenLab's highest learning rate, all else dalle-pytorch's own
+    dalle-pytorch   its DALLE with as many layers, of the width that comes nearest to the parameters
+                    of GenLab's, all else its default, eight heads of 64 channels among it; trained
+                    as in its train_dalle.py: Adam 3e-4, constant, gradients clipped to .5. As often
+                    as GenLab it leaves the caption away. Codes are looked up, not made anew
+    ...-matched     with heads like GenLab's, which share the width, and its highest learning rate
 
 dalle-pytorch isn't part of the extra `test`: other packages that it asks for can't be built any
 more. They serve autoencoders and tokenizers that are not used here; a stand-in takes their place.
@@ -70,6 +71,7 @@ class GenLabSide(GenLab):
         ).images
 
 
+@functools.cache
 def dalle_pytorch() -> Any:
     """The module with its DALLE, without what the package imports besides."""
     found = importlib.util.find_spec("dalle_pytorch")
@@ -97,6 +99,21 @@ def peer_vae(package: Any, own: DALLE) -> Any:
     return vae
 
 
+def peer_network(own: DALLE, matched: bool) -> Any:
+    """dalle-pytorch's DALLE of about as many parameters; `matched` has heads like GenLab's."""
+    package, layers, heads = dalle_pytorch(), own.config.layers, own.config.heads
+    vae = peer_vae(package, own)
+
+    def network(dim: int) -> Any:
+        shape = {"heads": heads, "dim_head": dim // heads} if matched else {}
+        return package.DALLE(
+            dim=dim, depth=layers, vae=vae, num_text_tokens=own.vocabulary,
+            text_seq_len=own.length, **shape,
+        )  # fmt: skip
+
+    return nearest(map(network, range(40, 129, 8)), parameters(own))
+
+
 class PeerSide:
     """dalle-pytorch's DALLE and the loop of its train_dalle.py."""
 
@@ -104,24 +121,12 @@ class PeerSide:
         train_first(study)
         own = GenLab(study, MODEL, {}).training.model
         assert isinstance(own, DALLE) and own.known is not None
-        package, spec = dalle_pytorch(), spec_of(study, MODEL)
-        config, self.data, self.codes = spec.model, study.data(DIGITS), own.known.flatten(1).long()
-        self.batches, self.steps = (
-            Batches(read_table(self.data, "train", config), spec.training.batch_size, seed=0),
-            0,
-        )
-        self.dropout = config.caption_dropout
-        vae = peer_vae(package, own)
-        self.network = nearest(
-            (
-                package.DALLE(
-                    dim=dim, vae=vae, num_text_tokens=own.vocabulary, text_seq_len=own.length,
-                    depth=config.layers, heads=config.heads, dim_head=dim // config.heads,
-                )
-                for dim in range(48, 129, 2 * config.heads)
-            ),
-            parameters(own),
-        )  # fmt: skip
+        spec = spec_of(study, MODEL)
+        self.dropout = spec.model.caption_dropout
+        self.data, self.codes = study.data(DIGITS), own.known.flatten(1).long()
+        table = read_table(self.data, "train", spec.model)
+        self.batches, self.steps = Batches(table, spec.training.batch_size, seed=0), 0
+        self.network = peer_network(own, matched)
         rate = spec.training.learning_rate if matched else 3e-4
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.Adam(trained, rate)
