@@ -69,7 +69,8 @@ def spec_of(study: StudyFolder, model: str) -> RunSpec:
 
 
 def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+    """How many it trains; those of a frozen first stage aren't counted."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 def nearest(networks: Iterable[nn.Module], size: int) -> Any:

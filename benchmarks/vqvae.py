@@ -193,7 +193,7 @@ class PythaePrior(PythaeSide):
         super().__init__(study, FIRST, {})
         self.vqvae, size = first.eval(), prior_parameters(study)
         self.spec = spec_of(study, PRIOR)
-        images = to_float(torch.from_numpy(self.batches.images.copy()))
+        images = to_float(torch.from_numpy(self.batches.table.images.copy()))
         with torch.no_grad():
             parts = [first({"data": part}).quantized_indices for part in images.split(500)]
         self.codes = torch.cat(parts).float()  # [N, 1, h, w]

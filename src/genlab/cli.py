@@ -18,7 +18,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import DataFolder, RunFolder, SampleFolder, StudyFolder
+from genlab.config.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
 
 P = ParamSpec("P")
 
@@ -247,6 +247,56 @@ def evaluate(
     from genlab.evaluation.stages import evaluate as stage
 
     work(stage, RunFolder(run), row)
+
+
+@app.command()
+def draw(
+    prompt: Annotated[str, typer.Argument(help="What is to be seen, in a sentence.")],
+    out: Annotated[Path, typer.Option(help="Where the picture goes, a PNG file.")],
+    model: Annotated[
+        str, typer.Option(help="A model's name; its newest finished run under results/ draws.")
+    ] = "dalle",
+    run: Annotated[Path | None, typer.Option(help="The folder of another run.")] = None,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Pictures drawn, of which CLIP keeps the best.")
+    ] = 16,
+    keep: Annotated[int, typer.Option(min=1, help="Pictures kept, best first.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the candidates' noise.")] = 0,
+    guidance: Annotated[
+        float | None, typer.Option(help="Scale of guidance; else what was found best.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Of a sampler that takes steps.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of a sampler of tokens; lower varies less.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to start from.")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of --image is drawn anew.")
+    ] = 0.6,
+    mask: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="White where --image is drawn anew."),
+    ] = None,
+    gpus: Gpus = 1,
+) -> None:
+    """Draw pictures for a sentence, and keep those that fit it best."""
+    from genlab.sampling.prompting import Given, Wish, find_run
+    from genlab.sampling.prompting import draw_prompt as stage
+
+    if mask is not None and image is None:
+        raise GenLabError("--mask: of which picture? Name it with --image")
+    asked = {"guidance": guidance, "steps": steps, "temperature": temperature}
+    wish = Wish(
+        prompt,
+        candidates,
+        keep,
+        seed,
+        {name: value for name, value in asked.items() if value is not None},
+        Given(image, strength, mask) if image else None,
+    )
+    work(stage, RunFolder(run) if run else find_run(Path(RESULTS), model), wish, out, cpu=gpus == 0)
 
 
 @app.command()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from jinja2 import Environment, PackageLoader
 from tiny import make_study
 
 from genlab.config.layout import StudyFolder
@@ -86,7 +89,7 @@ def test_a_row_shows_what_its_first_stage_loses(staged: StudyFolder) -> None:
 
 
 def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
-    staged: StudyFolder, tmp_path: Path
+    staged: StudyFolder, tmp_path: Path, genlab: Callable[..., Any]
 ) -> None:
     """As many, and the same: so an autoencoder that loses nothing has the FID of that row."""
     run, data = staged.run("stripes", "vqvae", 0), staged.data("stripes")
@@ -110,7 +113,7 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     assert read_json(run.rfid)["classifier"] == pytest.approx(floor, rel=1e-6)
 
     np.save(run.reconstructed, images[:5])  # of 8 features
-    rfid(run, cpu=True)
+    assert genlab("rfid", "--config", run.config, "--gpus", 0).status == 0
     assert read_json(run.rfid) == {"classifier": None}
     assert (read_league(staged).set_index("model")["reconstruction_fid"]["vqvae"]) == TOO_FEW
 
@@ -130,3 +133,10 @@ def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: Stud
         f"{parts[name]['kid']:.3g}" for name in table["heads"]
     ]
     assert all(" · " in cell for cell in row["cells"])  # 16 samples of each, of 8 features
+    template = Environment(loader=PackageLoader("genlab", "report")).get_template(
+        "page.classes.html.jinja"
+    )
+    page = template.render(per_class=[table])
+    assert re.findall(r"<td>(.*?)</td>", page) == [row["title"], *row["cells"]]
+    assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["row", "across", "down"]
+    assert template.render(per_class=[]).strip() == ""

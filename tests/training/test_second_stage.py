@@ -43,6 +43,39 @@ def test_a_first_stage_that_is_named_is_taken_as_it_is(tiny_config: Path) -> Non
     assert list(resolved(tiny_config, models=[prior, other]).models) == ["coarse", "vqvae-prior"]
 
 
+def test_all_that_a_chain_builds_on_is_added_and_the_classifier_is_the_study_s(
+    tiny_config: Path,
+) -> None:
+    """Which has seed 0 whatever the run's, and is none of the models."""
+    perceptual = {"preset": "kl_autoencoder", "name": "seen", "perceptual": 0.1}
+    ldm = {"preset": "latent_diffusion", "first_stage": "seen", "network": {"multipliers": [1]}}
+    ddim = {"ddim": {"sampler": "ddim", "steps": 3}}
+    study = resolved(tiny_config, models=[ldm, perceptual, "ddpm"], samplers=ddim)
+    assert list(study.models) == ["seen", "latent_diffusion", "ddpm"]
+    above = run_spec(study, "stripes", study.models["latent_diffusion"], 3)
+    seen = above.first_stage
+    assert seen is not None and seen.first_stage is not None
+    assert [(each.name, each.seed) for each in (above, seen, seen.first_stage)] == [
+        ("latent_diffusion", 3), ("seen", 3), ("classifier", 0)
+    ]  # fmt: skip
+    assert seen.first_stage == run_spec(study, "stripes", study.classifier, 0)
+
+
+def test_the_side_that_a_network_must_divide_is_that_of_the_latents(tiny_config: Path) -> None:
+    ddim = {"ddim": {"sampler": "ddim", "steps": 3}}
+    ldm = {"preset": "latent_diffusion", "network": {"multipliers": [1, 2, 2]}}
+    with pytest.raises(ConfigError, match=r"'stripes': network: the latent side 2 must be divisib"):
+        resolved(tiny_config, models=[ldm], samplers=ddim)
+
+
+def test_no_model_builds_on_itself(tiny_config: Path) -> None:
+    flow = {"preset": "flow_matching", "network": {"multipliers": [1]}}
+    models = [{**flow, "name": "a", "first_stage": "a"}]
+    ddim = {"ddim": {"sampler": "ddim", "steps": 3}}
+    with pytest.raises(ConfigError, match="'a': first_stage: 'a' builds on 'a' itself"):
+        resolved(tiny_config, models=models, samplers=ddim)
+
+
 @pytest.mark.parametrize(
     ("first", "said"),
     [

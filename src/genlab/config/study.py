@@ -284,16 +284,13 @@ def _with_first_stages(
     by_name = {entry.name: entry for entry in [*models, classifier]}
     complete: dict[str, ModelEntry] = {}
 
-    def add(entry: ModelEntry, above: tuple[str, ...] = ()) -> None:
-        chain = (*above, entry.name)
-        if entry.name in above:
-            raise ConfigError(f"{source}: models: a first stage of itself: {' -> '.join(chain)}")
+    def add(entry: ModelEntry) -> None:
         name = entry.model.first_stage_name
         if name is not None:
             first = by_name.get(name) or load_model(name, training, config_dir, source)
             for problem in entry.model.first_stage_problems(first.model):
                 raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
-            add(first, chain)
+            add(first)
         if entry is not classifier:
             complete.setdefault(entry.name, entry)
 

@@ -52,7 +52,7 @@ def _pictures(
         raise GenLabError(f"{path}: can't be read ({error})") from None
 
 
-def _decode(name: PurePosixPath, content: bytes, config: ImageFolderConfig) -> NDArray[np.uint8]:
+def decode(name: PurePosixPath, content: bytes, config: ImageFolderConfig) -> NDArray[np.uint8]:
     """One picture as uint8 [C, H, W] of the shape that the config asks for."""
     where = f"{config.path}: {name}"
     mode, side = ("L", "RGB")[config.channels == 3], config.size
@@ -89,7 +89,7 @@ def read(config: ImageFolderConfig, files: list[Path]) -> Source:
     names, images = [], []
     for name, content in _pictures(config, files):
         names.append(name)
-        images.append(_decode(name, content, config))
+        images.append(decode(name, content, config))
     if not names:
         raise GenLabError(f"{config.path}: holds no .png, .jpg or .jpeg pictures")
     depths = {len(name.parts) for name in names}

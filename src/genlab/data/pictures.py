@@ -25,19 +25,21 @@ def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.ui
     return sheet
 
 
-def _sheet(images: NDArray[np.uint8], columns: int, side: int) -> Image.Image:
+def _sheet(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> Image.Image:
     """`tile` as a picture, each image enlarged to about `side` pixels."""
-    sheet = tile(images, columns)
+    sheet = tile(images, columns, gap)
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
     zoom = max(1, round(side / images.shape[2]))
     size = (picture.width * zoom, picture.height * zoom)
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
-def save_grid(path: Path, images: NDArray[np.uint8], columns: int, side: int = 56) -> None:
+def save_grid(
+    path: Path, images: NDArray[np.uint8], columns: int, side: int = 56, gap: int = 1
+) -> None:
     """Write uint8 images [N, C, H, W] as a PNG sheet, each enlarged to about `side` pixels."""
     with replacing(path) as temporary:
-        _sheet(images, columns, side).save(temporary, format="PNG")
+        _sheet(images, columns, side, gap).save(temporary, format="PNG")
 
 
 def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = 56) -> None:

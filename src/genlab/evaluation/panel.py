@@ -71,21 +71,23 @@ def each(values: dict[str, Any], measure: Callable[[Tensor], Any]) -> dict[str, 
     }
 
 
+def loaded(run: RunFolder, kind: type[M], device: torch.device) -> M:
+    """The trained model of a run that must be of a `kind`."""
+    model = load_model(run, device)
+    if not isinstance(model, kind):
+        raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
+    return model
+
+
 class Panel:
     """CLIP and judge of a data set, and what its factors are called."""
 
     def __init__(self, run: RunFolder, device: torch.device) -> None:
         self.data, self.device = run.data, device
-        self.clip = self._loaded(run.study.clip(run.dataset), CLIP)
-        self.judge = self._loaded(run.study.judge(run.dataset), Judge)
+        self.clip = loaded(run.study.clip(run.dataset), CLIP, device)
+        self.judge = loaded(run.study.judge(run.dataset), Judge, device)
         self.names = list(self.judge.factors)
         self.subject: list[str] = read_json(run.data.manifest).get("subject") or self.names
-
-    def _loaded(self, run: RunFolder, kind: type[M]) -> M:
-        model = load_model(run, self.device)
-        if not isinstance(model, kind):
-            raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
-        return model
 
     def judged(self, split: str) -> dict[str, Any]:
         """How often the judge is right on the real images of a split."""

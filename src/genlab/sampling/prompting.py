@@ -1,0 +1,212 @@
+"""The command `draw`: pictures for a sentence, from a model that a study trained.
+
+Several candidates are drawn, sample i from the noise of (seed, i), and CLIP says which of them fit
+the sentence best. A model on a Gaussian path may start from a given picture as well, or complete
+one that is given in part.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from genlab.config.base import build
+from genlab.config.datasets import ImageFolderConfig
+from genlab.config.errors import GenLabError, nearest
+from genlab.config.layout import RunFolder
+from genlab.config.samplers import SamplerConfig
+from genlab.config.spec import read_prompts, read_run
+from genlab.config.study import load_sampler
+from genlab.data.files import read_json
+from genlab.data.image_folder import decode
+from genlab.data.pictures import save_grid
+from genlab.data.tokenizer import Tokenizer, words
+from genlab.evaluation.panel import loaded
+from genlab.models.base import HasDenoiser, Model
+from genlab.models.batches import to_float, to_uint8
+from genlab.models.clip import CLIP
+from genlab.models.devices import pick_device
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import draw
+from genlab.sampling.image_to_image import image_to_image
+from genlab.sampling.inpainting import complete
+
+BATCH = 16  # candidates drawn at a time
+LARGE = 256  # pixels, about, along the side of a picture that is written
+HALF = 128  # a mask's grey value from which on pixels are drawn anew
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture to start from.
+
+    Attributes:
+        picture: its file, of any size.
+        strength: of image to image: 0 keeps all of it, 1 nothing.
+        mask: the file of a picture that is white where it is to be drawn anew; all else is kept.
+    """
+
+    picture: Path
+    strength: float
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        changes: settings of the sampler that differ from the study's.
+        candidates, keep: how many pictures are drawn, and how many of them are written.
+    """
+
+    prompt: str
+    candidates: int = 16
+    keep: int = 1
+    seed: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    given: Given | None = None
+
+
+def find_run(results: Path, model: str) -> RunFolder:
+    """The run of `model` that takes prompts and was the last to be finished, of whatever study.
+
+    Raises:
+        GenLabError: there is none.
+    """
+    found = [RunFolder(path.parent.parent) for path in results.glob("*/*/*/seed*/model/cost.json")]
+    asked = [run for run in found if run.prompts_config.exists()]
+    if runs := [run for run in asked if run.model_name == model]:
+        return max(runs, key=lambda run: run.cost.stat().st_mtime)
+    if any(run.model_name == model for run in found):
+        raise GenLabError(f"{results}: the model '{model}' takes no prompts")
+    raise GenLabError(
+        f"{results}: no finished run of a model '{model}' ("
+        f"{nearest(model, {run.model_name for run in asked})}); run a study with it, or name the "
+        "folder of a run with --run"
+    )
+
+
+def chosen_sampler(run: RunFolder, changes: dict[str, Any]) -> SamplerConfig:
+    """The sampler that the study asks the model with, at the guidance that was found best.
+
+    Raises:
+        GenLabError: it has no such setting as one of the `changes`, or not such a value.
+    """
+    sampler = read_prompts(run.prompts_config).sampler
+    known = type(sampler).model_fields
+    for name in changes:
+        if name not in known:
+            raise GenLabError(f"--{name}: the sampler '{sampler.sampler}' of {run.folder} has none")
+    values = sampler.model_dump()
+    if "guidance" in known and (run.prompts / "prompts.json").exists():
+        measured = read_json(run.prompts / "prompts.json")
+        values["guidance"] = measured["kinds"]["seen"][measured["chosen"]]["guidance"]
+    return load_sampler(values | changes, f"sampler '{sampler.sampler}'")
+
+
+def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
+    """The prompt, each word spelt as in the training captions; and the words that are in none."""
+    captions = read_json(run.data.texts)
+    said = re.findall(r"\w+", " ".join(captions["texts"][: captions["known"]]))
+    spelling = {word.lower(): word for word in said}
+    text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), word[0]), prompt.strip())
+    return text, [word for word in dict.fromkeys(words(prompt)) if word not in spelling]
+
+
+def read_picture(path: Path, channels: int, size: int) -> Tensor:
+    """A picture of any size and mode as float32 [1, C, H, W] on [0, 1]."""
+    shape = {"size": size, "channels": channels, "resize": True, "convert": True}
+    config = build(ImageFolderConfig, {"path": str(path.parent), **shape}, path)
+    pixels = decode(PurePosixPath(path.name), path.read_bytes(), config)
+    return to_float(torch.from_numpy(np.array(pixels)))[None]
+
+
+def from_given(
+    model: Model, given: Given, noise: SampleNoise, tokens: Tensor, asked: dict[str, Any]
+) -> Tensor:
+    """Candidates [B, C, H, W] that start from a picture, or complete it.
+
+    Args:
+        asked: `guidance` and `steps` of the sampler, where it has such.
+
+    Raises:
+        GenLabError: the model draws in another way than along a Gaussian path, or not in so many
+            steps.
+    """
+    if not isinstance(model, HasDenoiser):
+        raise GenLabError(
+            f"--image: {type(model).__name__} walks no Gaussian path, and can start from no "
+            "picture; take a diffusion model"
+        )
+    channels, size, _ = model.shape
+    images = read_picture(given.picture, channels, size).to(noise.device)
+    images = images.expand(len(noise), -1, -1, -1)
+    options = {"labels": tokens, **asked}
+    try:
+        if given.mask is None:
+            return image_to_image(model, images, noise, strength=given.strength, **options)
+        known = read_picture(given.mask, 1, size).to(noise.device) < HALF / 255
+        return complete(model, images, known, noise, **options)
+    except ValueError as error:
+        raise GenLabError(f"--image: {error}") from None
+
+
+def draw_candidates(model: Model, sampler: SamplerConfig, wish: Wish, tokens: Tensor) -> Tensor:
+    """All candidates, uint8 [candidates, C, H, W], of a prompt int64 [1, L]."""
+    asked = sampler.model_dump(include={"guidance", "steps"})
+    found = []
+    with tqdm(total=wish.candidates, unit="picture") as bar:
+        for start in range(0, wish.candidates, BATCH):
+            which = range(start, min(start + BATCH, wish.candidates))
+            noise = SampleNoise(wish.seed, which, tokens.device)
+            said = tokens.expand(len(which), -1)
+            if wish.given is None:
+                images = draw(model, sampler, noise, said).images
+            else:
+                images = from_given(model, wish.given, noise, said, asked)
+            found.append(to_uint8(images))
+            bar.update(len(which))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> None:
+    """Draw a wish's candidates, write the best as a picture, and say how well they fit.
+
+    Raises:
+        GenLabError: the prompt is empty or longer than the model's context, the run takes none, or
+            there is no CLIP.
+    """
+    if not wish.prompt.strip():
+        raise GenLabError("the prompt is empty; say what is to be seen")
+    if wish.keep > wish.candidates:
+        raise GenLabError(f"--keep: {wish.keep} pictures of {wish.candidates} candidates")
+    if not read_run(run.config).model.takes_prompts:
+        raise GenLabError(f"{run.folder}: the model '{run.model_name}' takes no prompts")
+    device, sampler = pick_device(cpu), chosen_sampler(run, wish.changes)
+    model = load_model(run, device)
+    clip = loaded(run.study.clip(run.dataset), CLIP, device)
+    print(f"{run.folder}, sampler '{sampler.sampler}'")
+    prompt, unknown = as_captions(run, wish.prompt)
+    if unknown:  # they take many tokens, and so this comes before any word on the length
+        print(f"never in a training caption, so that no model can know: {', '.join(unknown)}")
+    rows = Tokenizer.load(run.data.tokenizer).rows([prompt], model.facts.words.length)
+    tokens = torch.from_numpy(rows).to(device)
+    pixels = draw_candidates(model, sampler, wish, tokens)
+    scores = 100 * clip.score(to_float(pixels), tokens.expand(len(pixels), -1))
+    best = scores.argsort(descending=True, stable=True)[: wish.keep]
+    columns = math.ceil(math.sqrt(wish.keep))
+    kept = pixels[best].cpu().numpy()
+    save_grid(out, kept, columns, side=LARGE // columns, gap=min(1, wish.keep - 1))
+    marks = ", ".join(f"{float(scores[i]):.1f} (candidate {int(i)})" for i in best)
+    print(f"{out}: CLIP score {marks}; of all {len(pixels)} {float(scores.mean()):.1f} in the mean")

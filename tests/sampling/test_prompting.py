@@ -1,0 +1,237 @@
+"""`genlab draw`: the pictures it keeps are the ones that it should, and mistakes are named."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tiny import SIDE, make_study
+
+from genlab.config.errors import GenLabError
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.samplers import DDIMSampler, TokenSampler
+from genlab.data.files import read_array, write_json, write_text
+from genlab.data.tokenizer import Tokenizer
+from genlab.models.batches import to_float, to_uint8
+from genlab.models.store import load_model
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import draw
+from genlab.sampling.prompting import chosen_sampler, find_run
+from genlab.training.trainer import train
+
+PROMPT = "a picture of down"
+NETWORK = {"channels": 8, "multipliers": [1], "attention": [0], "head_channels": 4}
+TEXT = {"text": True, "text_width": 8, "text_layers": 1, "text_heads": 2}
+MODELS = [
+    "vae",
+    {"preset": "dalle", "width": 8, "layers": 1, "heads": 2},
+    {"preset": "kl_autoencoder", "channels": 4, "latent": 2},
+    {"preset": "latent_diffusion", "name": "ldm", "timesteps": 20, "network": NETWORK, **TEXT},
+]
+SAMPLERS = {
+    "tokens": {"sampler": "tokens", "guidance": 2.0},
+    "ddim-3": {"sampler": "ddim", "steps": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        changes = {"models": MODELS, "samplers": SAMPLERS, "prompts": {"clip": {"images": 256}}}
+        at = make_study(tmp_path_factory.mktemp("asked") / "results", tiny_config, changes)
+        for model in ("vae", "vqvae", "dalle", "kl_autoencoder", "ldm"):
+            train(at.run("stripes", model, 0), cpu=True)
+        train(at.clip("stripes"), cpu=True)
+    return at
+
+
+@pytest.fixture
+def study(_trained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """The tiny study with models that take prompts, under results/ of the current folder."""
+    shutil.copytree(_trained.results, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    return StudyFolder(Path("results") / _trained.folder.name)
+
+
+def tokens_of(run: RunFolder, n: int) -> torch.Tensor:
+    rows = Tokenizer.load(run.data.tokenizer).rows([PROMPT], load_model(run).facts.words.length)
+    return torch.from_numpy(rows).expand(n, -1)
+
+
+def written(path: Path) -> NDArray[np.uint8]:
+    """The one picture [SIDE, SIDE] that a file shows, as large as it is."""
+    pixels = np.asarray(Image.open(path))
+    assert pixels.shape == (256, 256)
+    return pixels[:: 256 // SIDE, :: 256 // SIDE]
+
+
+@pytest.mark.parametrize(
+    ("model", "sampler"),
+    [("dalle", TokenSampler(guidance=2.0)), ("ldm", DDIMSampler(steps=3))],
+)
+def test_the_candidates_that_fit_best_are_kept(
+    study: StudyFolder, genlab: Callable[..., Any], model: str, sampler: Any
+) -> None:
+    """Those of the noise of (seed, 0 ... 19), by the cosine of picture and prompt."""
+    run = study.run("stripes", model, 0)
+    ended = genlab("draw", PROMPT, "--model", model, "--candidates", 20, "--seed", 3,
+                   "--keep", 4, "--out", "best.png")  # fmt: skip
+    assert ended.status == 0, ended.err
+    tokens, clip = tokens_of(run, 20), load_model(study.clip("stripes"))
+    images = draw(load_model(run), sampler, SampleNoise(3, range(20)), tokens).images
+    pixels = to_uint8(images)
+    with torch.no_grad():
+        scores: Any = 100 * clip.score(to_float(pixels), tokens)  # type: ignore[operator]
+    best = scores.argsort(descending=True, stable=True)[:4].tolist()
+    said = [(float(s), int(i)) for s, i in re.findall(r"(-?[\d.]+) \(candidate (\d+)\)", ended.out)]
+    assert [i for _, i in said] == best
+    # Written with one digit behind the point.
+    assert [s for s, _ in said] == pytest.approx(scores[best].tolist(), abs=0.051)
+    assert f"of all 20 {float(scores.mean()):.1f} in the mean" in ended.out
+    zoom = round(128 / SIDE)
+    sheet = np.asarray(Image.open("best.png"))[::zoom, ::zoom]
+    tiles = [sheet[y : y + SIDE, x : x + SIDE] for y in (1, SIDE + 2) for x in (1, SIDE + 2)]
+    for tile, i in zip(tiles, best, strict=True):
+        # Batches of 16 and of 20 may add up in another order: a grey value.
+        assert np.abs(tile.astype(int) - pixels[i, 0].numpy()).max() <= 1
+    assert "20/20" in ended.err  # the progress
+
+
+def test_words_that_were_never_said_are_named(
+    study: StudyFolder, genlab: Callable[..., Any]
+) -> None:
+    said = "never in a training caption, so that no model can know: "
+    odd = "a purple PICTURE of purple hats"
+    ended = genlab("draw", odd, "--candidates", 1, "--out", "a.png")
+    assert f"{said}purple, hats\n" in ended.out
+    assert ended.status == 1  # letter by letter they don't fit into a context of three words
+    assert "tokens, but the context holds" in ended.err
+    genlab("draw", PROMPT, "--candidates", 1, "--out", "a.png")
+    ended = genlab("draw", " A picture OF Down", "--candidates", 1, "--out", "b.png")
+    assert ended.status == 0
+    assert said not in ended.out
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_image_to_image_at_strength_0_is_the_reconstruction(
+    study: StudyFolder, genlab: Callable[..., Any]
+) -> None:
+    run = study.run("stripes", "ldm", 0)
+    pixels = np.array(read_array(run.data.images("test"))[5])
+    Image.fromarray(pixels[0]).save("given.png")
+    options = ("--model", "ldm", "--candidates", 2, "--image", "given.png")
+    ended = genlab("draw", PROMPT, *options, "--strength", 0, "--out", "same.png")
+    assert ended.status == 0, ended.err
+    first: Any = load_model(run).first_stage
+    with torch.no_grad():
+        again = to_uint8(first.reconstruct(to_float(torch.from_numpy(pixels))[None]))[0, 0]
+    # float32, and shift and scale of the latents between: a grey value.
+    assert np.abs(written(Path("same.png")).astype(int) - again.numpy()).max() <= 1
+    genlab("draw", PROMPT, *options, "--strength", 1, "--steps", 5, "--out", "other.png")
+    assert np.abs(written(Path("other.png")).astype(int) - again.numpy()).max() > 1
+
+
+def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., Any]) -> None:
+    """White is drawn anew; the picture comes ten times as large and in colour, all the same."""
+    pixels = np.array(read_array(study.data("stripes").images("test"))[5, 0])
+    large = Image.fromarray(pixels).resize((10 * SIDE, 10 * SIDE), Image.Resampling.NEAREST)
+    large.convert("RGB").save("given.png")
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[:, : SIDE // 2] = 255
+    Image.fromarray(mask).save("mask.png")
+    ended = genlab("draw", PROMPT, "--model", "ldm", "--candidates", 2, "--steps", 3,
+                   "--image", "given.png", "--mask", "mask.png", "--out", "out.png")  # fmt: skip
+    assert ended.status == 0, ended.err
+    found = written(Path("out.png")).astype(int)
+    kept = np.abs(found - pixels)[:, SIDE // 2 :]
+    # What scaling down by Lanczos leaves of sharp edges between pixels.
+    assert kept.max() <= 30
+    assert np.abs(found - pixels)[:, : SIDE // 2].max() > 30
+
+
+MISTAKES = {
+    "empty": ((" ",), "the prompt is empty; say what is to be seen"),
+    "long": (("hat " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
+    "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
+    "no prompts": ((PROMPT, "--model", "vae"), "results: the model 'vae' takes no prompts"),
+    "no prompts in a run": ((PROMPT, "--run", "results/tiny/stripes/vae/seed0"),
+                            "vae/seed0: the model 'vae' takes no prompts"),
+    "no such run": ((PROMPT, "--run", "nowhere"), "nowhere/config.yaml: no such file"),
+    "too many kept": ((PROMPT, "--keep", 9, "--candidates", 8), "--keep: 9 pictures of 8"),
+    "steps of tokens": ((PROMPT, "--steps", 9), "--steps: the sampler 'tokens' of .* has none"),
+    "a temperature of steps": ((PROMPT, "--model", "ldm", "--temperature", 1),
+                               "--temperature: the sampler 'ddim' of .* has none"),
+    "more steps than there are": ((PROMPT, "--model", "ldm", "--steps", 21),
+                                  "sampler 'ddim': steps must lie in 1..20, not 21"),
+    "the same from a picture": ((PROMPT, "--model", "ldm", "--steps", 21, "--image", "grey.png"),
+                                "--image: steps must lie in 1..20, not 21"),
+    "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: Input should be"),
+    "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: of which picture"),
+    "picture for tokens": ((PROMPT, "--image", "junk.png"), "--image: DALLE walks no Gaussian"),
+    "no picture": ((PROMPT, "--model", "ldm", "--image", "junk.png"), "junk.png: not a readable"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named(study: StudyFolder, genlab: Callable[..., Any], mistake: str) -> None:
+    Path("junk.png").write_text("junk")
+    Image.new("L", (SIDE, SIDE), 128).save("grey.png")
+    arguments, said = MISTAKES[mistake]
+    ended = genlab("draw", *arguments, "--out", "out.png")
+    assert ended.status == 1
+    assert re.search(rf"^error: .*{said}", ended.err, re.M), ended.err
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize("candidates", [0, -3])
+def test_fewer_than_one_candidate_are_refused(
+    study: StudyFolder, genlab: Callable[..., Any], candidates: int
+) -> None:
+    ended = genlab("draw", PROMPT, "--candidates", candidates, "--out", "out.png")
+    assert ended.status == 2
+    assert "--candidates" in ended.err
+    assert "1" in ended.err.partition("--candidates")[2]
+
+
+def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[..., Any]) -> None:
+    study.clip("stripes").architecture.unlink()
+    ended = genlab("draw", PROMPT, "--out", "out.png")
+    assert ended.status == 1
+    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/config.json: no such file",
+                     ended.err, re.M)  # fmt: skip
+
+
+def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
+    """Of any study, data set and seed; without one that is not finished."""
+    runs = [
+        StudyFolder(tmp_path / study).run(data, "dalle", seed)
+        for study, data, seed in (("a", "x", 0), ("b", "x", 1), ("b", "y", 0))
+    ]
+    for age, run in zip((3, 1, 2), runs, strict=True):
+        write_json(run.cost, {})
+        write_text(run.prompts_config, "")
+        os.utime(run.cost, (10_000 - age, 10_000 - age))
+    assert find_run(tmp_path, "dalle") == runs[1]
+    runs[1].cost.unlink()
+    assert find_run(tmp_path, "dalle") == runs[2]
+    with pytest.raises(GenLabError, match="no finished run of a model 'ldm'"):
+        find_run(tmp_path, "ldm")
+
+
+def test_the_guidance_is_the_one_that_was_found_best(study: StudyFolder) -> None:
+    run = study.run("stripes", "dalle", 0)
+    assert chosen_sampler(run, {}) == TokenSampler(guidance=2.0)  # the study's own
+    seen = [{"guidance": scale} for scale in (1.0, 4.0, 8.0)]
+    write_json(run.prompts / "prompts.json", {"kinds": {"seen": seen}, "chosen": 1})
+    assert chosen_sampler(run, {}) == TokenSampler(guidance=4.0)
+    assert chosen_sampler(run, {"guidance": 0.5}) == TokenSampler(guidance=0.5)
