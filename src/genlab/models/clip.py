@@ -20,7 +20,7 @@ from genlab.nn.trunk import Trunk
 
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # exp(t) of figure 3, at first and at most
 # Adam moves a weight by about the learning rate a step, and a short training has few steps. What is
-# learned is therefore t / FASTER: until the temperature is low, digits of the same colours and places
+# learned is therefore t / FASTER: until the temperature is low, digits of like colours and places
 # count for little, and the encoder has no reason to tell them apart.
 FASTER = 10.0
 
