@@ -7,7 +7,14 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import CLASSIFIER, FLOOR, RESULTS, SampleFolder, StudyFolder, seed_of
+from genlab.config.layout import (
+    CLASSIFIER,
+    FLOOR,
+    RESULTS,
+    SampleFolder,
+    StudyFolder,
+    seed_of,
+)
 from genlab.config.samplers import DETERMINISTIC
 from genlab.config.sources import code
 from genlab.config.spec import prompts_spec, write_specs
@@ -62,7 +69,9 @@ RECONSTRUCTIONS = [
     if STUDY.models[m].model.reconstructs
 ]
 RECONSTRUCTION_METRICS = [
-    folder / name for folder in RECONSTRUCTIONS for name in ("metrics.json", "rfid.json")
+    folder / name
+    for folder in RECONSTRUCTIONS
+    for name in ("metrics.json", "rfid.json")
 ]
 TRAINED = [STUDY_AT.run(*run) for run in RUNS]
 DRAWN = [STUDY_AT.run(*run) for run in RUNS if rows_of(run[1])]
