@@ -47,7 +47,7 @@ def by_hand(clip: CLIP, batch: Batch) -> tuple[float, float]:
     assert batch.tokens is not None
     images = clip.embed_images(batch.images).double().numpy()
     texts = clip.embed_texts(batch.tokens).double().numpy()
-    scale = math.exp(float(clip.log_scale))
+    scale = 1 / 0.07  # as it begins
     said = [tuple(row) for row in batch.tokens.tolist()]
     n, loss, right = len(said), 0.0, 0
     for i in range(n):
@@ -123,7 +123,7 @@ def test_it_learns_which_of_sixteen_pictures_is_meant() -> None:
     clip = CLIP(CONFIG.model_copy(update={"channels": 8}), SHAPE, 2, words=WORDS)
     texts = [[a, b] for a in range(2, 6) for b in range(6, 10)]
     batch = batch_of(sentences(*texts))
-    optimizer = torch.optim.Adam(clip.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(clip.parameters(), lr=2e-3)
     for _ in range(150):
         optimizer.zero_grad()
         clip(batch)["loss"].backward()
