@@ -94,4 +94,4 @@ class DVAE(DiscreteAutoencoder):
         values = self.measured(batch.images, self.decode(vectors), usage)
         kl = kl_to_uniform(logits).sum(dim=(1, 2)).mean() / math.prod(self.shape)
         loss = values["distortion"] + beta * kl
-        return {"loss": loss, **values, "kl": kl, "tau": torch.tensor(tau)}
+        return {"loss": loss, **values, "kl": kl, "tau": kl.new_tensor(tau)}

@@ -42,6 +42,7 @@ from genlab.sampling.inpainting import complete
 
 BATCH = 16  # candidates drawn at a time
 LARGE = 256  # pixels, about, along the side of a picture that is written
+MENTIONED = 20  # known words that a message names
 HALF = 128  # a mask's grey value from which on pixels are drawn anew
 
 
@@ -115,12 +116,24 @@ def chosen_sampler(run: RunFolder, changes: dict[str, Any]) -> SamplerConfig:
 
 
 def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
-    """The prompt, each word spelt as in the training captions; and the words that are in none."""
+    """The prompt, its words spelt as in the training captions; and those that are in none.
+
+    They are left out: to the model they would be letters that it has never seen, and many.
+
+    Raises:
+        GenLabError: nothing is left.
+    """
     captions = read_json(run.data.texts)
     said = re.findall(r"\w+", " ".join(captions["texts"][: captions["known"]]))
     spelling = {word.lower(): word for word in said}
-    text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), word[0]), prompt.strip())
-    return text, [word for word in dict.fromkeys(words(prompt)) if word not in spelling]
+    unknown = [word for word in dict.fromkeys(words(prompt)) if word not in spelling]
+    if len(unknown) == len(set(words(prompt))):
+        known = ", ".join(sorted(spelling)[:MENTIONED])
+        raise GenLabError(
+            f"'{prompt}': no word of it is in a training caption; they say {known} ..."
+        )
+    text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), ""), prompt)
+    return " ".join(text.split()), unknown
 
 
 def read_picture(path: Path, channels: int, size: int) -> Tensor:
@@ -198,8 +211,8 @@ def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> 
     clip = loaded(run.study.clip(run.dataset), CLIP, device)
     print(f"{run.folder}, sampler '{sampler.sampler}'")
     prompt, unknown = as_captions(run, wish.prompt)
-    if unknown:  # they take many tokens, and so this comes before any word on the length
-        print(f"never in a training caption, so that no model can know: {', '.join(unknown)}")
+    if unknown:
+        print(f"never in a training caption, and so left out: {', '.join(unknown)}")
     rows = Tokenizer.load(run.data.tokenizer).rows([prompt], model.facts.words.length)
     tokens = torch.from_numpy(rows).to(device)
     pixels = draw_candidates(model, sampler, wish, tokens)
