@@ -67,7 +67,7 @@ class LatentDiffusion(DDPM):
         self.register_buffer("scale", torch.ones(channels, 1, 1))
         if words is not None:
             layers, heads = config.text_layers, config.text_heads
-            self.read = TextEncoder(*words, config.text_width, layers, heads)
+            self.read = TextEncoder(*words, config.text_width, layers, heads, spread=1.0)
             self.register_buffer("nothing", null_prompt(words.length), persistent=False)
 
     @property

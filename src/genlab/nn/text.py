@@ -28,13 +28,24 @@ class TextEncoder(nn.Module):
         vocabulary: how many tokens there are.
         length: the most tokens of a text, END included.
         heads: of the attention, a divisor of `width`.
+        spread: standard deviation of the embeddings at first, twice that of the positions'. What is
+            small turns about with every step of training, and is quick to learn; beside a network
+            whose weights are averaged it should be as large as labels are, 1.
     """
 
-    def __init__(self, vocabulary: int, length: int, width: int, layers: int, heads: int) -> None:
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        width: int,
+        layers: int,
+        heads: int,
+        spread: float = 0.02,
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary, width)
-        nn.init.normal_(self.embed.weight, std=0.02)
-        self.positions = nn.Parameter(0.02 * torch.randn(length, width))
+        nn.init.normal_(self.embed.weight, std=spread)
+        self.positions = nn.Parameter(spread / 2 * torch.randn(length, width))
         self.transformer = Transformer(width, layers, heads, dropout=0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
