@@ -161,7 +161,7 @@ def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., A
 
 MISTAKES = {
     "empty": ((" ",), "the prompt is empty; say what is to be seen"),
-    "unknown": (("purple hats",), "'purple hats': no word of it is in a training caption; they say"),
+    "unknown": (("purple hats",), "'purple hats': no word of it is in a training caption"),
     "long": (("down " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
     "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
     "no prompts": ((PROMPT, "--model", "vae"), "results: the model 'vae' takes no prompts"),
