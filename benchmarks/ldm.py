@@ -10,7 +10,8 @@ what they say, and so neither library's encoders are counted.
     training   v-prediction's mean squared error on batches of the preset ldm, AdamW, clipping at 1
     sampling   DDIM, 50 steps, classifier-free guidance of 3, 16 latents at a time
 
-    genlab     the network of config/models/ldm.yaml, with the path and the sampler of the package
+    genlab     the network of config/models/ldm.yaml, which attends in the middle alone, with the
+               path and the sampler of the package
     diffusers  one level of CrossAttnDownBlock2D and CrossAttnUpBlock2D and the same middle, one
                layer a block, of the width that comes nearest; DDIMScheduler
 

@@ -28,9 +28,9 @@ class TextEncoder(nn.Module):
         vocabulary: how many tokens there are.
         length: the most tokens of a text, END included.
         heads: of the attention, a divisor of `width`.
-        spread: standard deviation of the embeddings at first, twice that of the positions'. What is
-            small turns about with every step of training, and is quick to learn; beside a network
-            whose weights are averaged it should be as large as labels are, 1.
+        spread: standard deviation of embeddings and positions at first. What is small
+            turns about with every step of training; beside a network whose weights are averaged it
+            should be as large as labels are, 1.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embed.weight, std=spread)
-        self.positions = nn.Parameter(spread / 2 * torch.randn(length, width))
+        self.positions = nn.Parameter(spread * torch.randn(length, width))
         self.transformer = Transformer(width, layers, heads, dropout=0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
