@@ -26,7 +26,8 @@ $(VENV)/.test: envs/test.lock $(VENV)/.runtime
 	touch $@
 
 test: $(VENV)/.test ## Set up, then run all tests with coverage
-	$(ACTIVATE) pytest --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+	$(ACTIVATE) OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup \
+	  --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 
 lint: $(VENV)/.test ## Ruff (lint and format), mypy, snakefmt, snakemake --lint
 	$(ACTIVATE) ruff check . && ruff format --check . && mypy \

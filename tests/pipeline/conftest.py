@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 from project import CORES, Project
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, one of them takes all that look at this study."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("pipeline"))
+
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Project:

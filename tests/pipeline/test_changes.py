@@ -11,9 +11,9 @@ from project import SMOKE, Job, Project
 from genlab.config.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
-MEASURED = {Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "floor")} | {
-    Job("rfid", model) for model in ("vae", "vqvae")
-}
+MEASURED = {
+    Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle", "floor")
+} | {Job("rfid", model) for model in ("vae", "vqvae")}
 OF_DDPM = {
     Job(stage, "ddpm")
     for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
@@ -30,7 +30,11 @@ OF_VAE = {
 OF_PRIOR = {
     Job(stage, "vqvae-prior") for stage in ("train", "sample", "features", "evaluate", "likelihood")
 }
-OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} | OF_PRIOR
+OF_DALLE = {
+    Job(stage, "dalle")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "prompts")
+}
+OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} | OF_PRIOR | OF_DALLE
 
 
 def append(text: str) -> Callable[[str], str]:
@@ -64,16 +68,21 @@ def replace(old: str, new: str) -> Callable[[str], str]:
         ),
         pytest.param(
             SMOKE, replace("preset: vqvae, ", "preset: vqvae, training: {warmup: 0.1}, "),
-            OF_VQVAE | SUMMARY, id="a first stage: its run and the second stage's",
+            OF_VQVAE | SUMMARY, id="a first stage: its run and those of its second stages",
         ),
         pytest.param(
-            SMOKE, replace("width: 16, layers", "width: 24, layers"), OF_PRIOR | SUMMARY,
+            SMOKE, replace("prior, width: 16", "prior, width: 24"), OF_PRIOR | SUMMARY,
             id="a second stage: the first one stays",
         ),
         pytest.param(
             SMOKE, replace("simulated: 2", "simulated: 3"),
             {Job("elbo", "vae"), Job("laboratory")} | SUMMARY,
             id="the laboratory: no model",
+        ),
+        pytest.param(
+            SMOKE, replace("candidates: 2", "candidates: 3"), {Job("prompts", "dalle")} | SUMMARY
+            - {Job("league")},
+            id="what is asked of prompts: no model",
         ),
         pytest.param(
             "src/genlab/samplers/ddim.py", append("NEW = 1"),

@@ -90,7 +90,7 @@ def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
 
 def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
     paths = list((smoke.root / "results/smoke/sprites").glob("*/seed0/samples/*/samples.npy"))
-    assert len(paths) == 8
+    assert len(paths) == 9
     for path in paths:
         samples = np.load(path)
         assert samples.shape == (128, 1, 32, 32), path
@@ -102,6 +102,7 @@ def test_the_league_has_a_row_for_each_model_and_sampler_and_floor(smoke: Projec
     table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
     rows = [*zip(table["model"], table["sampler"], strict=True)]
     assert sorted(rows) == [
+        ("dalle", "prior"),
         ("ddpm", "ddim-3"),
         ("ddpm", "ddpm-3"),
         ("floor", "noise"),
@@ -147,7 +148,7 @@ def tracked(smoke: Project) -> dict[str, tuple[Any, Any]]:
 def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
     tracked: dict[str, tuple[Any, Any]],
 ) -> None:
-    models = ("classifier", "ddpm", "flow", "vae", "vqvae", "vqvae-prior")
+    models = ("classifier", "clip", "dalle", "ddpm", "flow", "judge", "vae", "vqvae", "vqvae-prior")
     assert set(tracked) == {f"sprites/{model}/seed0" for model in models}
     for _, run in tracked.values():
         assert run.info.status == "FINISHED"
