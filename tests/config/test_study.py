@@ -154,7 +154,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "guidance without classes": (
         {"samplers": {"guided": {"sampler": "ddim", "guidance": 2.0}}},
-        ["samplers: 'guided' (ddim) draws from no model", "ddpm: the model knows no classes"],
+        [
+            "samplers: 'guided' (ddim) draws from no model",
+            "ddpm: the model knows neither classes nor words",
+        ],
     ),
     "a variance that nobody learned": (
         {"samplers": {"learned": {"sampler": "ddpm", "variance": "learned"}}},

@@ -15,7 +15,7 @@ from genlab.config.base import build
 from genlab.config.datasets import DIGITS, DigitsConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json
+from genlab.data.files import read_array, read_json, sha256
 from genlab.data.prepare import fetch, prepare
 from genlab.data.tokenizer import END, PAD, Tokenizer, train_tokenizer, words
 
@@ -82,7 +82,9 @@ def test_captions_of_digits_name_the_digit(tmp_path: Path) -> None:
     assert listed["known"] == len(texts) == 20
     tokens = read_array(at.tokens)
     text = read_json(at.manifest)["text"]
-    assert text == {"vocabulary": tokenizer.vocabulary, "length": tokens.shape[1]}
+    made_by = sha256(at.tokenizer)[:16]
+    assert text == {"vocabulary": tokenizer.vocabulary, "length": tokens.shape[1],
+                    "tokenizer": made_by}  # fmt: skip
     assert (tokens == tokenizer.rows(texts)).all()
     for split in ("train", "test"):
         labels, numbers = read_array(at.labels(split)), read_array(at.captions(split))

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.spec import read_samples
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, read_json, write_array, write_json
 from genlab.data.tokenizer import Tokenizer
 from genlab.evaluation import classes
-from genlab.evaluation.classes import classes_asked, measure_classes
+from genlab.evaluation.classes import FEWEST, classes_asked, measure_classes
 from genlab.evaluation.metrics import measure
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import classes_of, prompts_of
@@ -54,12 +55,13 @@ def test_a_class_is_measured_against_its_own_training_images(tmp_path: Path) -> 
     assert swapped["near"]["fid"] == pytest.approx(6 * 25, rel=0.2)
 
 
-def test_few_images_have_a_kid_and_no_fid_and_a_single_one_has_neither(tmp_path: Path) -> None:
+def test_few_images_have_a_kid_and_no_fid_and_fewer_have_neither(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    x = random.standard_normal((80, DIMENSIONS)).astype(np.float32)
-    run = labelled(tmp_path, np.arange(80) % 3, ["a", "b", "c"])
-    asked = np.array([0] * 5 + [1] * DIMENSIONS + [2])
-    found = measure_classes(run, features(x[:12]), asked, features(x), CONFIG)
+    dimensions = FEWEST + 1
+    x = random.standard_normal((90, dimensions)).astype(np.float32)
+    run = labelled(tmp_path, np.arange(90) % 3, ["a", "b", "c"])
+    asked = np.array([0] * FEWEST + [1] * dimensions + [2] * (FEWEST - 1))
+    found = measure_classes(run, features(x[: len(asked)]), asked, features(x), CONFIG)
     assert list(found) == ["a", "b"]
     assert found["a"]["fid"] is None
     assert found["b"]["fid"] is not None
@@ -80,7 +82,7 @@ def test_a_prompt_asks_for_the_class_of_its_image(
     """The captions of the stripes name their class: 'a picture of across'."""
     run = tiny_study().run("stripes", "ddpm", 0)
     known(monkeypatch, prompts=True, by_class=False)
-    asked = classes_asked(run, 40)
+    asked = classes_asked(run, "ddim-3", 40)
     assert asked is not None
     names = read_json(run.data.manifest)["classes"]
     tokenizer = Tokenizer.load(run.data.tokenizer)
@@ -96,11 +98,17 @@ def test_classes_are_asked_for_in_turn_as_they_are_drawn(
 ) -> None:
     run = tiny_study().run("stripes", "ddpm", 0)
     known(monkeypatch, prompts=False, by_class=True)
-    asked = classes_asked(run, 7)
+    asked = classes_asked(run, "ddim-3", 7)
     assert asked is not None
     model = SimpleNamespace(classes=2)
     drawn = classes_of(SampleNoise(0, range(7), torch.device("cpu")), model)  # type: ignore[arg-type]
     assert asked.tolist() == drawn.tolist()
+    spec = read_samples(run.samples("ddim-3").config)
+    assert spec.sampler is not None
+    unasked = spec.sampler.model_copy(update={"guidance": 0.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(classes, "read_samples", lambda _: SimpleNamespace(sampler=unasked))
+        assert classes_asked(run, "ddim-3", 7) is None
     known(monkeypatch, prompts=False, by_class=False)
-    assert classes_asked(run, 7) is None
-    assert classes_asked(run.study.run("stripes", "floor", 0), 7) is None
+    assert classes_asked(run, "ddim-3", 7) is None
+    assert classes_asked(run.study.run("stripes", "floor", 0), "real", 7) is None

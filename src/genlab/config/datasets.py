@@ -41,9 +41,14 @@ class DatasetConfig(Strict):
     """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
 
     @property
-    def subject(self) -> tuple[str, ...]:
-        """The factors that a caption is about first of all."""
+    def described(self) -> tuple[str, ...]:
+        """The factors that captions tell of."""
         return tuple(self.values)
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """Those of them that a caption is about first of all."""
+        return self.described
 
     @property
     def values(self) -> dict[str, tuple[str, ...]]:
@@ -158,6 +163,10 @@ class SpritesConfig(LabelledConfig):
     """Values of the factor `x`, and as many of `y`."""
     every: Annotated[int, Field(ge=2, le=10)] = 5
     """One image in this many is held out, drawn at random and as many of every shape."""
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        return ("shape",)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -24,7 +24,7 @@ class PromptsConfig(Strict):
     """Scales of classifier-free guidance to draw at; 1 is the conditional model itself."""
     samplers: tuple[str, ...] = ()
     """Rows of the study's `samplers:`; each model is drawn from by the first that fits it, at
-    these scales. None named takes all."""
+    these scales, one that knows guidance before any other. None named takes all."""
     shown: PositiveInt = 8
     """Prompts of each kind in the grids."""
     clip: dict[str, Any] = Field(default_factory=dict)

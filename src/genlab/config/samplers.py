@@ -99,7 +99,10 @@ class PathSampler(SamplerConfig):
 
     def obstacle(self, family: FamilyConfig) -> str | None:
         if self.guidance != 1 and not (family.knows_classes or family.takes_prompts):
-            return "the model knows no classes to be guided to (conditional: true)"
+            return (
+                "the model knows neither classes nor words to be guided to (conditional: true, or "
+                "text: true where the family has it)"
+            )
         return super().obstacle(family)
 
 

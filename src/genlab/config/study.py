@@ -332,9 +332,15 @@ def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path)
                 f"only {limit} timesteps"
             )
     below = entry.model.first_stage_name
+    told = entry.model.reads_captions or entry.model.knows_factors
     shrinks = study.entry(below).model.shrinks if below else 1
     for dataset, config in study.datasets.items():
         channels, size = config.shape[:2]
+        if told and entry.training.horizontal_flip and config.factors:
+            raise ConfigError(
+                f"{source}: models: '{name}': training.horizontal_flip mirrors the images of "
+                f"'{dataset}', but not what is said of them (left, right ...); leave it out"
+            )
         for problem in entry.model.problems(channels, size // shrinks):
             raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
 

@@ -48,7 +48,7 @@ def prepare(at: DataFolder) -> None:
     if config.factors:
         manifest["factors"] = config.factors
         manifest["values"] = config.values
-        manifest["subject"] = config.subject
+        manifest["described"], manifest["subject"] = config.described, config.subject
     for name, split in source.splits().items():
         if split.images.shape[1:] != config.shape:
             raise GenLabError(
@@ -76,9 +76,11 @@ def prepare(at: DataFolder) -> None:
         }
         if factors.shape[1]:
             manifest[name]["factors_sha256"] = sha256(at.factors(name))
-    hashes = "".join(manifest[name]["images_sha256"] for name in ("train", "test"))
-    manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
     manifest["text"] = _write_captions(at, config, source)
+    parts = [path(split) for path in (at.images, at.labels, at.factors, at.captions)
+             for split in source.splits()]  # fmt: skip
+    hashes = "".join(sha256(path) for path in [*parts, at.texts, at.tokens, at.tokenizer])
+    manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
     write_json(at.manifest, manifest)
 
 
@@ -105,8 +107,8 @@ def _captions(
     return [of_class[label] for label in split.labels]
 
 
-def _write_captions(at: DataFolder, config: DatasetConfig, source: Source) -> dict[str, int]:
-    """Write captions, tokenizer and tokens; returns the sizes that a model must know."""
+def _write_captions(at: DataFolder, config: DatasetConfig, source: Source) -> dict[str, Any]:
+    """Write captions, tokenizer and tokens; returns what a model must know of them."""
     texts: dict[str, int] = {}  # in order of appearance, those of the training images first
     known = 0
     for name, split in source.splits().items():
@@ -122,4 +124,8 @@ def _write_captions(at: DataFolder, config: DatasetConfig, source: Source) -> di
     write_text(at.tokenizer, json)
     write_array(at.tokens, tokens)
     write_json(at.texts, {"texts": listed, "known": known})
-    return {"vocabulary": tokenizer.vocabulary, "length": tokens.shape[1]}
+    return {
+        "vocabulary": tokenizer.vocabulary,
+        "length": tokens.shape[1],
+        "tokenizer": sha256(at.tokenizer)[:16],
+    }

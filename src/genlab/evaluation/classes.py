@@ -7,24 +7,26 @@ import torch
 from numpy.typing import NDArray
 
 from genlab.config.layout import FLOOR, RunFolder
-from genlab.config.spec import read_run
+from genlab.config.spec import read_run, read_samples
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, read_json
 from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import prompts_of
 
-FEWEST = 2  # images of a class that KID takes, which leaves out each image's kernel with itself
+FEWEST = 20  # images of a class from which on its KID says anything: it is unbiased, but scatters
 
 
-def classes_asked(run: RunFolder, samples: int) -> NDArray[np.int64] | None:
-    """The class that each sample of a run's row was asked for [samples]; None where none was.
+def classes_asked(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] | None:
+    """The class that each sample of a row was asked for [samples]; None where none was.
 
     A prompt is the caption of a training image, and asks for the class of this image.
     """
     if run.model_name == FLOOR:
         return None
-    family = read_run(run.config).model
+    family, sampler = read_run(run.config).model, read_samples(run.samples(row).config).sampler
+    if getattr(sampler, "guidance", 1.0) == 0:
+        return None
     if family.takes_prompts:
         noise = SampleNoise(0, range(samples), torch.device("cpu"))
         images = prompts_of(run.data, noise).images.numpy()

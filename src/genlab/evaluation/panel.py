@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_array, read_json
-from genlab.models.base import Model
+from genlab.models.base import Model, Words
 from genlab.models.batches import read_factors, to_float
 from genlab.models.clip import CLIP
 from genlab.models.judge import Judge
@@ -79,15 +80,37 @@ def loaded(run: RunFolder, kind: type[M], device: torch.device) -> M:
     return model
 
 
+def check_words(model: Model, manifest: dict[str, Any], source: Path) -> None:
+    """Refuse a model that was trained on the tokens of another tokenizer.
+
+    Raises:
+        GenLabError: it was.
+    """
+    if model.config.reads_captions and model.facts.words != Words(**manifest["text"]):
+        raise GenLabError(
+            f"{source}: the captions were prepared anew, in other tokens than a "
+            f"{type(model).__name__} here was trained on; run its study again"
+        )
+
+
 class Panel:
-    """CLIP and judge of a data set, and what its factors are called."""
+    """CLIP and judge of a data set, and the names of the factors that its captions tell of."""
 
     def __init__(self, run: RunFolder, device: torch.device) -> None:
         self.data, self.device = run.data, device
         self.clip = loaded(run.study.clip(run.dataset), CLIP, device)
         self.judge = loaded(run.study.judge(run.dataset), Judge, device)
-        self.names = list(self.judge.factors)
-        self.subject: list[str] = read_json(run.data.manifest).get("subject") or self.names
+        manifest = read_json(run.data.manifest)
+        for model in (self.clip, self.judge):
+            check_words(model, manifest, run.data.manifest)
+        known = list(self.judge.factors)
+        self.names: list[str] = manifest.get("described") or known
+        self.subject: list[str] = manifest.get("subject") or known
+        self.columns = [known.index(name) for name in self.names]
+
+    def right(self, images: Tensor, factors: Tensor) -> Tensor:
+        """Which `factors` int64 [B, F] the judge sees in images on [0, 1], of `names` alone."""
+        return (self.judge.predict(images) == factors)[:, self.columns]
 
     def judged(self, split: str) -> dict[str, Any]:
         """How often the judge is right on the real images of a split."""
@@ -99,7 +122,7 @@ class Panel:
                 torch.from_numpy(np.array(found[part])).to(self.device)
                 for found in (images, factors)
             )
-            right.append(self.judge.predict(to_float(pixels)) == wanted)
+            right.append(self.right(to_float(pixels), wanted))
         found = shares(torch.cat(right).double(), self.names, self.subject)
         return {"images": len(images), **each(found, lambda share: float(share.double().mean()))}
 

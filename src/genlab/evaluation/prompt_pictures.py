@@ -88,10 +88,13 @@ def save_attention(
     """
     if not (isinstance(model, GaussianModel) and isinstance(sampler, SteppedSampler)):
         return {}
+    if sampler.guidance == 0:  # nobody looks at words that aren't asked for
+        return {}
+    count = min(WATCHED, spec.candidates)
     tokenizer = Tokenizer.load(run.data.tokenizer)
     for kind, (_, tokens, _) in asked.items():
-        noise = SampleNoise(spec.seed, range(WATCHED), tokens.device)
-        drawing, maps = attention_maps(model, sampler, noise, tokens[:1].expand(WATCHED, -1))
+        noise = SampleNoise(spec.seed, range(count), tokens.device)
+        drawing, maps = attention_maps(model, sampler, noise, tokens[:1].expand(count, -1))
         large = F.interpolate(maps, model.shape[1:], mode="nearest")  # [B, L, H, W]
         rows = {"drawn": to_uint8(drawing.images).cpu().numpy()}
         end = tokens[0].tolist().index(END)

@@ -67,7 +67,7 @@ def draw_candidates(
         pixels = to_uint8(draw(model, sampler, noise, prompts.tokens[of]).images)
         images = to_float(pixels)
         scores.append((panel.clip.embed_images(images) * sentences[of]).sum(dim=1))
-        right.append(panel.judge.predict(images) == prompts.factors[of])
+        right.append(panel.right(images, prompts.factors[of]))
         shown.append(pixels[of < spec.shown])
     return Drawn(
         torch.cat(scores).reshape(-1, n),
@@ -112,7 +112,9 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
         ]
         for kind in kinds
     }
-    chosen = max(range(len(samplers)), key=lambda i: found["seen"][i]["subject"][0])
+    # At a scale of 0 nothing is asked for.
+    asking = [i for i, scale in enumerate(spec.guidance) if scale > 0] or [0]
+    chosen = max(asking, key=lambda i: found["seen"][i]["subject"][0])
     shown = save_candidates(run, asked, {kind: drawn[kind][chosen] for kind in kinds}, panel)
     seen = save_attention(run, model, samplers[chosen], asked, spec)
     content = {

@@ -96,7 +96,7 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
                 "reference_images": len(reference["features"]),
             }
             tracked |= {f"{row}/{extractor}/{name}": value for name, value in overall.items()}
-            asked = classes_asked(run, len(sample["features"]))
+            asked = classes_asked(run, row, len(sample["features"]))
             measured[row][extractor] = overall
             if asked is not None:
                 parts = measure_classes(run, sample, asked, reference, config)

@@ -20,10 +20,14 @@ from genlab.processes.noise import SampleNoise
 
 
 class Words(NamedTuple):
-    """What captions are made of: `vocabulary` tokens, `length` of them in each, padded."""
+    """What captions are made of: `vocabulary` tokens, `length` of them in each, padded.
+
+    `tokenizer` is a hash of the one that they were made by.
+    """
 
     vocabulary: int
     length: int
+    tokenizer: str = ""
 
 
 class Batch(NamedTuple):

@@ -17,7 +17,7 @@ from genlab.nn.trunk import Trunk
 
 
 class Judge(Model):
-    """The domain classifier's trunk, and a linear layer for each of the `factors`."""
+    """A trunk of convolutions, and a linear layer for each of the `factors`."""
 
     def __init__(
         self,

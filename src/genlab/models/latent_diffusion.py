@@ -67,7 +67,8 @@ class LatentDiffusion(DDPM):
         self.register_buffer("scale", torch.ones(channels, 1, 1))
         if words is not None:
             layers, heads = config.text_layers, config.text_heads
-            self.read = TextEncoder(*words, config.text_width, layers, heads, spread=1.0)
+            sizes = words.vocabulary, words.length, config.text_width
+            self.read = TextEncoder(*sizes, layers, heads, spread=1.0)
             self.register_buffer("nothing", null_prompt(words.length), persistent=False)
 
     @property
@@ -133,8 +134,9 @@ class LatentDiffusion(DDPM):
 
     def predict(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """The network's answer, as in other families, with captions int64 [B, L] for `labels`."""
-        if not self.config.text or labels is None:
+        if not self.config.text:
             return super().predict(x, t, labels)
+        labels = self.nothing.expand(len(x), -1) if labels is None else labels
         return self.answer(x, t, texts=self.texts(labels))
 
     def texts(self, tokens: Tensor) -> Texts:

@@ -46,7 +46,7 @@ def image_to_image(
     """
     denoiser, x = model.denoiser(labels, guidance), model.to_path(images)
     every = denoiser.times(steps, spacing)
-    times = every[steps - math.ceil(strength * steps) :]
+    times = every[steps - math.ceil(round(strength * steps, 9)) :]  # 0.56 of 50 are 28
     if len(times) == steps:
         x = start(denoiser, noise, model.path_shape, times[0])
     elif times:

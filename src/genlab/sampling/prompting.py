@@ -29,7 +29,7 @@ from genlab.data.files import read_json
 from genlab.data.image_folder import decode
 from genlab.data.pictures import save_grid
 from genlab.data.tokenizer import Tokenizer, words
-from genlab.evaluation.panel import loaded
+from genlab.evaluation.panel import check_words, loaded
 from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.clip import CLIP
@@ -133,6 +133,8 @@ def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
             f"'{prompt}': no word of it is in a training caption; they say {known} ..."
         )
     text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), ""), prompt)
+    heard = set("".join(captions["texts"][: captions["known"]]))  # a full stop, say, is not
+    text = "".join(letter if letter in heard else " " for letter in text)
     return " ".join(text.split()), unknown
 
 
@@ -209,7 +211,11 @@ def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> 
     device, sampler = pick_device(cpu), chosen_sampler(run, wish.changes)
     model = load_model(run, device)
     clip = loaded(run.study.clip(run.dataset), CLIP, device)
-    print(f"{run.folder}, sampler '{sampler.sampler}'")
+    check_words(model, read_json(run.data.manifest), run.data.manifest)
+    way = f"sampler '{sampler.sampler}'"
+    if wish.given is not None:
+        way = "DDIM from the picture" if wish.given.mask is None else "RePaint around the mask"
+    print(f"{run.folder}, {way}")
     prompt, unknown = as_captions(run, wish.prompt)
     if unknown:
         print(f"never in a training caption, and so left out: {', '.join(unknown)}")

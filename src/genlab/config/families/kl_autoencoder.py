@@ -29,7 +29,9 @@ class KLAutoencoderConfig(AutoencoderConfig):
     @property
     def variant(self) -> str:
         said = [f"{self.latent} latents, side / {self.shrinks}, {self.likelihood}"]
-        return ", ".join(said + (["perceptual"] if self.perceptual else []))
+        return ", ".join(
+            said + (["perceptual, in the features of the classifier"] if self.perceptual else [])
+        )
 
     @property
     def no_likelihood(self) -> str:
