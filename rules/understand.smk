@@ -93,7 +93,7 @@ rule prompts:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
-        run=RUN.config,
+        run=str(RUN.config),
         code=lambda w: prompts_code(w.model),
     shell:
         "genlab prompts --config {params.run} --gpus {resources.gpu} > {log} 2>&1"
