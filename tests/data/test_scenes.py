@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 from scipy.stats import chisquare
@@ -16,6 +17,7 @@ from scipy.stats import chisquare
 from genlab.config.base import build
 from genlab.config.datasets import COLOURS, DIGITS, HELD_OUT, DigitsConfig, ScenesConfig
 from genlab.config.errors import ConfigError
+from genlab.config.families import build_family
 from genlab.config.layout import DataFolder
 from genlab.data import digits
 from genlab.data.arrays import Source
@@ -25,6 +27,8 @@ from genlab.data.randomness import generator
 from genlab.data.scenes import RGB, cut_out, draw_scene
 from genlab.data.scenes import fetch as fetch_scenes
 from genlab.data.scenes import read as read_scenes
+from genlab.evaluation.prompts import prompts_from
+from genlab.models.batches import read_table
 
 SMALL = {"source": "scenes", "train": 300, "test": 60, "unseen": 60}
 SPLITS = ("train", "test", "unseen")
@@ -280,3 +284,24 @@ def test_captions_by_class_are_refused() -> None:
     """A scene's captions come from its factors."""
     with pytest.raises(ConfigError, match="unknown key 'captions'"):
         build(ScenesConfig, {"source": "scenes", "captions": ["a {name}"]}, "scenes.yaml")
+
+
+def test_the_judge_is_trained_on_half_of_the_unseen_scenes_and_asked_about_the_others(
+    prepared: Callable[[str], DataFolder],
+) -> None:
+    data = prepared("judged")
+    half = SMALL["unseen"] // 2
+    assert half > 0
+    table = read_table(data, "train", build_family({"family": "judge"}, "here"))
+    images, factors = (
+        [read_array(path(split)) for split in ("train", "unseen")]
+        for path in (data.images, data.factors)
+    )
+    assert table.factors is not None
+    assert np.array_equal(table.images, np.concatenate([images[0], images[1][:half]]))
+    assert np.array_equal(table.factors, np.concatenate([factors[0], factors[1][:half]]))
+    assert len(table.labels) == len(table.images)
+    drawing = read_table(data, "train", build_family({"family": "dalle"}, "here"))
+    assert len(drawing.images) == len(images[0])  # for whom they stay unseen
+    asked = prompts_from(data, "unseen", SMALL["unseen"], torch.device("cpu"))
+    assert np.array_equal(asked.factors.numpy(), factors[1][half:])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
+from genlab.config.layout import DataFolder, RunFolder
 from genlab.data.files import read_array, read_json
 from genlab.models.base import Model, Words
 from genlab.models.batches import read_factors, to_float
@@ -80,6 +80,11 @@ def loaded(run: RunFolder, kind: type[M], device: torch.device) -> M:
     return model
 
 
+def first_unjudged(data: DataFolder, split: str) -> int:
+    """The first image of a split that the judge wasn't trained on (`models.batches.read_table`)."""
+    return len(read_array(data.labels(split))) // 2 if split == "unseen" else 0
+
+
 def check_words(model: Model, manifest: dict[str, Any], source: Path) -> None:
     """Refuse a model that was trained on the tokens of another tokenizer.
 
@@ -113,8 +118,10 @@ class Panel:
         return (self.judge.predict(images) == factors)[:, self.columns]
 
     def judged(self, split: str) -> dict[str, Any]:
-        """How often the judge is right on the real images of a split."""
-        images, factors = read_array(self.data.images(split)), read_factors(self.data, split)
+        """How often the judge is right on the real images of a split that it hasn't seen."""
+        first = first_unjudged(self.data, split)
+        images = read_array(self.data.images(split))[first:]
+        factors = read_factors(self.data, split)[first:]
         right = []
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)

@@ -19,7 +19,7 @@ from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.arrays import rank_in_class
 from genlab.data.files import read_array, read_json, write_json
-from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, shares
+from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, first_unjudged, shares
 from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, save_candidates
 from genlab.models.base import Model
 from genlab.models.batches import read_factors, to_float, to_uint8
@@ -34,7 +34,7 @@ BATCH = 400  # pictures drawn at a time
 
 
 def prompts_from(data: DataFolder, split: str, count: int, device: torch.device) -> Prompts:
-    """The first captions of the first `count` images of a split, or of all where there are fewer.
+    """The first captions of `count` images of a split that the judge hasn't seen, the first ones.
 
     Where no factors are known, the classes take turns.
     """
@@ -42,7 +42,7 @@ def prompts_from(data: DataFolder, split: str, count: int, device: torch.device)
     order = np.arange(len(labels))
     if not read_json(data.manifest).get("factors"):
         order = np.lexsort((labels, rank_in_class(labels)))
-    which = order[:count]
+    which = order[first_unjudged(data, split) :][:count]
     numbers = np.array(read_array(data.captions(split))[which, 0])
     texts = read_json(data.texts)["texts"]
     tokens, wanted = read_array(data.tokens)[numbers], np.array(factors[which])

@@ -35,13 +35,27 @@ class Table(NamedTuple):
 
 
 def read_table(data: DataFolder, split: str, family: FamilyConfig) -> Table:
-    """A split of prepared data, as far as a model of `family` is shown it."""
+    """A split of prepared data, as far as a model of `family` is shown it.
+
+    One that knows factors is trained on the first half of the unseen split as well: who tells what
+    a picture shows must know all combinations alike, or it would take a new one for a known one.
+    """
     table = Table(read_array(data.images(split)), read_array(data.labels(split)))
     if family.reads_captions:
         captions, tokens = read_array(data.captions(split)), read_array(data.tokens)
         table = table._replace(captions=captions, tokens=tokens)
     if family.knows_factors:
         table = table._replace(factors=read_factors(data, split))
+    half = len(read_array(data.labels("unseen"))) // 2
+    if family.knows_factors and split == "train" and half:
+        more = read_table(data, "unseen", family)
+        table = Table(
+            np.concatenate([table.images, more.images[:half]]),
+            np.concatenate([table.labels, more.labels[:half]]),
+            factors=np.concatenate(
+                [read_factors(data, part)[:end] for part, end in ((split, None), ("unseen", half))]
+            ),
+        )
     return table
 
 

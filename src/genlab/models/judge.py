@@ -1,6 +1,7 @@
 """The judge: tells every factor of a picture, its digit, its colour, its place ...
 
-It is trained on real images alone, and neither a generative model nor the CLIP that ranks
+It is trained on real images alone, half of those of unseen combinations among them so that it takes
+none of these for one that it knows, and neither a generative model nor the CLIP that ranks
 candidates ever asks it, so that its word on them is impartial. It errs as well: its accuracy on
 held-out images bounds what can be said of any model.
 """
