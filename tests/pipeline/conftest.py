@@ -5,16 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from project import CORES, Project
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, one of them takes all that look at this study."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("pipeline"))
 
 
 @pytest.fixture
@@ -24,10 +16,20 @@ def bare(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """A project in which the smoke study ran, and what Snakemake said."""
-    project = Project.copy(tmp_path_factory.mktemp("smoke") / "project")
-    return project, project.snakemake("--cores", CORES)
+def first_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Project, str]:
+    """A project in which the smoke study ran, and what Snakemake said.
+
+    Of several processes that share the tests the first to ask makes it, for all of them.
+    """
+    at = tmp_path_factory.getbasetemp()
+    folder = (at if worker_id == "master" else at.parent) / "smoke"
+    folder.mkdir(exist_ok=True)
+    project, said = Project(folder / "project"), folder / "said.txt"
+    with FileLock(folder / "lock"):
+        if not said.exists():
+            Project.copy(project.root)
+            said.write_text(project.snakemake("--cores", CORES), encoding="utf-8")
+    return project, said.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

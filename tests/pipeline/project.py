@@ -47,7 +47,9 @@ class Project:
         root.mkdir()
         for part in (*PARTS, *(RESULTS if results else ())):
             if (source / part).is_dir():
-                shutil.copytree(source / part, root / part)
+                # What another process's Snakemake may take away at any moment
+                passing = shutil.ignore_patterns("locks", "log")
+                shutil.copytree(source / part, root / part, ignore=passing)
             else:
                 shutil.copy2(source / part, root / part)
         return cls(root)

@@ -51,23 +51,24 @@ def test_it_asks_nobody_else_for_anything(opened: Opened) -> None:
 
 def test_every_picture_is_shown(opened: Opened, smoke: Project) -> None:
     widths = opened.page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
-    # 8 grids, 2 sheets of reconstructions, 4 strips, the samplers' matrix, 5 figures and a film of
+    # 9 grids, 2 sheets of reconstructions, 4 strips, the samplers' matrix, 5 figures and a film of
     # the walks of each of two models, round trips, ELBO and ODE, 3 figures of the latent space and
-    # a film, 1 of disentanglement, 4 of the laboratory, loss curves, costs
+    # a film, 1 of disentanglement, 4 of the laboratory, loss curves, costs; of prompts 2 pictures
+    # that were kept, what ranking is worth, a sheet of candidates
     terms = "terms" in read_json(smoke.root / "results/smoke/sprites/ddpm/seed0/likelihood.json")
-    assert len(widths) == 8 + 2 + 4 + 1 + 2 * 6 + 1 + 1 + terms + 4 + 1 + 4 + 1 + 1
+    assert len(widths) == 9 + 2 + 4 + 1 + 2 * 6 + 1 + 1 + terms + 4 + 1 + 4 + 1 + 1 + 4
     assert all(width > 0 for width in widths)
 
 
 def test_every_link_leads_to_a_section(opened: Opened) -> None:
     page = opened.page
     targets = page.eval_on_selector_all("nav a", "links => links.map(a => a.hash)")
-    assert len(targets) == 13
+    assert len(targets) == 15
     assert [page.locator(target).count() for target in targets] == [1] * len(targets)
 
 
 def test_the_tables_have_a_row_for_each_row_and_each_job(opened: Opened, smoke: Project) -> None:
-    assert opened.page.locator("#league tbody tr").count() == 9
+    assert opened.page.locator("#league tbody tr").count() == 10
     assert opened.page.locator("#league tbody tr.floor").count() == 2
     jobs = list((smoke.root / "results/smoke/benchmarks").rglob("*.tsv"))
     # the report's own cost is known only after the page is written; publishing may end later too
@@ -77,7 +78,7 @@ def test_the_tables_have_a_row_for_each_row_and_each_job(opened: Opened, smoke: 
 
 
 @pytest.mark.parametrize(
-    ("head", "numeric", "different"), [("FID", True, 8), ("sampler", False, 6)]
+    ("head", "numeric", "different"), [("FID", True, 9), ("sampler", False, 6)]
 )
 def test_a_click_on_a_head_sorts_and_another_one_reverses(
     opened: Opened, head: str, numeric: bool, different: int

@@ -191,9 +191,10 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
         names = [Path(name).name for name in file.namelist()]
     assert sorted(names) == [
         "attributes.png",
+        "candidates.png",
         *["denoising.gif"] * 2,
         *["denoising.png"] * 2,
-        *["grid.png"] * 6,
+        *["grid.png"] * 7,
         "index.html",
         *["inpainting.png"] * 2,
         *["interpolation.png"] * 3,
