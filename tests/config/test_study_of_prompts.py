@@ -94,7 +94,7 @@ def test_prompts_are_drawn_by_the_first_sampler_that_fits(tmp_path: Path) -> Non
         ({"clip": {"images": 3}}, {"clip/seed0/config.yaml"}),
         ({"judge": {"images": 3}}, {"judge/seed0/config.yaml"}),
     ],
-    ids=str,
+    ids=["prompts", "clip", "judge"],
 )
 def test_a_change_touches_only_the_files_it_concerns(
     change: dict[str, Any], expected: set[str], tmp_path: Path
