@@ -14,7 +14,7 @@ from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_dista
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import prompts_of
 
-FEWEST = 20  # images of a class from which on its KID says anything: it is unbiased, but scatters
+FEWEST = 10  # images of a class from which on its KID says anything: it is unbiased, but scatters
 
 
 def classes_asked(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] | None:
