@@ -18,9 +18,8 @@ from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch, Facts, build_model
-from genlab.models.batches import to_float
+from genlab.models.batches import AT_ONCE, to_float
 from genlab.models.code_prior import CodePrior
-from genlab.models.codes import ENCODED
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
 
@@ -138,8 +137,8 @@ def test_loss_is_the_mean_of_the_codes_nats_and_code_bits_their_share() -> None:
 def test_codes_found_before_the_training_are_those_of_the_images() -> None:
     """Looked up where a batch says which training images it holds; else encoded as ever."""
     prior = make_prior()
-    pixels = torch.randint(256, (ENCODED + 5, 1, 8, 12), dtype=torch.uint8)
-    which = torch.tensor([ENCODED + 4, 0, ENCODED - 1, ENCODED, 3])
+    pixels = torch.randint(256, (AT_ONCE + 5, 1, 8, 12), dtype=torch.uint8)
+    which = torch.tensor([AT_ONCE + 4, 0, AT_ONCE - 1, AT_ONCE, 3])
     batch = batch_of(to_float(pixels[which]))
     encoded = prior.loss(batch)
     prior.measure(pixels.numpy())

@@ -16,9 +16,9 @@ from genlab.config.families.latent_diffusion import LatentDiffusionConfig
 from genlab.config.layout import StudyFolder
 from genlab.data.tokenizer import END, PAD
 from genlab.models.base import Facts, Words, build_model
-from genlab.models.batches import to_float
+from genlab.models.batches import AT_ONCE, to_float
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
-from genlab.models.latent_diffusion import ENCODED, LatentDiffusion
+from genlab.models.latent_diffusion import LatentDiffusion
 from genlab.models.store import load_model
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
@@ -32,7 +32,7 @@ NOTHING = null_prompt(5)
 def test_the_measured_scale_brings_the_drawn_latents_to_mean_zero_and_deviation_one() -> None:
     """Each channel of z ~ q(z|x) over all training images, whatever the encoder's own scale."""
     model = make_ldm()
-    pixels = torch.randint(256, (ENCODED + 100, 1, 8, 8), dtype=torch.uint8)
+    pixels = torch.randint(256, (AT_ONCE + 100, 1, 8, 8), dtype=torch.uint8)
     model.measure(pixels.numpy())
     batch = batch_of(to_float(pixels))._replace(indices=torch.arange(len(pixels)))
     x0 = torch.cat([model.pair(batch)[0] for _ in range(10)])
@@ -47,9 +47,9 @@ def test_the_measured_scale_brings_the_drawn_latents_to_mean_zero_and_deviation_
 def test_latents_found_before_the_training_are_those_of_the_images() -> None:
     """Looked up where a batch says which training images it holds; else encoded as ever."""
     model = make_ldm()
-    pixels = torch.randint(256, (ENCODED + 5, 1, 8, 8), dtype=torch.uint8)
+    pixels = torch.randint(256, (AT_ONCE + 5, 1, 8, 8), dtype=torch.uint8)
     model.measure(pixels.numpy())
-    which = torch.tensor([ENCODED + 4, 0, ENCODED - 1, ENCODED, 3])
+    which = torch.tensor([AT_ONCE + 4, 0, AT_ONCE - 1, AT_ONCE, 3])
     batch = batch_of(to_float(pixels[which]))
     black = batch._replace(images=torch.zeros_like(batch.images), indices=which)
     found = []

@@ -15,7 +15,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder, RunFolder
 from genlab.data.files import read_array, read_json
 from genlab.models.base import Model, Words
-from genlab.models.batches import read_factors, to_float
+from genlab.models.batches import in_parts, read_factors
 from genlab.models.clip import CLIP
 from genlab.models.judge import Judge
 from genlab.models.store import load_model
@@ -122,14 +122,9 @@ class Panel:
         first = first_unjudged(self.data, split)
         images = read_array(self.data.images(split))[first:]
         factors = read_factors(self.data, split)[first:]
-        right = []
-        for start in range(0, len(images), BATCH):
-            part = slice(start, start + BATCH)
-            pixels, wanted = (
-                torch.from_numpy(np.array(found[part])).to(self.device)
-                for found in (images, factors)
-            )
-            right.append(self.right(to_float(pixels), wanted))
+        wanted = torch.split(torch.from_numpy(np.array(factors)).to(self.device), BATCH)
+        parts = zip(in_parts(images, self.device, BATCH), wanted, strict=True)
+        right = [self.right(*part) for part in parts]
         found = shares(torch.cat(right).double(), self.names, self.subject)
         return {"images": len(images), **each(found, lambda share: float(share.double().mean()))}
 
@@ -144,10 +139,10 @@ class Panel:
         which = np.flatnonzero(np.isin(first, texts))[: 10 * RETRIEVED]
         tokens = torch.from_numpy(np.array(read_array(self.data.tokens)[texts])).to(self.device)
         sentences = self.clip.embed_texts(tokens)
-        found = []
-        for start in range(0, len(which), BATCH):
-            part = np.array(read_array(self.data.images("test"))[which[start : start + BATCH]])
-            images = self.clip.embed_images(to_float(torch.from_numpy(part).to(self.device)))
-            found.append((images @ sentences.T).argmax(dim=1).cpu().numpy())
+        chosen = read_array(self.data.images("test"))[which]
+        found = [
+            (self.clip.embed_images(part) @ sentences.T).argmax(dim=1).cpu().numpy()
+            for part in in_parts(chosen, self.device, BATCH)
+        ]
         share = float((texts[np.concatenate(found)] == first[which]).mean())
         return {"retrieval": share, "captions": len(texts), "images": len(which)}

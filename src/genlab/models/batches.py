@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from genlab.config.layout import DataFolder
 from genlab.data.files import read_array
 from genlab.data.randomness import generator
 from genlab.models.base import Batch
+
+AT_ONCE = 500  # images, where nothing else is said
 
 
 class Table(NamedTuple):
@@ -126,6 +129,14 @@ def load(
         texts = np.array(table.captions[which])[np.arange(len(which)), one]
         tokens = torch.from_numpy(np.array(table.tokens[texts])).to(device)
     return Batch(to_float(pixels), labels, tokens=tokens, factors=there(table.factors))
+
+
+def in_parts(
+    images: NDArray[np.uint8], device: torch.device | str, size: int = AT_ONCE
+) -> Iterator[Tensor]:
+    """uint8 images [N, C, H, W], on disk or in memory, as floats on [0, 1], so many at a time."""
+    for start in range(0, len(images), size):
+        yield to_float(torch.from_numpy(np.array(images[start : start + size])).to(device))
 
 
 def to_float(pixels: Tensor) -> Tensor:

@@ -29,13 +29,11 @@ from torch import Tensor, nn
 from genlab.config.discrete import CodeModelConfig
 from genlab.config.families import Likelihood
 from genlab.models.base import Batch, Model
-from genlab.models.batches import to_float
+from genlab.models.batches import in_parts
 from genlab.models.discrete import DiscreteAutoencoder
 from genlab.nn.likelihoods import grey_values
 from genlab.nn.transformer import Cache, GridPositions, Transformer, draw_token, likeliest
 from genlab.processes.noise import SampleNoise
-
-ENCODED = 500  # images at a time, before the training
 
 
 class CodeModel(Model):
@@ -94,12 +92,8 @@ class CodeModel(Model):
     @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:
         """Encode the training images once and for all, since the first stage is frozen."""
-        device = self.head.weight.device
-        found = []
-        for start in range(0, len(images), ENCODED):
-            pixels = torch.from_numpy(np.array(images[start : start + ENCODED])).to(device)
-            found.append(self.codes(to_float(pixels)).int())
-        self.known = torch.cat(found)
+        parts = in_parts(images, self.head.weight.device)
+        self.known = torch.cat([self.codes(part).int() for part in parts])
 
     @torch.no_grad()
     def codes(self, images: Tensor) -> Tensor:

@@ -27,14 +27,12 @@ from torch import Tensor
 from genlab.config.families.latent_diffusion import LatentDiffusionConfig
 from genlab.data.tokenizer import PAD
 from genlab.models.base import Batch, Words
-from genlab.models.batches import to_float
+from genlab.models.batches import in_parts
 from genlab.models.ddpm import DDPM
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
 from genlab.nn.text import TextEncoder, null_prompt
 from genlab.nn.unet import Texts
 from genlab.processes.gaussian import Denoiser
-
-ENCODED = 500  # images at a time, before the training
 
 
 class LatentDiffusion(DDPM):
@@ -104,10 +102,7 @@ class LatentDiffusion(DDPM):
 
         The variance of z is that of the means and the mean of the variances.
         """
-        found = []
-        for start in range(0, len(images), ENCODED):
-            pixels = torch.from_numpy(np.array(images[start : start + ENCODED]))
-            found.append(self.posterior(to_float(pixels.to(self.scale.device))))
+        found = [self.posterior(part) for part in in_parts(images, self.scale.device)]
         self.known = Posterior(*(torch.cat(parts) for parts in zip(*found, strict=True)))
         mean, logvar = (part.double() for part in self.known)
         over = (0, 2, 3)

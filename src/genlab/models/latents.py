@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genlab.config.errors import GenLabError
 from genlab.models.base import Encodes, Model
-from genlab.models.batches import to_float, to_uint8
+from genlab.models.batches import in_parts, to_uint8
 
 ACTIVE = 0.01
 """The variance over data above which a posterior mean counts as active (Burda et al. 2016,
@@ -32,11 +32,8 @@ def encode(
     model: Encodes, images: NDArray[np.uint8], device: torch.device | str, batch_size: int = 250
 ) -> Tensor:
     """uint8 images [N, C, H, W] -> latents float32 [N, L], on the CPU."""
-    latents = []
-    for start in range(0, len(images), batch_size):
-        pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-        latents.append(model.to_latent(to_float(pixels)).float().cpu())
-    return torch.cat(latents)
+    parts = in_parts(images, device, batch_size)
+    return torch.cat([model.to_latent(part).float().cpu() for part in parts])
 
 
 @torch.no_grad()

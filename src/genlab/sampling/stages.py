@@ -14,7 +14,7 @@ from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array, write_json
 from genlab.data.pictures import GRID, save_grid
 from genlab.models.base import Model, Reconstructs
-from genlab.models.batches import to_float, to_uint8
+from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
@@ -89,9 +89,8 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
     images = read_array(run.data.images("test"))
     errors, pairs = [], []
     with array_writer(run.reconstructed, images.shape, "uint8") as reconstructed:
-        for start in range(0, len(images), batch_size):
-            pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
-            real = to_float(pixels)
+        for k, real in enumerate(in_parts(images, device, batch_size)):
+            start = k * batch_size
             again = model.reconstruct(real).clamp(0, 1)
             reconstructed[start : start + len(real)] = to_uint8(again).cpu().numpy()
             errors.append((again - real).square().mean(dim=(1, 2, 3)).double().cpu())
