@@ -22,7 +22,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        sources._parse.cache_clear()
+        sources._source.cache_clear()
 
     write("stage.py", "import os\nimport genlab.deep.one\n\ndef f(x):\n    return x\n")
     write("deep/__init__.py", "")
@@ -34,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 def test_imports_are_followed_wherever_they_stand(write: Write) -> None:
     """Nested packages, imports within functions, and imports of a module by `from`."""
-    assert sources.modules(["genlab.stage:f"]) == [
+    assert list(sources.modules(["genlab.stage:f"])) == [
         "genlab.deep", "genlab.deep.one", "genlab.deep.two", "genlab.stage",
     ]  # fmt: skip
     assert "genlab.stage" in sources.modules(["genlab.apart"])

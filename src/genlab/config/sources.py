@@ -13,27 +13,27 @@ import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def _path(module: str) -> Path | None:
-    """The file of a module of this package, or None for any other name."""
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    base = PACKAGE.joinpath(*parts[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+class _Source(NamedTuple):
+    """What a module is made of."""
+
+    digest: str  # of its code and of the files beside it
+    imports: frozenset[str]  # the names that it imports, of modules or of what is in them
 
 
 @functools.cache
-def _parse(path: Path) -> tuple[str, frozenset[str]]:
-    """The digest of a file's code, and the modules of this package that it imports."""
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+def _source(module: str) -> _Source | None:
+    """A module of this package; None for any other name. Asked for by every rule, read once."""
+    package, *names = module.split(".")
+    base = PACKAGE.joinpath(*names)
+    path = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
+    if package != PACKAGE.name or not path.is_file():
+        return None
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -45,32 +45,27 @@ def _parse(path: Path) -> tuple[str, frozenset[str]]:
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 first.value.value = ""  # a docstring
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-    return digest, frozenset(imports)
+    digest = hashlib.sha256(ast.dump(tree).encode())
+    for beside in sorted(path.parent.glob(f"{path.stem}.*")):  # page.css of page.py
+        if beside.suffix != ".py":
+            digest.update(beside.read_bytes())
+    return _Source(digest.hexdigest(), frozenset(imports))
 
 
-def modules(roots: Iterable[str]) -> list[str]:
-    """All modules of this package that the modules `roots` import, directly or not, sorted."""
-    found: set[str] = set()
-    waiting = [root.partition(":")[0] for root in roots]
+def modules(roots: Iterable[str]) -> dict[str, str]:
+    """All modules of this package that `roots` import, directly or not, with their digests."""
+    found: dict[str, str] = {}
+    waiting = {root.partition(":")[0] for root in roots}
     while waiting:
         module = waiting.pop()
-        path = _path(module)
-        if path is None or module in found:
-            continue
-        found.add(module)
-        waiting.extend(_parse(path)[1])
-    return sorted(found)
+        source = _source(module)
+        if source:
+            found[module] = source.digest
+            waiting |= source.imports - found.keys()
+    return dict(sorted(found.items()))
 
 
 def code(*roots: str) -> str:
     """A short hash over the code of the modules `roots` and all that they import."""
-    digest = hashlib.sha256()
-    for module in modules(roots):
-        path = _path(module)
-        if path is not None:
-            digest.update(f"{module}={_parse(path)[0]}\n".encode())
-            for beside in sorted(path.parent.glob(f"{path.stem}.*")):  # page.css of page.py
-                if beside.suffix != ".py":
-                    digest.update(beside.read_bytes())
-    return digest.hexdigest()[:12]
+    lines = "".join(f"{module}={digest}\n" for module, digest in modules(roots).items())
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
