@@ -179,8 +179,8 @@ def test_it_learns_eight_images_by_heart() -> None:
     angles = (torch.arange(8) * math.pi / 4)[:, None, None]
     images = (0.5 + (angles.cos() * x + angles.sin() * y) / 8**0.5)[:, None]
     optimizer = torch.optim.Adam(dvae.parameters(), lr=1e-2)
-    for step in range(100):
-        values = dvae(batch_of(images, progress=step / 100))
+    for step in range(150):
+        values = dvae(batch_of(images, progress=step / 150))
         optimizer.zero_grad()
         values["loss"].backward()
         optimizer.step()

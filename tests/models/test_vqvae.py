@@ -16,9 +16,11 @@ from torch.distributions import Normal
 from genlab.config.base import build
 from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
+from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.models.base import Batch
 from genlab.models.batches import to_float
+from genlab.models.dvae import DVAE
 from genlab.models.vqvae import VQVAE
 from genlab.nn.likelihoods import PredictedLogistic, grey_values
 
@@ -181,6 +183,20 @@ def test_shapes(
     assert again.shape == images.shape and again.dtype == torch.float32
     assert 0 <= float(again.min()) <= float(again.max()) <= 1
     assert vqvae.log_p(images, indices).shape == (batch,)
+
+
+@pytest.mark.parametrize(("family", "config"), [(VQVAE, VQVAEConfig), (DVAE, DVAEConfig)])
+def test_a_code_is_chosen_by_its_patch_alone(
+    family: type[VQVAE | DVAE], config: type[VQVAEConfig | DVAEConfig]
+) -> None:
+    """Two convolutions of 4 x 4 in steps of 2 bring 10 x 10 pixels to a place."""
+    model = awake(family(config(codes=8, latent=3, channels=8), (1, 24, 24), 10))
+    images = torch.rand(1, 1, 24, 24, requires_grad=True)
+    model.encoder(images)[..., 2, 3].square().sum().backward()
+    assert images.grad is not None
+    seen = torch.zeros(24, 24, dtype=torch.bool)
+    seen[4 * 2 - 3 : 4 * 2 + 7, 4 * 3 - 3 : 4 * 3 + 7] = True
+    assert torch.equal(images.grad[0, 0] != 0, seen)
 
 
 @pytest.mark.parametrize(

@@ -20,18 +20,26 @@ from genlab.nn.likelihoods import Gaussian, Likelihood, PredictedLogistic
 from genlab.nn.unet import group_norm, zero
 
 
-class Residual(nn.Module):
-    """x [B, C, h, w] and a branch of two convolutions added; the identity at first."""
+def activated(channels: int, local: bool) -> list[nn.Module]:
+    """What stands before a convolution; `local` has no normalisation, which sees all places."""
+    return [nn.ReLU()] if local else [group_norm(channels), nn.ReLU()]
 
-    def __init__(self, channels: int) -> None:
+
+class Residual(nn.Module):
+    """x [B, C, h, w] and a branch of two convolutions added; the identity at first.
+
+    Args:
+        local: what becomes of a place depends on that place alone.
+    """
+
+    def __init__(self, channels: int, local: bool = False) -> None:
         super().__init__()
+        side = 1 if local else 3
         self.branch = nn.Sequential(
-            group_norm(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            group_norm(channels),
-            nn.ReLU(),
-            zero(nn.Conv2d(channels, channels, 3, padding=1)),
+            *activated(channels, local),
+            nn.Conv2d(channels, channels, side, padding="same"),
+            *activated(channels, local),
+            zero(nn.Conv2d(channels, channels, side, padding="same")),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,17 +70,20 @@ class Autoencoder(Model):
         # Channels at sides H/2, H/4, ...
         self.widths = [config.channels, *[2 * config.channels] * (config.levels - 1)]
 
-    def make_encoder(self, outputs: int) -> nn.Sequential:
-        """Images on [-1, 1] -> [B, outputs, h, w]."""
+    def make_encoder(self, outputs: int, local: bool = False) -> nn.Sequential:
+        """Images on [-1, 1] -> [B, outputs, h, w].
+
+        A `local` one sees of the image what the strided convolutions bring to a place, 10 x 10
+        pixels with two of them, and nothing else.
+        """
         c = self.widths[-1]
         down: list[nn.Module] = []
         for outer, inner in itertools.pairwise([self.shape[0], *self.widths]):
             down += [nn.ReLU(), nn.Conv2d(outer, inner, 4, stride=2, padding=1)]
         return nn.Sequential(
             *down[1:],
-            *(Residual(c) for _ in range(self.config.blocks)),
-            group_norm(c),
-            nn.ReLU(),
+            *(Residual(c, local) for _ in range(self.config.blocks)),
+            *activated(c, local),
             nn.Conv2d(c, outputs, 1),
         )
 
@@ -88,8 +99,7 @@ class Autoencoder(Model):
         return likelihood, nn.Sequential(
             nn.Conv2d(config.latent, c, 1),
             *(Residual(c) for _ in range(config.blocks)),
-            group_norm(c),
-            nn.ReLU(),
+            *activated(c, local=False),
             *up,
             # The last doubling gives four outputs a place: quicker, where channels are this few
             nn.Conv2d(config.channels, 4 * outputs, 3, padding=1),

@@ -1,5 +1,9 @@
 """What discrete autoencoders share: an encoder to a grid of K codes, and p(x|e) of their vectors.
 
+Each code is chosen by a `local` encoder: it says what lies in its place and nothing of the rest.
+Were codes chosen with an eye on the whole image, plain ground would have dozens of them, which a
+model of the codes would have to learn and could only guess.
+
 There is no distribution of codes here, and so neither samples nor bits/dim: see
 `genlab.models.codes`.
 """
