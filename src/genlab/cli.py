@@ -256,6 +256,9 @@ def draw(
     model: Annotated[
         str, typer.Option(help="A model's name; its newest finished run under results/ draws.")
     ] = "dalle",
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set it was trained on; any of them.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="The folder of another run.")] = None,
     candidates: Annotated[
         int, typer.Option(min=1, help="Pictures drawn, of which CLIP keeps the best.")
@@ -273,8 +276,9 @@ def draw(
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to start from.")
     ] = None,
     strength: Annotated[
-        float, typer.Option(min=0, max=1, help="How much of --image is drawn anew.")
-    ] = 0.6,
+        float | None,
+        typer.Option(min=0, max=1, help="How much of --image is drawn anew; 0.6 if not given."),
+    ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="White where --image is drawn anew."),
@@ -285,8 +289,13 @@ def draw(
     from genlab.sampling.prompting import Given, Wish, find_run
     from genlab.sampling.prompting import draw_prompt as stage
 
-    if mask is not None and image is None:
-        raise GenLabError("--mask: of which picture? Name it with --image")
+    if image is None and (mask or strength is not None):
+        option = "--mask" if mask else "--strength"
+        raise GenLabError(f"{option}: of which picture? Name it with --image")
+    if mask and strength is not None:
+        raise GenLabError("--strength: with --mask all is drawn anew where that is white; drop one")
+    if run and dataset:
+        raise GenLabError("--dataset: the folder after --run says it already; drop one")
     asked = {"guidance": guidance, "steps": steps, "temperature": temperature}
     wish = Wish(
         prompt,
@@ -294,9 +303,10 @@ def draw(
         keep,
         seed,
         {name: value for name, value in asked.items() if value is not None},
-        Given(image, strength, mask) if image else None,
+        Given(image, 0.6 if strength is None else strength, mask) if image else None,
     )
-    work(stage, RunFolder(run) if run else find_run(Path(RESULTS), model), wish, out, cpu=gpus == 0)
+    chosen = RunFolder(run) if run else find_run(Path(RESULTS), model, dataset)
+    work(stage, chosen, wish, out, cpu=gpus == 0)
 
 
 @app.command()

@@ -14,9 +14,10 @@ from genlab.config.datasets import SOURCES
 from genlab.config.errors import GenLabError
 from genlab.config.families import build_family
 from genlab.config.layout import StudyFolder
+from genlab.config.networks import DiTConfig
 from genlab.config.samplers import SAMPLERS, settings
 from genlab.config.spec import read_evaluation, read_run, read_samples, read_tracking, write_specs
-from genlab.config.study import load_study
+from genlab.config.study import load_model, load_study
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY: dict[str, Any] = {
@@ -155,6 +156,12 @@ def test_merge_goes_into_nested_mappings_and_lets_later_layers_win() -> None:
         "a": 1, "b": {"c": 2, "d": [4]}, "e": {"f": 5},
     }  # fmt: skip
     assert low == {"a": 1, "b": {"c": 2, "d": [3]}}
+
+
+def test_another_backbone_takes_nothing_of_the_sizes_of_the_one_before() -> None:
+    entry = {"preset": "ldm-unconditional", "network": {"backbone": "dit", "depth": 2, "patch": 1}}
+    family = load_model(entry, {}, CONFIG, "here").model
+    assert family.network == DiTConfig(backbone="dit", depth=2, patch=1)  # type: ignore[attr-defined]
 
 
 def test_an_empty_file_is_an_empty_mapping_and_a_missing_one_an_error(tmp_path: Path) -> None:

@@ -178,6 +178,13 @@ MISTAKES = {
                                 "--image: steps must lie in 1..20, not 21"),
     "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: Input should be"),
     "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: of which picture"),
+    "strength of nothing": ((PROMPT, "--strength", 0.5), "--strength: of which picture"),
+    "strength of a mask": ((PROMPT, "--image", "grey.png", "--mask", "grey.png", "--strength", 1),
+                           "--strength: with --mask all is drawn anew where that is white"),
+    "data set of a run": ((PROMPT, "--run", "results/tiny/stripes/dalle/seed0",
+                           "--dataset", "digits"), "--dataset: the folder after --run says it"),
+    "another data set": ((PROMPT, "--dataset", "digits"),
+                         "no finished run of a model 'dalle' on the data set 'digits'"),
     "picture for tokens": ((PROMPT, "--image", "junk.png"), "--image: DALLE walks no Gaussian"),
     "no picture": ((PROMPT, "--model", "ldm", "--image", "junk.png"), "junk.png: not a readable"),
 }  # fmt: skip
@@ -213,7 +220,7 @@ def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[...,
 
 
 def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
-    """Of any study, data set and seed; without one that is not finished."""
+    """Of any study and seed, and of any data set or of one; without one that is not finished."""
     runs = [
         StudyFolder(tmp_path / study).run(data, "dalle", seed)
         for study, data, seed in (("a", "x", 0), ("b", "x", 1), ("b", "y", 0))
@@ -223,6 +230,7 @@ def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
         write_text(run.prompts_config, "")
         os.utime(run.cost, (10_000 - age, 10_000 - age))
     assert find_run(tmp_path, "dalle") == runs[1]
+    assert find_run(tmp_path, "dalle", "y") == runs[2]
     runs[1].cost.unlink()
     assert find_run(tmp_path, "dalle") == runs[2]
     with pytest.raises(GenLabError, match="no finished run of a model 'ldm'"):

@@ -60,11 +60,15 @@ def build(kind: type[T], values: Any, source: str | Path) -> T:
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Join mappings key by key, nested ones as well; later layers win."""
+    """Join mappings key by key, nested ones as well; later layers win.
+
+    A network that names its `backbone` is another one: sizes of the one before don't count.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            nested = isinstance(value, dict) and "backbone" not in value
+            if nested and isinstance(merged.get(key), dict):
                 merged[key] = merge(merged[key], value)
             else:
                 merged[key] = value

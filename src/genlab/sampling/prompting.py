@@ -78,20 +78,25 @@ class Wish:
     given: Given | None = None
 
 
-def find_run(results: Path, model: str) -> RunFolder:
+def find_run(results: Path, model: str, dataset: str | None = None) -> RunFolder:
     """The run of `model` that takes prompts and was the last to be finished, of whatever study.
+
+    Args:
+        dataset: only runs on it; None takes any.
 
     Raises:
         GenLabError: there is none.
     """
     found = [RunFolder(path.parent.parent) for path in results.glob("*/*/*/seed*/model/cost.json")]
+    found = [run for run in found if dataset in (None, run.dataset)]
     asked = [run for run in found if run.prompts_config.exists()]
     if runs := [run for run in asked if run.model_name == model]:
         return max(runs, key=lambda run: run.cost.stat().st_mtime)
     if any(run.model_name == model for run in found):
         raise GenLabError(f"{results}: the model '{model}' takes no prompts")
+    on = f" on the data set '{dataset}'" if dataset else ""
     raise GenLabError(
-        f"{results}: no finished run of a model '{model}' ("
+        f"{results}: no finished run of a model '{model}'{on} ("
         f"{nearest(model, {run.model_name for run in asked})}); run a study with it, or name the "
         "folder of a run with --run"
     )
