@@ -168,7 +168,7 @@ class PythaeSide(Peer):
 
 class PythaeFirst(PythaeSide):
     def __init__(self, study: StudyFolder, ema: bool, matched: bool) -> None:
-        super().__init__(study, FIRST, {})
+        super().__init__(study, FIRST)
         self.study, own = study, self.spec.model
         widths = (narrow_vqvae(c, own.latent, own.codes, ema) for c in range(8, 65, 2))
         self.start(nearest(widths, self.size), matched)
@@ -190,7 +190,7 @@ class PythaePrior(PythaeSide):
     """The PixelCNN over the codes of `first`, drawn from as pythae's PixelCNNSampler does."""
 
     def __init__(self, study: StudyFolder, first: Any, matched: bool) -> None:
-        super().__init__(study, FIRST, {})
+        super().__init__(study, FIRST)
         self.vqvae, size = first.eval(), prior_parameters(study)
         self.spec = spec_of(study, PRIOR)
         images = to_float(torch.from_numpy(self.batches.table.images.copy()))
