@@ -20,6 +20,7 @@ SHOWN = {
     "ddpm": "ddpm-50",
     "edm": "dpm-20",
     "flow": "dpm-20",
+    "ldm": "dpm-20-w2",
 }
 COLUMNS = 4
 SIDE, GAP = 290, 8  # pixels of a grid, and between two
