@@ -18,8 +18,8 @@ SHOWN = {
     "vqvae-prior": "prior",
     "glow": "prior",
     "ddpm": "ddpm-50",
-    "edm": "dpm-20",
     "flow": "dpm-20",
+    "dalle": "tokens-w2",
     "ldm": "dpm-20-w2",
 }
 COLUMNS = 4
