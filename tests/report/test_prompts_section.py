@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -151,6 +152,17 @@ def test_curves_are_drawn_over_candidates_and_over_guidance(
                 tuple((w, round(unit * curve(model, kind, w, what)[end], 6)) for w in SCALES)
                 for model in MODELS for kind in KINDS
             }  # fmt: skip
+
+
+@pytest.mark.parametrize("kinds", [["seen"], ["seen", "unseen"]])
+def test_the_legend_names_the_kinds_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, kinds: list[str]
+) -> None:
+    monkeypatch.setattr(prompt_figures, "png", lambda figure: figure)
+    values = {"run": "dalle", "n": 1, "subject": 0.5, "all": 0.4, "clip_score": 80.0}
+    figure: Any = prompt_figures.ranking_curves(pd.DataFrame([values | {"kind": k} for k in kinds]))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dalle", *kinds]
 
 
 @pytest.mark.usefixtures("drawn")

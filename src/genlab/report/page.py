@@ -80,7 +80,8 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
         floor = row["model"] == FLOOR
         name = f"{row['sampler']} images" if floor else f"{row['model']} · {row['sampler']}"
         fid = f"FID {readable(row['fid'], 'fid')} ({row['extractor']})"
-        cost = "" if floor else f", {readable(row['evaluations'], 'evaluations')} evaluations"
+        taken = readable(row["evaluations"], "evaluations")
+        cost = "" if floor else f", {taken} evaluation{'s' * (taken != '1')}"
         note = f"{row['dataset']}, seed {row['seed']}: {fid}{cost}"
         picture = run.samples(str(row["sampler"])).grid.read_bytes()
         grids.append({"title": name, "note": note, "picture": embedded(picture)})

@@ -19,6 +19,8 @@ MEASURED = {
     "clip_score": "CLIP score",
 }
 
+MARKERS = {"seen": "o", "unseen": "s"}
+
 
 def _measured(points: pd.DataFrame) -> dict[str, str]:
     """What there is to draw: the subject only where it isn't all there is."""
@@ -28,9 +30,9 @@ def _measured(points: pd.DataFrame) -> dict[str, str]:
 
 def _curve(points: pd.DataFrame, x: str, y: str, axis: Axes) -> None:
     """`y` against `x` on `axis`, in a colour for each model and dashed for unseen combinations."""
-    kinds = ["seen", "unseen"]
+    kinds = [kind for kind in MARKERS if kind in set(points["kind"])]
     sns.lineplot(
-        points, x=x, y=y, hue="run", style="kind", style_order=kinds, markers=["o", "s"],
+        points, x=x, y=y, hue="run", style="kind", style_order=kinds, markers=MARKERS,
         estimator=None, palette="colorblind", lw=1.4, ms=6, ax=axis,
     )  # fmt: skip
     axis.set(ylabel="")
