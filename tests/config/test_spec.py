@@ -162,6 +162,9 @@ def test_another_backbone_takes_nothing_of_the_sizes_of_the_one_before() -> None
     entry = {"preset": "ldm-unconditional", "network": {"backbone": "dit", "depth": 2, "patch": 1}}
     family = load_model(entry, {}, CONFIG, "here").model
     assert family.network == DiTConfig(backbone="dit", depth=2, patch=1)  # type: ignore[attr-defined]
+    # Named once more it is no other: the preset says only channels, and says no backbone.
+    low, same = {"network": {"channels": 24}}, {"network": {"backbone": "unet", "patch": 2}}
+    assert merge(low, same) == {"network": {"backbone": "unet", "channels": 24, "patch": 2}}
 
 
 def test_an_empty_file_is_an_empty_mapping_and_a_missing_one_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from genlab.config.errors import ConfigError, explain, nearest
 
 T = TypeVar("T", bound=BaseModel)
 
+DEFAULT_BACKBONE = "unet"  # of a network that names none
+
 
 class Strict(BaseModel):
     """A configuration that refuses keys it doesn't know, and names the nearest one it does."""
@@ -59,17 +61,23 @@ def build(kind: type[T], values: Any, source: str | Path) -> T:
         raise ConfigError(f"{source}: {error}") from None
 
 
+def _alike(below: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Whether `value` changes what is described `below`, and doesn't put another network there."""
+    backbone = below.get("backbone", DEFAULT_BACKBONE)
+    return bool(value.get("backbone", backbone) == backbone)
+
+
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     """Join mappings key by key, nested ones as well; later layers win.
 
-    A network that names its `backbone` is another one: sizes of the one before don't count.
+    A network of another `backbone` starts anew: sizes of the one before say nothing of it.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            nested = isinstance(value, dict) and "backbone" not in value
-            if nested and isinstance(merged.get(key), dict):
-                merged[key] = merge(merged[key], value)
+            below = merged.get(key)
+            if isinstance(value, dict) and isinstance(below, dict) and _alike(below, value):
+                merged[key] = merge(below, value)
             else:
                 merged[key] = value
     return merged

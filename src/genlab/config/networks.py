@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from genlab.config.base import Strict, build
+from genlab.config.base import DEFAULT_BACKBONE, Strict, build
 from genlab.config.errors import ConfigError, nearest
 
 
@@ -71,10 +71,10 @@ BACKBONES: dict[str, type[UNetConfig | DiTConfig]] = {"unet": UNetConfig, "dit":
 
 
 def _by_backbone(values: Any) -> Any:
-    """The network that a mapping describes, by its `backbone:`; a U-Net where it names none."""
+    """The network that a mapping describes, by its `backbone:`, or the default one."""
     if not isinstance(values, dict):
         return values
-    name = values.get("backbone", "unet")
+    name = values.get("backbone", DEFAULT_BACKBONE)
     if name not in BACKBONES:
         raise ConfigError(
             f"network.backbone: unknown backbone '{name}': {nearest(str(name), BACKBONES)}"

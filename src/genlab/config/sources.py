@@ -29,9 +29,12 @@ class _Source(NamedTuple):
 def _source(module: str) -> _Source | None:
     """A module of this package; None for any other name. Asked for by every rule, read once."""
     package, *names = module.split(".")
+    if package != PACKAGE.name:
+        return None
     base = PACKAGE.joinpath(*names)
-    path = base.with_suffix(".py") if base.with_suffix(".py").is_file() else base / "__init__.py"
-    if package != PACKAGE.name or not path.is_file():
+    paths = (base.with_suffix(".py"), base / "__init__.py")
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         return None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports: set[str] = set()

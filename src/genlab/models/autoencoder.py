@@ -10,6 +10,7 @@ Two likelihoods p(x|z):
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +53,11 @@ class Autoencoder(Model):
 
     Attributes:
         grid: (h, w), its rows and columns.
+        local: whether the encoder sees of the image what its strided convolutions bring to a
+            place, 10 x 10 pixels with two of them, and nothing else.
     """
 
+    local: ClassVar[bool] = False
     config: AutoencoderConfig
     likelihood: Likelihood
     decoder: nn.Sequential
@@ -70,20 +74,16 @@ class Autoencoder(Model):
         # Channels at sides H/2, H/4, ...
         self.widths = [config.channels, *[2 * config.channels] * (config.levels - 1)]
 
-    def make_encoder(self, outputs: int, local: bool = False) -> nn.Sequential:
-        """Images on [-1, 1] -> [B, outputs, h, w].
-
-        A `local` one sees of the image what the strided convolutions bring to a place, 10 x 10
-        pixels with two of them, and nothing else.
-        """
+    def make_encoder(self, outputs: int) -> nn.Sequential:
+        """Images on [-1, 1] -> [B, outputs, h, w]."""
         c = self.widths[-1]
         down: list[nn.Module] = []
         for outer, inner in itertools.pairwise([self.shape[0], *self.widths]):
             down += [nn.ReLU(), nn.Conv2d(outer, inner, 4, stride=2, padding=1)]
         return nn.Sequential(
             *down[1:],
-            *(Residual(c, local) for _ in range(self.config.blocks)),
-            *activated(c, local),
+            *(Residual(c, self.local) for _ in range(self.config.blocks)),
+            *activated(c, self.local),
             nn.Conv2d(c, outputs, 1),
         )
 

@@ -23,6 +23,7 @@ from genlab.nn.quantiser import perplexity
 class DiscreteAutoencoder(Autoencoder):
     """An autoencoder with a code at each place of its grid."""
 
+    local = True
     config: DiscreteConfig
 
     def encode_indices(self, images: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class DVAE(DiscreteAutoencoder):
 
     def __init__(self, config: DVAEConfig, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(config, shape, classes)
-        self.encoder = self.make_encoder(config.codes, local=True)
+        self.encoder = self.make_encoder(config.codes)
         self.codebook = nn.Embedding(config.codes, config.latent)
         self.likelihood, self.decoder = self.make_decoder()
 

@@ -27,7 +27,7 @@ class VQVAE(DiscreteAutoencoder):
 
     def __init__(self, config: VQVAEConfig, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(config, shape, classes)
-        self.encoder = self.make_encoder(config.latent, local=True)
+        self.encoder = self.make_encoder(config.latent)
         self.quantiser = Quantiser(config.codes, config.latent, config.decay, config.restart_below)
         self.likelihood, self.decoder = self.make_decoder()
 
