@@ -1,8 +1,13 @@
 # What the other files share: the study, every path, every resource. No rules here.
+import gc
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+
+# What Snakemake has made so far lives to the end. Left out of every search for garbage, the one at
+# the end among them, it no longer costs planning a quarter of its time.
+gc.freeze()
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 

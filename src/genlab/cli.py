@@ -7,6 +7,7 @@ command appends to FILE when its process started and when its stage began and en
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -67,6 +68,7 @@ def keep_freed_memory() -> None:
 
 def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     """Call `stage`, and note when it began and ended if GENLAB_TIMINGS asks for it."""
+    gc.enable()  # the modules are there
     keep_freed_memory()
     begun = time.time()
     try:

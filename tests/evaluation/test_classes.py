@@ -20,7 +20,7 @@ from genlab.evaluation import classes
 from genlab.evaluation.classes import FEWEST, classes_asked, measure_classes
 from genlab.evaluation.metrics import measure
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import classes_of, prompts_of
+from genlab.sampling.draw import captions_of, classes_of
 
 DIMENSIONS = 6
 CONFIG = EvaluationConfig(samples=40, kid_subsets=3, kid_subset_size=40, splits=2)
@@ -86,7 +86,7 @@ def test_a_prompt_asks_for_the_class_of_its_image(
     assert asked is not None
     names = read_json(run.data.manifest)["classes"]
     tokenizer = Tokenizer.load(run.data.tokenizer)
-    prompts = prompts_of(run.data, SampleNoise(0, range(40), torch.device("cpu")))
+    prompts = captions_of(run.data, SampleNoise(0, range(40), torch.device("cpu")))
     said = [tokenizer.decode(row) for row in prompts.tokens.tolist()]
     assert said == [f"a picture of {names[k]}" for k in asked]
     assert set(asked) == {0, 1}

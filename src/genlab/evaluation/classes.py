@@ -12,7 +12,7 @@ from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, read_json
 from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import prompts_of
+from genlab.sampling.draw import captions_of
 
 FEWEST = 10  # images of a class from which on its KID says anything: it is unbiased, but scatters
 
@@ -29,7 +29,7 @@ def classes_asked(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] |
         return None
     if family.takes_prompts:
         noise = SampleNoise(0, range(samples), torch.device("cpu"))
-        images = prompts_of(run.data, noise).images.numpy()
+        images = captions_of(run.data, noise).images.numpy()
         return np.array(read_array(run.data.labels("train"))[images])
     if family.knows_classes:
         return np.arange(samples) % len(read_json(run.data.manifest)["classes"])

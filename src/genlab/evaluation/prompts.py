@@ -50,7 +50,7 @@ def prompts_from(data: DataFolder, split: str, count: int, device: torch.device)
     return Prompts([texts[number] for number in numbers], *there)
 
 
-def draw_candidates(
+def draw_and_judge(
     model: Model, sampler: SamplerConfig, panel: Panel, prompts: Prompts, spec: PromptsSpec
 ) -> Drawn:
     """Draw, score and judge the candidates of every prompt.
@@ -102,7 +102,7 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
     asked = {k: prompts_from(run.data, split, spec.prompts, device) for k, split in kinds.items()}
     samplers = [_guided(spec.sampler, scale) for scale in spec.guidance]
     drawn = {
-        kind: [draw_candidates(model, sampler, panel, of_kind, spec) for sampler in samplers]
+        kind: [draw_and_judge(model, sampler, panel, of_kind, spec) for sampler in samplers]
         for kind, of_kind in asked.items()
     }
     found = {

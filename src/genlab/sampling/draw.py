@@ -60,7 +60,7 @@ def classes_of(noise: SampleNoise, model: Model) -> Tensor:
     return torch.tensor([i % model.classes for i in noise.indices], device=noise.device)
 
 
-class Prompts(NamedTuple):
+class Captions(NamedTuple):
     """What samples are asked for where the model takes prompts.
 
     Attributes:
@@ -72,13 +72,13 @@ class Prompts(NamedTuple):
     tokens: Tensor
 
 
-def prompts_of(data: DataFolder, noise: SampleNoise) -> Prompts:
+def captions_of(data: DataFolder, noise: SampleNoise) -> Captions:
     """Captions of training images, drawn at random; those of sample i are a function of i alone."""
     captions, tokens = read_array(data.captions("train")), read_array(data.tokens)
     drawn = [generator("prompt", i).integers(captions.shape) for i in noise.indices]
     images, which = np.array(drawn).T  # of each sample: an image, and one of its captions
     said = np.array(tokens[captions[images, which]])
-    return Prompts(*(torch.from_numpy(found).to(noise.device) for found in (images, said)))
+    return Captions(*(torch.from_numpy(found).to(noise.device) for found in (images, said)))
 
 
 def _told(model: Model, sampler: DirectSampler, tokens: Tensor | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw, prompts_of
+from genlab.sampling.draw import captions_of, draw
 from genlab.tracking.record import leave_record
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
@@ -61,7 +61,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
 
 def _tokens(at: SampleFolder, model: Model, noise: SampleNoise) -> Tensor | None:
     """The captions that the samples are asked for, where the model takes prompts."""
-    return prompts_of(at.run.data, noise).tokens if model.config.takes_prompts else None
+    return captions_of(at.run.data, noise).tokens if model.config.takes_prompts else None
 
 
 def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:

@@ -42,7 +42,7 @@ from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.samplers import Denoiser, Step, start
-from genlab.sampling.draw import classes_of, prompts_of, steps_of
+from genlab.sampling.draw import captions_of, classes_of, steps_of
 from genlab.sampling.inpainting import complete
 from genlab.sampling.inversion import round_trip
 from genlab.sampling.latents import save_film, slerp
@@ -111,7 +111,7 @@ class Walker:
     def asked(self, samples: int) -> Tensor:
         """The classes that they are asked for, int64 [samples], or the prompts [samples, L]."""
         if self.model.config.takes_prompts:
-            return prompts_of(self.run.data, self.noise(samples)).tokens
+            return captions_of(self.run.data, self.noise(samples)).tokens
         return classes_of(self.noise(samples), self.model)
 
     def pixels(self, x: Tensor) -> NDArray[np.uint8]:
