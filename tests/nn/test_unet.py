@@ -119,6 +119,13 @@ def test_embedding_tells_all_thousand_times_apart() -> None:
     assert float(distances.min()) > 0.95
 
 
+def test_group_norm_computes_in_float32_among_bfloat16() -> None:
+    norm, x = group_norm(16), 5 + torch.randn(2, 16, 4, 4)
+    low = x.bfloat16()
+    assert torch.equal(norm(low), norm(low.float()))
+    assert norm.double()(x.double()).dtype == torch.float64
+
+
 @given(channels=st.integers(1, 1024))
 def test_group_norm_has_few_large_groups(channels: int) -> None:
     """Groups divide the channels, at most 32, each of at least eight channels if there are."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.networks import DiTConfig
+from genlab.nn.attention import attend
 from genlab.nn.unet import sinusoidal_embedding, zero
 
 
@@ -51,7 +52,7 @@ class DiTBlock(nn.Module):
         """Self-attention over tokens [B, T, D]."""
         b, n, d = x.shape
         parts = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(*parts)  # [B, heads, T, D / heads]
+        attended = attend(*parts)  # [B, heads, T, D / heads]
         out: Tensor = self.out(attended.transpose(1, 2).reshape(b, n, d))
         return out
 

@@ -1,9 +1,9 @@
 """The transformer. As a decoder, every position sees itself and those before it; as an encoder, all
 positions that say something.
 
-Attention is that of Vaswani et al. 2017 (arXiv:1706.03762, equation 1), the layout that of GPT-2
-(Radford et al. 2019): normalisation before each branch, residual branches added to the stream.
-The branches end in weights of zero, so that each block is the identity at first.
+The layout is that of GPT-2 (Radford et al. 2019): normalisation before each branch, residual
+branches added to the stream. The branches end in weights of zero, so that each block is the
+identity at first.
 
 Generation appends one position at a time. Keys and values of the positions before don't change
 then; a `Cache` keeps them, and a step costs one position instead of all.
@@ -12,9 +12,9 @@ then; a `Cache` keeps them, and a step costs one position instead of all.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.nn.attention import attend
 from genlab.nn.unet import zero
 
 
@@ -73,7 +73,7 @@ class SelfAttention(nn.Module):
         mask = None if heard is None else heard[:, None, None]  # [B, 1, 1, T]
         if past and mask is None:  # row i: what position past + i sees
             mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        attended = attend(q, k, v, mask, causal=mask is None)
         out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, c))
         return out
 
