@@ -170,24 +170,31 @@ def test_a_mixture_of_one_code_is_that_code() -> None:
     torch.testing.assert_close(dvae.mixed(one), dvae.lookup(indices), rtol=0, atol=0)
 
 
-def test_it_learns_eight_images_by_heart() -> None:
-    """At most a tenth of the images' variance is left unexplained by hard codes."""
-    torch.manual_seed(0)
-    config = DVAEConfig(codes=16, latent=4, channels=8, kl_weight=0.1, likelihood="gaussian")
+def unexplained(seed: int, steps: int = 300) -> float:
+    """The share of the variance of eight images that hard codes leave, after a training on them."""
+    torch.manual_seed(seed)
+    config = DVAEConfig(codes=16, latent=4, channels=8, kl_weight=0.02, likelihood="gaussian")
     dvae = DVAE(config, (1, 8, 8), 10)
     y, x = torch.meshgrid(torch.linspace(-1, 1, 8), torch.linspace(-1, 1, 8), indexing="ij")
     angles = (torch.arange(8) * math.pi / 4)[:, None, None]
     images = (0.5 + (angles.cos() * x + angles.sin() * y) / 8**0.5)[:, None]
     optimizer = torch.optim.Adam(dvae.parameters(), lr=1e-2)
-    for step in range(150):
-        values = dvae(batch_of(images, progress=step / 150))
+    for step in range(steps):
+        values = dvae(batch_of(images, progress=step / steps))
         optimizer.zero_grad()
         values["loss"].backward()
         optimizer.step()
     with torch.no_grad():
         again = dvae.eval().reconstruct(images)
-    unexplained = (again - images).square().mean() / (images - images.mean(dim=0)).square().mean()
-    assert float(unexplained) < 0.1
+    return float((again - images).square().mean() / (images - images.mean(dim=0)).square().mean())
+
+
+def test_it_learns_eight_images_by_heart() -> None:
+    """At most a tenth of their variance is left, in the median of three trainings.
+
+    In one of them two images may come to share a code, and in which one depends on the processor.
+    """
+    assert sorted(unexplained(seed) for seed in range(3))[1] < 0.1
 
 
 @settings(max_examples=15, deadline=None)
