@@ -40,7 +40,7 @@ from genlab.models.base import Model
 from genlab.models.batches import Batches, read_table
 from genlab.models.dalle import DALLE
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw, prompts_of
+from genlab.sampling.draw import captions_of, draw
 
 MODEL, FIRST_SECONDS = "dalle", 60
 
@@ -67,7 +67,7 @@ class GenLabSide(GenLab):
     def drawn(self, model: Model, which: range) -> Tensor:
         noise = SampleNoise(0, which)
         return draw(
-            model, self.rows["tokens"], noise, prompts_of(self.run.data, noise).tokens
+            model, self.rows["tokens"], noise, captions_of(self.run.data, noise).tokens
         ).images
 
 
@@ -144,7 +144,7 @@ class PeerSide:
 
     def samplers(self) -> dict[str, Sampler]:
         def drawn(which: range) -> Tensor:
-            tokens = prompts_of(self.data, SampleNoise(0, which)).tokens
+            tokens = captions_of(self.data, SampleNoise(0, which)).tokens
             images: Tensor = self.network.generate_images(tokens, filter_thres=0, use_cache=True)
             return images
 

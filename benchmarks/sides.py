@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from accelerate.state import AcceleratorState
 from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -84,6 +85,8 @@ def nearest(networks: Iterable[nn.Module], size: int) -> Any:
 def make_training(run: RunFolder) -> Training:
     """The state of `genlab train` before its first step."""
     spec = read_run(run.config)
+    # The classifier has been trained in this process, perhaps in another precision.
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Training(run, spec, make_accelerator(spec.training.precision, cpu=True))
 
 

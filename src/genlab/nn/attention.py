@@ -27,5 +27,5 @@ def attend(
         seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
     logits = ((q / math.sqrt(q.shape[3])) @ k.transpose(2, 3)).float()
     if seen is not None:
-        logits = logits.masked_fill(~seen, -torch.inf)
+        logits.masked_fill_(~seen, -torch.inf)
     return logits.softmax(dim=3).to(v.dtype) @ v

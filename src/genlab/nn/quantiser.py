@@ -150,7 +150,7 @@ class Quantiser(nn.Module):
     @torch.no_grad()
     def _follow(self, flat: Tensor, k: Tensor, epoch: int) -> None:
         """Equations 6 and 7 on z [N, D] with codes k [N]; then the restarts and the statistics."""
-        chosen = F.one_hot(k, self.codes).float()  # [N, K]
+        chosen = flat.new_zeros(len(k), self.codes).scatter_(1, k[:, None], 1)  # one-hot, [N, K]
         n = _over_processes(chosen.sum(dim=0))
         self.counts.lerp_(n, 1 - self.decay)
         self.sums.lerp_(_over_processes(chosen.T @ flat), 1 - self.decay)
