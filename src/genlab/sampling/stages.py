@@ -43,10 +43,11 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
             which = range(start, min(start + batch_size, spec.samples))
             noise = SampleNoise(spec.seed, which, device)
             drawing = draw(model, spec.sampler, noise, _tokens(at, model, noise))
-            evaluations += drawing.evaluations * len(which) / spec.samples
+            evaluations += drawing.evaluations * len(which)
             samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
         seconds = (time.perf_counter() - begun) / spec.samples
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
+    evaluations /= spec.samples
     write_json(at.cost, {"seconds_per_image": seconds, "evaluations": evaluations})
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
