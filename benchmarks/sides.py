@@ -26,6 +26,7 @@ from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
+from genlab.cli import keep_freed_memory
 from genlab.config.layout import RunFolder, SampleFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import RunSpec, read_run, write_specs
@@ -269,6 +270,7 @@ def compare(
                         help=f"of {', '.join(sides)}")  # fmt: skip
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as `genlab` does; it serves all sides
     pictures = RESULTS / model
     with tempfile.TemporaryDirectory() as folder:
         study = make_study(Path(folder), model, sampler, options.samples)
