@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
 
@@ -48,6 +49,7 @@ def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
         low, high = min(late.min(), held_out[model]), max(late.quantile(0.995), held_out[model])
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         axis.set(title=model, xlabel="images seen", ylabel="training loss")
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: 10000 would touch 20000
         axis.legend(fontsize="x-small", title="seed", title_fontsize="x-small")
     return png(figure)
 
@@ -89,8 +91,9 @@ def cost_bars(costs: pd.DataFrame) -> bytes:
         index="stage", columns="subject", values="seconds", aggfunc="sum", sort=False
     )
     figure, axis = plt.subplots(figsize=(9.2, 0.4 * len(table) + 1.2), layout="constrained")
-    colours = sns.color_palette("colorblind", len(table.columns))
+    subjects = len(table.columns)
+    colours = sns.color_palette("colorblind" if subjects <= 10 else "husl", subjects)
     table.iloc[::-1].plot.barh(stacked=True, ax=axis, width=0.75, color=colours)
     axis.set(xlabel="seconds of wall-clock time, summed over jobs", ylabel="")
-    axis.legend(fontsize="x-small", title=None)
+    axis.legend(fontsize="x-small", title=None, loc="upper left", bbox_to_anchor=(1.01, 1))
     return png(figure)
