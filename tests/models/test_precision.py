@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlab.config.study import Precision
+from genlab.config.base import Precision
+from genlab.config.errors import ConfigError
+from genlab.config.samplers import SAMPLERS, SteppedSampler
+from genlab.config.study import load_sampler
 from genlab.models.devices import has_bf16, resolve_precision
+from genlab.sampling.draw import precision_of
 from genlab.training.trainer import make_accelerator
 
 
@@ -42,3 +46,15 @@ def test_what_is_asked_for_is_done() -> None:
 def test_it_reaches_the_layers(asked: Precision, dtype: torch.dtype) -> None:
     with make_accelerator(asked, cpu=True).autocast():
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
+
+
+def test_samplers_of_fixed_steps_may_compute_in_bfloat16_and_adaptive_ones_never() -> None:
+    best = "bf16" if has_bf16(cuda=False) else "fp32"
+    for kind in SAMPLERS.values():
+        stepped = issubclass(kind, SteppedSampler)
+        assert precision_of(kind(), "cpu") == (best if stepped else "fp32")
+        if stepped:
+            assert precision_of(kind(precision="bf16"), "cpu") == "bf16"
+            assert precision_of(kind(precision="fp32"), "cpu") == "fp32"
+    with pytest.raises(ConfigError, match="unknown key 'precision'"):
+        load_sampler({"sampler": "dopri5", "precision": "bf16"}, "samplers.adaptive")

@@ -177,3 +177,26 @@ def test_a_network_that_knows_no_classes_is_told_none_and_counted_once() -> None
     for _ in range(2):
         denoiser(torch.zeros(3, 1, 1, 1), 0.5)
     assert seen == [None, None] and denoiser.evaluations == 6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("asked", "shown"), [(1, 8), (7, 8), (8, 8), (9, 16)])
+def test_a_network_in_bfloat16_is_shown_whole_eights(asked: int, shown: int) -> None:
+    """Some images are repeated to fill them, and neither told of nor counted."""
+    layer, seen = torch.nn.Linear(1, 1), []
+
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        answer: Tensor = layer(x.float())
+        seen.append((len(x), len(t), len(labels), answer.dtype))
+        return answer.float() + (labels + t)[:, None, None, None]
+
+    x = torch.randn(asked, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    t, labels = torch.linspace(0.1, 0.9, asked).double(), torch.arange(asked)
+    denoiser = Denoiser(network, PATHS["flow"], "x0", clip=False, labels=labels, bf16=True)
+    found = denoiser(x, t).x0
+    assert seen == [(shown, shown, shown, torch.bfloat16)]
+    assert denoiser.evaluations == asked
+    expected = layer(x) + (labels + t)[:, None, None, None]
+    # Five numbers below 4 are rounded to 8 bits: x, weight, bias, product and sum.
+    torch.testing.assert_close(found, expected.float(), rtol=0, atol=5 * 4 * 2**-9)

@@ -41,7 +41,9 @@ def test_a_map_is_the_mean_over_layers_of_one_evaluation_s_weights() -> None:
         reader.register_forward_pre_hook(lambda module, told: shown.append((module, told)))
         for reader in readers
     ]
-    _, maps = attention_maps(model, DDIMSampler(steps=1), SampleNoise(0, range(3)), TOKENS)
+    _, maps = attention_maps(
+        model, DDIMSampler(steps=1, precision="fp32"), SampleNoise(0, range(3)), TOKENS
+    )
     for hook in hooks:
         hook.remove()
     assert len(shown) == len(readers) > 1

@@ -16,6 +16,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import SampleFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, DDPMSampler, PriorSampler
 from genlab.data.files import read_array, read_json
+from genlab.models.devices import has_bf16
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
@@ -39,6 +40,7 @@ def test_a_row_has_its_samples_their_grid_and_their_cost(row: SampleFolder) -> N
     cost = read_json(row.cost)
     assert cost["evaluations"] == steps
     assert cost["seconds_per_image"] > 0
+    assert cost["computed_in"] == ("bf16" if steps > 1 and has_bf16(cuda=False) else "fp32")
     assert row.strip.exists() == (steps > 1)
     # 8 columns and 4 rows of 8x8 with a line between, each pixel enlarged 56 / 8 times.
     assert Image.open(row.grid).size == ((8 * 9 + 1) * 7, (4 * 9 + 1) * 7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -13,6 +13,10 @@ from genlab.config.errors import ConfigError, explain, nearest
 T = TypeVar("T", bound=BaseModel)
 
 DEFAULT_BACKBONE = "unet"  # of a network that names none
+
+Precision = Literal["fp32", "bf16", "auto"]
+"""What layers are computed in. 'auto' is bf16 where the processor has instructions for it and fp32
+elsewhere, where it would be many times slower; summaries and costs say which it was."""
 
 
 class Strict(BaseModel):

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from genlab.config.base import Strict
+from genlab.config.base import Precision, Strict
 from genlab.config.families import FamilyConfig, Generates
 
 Spacing = Literal["uniform", "quadratic", "karras", "log-snr"]
@@ -111,6 +111,9 @@ class SteppedSampler(PathSampler):
 
     steps: PositiveInt = 50
     spacing: Spacing = "uniform"
+    precision: Precision = "auto"
+    """What the network is computed in; the walk itself is added up in float64. Samplers that choose
+    their steps by their error have none: it would see the rounding of bfloat16."""
 
 
 class DDPMSampler(SteppedSampler):
@@ -237,5 +240,5 @@ DETERMINISTIC = ("ddim", "dpm-solver", "edm", "euler", "midpoint", "heun", "dopr
 
 
 def settings(config: SamplerConfig) -> dict[str, Any]:
-    """What the sampler takes as keyword arguments; guidance goes with what it guides to."""
-    return config.model_dump(exclude={"sampler", "guidance"})
+    """What the sampler takes as keyword arguments; the rest is the business of the denoiser."""
+    return config.model_dump(exclude={"sampler", "guidance", "precision"})

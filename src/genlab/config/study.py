@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny, model_validator
 
-from genlab.config.base import Strict, build, merge, read_yaml
+from genlab.config.base import Precision, Strict, build, merge, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
@@ -28,7 +28,6 @@ RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 Extractor = Literal["classifier", "inception-v3-compat"]
-Precision = Literal["fp32", "bf16", "auto"]
 
 
 class TrainingConfig(Strict):
@@ -51,9 +50,7 @@ class TrainingConfig(Strict):
     horizontal_flip: bool = False
     """Mirror half of the images at random: good for photos, wrong for digits."""
     precision: Precision = "fp32"
-    """'bf16' computes layers in bfloat16 where that is safe; losses and weights stay float32.
-    'auto' is bf16 where the processor has instructions for it and fp32 elsewhere, where it would
-    be many times slower; the run's summary says which it was."""
+    """'bf16' computes layers in bfloat16 where that is safe; losses and weights stay float32."""
     compile: bool = False
     """Use torch.compile; pays on a GPU and for long runs, costs a minute at the start."""
 

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from filelock import FileLock, Timeout
 
-from genlab.config.study import Precision
+from genlab.config.base import Precision
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and Arm, as Linux calls them
 CHOSEN_ELSEWHERE = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
@@ -73,7 +73,7 @@ def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def resolve_precision(asked: Precision, cuda: bool) -> Literal["fp32", "bf16"]:
-    """What `training.precision` comes to on this machine."""
+    """What a `precision` of the configuration comes to on this machine."""
     if asked != "auto":
         return asked
     return "bf16" if has_bf16(cuda) else "fp32"

@@ -37,14 +37,14 @@ Affine = TypeVar("Affine", nn.Conv2d, nn.Linear)
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
     """Embed noise levels `t` [B], on the scale 0..1000, as cosines and sines [B, dim].
 
-    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with `dim` even.
+    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with `dim` even. Computed in float64: the
+    last bit of a float32 cosine depends on where in its batch it stands.
     """
     half = dim // 2
-    frequency = torch.exp(
-        -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half
-    )
-    angle = t.float()[:, None] * frequency[None, :]  # [B, half]
-    return torch.cat([angle.cos(), angle.sin()], dim=1)
+    places = torch.arange(half, dtype=torch.float64, device=t.device)
+    frequency = torch.exp(-math.log(max_period) * places / half)
+    angle = t.double()[:, None] * frequency[None, :]  # [B, half]
+    return torch.cat([angle.cos(), angle.sin()], dim=1).float()
 
 
 class GroupNorm(nn.GroupNorm):
@@ -112,7 +112,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
-        h = h + self.embed(embedding)[:, :, None, None]
+        h = h + self.embed(embedding).float()[:, :, None, None]
         h = self.conv2(self.dropout(silu(self.norm2(h))))
         out: Tensor = h + self.skip(x)
         return out
@@ -165,7 +165,7 @@ class CrossAttention(nn.Module):
     def weights(self, x: Tensor, texts: Texts) -> Tensor:
         """softmax(q k / sqrt(d)) over the tokens that are said, [B, heads, H*W, L]."""
         q, k, _ = self.split(x, texts)
-        logits = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+        logits = (q @ k.transpose(2, 3)).float() / math.sqrt(q.shape[3])
         return logits.masked_fill(~texts.said[:, None, None], -torch.inf).softmax(dim=3)
 
     def forward(self, x: Tensor, texts: Texts) -> Tensor:

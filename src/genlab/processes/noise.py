@@ -45,7 +45,7 @@ class GivenNoise(SampleNoise):
     """
 
     def __init__(self, z: Tensor) -> None:
-        self.z = z
+        self.z, self.device = z, z.device
 
     def __len__(self) -> int:
         return len(self.z)

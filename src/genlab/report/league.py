@@ -40,6 +40,7 @@ COLUMNS = {
     "elbo_bits_per_dim": "bits/dim by ELBO",
     "evaluations": "NFE",
     "seconds_per_image": "s/image",
+    "computed_in": "drawn in",
     "parameters": "parameters",
     "images_seen": "images seen",
     "train_seconds": "training s",
@@ -49,7 +50,7 @@ COLUMNS = {
 """Columns of league.csv, and how the tables for people call them."""
 
 RECONSTRUCTION = [name for name in COLUMNS if name.startswith("reconstruction_")] + ["used_codes"]
-NAMES = ("dataset", "model", "variant", "sampler", "extractor", "bits_kind")
+NAMES = ("dataset", "model", "variant", "sampler", "extractor", "bits_kind", "computed_in")
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
 NO_CODES = "no codes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from genlab.config.samplers import (
     DirectSampler,
     PathSampler,
     SamplerConfig,
+    SteppedSampler,
     TokenSampler,
     settings,
 )
 from genlab.data.files import read_array
 from genlab.data.randomness import generator
 from genlab.models.base import Generates, HasDenoiser, Model
+from genlab.models.devices import resolve_precision
 from genlab.processes.noise import SampleNoise
 from genlab.samplers import Denoiser, Step, find
 
@@ -41,14 +43,21 @@ class Drawing:
     trail: list[Tensor]
 
 
+def precision_of(sampler: SamplerConfig, device: torch.device | str) -> Literal["fp32", "bf16"]:
+    """What a network is computed in that `sampler` asks on `device`."""
+    asked = sampler.precision if isinstance(sampler, SteppedSampler) else "fp32"
+    return resolve_precision(asked, cuda=torch.device(device).type == "cuda")
+
+
 def steps_of(
     denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
 ) -> Iterator[Step]:
-    """Every step of `sampler`, each of [B, *shape].
+    """Every step of `sampler`, each of [B, *shape]; the denoiser takes to the sampler's precision.
 
     Raises:
         GenLabError: the sampler can't walk this path as it is set.
     """
+    denoiser.bf16 = precision_of(sampler, noise.device) == "bf16"
     try:
         yield from find(sampler.sampler)(denoiser, noise, shape, **settings(sampler))
     except ValueError as error:

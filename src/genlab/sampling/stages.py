@@ -18,7 +18,7 @@ from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import captions_of, draw
+from genlab.sampling.draw import captions_of, draw, precision_of
 from genlab.tracking.record import leave_record
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
@@ -48,7 +48,9 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         seconds = (time.perf_counter() - begun) / spec.samples
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
     evaluations /= spec.samples
-    write_json(at.cost, {"seconds_per_image": seconds, "evaluations": evaluations})
+    computed_in = precision_of(spec.sampler, device)
+    cost = {"seconds_per_image": seconds, "evaluations": evaluations, "computed_in": computed_in}
+    write_json(at.cost, cost)
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)

@@ -21,10 +21,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
+from genlab.config.base import Precision
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
-from genlab.config.study import Precision
 from genlab.data.files import read_json, sha256, write_json
 from genlab.data.randomness import address
 from genlab.models.base import Facts, Model, build_model
