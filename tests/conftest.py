@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 import yaml
 from tiny import CONFIG, TEST, TRAIN, make_study, png, stripes
@@ -22,6 +23,10 @@ from tiny import CONFIG, TEST, TRAIN, make_study, png, stripes
 from genlab.cli import main
 from genlab.config.base import merge
 from genlab.config.layout import StudyFolder
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("whatever the time", deadline=None)
+hypothesis.settings.load_profile("whatever the time")
 
 
 @pytest.fixture(scope="session")

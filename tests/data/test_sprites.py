@@ -155,7 +155,7 @@ def test_an_ellipse_lies_as_its_rotation_says(sprites: tuple[Array, NDArray[np.i
     degrees=st.floats(0, 360),
     side=st.integers(24, 40),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_shape_is_cut_off(shape: str, scale: float, degrees: float, side: int) -> None:
     """Whatever the place, as many points are covered as in the middle."""
     config = SpritesConfig(size=side, positions=3)

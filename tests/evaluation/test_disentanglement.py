@@ -56,7 +56,7 @@ paired = arrays(np.int64, st.tuples(st.just(2), st.integers(1, 40)), elements=st
 
 
 @given(pair=paired)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_mutual_information_is_the_sum_it_stands_for(pair: Ints) -> None:
     """sum p(a, b) log p(a, b) / p(a) p(b) by loops, scikit-learn's, and within its bounds."""
     a, b = pair
@@ -73,7 +73,7 @@ def test_mutual_information_is_the_sum_it_stands_for(pair: Ints) -> None:
 
 
 @given(counts=arrays(np.int64, st.integers(1, 10), elements=st.integers(0, 50)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_entropy_is_that_of_scipy(counts: Ints) -> None:
     expected = stats.entropy(counts) if counts.sum() else 0.0
     assert entropy(counts) == pytest.approx(expected, abs=1e-12)

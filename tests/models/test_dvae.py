@@ -197,7 +197,7 @@ def test_it_learns_eight_images_by_heart() -> None:
     assert sorted(unexplained(seed) for seed in range(3))[1] < 0.1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     channels=st.integers(1, 3),
     rows=st.integers(1, 3),

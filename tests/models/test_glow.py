@@ -62,7 +62,7 @@ def smooth_images(n: int) -> Tensor:
     return to_uint8(0.5 + 0.35 * waves)[:, None] / 255
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     coupling=st.sampled_from(["glow", "realnvp"]),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),

@@ -47,7 +47,7 @@ def batch_of(images: Tensor, progress: float = 1.0) -> Batch:
 
 
 @given(mu=st.floats(-10, 10), logvar=st.floats(*LOGVAR_RANGE), z=st.floats(-10, 10))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_kl_and_density_are_those_of_torch(mu: float, logvar: float, z: float) -> None:
     mean, log_variance, at = torch.tensor([mu, logvar, z], dtype=torch.float64)
     q = Normal(mean, (log_variance / 2).exp())
@@ -66,7 +66,7 @@ def test_kl_and_density_are_those_of_torch(mu: float, logvar: float, z: float) -
     sides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     latent=st.integers(1, 5),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_shape(
     likelihood: Likelihood, batch: int, channels: int, sides: tuple[int, int], latent: int
 ) -> None:

@@ -153,7 +153,7 @@ def test_it_learns_eight_images_by_heart(likelihood: Literal["gaussian", "logist
     assert float(unexplained) < 0.1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     channels=st.integers(1, 3),
     rows=st.integers(1, 3),

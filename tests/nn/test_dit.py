@@ -117,7 +117,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     config=configs,
     channels=st.integers(1, 4),
@@ -139,7 +139,7 @@ def test_output_has_the_shape_of_the_image_and_all_weights_take_part(
     assert not [name for name, weight in network.named_parameters() if weight.grad is None]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(config=configs, side=st.integers(1, 24))
 def test_sides_that_the_patch_does_not_divide_do_not_fit(config: DiTConfig, side: int) -> None:
     """`divisor` is exact: the configuration refuses nothing that the network could take."""

@@ -63,7 +63,7 @@ shapes = st.tuples(st.integers(2, 5), st.integers(1, 4), st.integers(1, 4), st.i
 
 
 @layers
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(shape=shapes, batch=st.integers(1, 4), seed=st.integers(0, 1000))
 def test_a_layer_is_a_bijection_and_knows_its_determinant(
     name: str, shape: tuple[int, int, int, int], batch: int, seed: int
@@ -87,7 +87,7 @@ def test_a_layer_is_a_bijection_and_knows_its_determinant(
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(blocks=st.tuples(*[st.integers(1, 3)] * 4), channels=st.integers(1, 3))
 def test_folding_gathers_blocks_and_comes_back(
     blocks: tuple[int, int, int, int], channels: int

@@ -31,7 +31,7 @@ def logistic(log_scale: float) -> DiscretizedLogistic:
 
 
 @given(mean=st.floats(0, 1), log_scale=st.floats(-9, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_logistic_sums_to_one_over_the_grey_values(mean: float, log_scale: float) -> None:
     """Wherever its mean lies: the two bins at the ends are open."""
     p = logistic(log_scale)
@@ -40,7 +40,7 @@ def test_logistic_sums_to_one_over_the_grey_values(mean: float, log_scale: float
 
 
 @given(mean=st.floats(0, 1), log_scale=st.floats(-4, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_logistic_is_the_mass_between_the_edges_of_a_bin(mean: float, log_scale: float) -> None:
     """Salimans et al., equation 2, by the difference of two sigmoids as it is written there."""
     m = torch.tensor(mean, dtype=torch.float64)

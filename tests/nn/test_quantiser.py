@@ -28,7 +28,7 @@ def nearest_by_hand(z: Tensor, e: Tensor) -> list[int]:
     return [min(range(len(e)), key=lambda k: math.dist(row, e[k].tolist())) for row in z.tolist()]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     width=st.integers(1, 5),

@@ -49,7 +49,7 @@ def test_attention_is_causal_softmax_attention_written_by_hand(heads: int) -> No
     torch.testing.assert_close(attention(x, 0, None), attention.out(attended), rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     length=st.integers(2, 9),
@@ -73,7 +73,7 @@ def test_no_position_sees_a_later_one(
     assert not torch.isclose(before[:, j:], after[:, j:], atol=1e-6).all(dim=(0, 2)).any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     cuts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
@@ -100,7 +100,6 @@ def test_a_position_in_the_grid_is_its_row_plus_its_column() -> None:
     assert torch.equal(positions(), torch.stack(expected))
 
 
-@settings(deadline=None)
 @given(
     weights=st.lists(st.integers(0, 9), min_size=2, max_size=6).filter(any),
     u=st.floats(0, 1, exclude_max=True, width=32),
@@ -123,7 +122,6 @@ def test_tokens_come_as_often_as_they_should() -> None:
     torch.testing.assert_close(drawn, logits.softmax(dim=0), rtol=0, atol=1e-3)
 
 
-@settings(deadline=None)
 @given(
     weights=st.lists(st.integers(1, 9), min_size=2, max_size=7),
     top_k=st.none() | st.integers(1, 8),

@@ -145,7 +145,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     config=configs,
     channels=st.integers(1, 4),
@@ -180,7 +180,7 @@ def test_without_gradients_it_says_the_same_and_leaves_its_input(
     assert torch.equal(quick, network(x.contiguous(), t))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(config=configs, side=st.integers(1, 24))
 def test_sides_that_the_divisor_does_not_divide_do_not_fit(config: UNetConfig, side: int) -> None:
     """`divisor` is exact: the configuration refuses nothing that the network could take."""

@@ -82,7 +82,7 @@ def test_encoding_goes_batch_by_batch_over_all_images() -> None:
     t=st.floats(0, 1),
     lengths=st.tuples(st.floats(0.1, 30), st.floats(0.1, 30)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_slerp_turns_evenly_and_stretches_evenly(
     seed: int, dimensions: int, t: float, lengths: tuple[float, float]
 ) -> None:

@@ -88,7 +88,7 @@ def test_the_terms_of_a_gaussian_aggregate() -> None:
         assert found[name]["value"] == pytest.approx(value, abs=0.05), name
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(n=st.integers(2, 80), latent=st.integers(1, 5), seed=st.integers(0, 100))
 def test_the_terms_sum_to_the_kl(n: int, latent: int, seed: int) -> None:
     """To that of the same draws exactly; to the closed form within the draws' error."""

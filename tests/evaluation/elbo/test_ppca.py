@@ -111,7 +111,7 @@ def test_a_gaussians_density_and_kl_are_those_of_torch() -> None:
         torch.testing.assert_close(q.kl(posterior), expected, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     dimensions=st.integers(4, 12), latent=st.integers(1, 3), seed=st.integers(0, 1000),
     name=st.sampled_from(["exact", "mean field", "shifted", "widened"]),
