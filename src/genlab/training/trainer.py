@@ -58,6 +58,16 @@ def noting_signals() -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
+def seed(number: int) -> None:
+    """`torch.manual_seed`, at every step.
+
+    Where CUDA hasn't begun, that keeps a list of who asked, with the whole stack of calls.
+    """
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)
+
+
 @torch.no_grad()
 def validate(model: Model, batches: Batches, batch_size: int) -> dict[str, float]:
     """Means of `model.loss` over a split; its random numbers depend on the seed alone."""
@@ -120,7 +130,7 @@ class Training:
     def step(self) -> tuple[float, dict[str, Tensor]]:
         """One optimiser step; returns the learning rate and the numbers to log."""
         k, training = self.progress.step, self.spec.training
-        torch.manual_seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
+        seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
         batch = self.batches[k]._replace(
             progress=(k + 1) / training.steps,
             epoch=k * training.batch_size // len(self.batches.table.images),
