@@ -85,8 +85,8 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
         update_ema(ema, model.state_dict(), ema_decay(training.ema, 0))
 
     def sample(steps: int = STEPS) -> Tensor:
-        with precision:
-            return draw(model, DDIMSampler(steps=steps), SampleNoise(0, range(DRAWN))).images
+        sampler = DDIMSampler(steps=steps, precision="bf16" if variant.bf16 else "fp32")
+        return draw(model, sampler, SampleNoise(0, range(DRAWN))).images
 
     first = seconds_each(step, 0)
     trained = seconds_each(step, seconds)

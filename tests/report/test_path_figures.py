@@ -266,3 +266,16 @@ def test_a_figure_appears_only_where_it_has_something_to_show(
     found = crossing(league_of(models, samplers), content)
     assert set(found["figures"]) == figures
     assert all(f.startswith("data:image/png;base64,") for f in found["figures"].values())
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize("cost", ["evaluations", "seconds"])
+def test_both_axes_of_a_curve_have_numbers(cost: str) -> None:
+    """However far apart what they measure: FID from 10 to 98, seconds from .005 to .06."""
+    figure = quality_against(rows_of(["ddpm", "flow"], SWEEP | ADAPTIVE), cost)
+    figure.canvas.draw()
+    for panel in panels(figure).values():
+        for axis, limits in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+            shown = [tick for tick in axis.get_majorticklocs() if limits[0] <= tick <= limits[1]]
+            assert len(shown) >= 2
+            assert all(label.get_text() for label in axis.get_majorticklabels())

@@ -26,7 +26,6 @@ MEASURED = {
 }
 COSTS = {"evaluations": "network evaluations a sample", "seconds": "seconds a sample"}
 TOLERANCES = ("rtol", "atol")  # of an adaptive sampler, in the place of steps
-ROUND = LogLocator(subs=(1, 2, 3, 5))
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 MARKERS = "os^DvPX*<>dph"
 
@@ -137,7 +136,7 @@ def _panels(rows: pd.DataFrame, panel: str, x: str, hue: str) -> tuple[Figure, d
         )  # fmt: skip
         axis.set(xscale="log", yscale="log", title=name, ylabel="FID")
         for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_locator(ROUND)
+            scale.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # one each: it knows its axis
             scale.set_major_formatter(PLAIN)
         axis.minorticks_off()
         axis.tick_params(labelbottom=True, labelsize="small")  # below every panel

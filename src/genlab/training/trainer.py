@@ -64,7 +64,7 @@ def seed(number: int) -> None:
     Where CUDA hasn't begun, that keeps a list of who asked, with the whole stack of calls.
     """
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)
 
 
