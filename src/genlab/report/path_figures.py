@@ -135,8 +135,8 @@ def _panels(rows: pd.DataFrame, panel: str, x: str, hue: str) -> tuple[Figure, d
             sort=False, lw=1.4, ms=6, ax=axis,
         )  # fmt: skip
         axis.set(xscale="log", yscale="log", title=name, ylabel="FID")
-        for scale in (axis.xaxis, axis.yaxis):
-            scale.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # one each: it knows its axis
+        for scale, figures in ((axis.xaxis, (1, 2, 5)), (axis.yaxis, (1, 2, 3, 5))):
+            scale.set_major_locator(LogLocator(subs=figures))
             scale.set_major_formatter(PLAIN)
         axis.minorticks_off()
         axis.tick_params(labelbottom=True, labelsize="small")  # below every panel
