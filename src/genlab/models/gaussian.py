@@ -27,7 +27,7 @@ from genlab.config.families import Likelihood
 from genlab.config.gaussian import GaussianConfig, Prediction
 from genlab.models.base import Batch, Model
 from genlab.nn.backbone import make_network
-from genlab.nn.unet import Texts
+from genlab.nn.unet import Texts, widened
 from genlab.processes.gaussian import Denoiser, over_pixels, row
 from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import Level, Path
@@ -149,8 +149,7 @@ class GaussianModel(Model):
         t = t.double()
         x = over_pixels(self.input_scale(self.path.level(t))).to(x.dtype) * x
         conditioning = self.path.conditioning(t).to(weights.dtype)
-        answer: Tensor = self.network(x.to(weights.dtype), conditioning, labels, **told)
-        return answer.float() if answer.dtype == torch.bfloat16 else answer
+        return widened(self.network(x.to(weights.dtype), conditioning, labels, **told))
 
     def noised(self, batch: Batch) -> Noised:
         """The images of `batch` on their paths, at random times."""
