@@ -11,7 +11,7 @@ trained on real digits alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/ddpm.yaml as it stands, trained by the step of `genlab train`: AdamW
                with warm-up and decay, clipping, EMA with warm-up, and the precision that it
-               comes to on this processor
+               comes to on this processor, in sampling as well
     diffusers  UNet2DModel and DDPMScheduler, trained as in its unconditional example: noise
                prediction, linear schedule, AdamW 1e-4 (betas .95, .999, weight decay 1e-6), warm-up
                and cosine decay, clipping at 1, float32, EMAModel (power 3/4, at most .9999). EMA is
@@ -21,11 +21,12 @@ trained on real digits alone. Held-out real digits, as many, give the floor.
                schedule, Adam 1e-4 (betas .9, .99), constant rate, clipping at 1, float32, EMA .995
                every 10 steps. Its mirroring of images at random is off, since digits have a side
     ...-matched
-               the same library with GenLab's learning rate and precision, all else its own
+               the same library with GenLab's learning rate and, in training and sampling, its
+               precision, all else its own
 
 A learning rate that changes over the training follows the share of the seconds that are spent.
 The example's 500 steps of warm-up take the share of it that they have in its 100 epochs.
-All sides sample in float32, with averaged weights. 28 pixels suit every network: none is padded.
+All sides sample with averaged weights. 28 pixels suit every network: none is padded.
 """
 
 from __future__ import annotations
@@ -73,10 +74,14 @@ class DiffusionPeer(Peer):
         self.bf16 = matched and resolve_precision(training.precision, cuda=False) == "bf16"
         self.learning_rate = training.learning_rate if matched else 1e-4
 
+    def precision(self) -> torch.autocast:
+        """The context in which its network is computed."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bf16)
+
     def backward(self, loss: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -> None:
         """Gradients of `loss` on the next batch, clipped at norm 1 as both libraries do."""
         images = self.next_images()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with self.precision():
             value = loss(images)
         value.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -138,7 +143,8 @@ class Diffusers(DiffusionPeer):
         pipeline.set_progress_bar_config(disable=True)
 
         def sample(which: range) -> Tensor:
-            drawn = pipeline(len(which), num_inference_steps=STEPS, output_type="pt")
+            with self.precision():
+                drawn = pipeline(len(which), num_inference_steps=STEPS, output_type="pt")
             images: Tensor = drawn.images
             return images
 
@@ -167,7 +173,13 @@ class DenoisingDiffusion(DiffusionPeer):
 
     def samplers(self) -> dict[str, Sampler]:
         average = self.ema.ema_model.eval()
-        return {DDIM: lambda which: average.sample(batch_size=len(which))}
+
+        def sample(which: range) -> Tensor:
+            with self.precision():
+                images: Tensor = average.sample(batch_size=len(which))
+            return images.float()
+
+        return {DDIM: sample}
 
 
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {

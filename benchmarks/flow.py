@@ -18,8 +18,8 @@ trained on real digits alone. Held-out real digits, as many, give the floor.
     torchcfm-matched
                the same library with GenLab's learning rate and an EMA with GenLab's warm-up
 
-All sides sample in float32, with averaged weights where they keep any; torchcfm by torchdiffeq's
-Euler method, as its evaluation script does.
+All sides sample with averaged weights where they keep any, GenLab in the precision that it comes to
+on this processor; torchcfm in float32, by torchdiffeq's Euler method, as in its evaluation script.
 """
 
 from __future__ import annotations
