@@ -77,10 +77,14 @@ def to_be_seen(x: Tensor, level: tuple[float, float]) -> Tensor:
 
 
 def sampler_with(kind: str, evaluations: int) -> SamplerConfig:
-    """The sampler of this kind, of fixed steps, that takes so many network evaluations (odd)."""
+    """The sampler of this kind, of fixed steps, that takes so many network evaluations (odd).
+
+    In float32, since how far it ends from the solution is to be its own doing.
+    """
     twice = kind in ("edm", "midpoint", "heun")  # a step, but for the last
     steps = (evaluations + 1) // 2 if twice else evaluations
-    return SAMPLERS[kind].model_validate({"steps": steps, "spacing": SPACING})
+    values = {"steps": steps, "spacing": SPACING, "precision": "fp32"}
+    return SAMPLERS[kind].model_validate(values)
 
 
 class Walker:
