@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlab.config.networks import DiTConfig
-from genlab.nn.dit import DiT, DiTBlock, grid_positions
+from genlab.nn.dit import DiT, DiTBlock, Neighbours, grid_positions
 
 SMALL = DiTConfig(backbone="dit", width=16, depth=2, heads=2, patch=2)
 
@@ -29,7 +30,7 @@ def test_untrained_it_predicts_exactly_zero(patch: int) -> None:
 def test_an_untrained_block_is_the_identity() -> None:
     """adaLN-zero: both gates are 0, whatever the embedding."""
     x = torch.randn(2, 6, 16)
-    assert torch.equal(DiTBlock(SMALL)(x, torch.randn(2, 16)), x)
+    assert torch.equal(DiTBlock(SMALL, (2, 3))(x, torch.randn(2, 16)), x)
 
 
 @torch.no_grad()
@@ -38,7 +39,7 @@ def test_a_block_is_its_formula() -> None:
 
     Attention is written by hand: softmax(q k' / sqrt(d)) v for every head.
     """
-    block, n, d = awake(DiTBlock(SMALL)), 5, 16
+    block, n, d = awake(DiTBlock(SMALL, (1, 5))), 5, 16
     x, e = torch.randn(2, n, d), torch.randn(2, d)
     steering = (e @ block.modulation.weight.T + block.modulation.bias).reshape(2, 6, 1, d)
     shift1, scale1, gate1, shift2, scale2, gate2 = steering.unbind(1)
@@ -58,6 +59,30 @@ def test_a_block_is_its_formula() -> None:
     hidden = F.gelu(first(norm(h) * (1 + scale2) + shift2), approximate="tanh")
     # Sums of 64 float32 numbers of size 10, in another order
     torch.testing.assert_close(block(x, e), h + gate2 * second(hidden), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_with_a_convolution_a_token_feels_the_eight_around_it_and_no_others() -> None:
+    """Depthwise, by nine products a token; rows of a grid that isn't square don't run on."""
+    height, width = 3, 5
+    layer = Neighbours(2, (height, width))
+    tokens = torch.randn(4, height * width, 2)
+    expected = layer.convolution.bias.expand(4, height, width, 2).clone()
+    grid = tokens.reshape(4, height, width, 2)
+    for y, x in itertools.product(range(height), range(width)):
+        for dy, dx in itertools.product((-1, 0, 1), repeat=2):
+            if 0 <= y + dy < height and 0 <= x + dx < width:
+                weight = layer.convolution.weight[:, 0, dy + 1, dx + 1]  # [D]
+                expected[:, y, x] += weight * grid[:, y + dy, x + dx]
+    # Nine float32 products of size 1, in another order
+    torch.testing.assert_close(layer(tokens), expected.flatten(1, 2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("convolution", [False, True])
+def test_the_convolution_is_in_every_block_where_it_is_asked_for(convolution: bool) -> None:
+    network = DiT((1, 8, 8), SMALL.model_copy(update={"convolution": convolution}))
+    found = [module for module in network.modules() if isinstance(module, Neighbours)]
+    assert len(found) == (SMALL.depth if convolution else 0)
 
 
 def test_positions_are_those_of_rows_and_of_columns() -> None:
@@ -114,6 +139,7 @@ configs = st.builds(
     heads=st.sampled_from([1, 2, 4]),
     mlp=st.sampled_from([0.5, 2.0, 4.0]),
     patch=st.integers(1, 4),
+    convolution=st.booleans(),
 )
 
 

@@ -16,7 +16,7 @@ from genlab.config.families.edm import EDMConfig
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.families.score_sde import ScoreSDEConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.networks import UNetConfig
+from genlab.config.networks import DiTConfig, UNetConfig
 from genlab.config.samplers import (
     SAMPLERS,
     DDIMSampler,
@@ -36,6 +36,7 @@ from genlab.sampling.draw import draw
 
 SAMPLES, SHAPE = 64, (1, 8, 8)
 UNET = UNetConfig(channels=8, multipliers=(1, 2), attention=(1,))
+DIT = DiTConfig(backbone="dit", width=16, depth=2, heads=2, patch=2)
 V, EPS = DDPMConfig(network=UNET), DDPMConfig(network=UNET, prediction="eps")
 LEARNED = DDPMConfig(network=UNET, learned_variance=True)
 CONDITIONAL = DDPMConfig(network=UNET, conditional=True)
@@ -54,6 +55,14 @@ FAMILIES: dict[str, tuple[FamilyConfig, SamplerConfig]] = {
     "edm": (EDMConfig(network=UNET), EDMSampler(steps=3, churn=2.0)),
     "flow_matching": (
         FlowMatchingConfig(network=UNET),
+        EulerMaruyamaSampler(steps=3),
+    ),
+    "flow_matching, DiT": (
+        FlowMatchingConfig(network=DIT),
+        EulerMaruyamaSampler(steps=3),
+    ),
+    "flow_matching, DiT with a convolution": (
+        FlowMatchingConfig(network=DIT.model_copy(update={"convolution": True})),
         EulerMaruyamaSampler(steps=3),
     ),
 }

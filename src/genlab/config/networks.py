@@ -50,6 +50,8 @@ class DiTConfig(Strict):
     """Hidden channels of the feed-forward layers, as a multiple of the width."""
     patch: PositiveInt = 2
     """Side of the square of pixels that makes a token."""
+    convolution: bool = False
+    """Let the feed-forward layers look at the tokens next to theirs; not in the paper."""
 
     divisor_of: ClassVar[str] = "patch"
 

@@ -4,6 +4,10 @@ The image is cut into patches of `patch x patch` pixels, each a token. What a bl
 tokens is scaled, shifted and gated by numbers that a linear layer reads off the embedding of time
 and class ("adaLN", section 3.2). That layer starts at zero, so that each block is the identity at
 first and the untrained network predicts zero.
+
+`convolution` lets the feed-forward layers look at the tokens beside theirs, as in SegFormer (Xie et
+al. 2021, arXiv:2105.15203, equation 3). Which tokens lie side by side a transformer has to find out
+from its positions, which takes long; in the minutes of a CPU its patches don't fit together without.
 """
 
 from __future__ import annotations
@@ -32,10 +36,28 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
-class DiTBlock(nn.Module):
-    """Attention and a feed-forward layer on tokens [B, T, D], steered by an embedding [B, D]."""
+class Neighbours(nn.Module):
+    """A 3 x 3 convolution of every channel of its own, on tokens [B, T, D] of a grid."""
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        placed = tokens.transpose(1, 2).unflatten(2, self.grid)  # [B, D, H/p, W/p]
+        out: Tensor = self.convolution(placed).flatten(2).transpose(1, 2)
+        return out
+
+
+class DiTBlock(nn.Module):
+    """Attention and a feed-forward layer on tokens [B, T, D], steered by an embedding [B, D].
+
+    Args:
+        grid: (H/p, W/p), where the T tokens lie, row by row.
+    """
+
+    def __init__(self, config: DiTConfig, grid: tuple[int, int]) -> None:
         super().__init__()
         width, hidden = config.width, int(config.mlp * config.width)
         self.heads = config.heads
@@ -44,7 +66,10 @@ class DiTBlock(nn.Module):
         self.out = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width)
+            nn.Linear(width, hidden),
+            *([Neighbours(hidden, grid)] if config.convolution else []),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(hidden, width),
         )
         self.modulation = zero(nn.Linear(width, 6 * width))
 
@@ -88,7 +113,7 @@ class DiT(nn.Module):
         self.register_buffer("positions", grid_positions(*self.grid, d), persistent=False)
         self.embed = nn.Sequential(nn.Linear(d, d), nn.SiLU(), nn.Linear(d, d))
         self.embed_label = nn.Embedding(classes + 1, d) if classes else None
-        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(DiTBlock(config, self.grid) for _ in range(config.depth))
         self.norm = nn.LayerNorm(d, elementwise_affine=False, eps=1e-6)
         self.modulation = zero(nn.Linear(d, 2 * d))
         self.last = zero(nn.Linear(d, multiple * folded))
