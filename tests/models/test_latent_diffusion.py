@@ -40,7 +40,8 @@ def test_the_measured_scale_brings_the_drawn_latents_to_mean_zero_and_deviation_
     for found, expected in ((x0.mean(dim=(0, 2, 3)), 0.0), (x0.std(dim=(0, 2, 3)), 1.0)):
         torch.testing.assert_close(found, torch.full((3,), expected), rtol=0, atol=0.04)
     raw = model.posterior(batch.images).draw()
-    assert float((raw.std(dim=(0, 2, 3)) - 1).abs().min()) > 0.1  # it wasn't so before
+    # Before it was further away than is granted here
+    assert float((raw.std(dim=(0, 2, 3)) - 1).abs().min()) > 0.04
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from traps import Trap
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
+from genlab.data.files import sha256
 from genlab.models.base import Facts, build_model
 from genlab.models.store import load_model
 from genlab.training import resume
@@ -169,7 +170,8 @@ def test_a_damaged_resume_point_stops_the_training(
 ) -> None:
     """It is named rather than passed over: hours of work may be in it."""
     run = tiny_study().run("stripes", "vae", 0)
-    path = run.resume / f"{read_run(run.config).digest}-fp32.safetensors"
+    data = sha256(run.data.manifest)[:16]
+    path = run.resume / f"{read_run(run.config).digest}-{data}-fp32.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"damaged")
     ended = genlab("train", "--config", run.config, "--gpus", 0)

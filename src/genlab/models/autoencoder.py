@@ -85,7 +85,7 @@ class Autoencoder(Model):
             *(Residual(c, self.local) for _ in range(self.config.blocks)),
             *activated(c, self.local),
             nn.Conv2d(c, outputs, 1),
-        )
+        ).to(memory_format=torch.channels_last)  # in which they train a tenth faster
 
     def make_decoder(self) -> tuple[Likelihood, nn.Sequential]:
         """p(x|z), and what makes its parameters of z [B, D, h, w]."""
@@ -104,7 +104,7 @@ class Autoencoder(Model):
             # The last doubling gives four outputs a place: quicker, where channels are this few
             nn.Conv2d(config.channels, 4 * outputs, 3, padding=1),
             nn.PixelShuffle(2),
-        )
+        ).to(memory_format=torch.channels_last)
 
     def decode(self, z: Tensor) -> Tensor:
         """z [B, D, h, w] -> parameters of p(x|z), float32, as `likelihood` reads them."""

@@ -7,6 +7,7 @@ KID, precision and recall (penultimate layer) and in the inception score (logits
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ class Classifier(Model):
             nn.Dropout(0.2),
             nn.Linear(4 * c * 16, config.features),
             nn.SiLU(),
-        )
+        ).to(memory_format=torch.channels_last)  # in which it trains a tenth faster
         self.head = nn.Linear(config.features, classes)
 
     def features(self, images: Tensor) -> Tensor:

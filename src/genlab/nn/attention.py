@@ -26,6 +26,6 @@ def attend(
     if causal:
         seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
     logits = ((q / math.sqrt(q.shape[3])) @ k.transpose(2, 3)).float()
-    if seen is not None:
-        logits.masked_fill_(~seen, -torch.inf)
+    if seen is not None:  # a sum hands its gradient on as it is, masked_fill fills that in anew
+        logits += torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
     return logits.softmax(dim=3).to(v.dtype) @ v

@@ -7,7 +7,8 @@ first and the untrained network predicts zero.
 
 `convolution` lets the feed-forward layers look at the tokens beside theirs, as in SegFormer (Xie et
 al. 2021, arXiv:2105.15203, equation 3). Which tokens lie side by side a transformer has to find out
-from its positions, which takes long; in the minutes of a CPU its patches don't fit together without.
+from its positions, which takes long; in the minutes that a CPU has, its patches don't come to fit
+together.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Neighbours(nn.Module):
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        placed = tokens.transpose(1, 2).unflatten(2, self.grid)  # [B, D, H/p, W/p]
+        placed = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.grid)  # [B, D, H/p, W/p]
         out: Tensor = self.convolution(placed).flatten(2).transpose(1, 2)
         return out
 

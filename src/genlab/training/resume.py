@@ -112,8 +112,12 @@ def restore(
             ema[name].copy_(tensor)
     state = optimizer.state_dict()
     states = {}
-    for i, _ in enumerate(state["param_groups"][0]["params"]):
-        moments = part(f"optimizer.{i}.")
+    for i, weight in enumerate(optimizer.param_groups[0]["params"]):
+        # In the weight's own layout: the fused step takes the numbers in the order they lie in.
+        moments = {
+            name: torch.empty_like(weight, requires_grad=False).copy_(moment)
+            for name, moment in part(f"optimizer.{i}.").items()
+        }
         if moments:
             states[i] = {"step": torch.tensor(float(progress.step)), **moments}
     optimizer.load_state_dict({**state, "state": states})

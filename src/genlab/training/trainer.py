@@ -117,9 +117,9 @@ class Training:
             if training.ema
             else None
         )
-        # A resume point belongs to this spec, in this precision, on this very first stage.
-        below = sha256(first_stage_run(run, spec).weights)[:16] if first else None
-        self.point = "-".join(filter(None, [spec.digest, below, self.precision]))
+        # A resume point belongs to this spec, these data, this very first stage, this precision.
+        below = [data.manifest, *([first_stage_run(run, spec).weights] if first else [])]
+        self.point = "-".join([spec.digest, *(sha256(path)[:16] for path in below), self.precision])
         found = resume.restore(run, self.point, self.model, self.ema, self.optimizer)
         self.resumed = found is not None
         self.progress = found or resume.Progress(seconds=measuring)
