@@ -14,12 +14,14 @@ of those; and that of images drawn from the prior. `sides.py` says how the dista
                 about the same number of parameters, as many codes, its default quantiser (a
                 codebook trained by gradients); its PixelCNN over the codes, of its default kernel
                 and width and as many layers as come nearest to the parameters of GenLab's prior
+    ...-fine    without the third of its halvings: 7 x 7 codes, as GenLab
     ...-ema     with the moving averages that pythae offers for the codebook
     ...-matched with GenLab's highest learning rates, all else pythae's own
 
 pythae is trained as in its BaseTrainer with default settings: Adam 1e-4, constant, float32. It
 decodes 4 x 4 codes (its stride is 8), GenLab 7 x 7: more to say about an image, more to draw.
-Both priors are fitted to codes that are computed once, outside of the seconds that count.
+Both priors are fitted to codes that are computed once, outside of the seconds that count. Batches
+are those of GenLab's preset of the stage.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler
 from genlab.data.files import read_array
 from genlab.models.base import Facts, Reconstructs, build_model
-from genlab.models.batches import to_float
+from genlab.models.batches import Batches, to_float
 
 FIRST, PRIOR = "vqvae", "vqvae-prior"
 
@@ -112,8 +114,12 @@ class GenLabStages:
         return GenLab(self.study, PRIOR, {"samples": PriorSampler()})
 
 
-def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
-    """pythae's VQVAE with its networks for MNIST, c channels where they have 64."""
+def narrow_vqvae(c: int, latent: int, codes: int, ema: bool, fine: bool) -> Any:
+    """pythae's VQVAE with its networks for MNIST, c channels where they have 64.
+
+    Args:
+        fine: leave out the layers that halve 7 x 7 to 4 x 4 and double it again.
+    """
     config = pythae.VQVAEConfig(
         input_dim=(1, PIXELS, PIXELS), latent_dim=latent, num_embeddings=codes, use_ema=ema
     )
@@ -123,7 +129,7 @@ def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
         [
             nn.Conv2d(1, c, 4, 2, padding=1),
             nn.Conv2d(c, wide, 4, 2, padding=1),
-            nn.Conv2d(wide, wide, 3, 2, padding=1),
+            *([] if fine else [nn.Conv2d(wide, wide, 3, 2, padding=1)]),
             nn.Sequential(ResBlock(wide, c // 2), ResBlock(wide, c // 2)),
         ]
     )
@@ -131,7 +137,7 @@ def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
     decoder.layers = nn.ModuleList(
         [
             nn.ConvTranspose2d(latent, wide, 1),
-            nn.ConvTranspose2d(wide, wide, 3, 2, padding=1),
+            *([] if fine else [nn.ConvTranspose2d(wide, wide, 3, 2, padding=1)]),
             nn.Sequential(ResBlock(wide, c // 2), ResBlock(wide, c // 2), nn.ReLU()),
             nn.Sequential(
                 nn.ConvTranspose2d(wide, c, 3, 2, padding=1, output_padding=1), nn.ReLU()
@@ -141,6 +147,7 @@ def narrow_vqvae(c: int, latent: int, codes: int, ema: bool) -> Any:
             ),
         ]
     )
+    encoder.depth, decoder.depth = len(encoder.layers), len(decoder.layers)
     return pythae.VQVAE(config, encoder, decoder).train()
 
 
@@ -167,10 +174,10 @@ class PythaeSide(Peer):
 
 
 class PythaeFirst(PythaeSide):
-    def __init__(self, study: StudyFolder, ema: bool, matched: bool) -> None:
+    def __init__(self, study: StudyFolder, ema: bool, matched: bool, fine: bool) -> None:
         super().__init__(study, FIRST)
         self.study, own = study, self.spec.model
-        widths = (narrow_vqvae(c, own.latent, own.codes, ema) for c in range(8, 65, 2))
+        widths = (narrow_vqvae(c, own.latent, own.codes, ema, fine) for c in range(8, 65, 2))
         self.start(nearest(widths, self.size), matched)
 
     def step(self, share: float) -> None:
@@ -193,6 +200,7 @@ class PythaePrior(PythaeSide):
         super().__init__(study, FIRST)
         self.vqvae, size = first.eval(), prior_parameters(study)
         self.spec = spec_of(study, PRIOR)
+        self.batches = Batches(self.batches.table, self.spec.training.batch_size, seed=0)
         images = to_float(torch.from_numpy(self.batches.table.images.copy()))
         with torch.no_grad():
             parts = [first({"data": part}).quantized_indices for part in images.split(500)]
@@ -225,9 +233,11 @@ class PythaePrior(PythaeSide):
 
 
 class PythaeStages:
-    def __init__(self, study: StudyFolder, ema: bool = False, matched: bool = False) -> None:
+    def __init__(
+        self, study: StudyFolder, ema: bool = False, matched: bool = False, fine: bool = False
+    ) -> None:
         self.study, self.matched = study, matched
-        self.vqvae = PythaeFirst(study, ema, matched)
+        self.vqvae = PythaeFirst(study, ema, matched, fine)
 
     def first(self) -> Side:
         return self.vqvae
@@ -239,6 +249,8 @@ class PythaeStages:
 SIDES: dict[str, Callable[[StudyFolder], TwoStages]] = {
     "genlab": GenLabStages,
     "pythae": PythaeStages,
+    "pythae-fine": functools.partial(PythaeStages, fine=True),
+    "pythae-fine-matched": functools.partial(PythaeStages, fine=True, matched=True),
     "pythae-matched": functools.partial(PythaeStages, matched=True),
     "pythae-ema": functools.partial(PythaeStages, ema=True),
     "pythae-ema-matched": functools.partial(PythaeStages, ema=True, matched=True),
@@ -249,9 +261,9 @@ def run_stages(
     name: str, stages: TwoStages, study: StudyFolder, seconds: float, samples: int
 ) -> list[Row]:
     """Train both stages of a side, one after the other; a row for each."""
-    batch_size = spec_of(study, FIRST).training.batch_size
     rows: list[Row] = []
-    for make in (stages.first, stages.prior):
+    for model, make in ((FIRST, stages.first), (PRIOR, stages.prior)):
+        batch_size = spec_of(study, model).training.batch_size
         torch.manual_seed(0)
         side = make()
         steps, spent = train(side, seconds)

@@ -23,6 +23,9 @@ from genlab.config.layout import RESULTS, DataFolder, RunFolder, SampleFolder, S
 
 P = ParamSpec("P")
 
+STRENGTH = 0.6
+"""How much of a picture is drawn anew where nothing is said."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -279,7 +282,7 @@ def draw(
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="How much of --image is drawn anew; 0.6 if not given."),
+        typer.Option(min=0, max=1, help=f"How much of --image is drawn anew; {STRENGTH} if not given."),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -305,7 +308,7 @@ def draw(
         keep,
         seed,
         {name: value for name, value in asked.items() if value is not None},
-        Given(image, 0.6 if strength is None else strength, mask) if image else None,
+        Given(image, STRENGTH if strength is None else strength, mask) if image else None,
     )
     chosen = RunFolder(run) if run else find_run(Path(RESULTS), model, dataset)
     work(stage, chosen, wish, out, cpu=gpus == 0)
