@@ -282,7 +282,7 @@ def draw(
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help=f"How much of --image is drawn anew; {STRENGTH} if not given."),
+        typer.Option(min=0, max=1, help=f"How much of --image is drawn anew; else {STRENGTH}."),
     ] = None,
     mask: Annotated[
         Path | None,
