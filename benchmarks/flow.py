@@ -10,6 +10,9 @@ distance of those to the training digits is measured in the features of a classi
 trained on real digits alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/flow.yaml as it stands, trained by the step of `genlab train`
+    genlab-dit config/models/dit.yaml, another network of twice the size
+    genlab-dit-plain
+               the same as in the paper, without the convolution between neighbouring tokens
     torchcfm   UNetModelWrapper and ConditionalFlowMatcher(sigma=0), trained as in its example of
                MNIST: Adam at 1e-3, no averaging, float32
     torchcfm-cifar10
@@ -100,12 +103,18 @@ class TorchCFM(Peer):
         return {EULER: sample}
 
 
+genlab = functools.partial(GenLab, rows={EULER: EulerSampler(steps=STEPS)})
+PLAIN = {"preset": "dit", "name": "dit-plain", "network": {"convolution": False}}
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
-    "genlab": functools.partial(GenLab, model="flow", rows={EULER: EulerSampler(steps=STEPS)}),
+    "genlab": functools.partial(genlab, model="flow"),
+    "genlab-dit": functools.partial(genlab, model="dit"),
+    "genlab-dit-plain": functools.partial(genlab, model="dit-plain"),
     "torchcfm": functools.partial(TorchCFM, recipe="mnist"),
     "torchcfm-cifar10": functools.partial(TorchCFM, recipe="cifar10"),
     "torchcfm-matched": functools.partial(TorchCFM, recipe="matched"),
 }
 
 if __name__ == "__main__":
-    compare("flow", {"sampler": "euler", "steps": STEPS}, SIDES, __doc__ or "")
+    compare(
+        "flow", {"sampler": "euler", "steps": STEPS}, SIDES, __doc__ or "", beside=["dit", PLAIN]
+    )

@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ DIGITS, PIXELS = "digits", 28
 
 Sampler = Callable[[range], Tensor]
 """Draws the images of these numbers, float [B, C, H, W] on [0, 1]."""
+Entry = str | dict[str, Any]
+"""A model of GenLab in a study: a preset, or one with changes."""
 
 
 class Side(Protocol):
@@ -155,17 +157,19 @@ def train_classifier(at: StudyFolder) -> None:
     extract(at, DIGITS, "classifier", images, out, cpu=True)
 
 
-def make_study(results: Path, model: str, sampler: dict[str, Any], samples: int) -> StudyFolder:
+def make_study(
+    results: Path, models: Sequence[Entry], sampler: dict[str, Any], samples: int
+) -> StudyFolder:
     """Prepare the digits, and train the classifier in whose features all sides are measured.
 
     Args:
-        model: GenLab's preset.
-        sampler: one that fits it; a study must have one, whatever the sides draw with.
+        models: of GenLab, as a study names them.
+        sampler: one that fits them; a study must have one, whatever the sides draw with.
     """
     values: dict[str, Any] = {
         "name": "benchmark",
         "datasets": [DIGITS],
-        "models": [model],
+        "models": list(models),
         "samplers": {"any": sampler},
         "evaluation": {
             "samples": samples,
@@ -251,7 +255,11 @@ def run_side(
 
 
 def compare(
-    model: str, sampler: dict[str, Any], sides: dict[str, Callable[[StudyFolder], Side]], about: str
+    model: str,
+    sampler: dict[str, Any],
+    sides: dict[str, Callable[[StudyFolder], Side]],
+    about: str,
+    beside: Sequence[Entry] = (),
 ) -> None:
     """The command line of a comparison: run `sides`, publish under the name of `model`.
 
@@ -259,6 +267,7 @@ def compare(
         model: GenLab's preset; it gives the batch size.
         sampler: one that fits it.
         about: the script's docstring.
+        beside: more models of GenLab that sides train.
     """
     parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=120, help="of training, for every side")
@@ -273,7 +282,7 @@ def compare(
     keep_freed_memory()  # as `genlab` does; it serves all sides
     pictures = RESULTS / model
     with tempfile.TemporaryDirectory() as folder:
-        study = make_study(Path(folder), model, sampler, options.samples)
+        study = make_study(Path(folder), [model, *beside], sampler, options.samples)
         batch_size = spec_of(study, model).training.batch_size
         rows: list[Row] = []
         for name in options.only:

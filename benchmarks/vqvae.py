@@ -297,7 +297,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        study = make_study(Path(folder), PRIOR, {"sampler": "prior"}, options.samples)
+        study = make_study(Path(folder), [PRIOR], {"sampler": "prior"}, options.samples)
         rows: list[Row] = []
         for name in options.only:
             stages = SIDES[name](study)
