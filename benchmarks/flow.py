@@ -3,16 +3,16 @@
     python benchmarks/flow.py                                the full comparison
     python benchmarks/flow.py --seconds 30 --only genlab torchcfm
 
-Every side has the same 4,000 digits in the same order, the same batch size, about the same number
-of parameters, the same threads, and the same seconds of training; making its objects and its first
-steps are not counted. Then each draws images with Euler's method in 50 steps, and the Frechet
-distance of those to the training digits is measured in the features of a classifier that was
-trained on real digits alone. Held-out real digits, as many, give the floor.
+Every side has the same 4,000 digits in the same order, the same batch size, the same threads, the
+same seconds of training and, but for the DiT, about the same number of parameters; making its
+objects and its first steps are not counted. Then each draws images with Euler's method in 50 steps,
+and the Frechet distance of those to the training digits is measured in the features of a classifier
+that was trained on real digits alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/flow.yaml as it stands, trained by the step of `genlab train`
-    genlab-dit config/models/dit.yaml, another network of twice the size
+    genlab-dit config/models/dit.yaml, a diffusion transformer of twice the size
     genlab-dit-plain
-               the same as in the paper, without the convolution between neighbouring tokens
+               the same with `convolution: false`, as the paper has its blocks
     torchcfm   UNetModelWrapper and ConditionalFlowMatcher(sigma=0), trained as in its example of
                MNIST: Adam at 1e-3, no averaging, float32
     torchcfm-cifar10

@@ -283,7 +283,8 @@ def compare(
     pictures = RESULTS / model
     with tempfile.TemporaryDirectory() as folder:
         study = make_study(Path(folder), [model, *beside], sampler, options.samples)
-        batch_size = spec_of(study, model).training.batch_size
+        names = [entry if isinstance(entry, str) else entry["name"] for entry in (model, *beside)]
+        (batch_size,) = {spec_of(study, name).training.batch_size for name in names}
         rows: list[Row] = []
         for name in options.only:
             torch.manual_seed(0)

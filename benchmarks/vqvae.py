@@ -300,6 +300,7 @@ def main() -> None:
         study = make_study(Path(folder), [PRIOR], {"sampler": "prior"}, options.samples)
         rows: list[Row] = []
         for name in options.only:
+            torch.manual_seed(0)
             stages = SIDES[name](study)
             rows += run_stages(name, stages, study, options.seconds, options.samples)
         best = frechet(study, study.floor(DIGITS, "real"), RESULTS / FIRST)

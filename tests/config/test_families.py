@@ -95,6 +95,10 @@ def test_a_preset_is_a_model_of_the_default_data(path: Path) -> None:
          "v-prediction, cosine schedule, zero terminal SNR, conditional"),
         ({"family": "score_sde", "sde": "subvp"}, "sub-VP SDE"),
         ({"family": "edm", "network": {"backbone": "dit"}}, "preconditioned, DiT"),
+        (
+            {"family": "edm", "network": {"backbone": "dit", "convolution": True}},
+            "preconditioned, DiT with convolutions",
+        ),
         ({"family": "flow_matching", "pairing": "ot"}, "linear path, OT pairing"),
         ({"family": "flow_matching", "first_stage": "flow"}, "linear path, reflow of flow"),
     ],

@@ -32,7 +32,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "flow": {"family": "flow_matching"},
     "dit": {
         "family": "flow_matching",
-        "network": {"backbone": "dit", "width": 8, "heads": 2, "depth": 2},
+        "network": {"backbone": "dit", "width": 8, "heads": 2, "depth": 2, "convolution": True},
     },
 }
 

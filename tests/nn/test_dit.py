@@ -34,12 +34,16 @@ def test_an_untrained_block_is_the_identity() -> None:
 
 
 @torch.no_grad()
-def test_a_block_is_its_formula() -> None:
+@pytest.mark.parametrize("convolution", [False, True])
+def test_a_block_is_its_formula(convolution: bool) -> None:
     """x + gate (attention(norm(x) (1 + scale) + shift)), and so with the feed-forward layer.
+
+    In that a convolution stands behind the first linear layer, if anywhere.
 
     Attention is written by hand: softmax(q k' / sqrt(d)) v for every head.
     """
-    block, n, d = awake(DiTBlock(SMALL, (1, 5))), 5, 16
+    config = SMALL.model_copy(update={"convolution": convolution})
+    block, n, d = awake(DiTBlock(config, (2, 3))), 6, 16
     x, e = torch.randn(2, n, d), torch.randn(2, d)
     steering = (e @ block.modulation.weight.T + block.modulation.bias).reshape(2, 6, 1, d)
     shift1, scale1, gate1, shift2, scale2, gate2 = steering.unbind(1)
@@ -55,8 +59,11 @@ def test_a_block_is_its_formula() -> None:
         weights = (q[..., own] @ k[..., own].transpose(1, 2) / math.sqrt(8)).softmax(dim=2)
         heads.append(weights @ v[..., own])
     h = x + gate1 * block.out(torch.cat(heads, dim=2))
-    first, _, second = block.mlp
-    hidden = F.gelu(first(norm(h) * (1 + scale2) + shift2), approximate="tanh")
+    first, *between, second = block.mlp
+    hidden = first(norm(h) * (1 + scale2) + shift2)
+    if convolution:
+        hidden = between[0](hidden)
+    hidden = F.gelu(hidden, approximate="tanh")
     # Sums of 64 float32 numbers of size 10, in another order
     torch.testing.assert_close(block(x, e), h + gate2 * second(hidden), rtol=1e-4, atol=1e-4)
 
@@ -76,13 +83,6 @@ def test_with_a_convolution_a_token_feels_the_eight_around_it_and_no_others() ->
                 expected[:, y, x] += weight * grid[:, y + dy, x + dx]
     # Nine float32 products of size 1, in another order
     torch.testing.assert_close(layer(tokens), expected.flatten(1, 2), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("convolution", [False, True])
-def test_the_convolution_is_in_every_block_where_it_is_asked_for(convolution: bool) -> None:
-    network = DiT((1, 8, 8), SMALL.model_copy(update={"convolution": convolution}))
-    found = [module for module in network.modules() if isinstance(module, Neighbours)]
-    assert len(found) == (SMALL.depth if convolution else 0)
 
 
 def test_positions_are_those_of_rows_and_of_columns() -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
+from genlab.config.base import Precision
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
 from genlab.data.files import read_json, write_json
 from genlab.models.base import Batch, Facts, Model, build_model
+from genlab.models.store import read_tensors, write_tensors
 from genlab.training import resume
-from genlab.training.trainer import Training, make_accelerator
+from genlab.training.trainer import Training, make_accelerator, train
 
 CLASSIFIER = ClassifierConfig(channels=4, features=8)
 
@@ -35,7 +37,7 @@ def steps(model: Model, optimizer: torch.optim.Optimizer, n: int) -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_next_step_is_the_one_that_would_have_been_taken(
-    layout: torch.memory_format, tmp_path: Path, tiny_study: Callable[..., StudyFolder]
+    layout: torch.memory_format, tiny_study: Callable[..., StudyFolder]
 ) -> None:
     """To the bit, in whatever order the numbers of a weight lie in memory."""
     run = tiny_study().run("stripes", "vae", 0)
@@ -54,19 +56,41 @@ def test_the_next_step_is_the_one_that_would_have_been_taken(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
 
 
-def begun(run: RunFolder) -> Training:
-    return Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+def begun(run: RunFolder, precision: Precision = "fp32") -> Training:
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
+    return Training(run, read_run(run.config), make_accelerator(precision, cpu=True))
 
 
-def test_a_training_on_other_data_begins_anew(tiny_study: Callable[..., StudyFolder]) -> None:
-    run = tiny_study().run("stripes", "vae", 0)
-    state = begun(run)
+def other_precision(study: StudyFolder) -> Training:
+    return begun(study.run("stripes", "vqvae-prior", 0), "bf16")
+
+
+def other_data(study: StudyFolder) -> Training:
+    manifest = read_json(study.data("stripes").manifest)
+    manifest["train"]["images_sha256"] = "0" * 64
+    write_json(study.data("stripes").manifest, manifest)
+    return begun(study.run("stripes", "vqvae-prior", 0))
+
+
+def other_first_stage(study: StudyFolder) -> Training:
+    """Of the same spec, with other weights: made on another processor, say."""
+    first = study.run("stripes", "vqvae", 0)
+    tensors, metadata = read_tensors(first.weights)
+    changed = {n: 2 * t if t.is_floating_point() else t for n, t in tensors.items()}
+    write_tensors(first.weights, changed, metadata)
+    return begun(study.run("stripes", "vqvae-prior", 0))
+
+
+@pytest.mark.parametrize("change", [other_precision, other_data, other_first_stage])
+def test_what_stood_on_something_else_begins_anew(
+    change: Callable[[StudyFolder], Training], tiny_study: Callable[..., StudyFolder]
+) -> None:
+    study = tiny_study(models=["vqvae-prior", "ddpm"])
+    train(study.run("stripes", "vqvae", 0), cpu=True)
+    state = begun(study.run("stripes", "vqvae-prior", 0))
     state.step()
     state.checkpoint()
-    assert begun(run).progress.step == 1
-    manifest = read_json(run.data.manifest)
-    manifest["train"]["images_sha256"] = "0" * 64
-    write_json(run.data.manifest, manifest)
-    other = begun(run)
+    assert begun(state.run).progress.step == 1
+    other = change(study)
     assert not other.resumed
     assert other.progress.step == 0

@@ -32,7 +32,10 @@ class GaussianConfig(FamilyConfig):
     @property
     def remarks(self) -> list[str]:
         """What `variant` says of any family here, after what is its own."""
-        said = ["DiT"] if self.network.backbone == "dit" else []
+        network = self.network
+        said = []
+        if network.backbone == "dit":
+            said = ["DiT with convolutions" if network.convolution else "DiT"]
         return said + (["conditional"] if self.conditional else [])
 
     @property

@@ -60,41 +60,45 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
         lock.release()
 
 
-def _path(run: RunFolder, digest: str) -> Path:
-    return run.resume / f"{digest}.safetensors"
+def _path(run: RunFolder, point: str) -> Path:
+    return run.resume / f"{point}.safetensors"
 
 
 def save(
     run: RunFolder,
-    digest: str,
+    point: str,
     progress: Progress,
     model: Model,
     ema: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write the checkpoint of the spec `digest`; the one before it stays until it is complete."""
+    """Write a checkpoint; the one before it stays until it is complete.
+
+    Args:
+        point: what it belongs to, in a name: the spec, the data, the first stage, the precision.
+    """
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= prefixed(f"optimizer.{i}.", {name: state[name] for name in MOMENTS})
-    metadata = {"spec": digest, "step": str(progress.step), "seconds": str(progress.seconds)}
-    write_tensors(_path(run, digest), tensors, metadata)
+    metadata = {"point": point, "step": str(progress.step), "seconds": str(progress.seconds)}
+    write_tensors(_path(run, point), tensors, metadata)
 
 
 def restore(
     run: RunFolder,
-    digest: str,
+    point: str,
     model: Model,
     ema: dict[str, Tensor] | None,
     optimizer: torch.optim.Optimizer,
 ) -> Progress | None:
-    """Continue from the checkpoint of the spec `digest`, if there is one.
+    """Continue from the checkpoint `point`, as in `save`, if there is one.
 
     Raises:
         GenLabError: the checkpoint is damaged, or of another architecture.
     """
-    path = _path(run, digest)
+    path = _path(run, point)
     if not path.exists():
         return None
     tensors, metadata = read_tensors(path)
