@@ -119,10 +119,10 @@ def discretised_logistic(images: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
     inverse = torch.exp(-log_s)
     grey = (255 * images).round()  # so that neighbouring bins share an edge to the last bit
     above, below = ((grey + 0.5) / 255 - m) * inverse, ((grey - 0.5) / 255 - m) * inverse
-    log_p = torch.where(grey == 255, 0.0, F.logsigmoid(above))
-    log_p = log_p + torch.where(grey == 0, 0.0, F.logsigmoid(-below))
     inner = torch.log(-torch.expm1(-inverse / 255))
-    return log_p + torch.where((grey == 0) | (grey == 255), 0.0, inner)
+    # 0 where a bin is open to that side; a product is quicker than `where`, forward and backward
+    upper, lower = (grey < 255).to(inner.dtype), (grey > 0).to(inner.dtype)
+    return upper * F.logsigmoid(above) + lower * F.logsigmoid(-below) + upper * lower * inner
 
 
 def draw_logistic(m: Tensor, log_s: Tensor, random: torch.Generator) -> Tensor:

@@ -150,10 +150,13 @@ class Quantiser(nn.Module):
     @torch.no_grad()
     def _follow(self, flat: Tensor, k: Tensor, epoch: int) -> None:
         """Equations 6 and 7 on z [N, D] with codes k [N]; then the restarts and the statistics."""
-        chosen = flat.new_zeros(len(k), self.codes).scatter_(1, k[:, None], 1)  # one-hot, [N, K]
-        n = _over_processes(chosen.sum(dim=0))
-        self.counts.lerp_(n, 1 - self.decay)
-        self.sums.lerp_(_over_processes(chosen.T @ flat), 1 - self.decay)
+        n = torch.bincount(k, minlength=self.codes)
+        # The vectors of each code lie side by side and are summed in the order of the batch, so
+        # that the sum is the same to the last bit each time, as an `index_add` on a GPU is not.
+        sums = F.embedding_bag(k.argsort(stable=True), flat, n.cumsum(0) - n, mode="sum")  # [K, D]
+        n = _over_processes(n)
+        self.counts.lerp_(n.float(), 1 - self.decay)
+        self.sums.lerp_(_over_processes(sums), 1 - self.decay)
 
         # Half the mean at most: where codes are many for the batch, a restart would be dead again.
         mean = self.counts.mean()
@@ -166,4 +169,4 @@ class Quantiser(nn.Module):
             self.last_epoch.copy_(self.this_epoch)
             self.this_epoch.zero_()
             self.epoch.fill_(epoch)
-        self.this_epoch += n.long()
+        self.this_epoch += n
