@@ -1,13 +1,34 @@
-"""The learning rate's course, and the moving average of the weights."""
+"""The optimisers, the learning rate's course, and the moving average of the weights."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genlab.config.study import TrainingConfig
+from genlab.training.muon import Muon, is_matrix
+
+
+def make_optimizers(model: nn.Module, training: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Who takes which of the weights that are learnt: Muon's, if it is asked for, and the rest."""
+    found = [module.weight for module in model.modules() if is_matrix(module)]
+    others = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    matrices = {id(weight) for weight in found} - {id(weight) for weight in others}
+    by_muon: list[nn.Parameter] = []
+    by_adamw: list[nn.Parameter] = []
+    for weight in model.parameters():
+        if weight.requires_grad:
+            muon = training.optimizer == "muon" and id(weight) in matrices
+            (by_muon if muon else by_adamw).append(weight)
+    rate, decay = training.learning_rate, training.weight_decay
+    optimizers: list[torch.optim.Optimizer] = []
+    if by_muon:
+        optimizers.append(Muon(by_muon, rate, decay))
+    if by_adamw:
+        optimizers.append(torch.optim.AdamW(by_adamw, rate, weight_decay=decay, fused=True))
+    return optimizers
 
 
 def learning_rate(training: TrainingConfig, step: int) -> float:

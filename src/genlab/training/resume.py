@@ -2,7 +2,7 @@
 
 They lie in the run's `resume/` folder, outside what the workflow knows, since it deletes the
 outputs of a failed attempt. A checkpoint is one safetensors file, written under a temporary name
-and renamed: weights, their average, both moments of AdamW, and the step. There is no state of a
+and renamed: weights, their average, the optimisers' moments, and the step. There is no state of a
 random generator to keep, since randomness is addressed by the step.
 """
 
@@ -22,8 +22,6 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.models.base import Model
 from genlab.models.store import EMA, RAW, load_weights, prefixed, read_tensors, write_tensors
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -70,7 +68,7 @@ def save(
     progress: Progress,
     model: Model,
     ema: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
 ) -> None:
     """Write a checkpoint; the one before it stays until it is complete.
 
@@ -80,8 +78,9 @@ def save(
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= prefixed(f"optimizer.{i}.", {name: state[name] for name in MOMENTS})
+    for k, optimizer in enumerate(optimizers):
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors |= prefixed(f"optimizer.{k}.{i}.", state)
     metadata = {"point": point, "step": str(progress.step), "seconds": str(progress.seconds)}
     write_tensors(_path(run, point), tensors, metadata)
 
@@ -91,7 +90,7 @@ def restore(
     point: str,
     model: Model,
     ema: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
 ) -> Progress | None:
     """Continue from the checkpoint `point`, as in `save`, if there is one.
 
@@ -114,18 +113,24 @@ def restore(
     if ema is not None:
         for name, tensor in part(EMA).items():
             ema[name].copy_(tensor)
-    state = optimizer.state_dict()
-    states = {}
-    for i, weight in enumerate(optimizer.param_groups[0]["params"]):
-        # In the weight's own layout: the fused step takes the numbers in the order they lie in.
-        moments = {
-            name: torch.empty_like(weight, requires_grad=False).copy_(moment)
-            for name, moment in part(f"optimizer.{i}.").items()
-        }
-        if moments:
-            states[i] = {"step": torch.tensor(float(progress.step)), **moments}
-    optimizer.load_state_dict({**state, "state": states})
+    for k, optimizer in enumerate(optimizers):
+        states = {}
+        for i, weight in enumerate(optimizer.param_groups[0]["params"]):
+            kept = part(f"optimizer.{k}.{i}.")
+            if kept:
+                states[i] = {name: _beside(weight, tensor) for name, tensor in kept.items()}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return progress
+
+
+def _beside(weight: Tensor, state: Tensor) -> Tensor:
+    """A moment of `weight` in the weight's own layout; any other number as it is.
+
+    A fused step takes the numbers in the order they lie in.
+    """
+    if state.shape != weight.shape:
+        return state
+    return torch.empty_like(weight, requires_grad=False).copy_(state)
 
 
 def clear(run: RunFolder) -> None:

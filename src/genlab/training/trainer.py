@@ -37,7 +37,7 @@ from genlab.tracking.provenance import run_tags
 from genlab.tracking.record import flatten, leave_record, truncate_history
 from genlab.training import resume
 from genlab.training.log import Log
-from genlab.training.optimisation import ema_decay, learning_rate, update_ema
+from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def validate(model: Model, batches: Batches, batch_size: int) -> dict[str, float
 
 
 class Training:
-    """The state of one training: model, average, optimiser, data, and how far it has come."""
+    """The state of one training: model, average, optimisers, data, and how far it has come."""
 
     def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
         self.run, self.spec, self.accelerator = run, spec, accelerator
@@ -106,12 +106,7 @@ class Training:
         begun = time.monotonic()
         self.model.measure(self.batches.table.images)
         measuring = time.monotonic() - begun
-        self.optimizer = torch.optim.AdamW(
-            [weight for weight in self.model.parameters() if weight.requires_grad],
-            training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        self.optimizers = make_optimizers(self.model, training)
         self.ema = (
             {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             if training.ema
@@ -120,12 +115,12 @@ class Training:
         # A resume point belongs to this spec, these data, this very first stage, this precision.
         below = [data.manifest, *([first_stage_run(run, spec).weights] if first else [])]
         self.point = "-".join([spec.digest, *(sha256(path)[:16] for path in below), self.precision])
-        found = resume.restore(run, self.point, self.model, self.ema, self.optimizer)
+        found = resume.restore(run, self.point, self.model, self.ema, self.optimizers)
         self.resumed = found is not None
         self.progress = found or resume.Progress(seconds=measuring)
         if training.compile:
             self.model.compile()
-        self.wrapped, self.stepper = accelerator.prepare(self.model, self.optimizer)
+        self.wrapped, *self.steppers = accelerator.prepare(self.model, *self.optimizers)
 
     def step(self) -> tuple[float, dict[str, Tensor]]:
         """One optimiser step; returns the learning rate and the numbers to log."""
@@ -138,13 +133,15 @@ class Training:
         if training.horizontal_flip:
             batch = flip(batch)
         rate = learning_rate(training, k)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         values: dict[str, Tensor] = self.wrapped(batch)
         self.accelerator.backward(values["loss"])
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip_norm)
-        self.stepper.step()
-        self.stepper.zero_grad(set_to_none=True)  # rather than fill them with zeros
+        for stepper in self.steppers:
+            stepper.step()
+            stepper.zero_grad(set_to_none=True)  # rather than fill them with zeros
         if self.ema is not None:
             update_ema(self.ema, self.model.state_dict(), ema_decay(training.ema, k))
         self.progress.step += 1
@@ -152,7 +149,7 @@ class Training:
 
     def checkpoint(self) -> None:
         """Write a resume point; the log has been checked before."""
-        resume.save(self.run, self.point, self.progress, self.model, self.ema, self.optimizer)
+        resume.save(self.run, self.point, self.progress, self.model, self.ema, self.optimizers)
 
     def finish(self) -> dict[str, float]:
         """Write the weights and the summary; returns the losses on the held-out images."""
