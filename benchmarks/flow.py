@@ -10,6 +10,8 @@ and the Frechet distance of those to the training digits is measured in the feat
 that was trained on real digits alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/flow.yaml as it stands, trained by the step of `genlab train`
+    genlab-adamw
+               the same with AdamW alone, as the other library's examples have it
     genlab-dit config/models/dit.yaml, a diffusion transformer of twice the size
     genlab-dit-plain
                the same with `convolution: false`, as the paper has its blocks
@@ -104,9 +106,11 @@ class TorchCFM(Peer):
 
 
 genlab = functools.partial(GenLab, rows={EULER: EulerSampler(steps=STEPS)})
+ADAMW = {"preset": "flow", "name": "flow-adamw", "training": {"optimizer": "adamw"}}
 PLAIN = {"preset": "dit", "name": "dit-plain", "network": {"convolution": False}}
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
     "genlab": functools.partial(genlab, model="flow"),
+    "genlab-adamw": functools.partial(genlab, model="flow-adamw"),
     "genlab-dit": functools.partial(genlab, model="dit"),
     "genlab-dit-plain": functools.partial(genlab, model="dit-plain"),
     "torchcfm": functools.partial(TorchCFM, recipe="mnist"),
@@ -116,5 +120,9 @@ SIDES: dict[str, Callable[[StudyFolder], Side]] = {
 
 if __name__ == "__main__":
     compare(
-        "flow", {"sampler": "euler", "steps": STEPS}, SIDES, __doc__ or "", beside=["dit", PLAIN]
+        "flow",
+        {"sampler": "euler", "steps": STEPS},
+        SIDES,
+        __doc__ or "",
+        beside=["dit", ADAMW, PLAIN],
     )
