@@ -29,7 +29,7 @@ from genlab.models.batches import Batches, Table
 from genlab.models.ddpm import DDPM
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
-from genlab.training.optimisation import ema_decay, update_ema
+from genlab.training.optimisation import ema_decay, make_optimizers, update_ema
 
 STEPS = 50
 DRAWN = 100  # images drawn at a time
@@ -70,7 +70,7 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
     if variant.compile:
         model.compile()  # for the loss
         model.network.compile()  # for the sampler
-    optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, fused=True)
+    optimizers = make_optimizers(model, training)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     precision = torch.autocast("cpu", torch.bfloat16, enabled=variant.bf16)
 
@@ -80,8 +80,9 @@ def measure(name: str, seconds: float, batches: Batches) -> Row:
             loss = model(batches[0])["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         update_ema(ema, model.state_dict(), ema_decay(training.ema, 0))
 
     def sample(steps: int = STEPS) -> Tensor:
