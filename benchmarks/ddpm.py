@@ -9,9 +9,11 @@ steps are not counted. Then each draws images with its own sampler in 50 steps, 
 distance of those to the training digits is measured in the features of a classifier that was
 trained on real digits alone. Held-out real digits, as many, give the floor.
 
-    genlab     config/models/ddpm.yaml as it stands, trained by the step of `genlab train`: AdamW
-               with warm-up and decay, clipping, EMA with warm-up, and the precision that it
-               comes to on this processor, in sampling as well
+    genlab     config/models/ddpm.yaml as it stands, trained by the step of `genlab train`: Muon
+               and AdamW with warm-up and decay, clipping, EMA with warm-up, and the precision
+               that it comes to on this processor, in sampling as well
+    genlab-adamw
+               the same by AdamW alone
     diffusers  UNet2DModel and DDPMScheduler, trained as in its unconditional example: noise
                prediction, linear schedule, AdamW 1e-4 (betas .95, .999, weight decay 1e-6), warm-up
                and cosine decay, clipping at 1, float32, EMAModel (power 3/4, at most .9999). EMA is
@@ -47,7 +49,7 @@ from diffusers import DDIMPipeline, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from ema_pytorch import EMA
-from sides import PIXELS, GenLab, Peer, Sampler, Side, compare, nearest
+from sides import PIXELS, GenLab, Peer, Sampler, Side, by_adamw, compare, nearest
 from torch import Tensor, nn
 
 from genlab.config.layout import StudyFolder
@@ -184,6 +186,7 @@ class DenoisingDiffusion(DiffusionPeer):
 
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
     "genlab": functools.partial(GenLab, model="ddpm", rows=ROWS),
+    "genlab-adamw": functools.partial(GenLab, model="ddpm-adamw", rows=ROWS),
     "diffusers": functools.partial(Diffusers, matched=False),
     "diffusers-matched": functools.partial(Diffusers, matched=True),
     "denoising-diffusion-pytorch": functools.partial(DenoisingDiffusion, matched=False),
@@ -191,4 +194,10 @@ SIDES: dict[str, Callable[[StudyFolder], Side]] = {
 }
 
 if __name__ == "__main__":
-    compare("ddpm", {"sampler": "ddim", "steps": STEPS}, SIDES, __doc__ or "")
+    compare(
+        "ddpm",
+        {"sampler": "ddim", "steps": STEPS},
+        SIDES,
+        __doc__ or "",
+        beside=[by_adamw("ddpm")],
+    )

@@ -7,7 +7,8 @@ Both denoise latents of 4 x 7 x 7 numbers and read texts of eight states of 64 n
 have about the same number of parameters. Latents and texts are random: speed doesn't depend on
 what they say, and so neither library's encoders are counted.
 
-    training   v-prediction's mean squared error on batches of the preset ldm, AdamW, clipping at 1
+    training   v-prediction's mean squared error on batches of the preset ldm, AdamW for both
+               sides, clipping at 1
     sampling   DDIM, 50 steps, classifier-free guidance of 3, 16 latents at a time
 
     genlab     the network of config/models/ldm.yaml, which attends in the middle alone, with the

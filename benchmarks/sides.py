@@ -53,6 +53,11 @@ Entry = str | dict[str, Any]
 """A model of GenLab in a study: a preset, or one with changes."""
 
 
+def by_adamw(preset: str) -> dict[str, Any]:
+    """The preset trained by AdamW alone, as the other libraries' examples are, as PRESET-adamw."""
+    return {"preset": preset, "name": f"{preset}-adamw", "training": {"optimizer": "adamw"}}
+
+
 class Side(Protocol):
     """A library that trains a network and draws from it."""
 

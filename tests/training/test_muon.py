@@ -43,11 +43,11 @@ def test_the_gram_matrices_say_what_the_iteration_on_the_matrices_does() -> None
 
 @pytest.mark.parametrize("size", SIZES)
 def test_singular_values_become_one_and_singular_vectors_stay(size: tuple[int, int]) -> None:
-    """.68 to 1.14 is how near the polynomial comes to one, Jordan et al. say."""
+    """To .68 to 1.21, which is how near the polynomial comes five times over."""
     matrix = normal(*size)
     u, _, v = torch.linalg.svd(matrix.double(), full_matrices=False)
     within = u.T @ orthogonalised([matrix])[0].double() @ v.T
-    assert within.diagonal().min() > 0.67 and within.diagonal().max() < 1.15
+    assert within.diagonal().min() > 0.68 and within.diagonal().max() < 1.21
     torch.testing.assert_close(within, within.diagonal().diag(), atol=ROUNDING, rtol=0)
 
 
@@ -68,15 +68,16 @@ def steps(optimizer: torch.optim.Optimizer, weight: Tensor, n: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(12, 40), (40, 12)])
-def test_steps_are_those_of_pytorchs_muon(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_steps_are_those_of_pytorchs_muon(size: tuple[int, int], decay: float) -> None:
     """Momentum, rate and decay of the weights; PyTorch iterates in bfloat16, of 8 bits."""
     ours, its = nn.Parameter(normal(*size)), nn.Parameter(normal(*size))
-    settings = {"lr": 0.02, "weight_decay": 0.3, "momentum": 0.9}
+    settings = {"lr": 0.02, "weight_decay": decay, "momentum": 0.9}
     steps(Muon([ours], **settings), ours, 5)
     steps(torch.optim.Muon([its], **settings, adjust_lr_fn="match_rms_adamw"), its, 5)
-    # Five steps of numbers of about .2 lr, each a few bfloat16 roundings (1/256) away.
-    moved = (ours - normal(*size)).square().mean().sqrt()
-    assert (ours - its).square().mean().sqrt() < 0.02 * moved
+    moved = 5 * 0.02 * 0.2  # the root mean square of five steps of Muon's in one direction
+    # Five times five products, each number of which is rounded by 2^-9 at most, at random.
+    assert (ours - its).square().mean().sqrt() < 5 * 2**-9 * moved
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -57,8 +57,8 @@ def wait_for_checkpoint(trainer: subprocess.Popen[str], run: RunFolder) -> None:
 
 
 def long_run(results: Path, config: Path) -> RunFolder:
-    """A DDPM with averaged weights, trained for STEPS steps."""
-    changes = {"training": {"images": STEPS * BATCH, "batch_size": BATCH}}
+    """A DDPM with averaged weights, trained for STEPS steps by Muon and AdamW."""
+    changes = {"training": {"images": STEPS * BATCH, "batch_size": BATCH, "optimizer": "muon"}}
     return make_study(results, config, changes).run("stripes", "ddpm", 0)
 
 

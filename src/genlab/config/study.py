@@ -37,9 +37,8 @@ class TrainingConfig(Strict):
     """Training stops after this many images, each epoch counting anew."""
     batch_size: PositiveInt = 64
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """'muon' takes the weights of convolutions and linear layers, AdamW what is left, at the same
-    learning rate: in networks that are trained for long to say something small it learns more in
-    an image, for a tenth more time."""
+    """'muon' takes the weights of convolutions and linear layers, AdamW what is left, both at
+    `learning_rate`. Which families it serves, and what it costs them: benchmarks/README.md."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -11,11 +11,12 @@ mu and the gradient G of a weight W [m, n],
 
 where the factor makes the numbers of a step as large as AdamW's usually are, so that the same
 learning rate serves both (Liu et al. 2025, arXiv:2502.16982, equation 4). A convolution
-[C_out, C_in, K, K] is the matrix [C_out, C_in K K].
+[C_out, C_in, K, K] is the matrix [C_out, C_in K K], a transposed one, as it is kept,
+[C_in, C_out K K]. Jordan et al. leave the first and last layers to AdamW; here Muon takes them too.
 
-`torch.optim.Muon` does the same for matrices alone, one at a time and in bfloat16. Here all of one
-size are iterated on together, by the smaller of their two Gram matrices, in float32: on a CPU in
-a third of the time.
+`torch.optim.Muon` does the same for matrices alone, one at a time and in bfloat16. Here all whose
+smaller side is the same are iterated on together, by their Gram matrices, in float32: on a CPU in
+less than a third of the time.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ import torch
 from torch import Tensor, nn
 
 A, B, C = 3.4445, -4.7750, 2.0315
-"""a x + b x^3 + c x^5, which five times over takes singular values of .003 to 1 near one: between
-.68 and 1.14 (Jordan et al., 'Newton-Schulz')."""
+"""Of the polynomial a x + b x^3 + c x^5 (Jordan et al., 'Newton-Schulz'). Five times over it takes
+singular values of .002 to 1 near one, to .68 at least and 1.21 at most, and smaller ones as far as
+five slopes of a do."""
 ITERATIONS = 5
-TINY = 1e-14  # a matrix of a smaller squared norm is left as it is, near zero
+TINY = 1e-14  # no squared norm is taken for less: zeros stay zeros, and what is nearly zero small
 
 
 def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
-    """U V^T of each U S V^T, roughly: singular values from .68 to 1.14 instead of 1.
+    """U V^T of each U S V^T, roughly: singular values near 1, but for those below .002 of the norm.
 
     X <- a X + b (X X^T) X + c (X X^T)^2 X is iterated as X <- P X, where the Gram matrix G = X X^T
-    of the smaller side and the product P of all polynomials say everything.
+    of the smaller side and the product P of all polynomials say everything. G holds squares, so it
+    takes float32 in earnest: with TensorFloat-32's rounding it would not do.
 
     Args:
         matrices: float32 [m, n] each, of any sizes; divided by their norm first.
@@ -54,7 +57,7 @@ def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
 
 
 def _factors(gram: Tensor) -> Tensor:
-    """P / ||X|| of the last iteration, [N, n, n], for the Gram matrices X X^T [N, n, n]."""
+    """P / ||X|| of all iterations, [N, n, n], for the Gram matrices X X^T [N, n, n]."""
     norm = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=TINY).sqrt()[:, None, None]
     gram = gram / norm.square()
     total = torch.eye(gram.shape[1], device=gram.device) / norm
@@ -108,7 +111,8 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(means, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, means, momentum)
         steps = orthogonalised([step.flatten(1) for step in ahead])
-        torch._foreach_mul_(weights, 1 - lr * decay)
+        if decay:
+            torch._foreach_mul_(weights, 1 - lr * decay)
         for weight, step in zip(weights, steps, strict=True):
             rate = lr * 0.2 * math.sqrt(max(step.shape))
             weight.sub_(step.reshape(weight.shape), alpha=rate)

@@ -12,10 +12,11 @@ from genlab.training.muon import Muon, is_matrix
 
 
 def make_optimizers(model: nn.Module, training: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Who takes which of the weights that are learnt: Muon's, if it is asked for, and the rest."""
-    found = [module.weight for module in model.modules() if is_matrix(module)]
-    others = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
-    matrices = {id(weight) for weight in found} - {id(weight) for weight in others}
+    """One optimiser or two, which share the weights that are learnt between them.
+
+    AdamW has them all, or where Muon is asked for what isn't a matrix.
+    """
+    matrices = {id(module.weight) for module in model.modules() if is_matrix(module)}
     by_muon: list[nn.Parameter] = []
     by_adamw: list[nn.Parameter] = []
     for weight in model.parameters():
