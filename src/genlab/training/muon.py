@@ -60,14 +60,21 @@ def _factors(gram: Tensor) -> Tensor:
     """P / ||X|| of all iterations, [N, n, n], for the Gram matrices X X^T [N, n, n]."""
     norm = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=TINY).sqrt()[:, None, None]
     gram = gram / norm.square()
-    total = torch.eye(gram.shape[1], device=gram.device) / norm
-    for _ in range(ITERATIONS):
+    polynomial = _polynomial(gram)
+    total = polynomial * (1 / norm)
+    for _ in range(ITERATIONS - 1):
         # They commute with each other and with the Gram matrix, being polynomials of it.
-        polynomial = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
-        polynomial.diagonal(dim1=1, dim2=2).add_(A)
-        total = polynomial @ total
         gram = polynomial @ gram @ polynomial
+        polynomial = _polynomial(gram)
+        total = polynomial @ total
     return total
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """a + b G + c G^2 of Gram matrices G [N, n, n]."""
+    polynomial = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
+    polynomial.diagonal(dim1=1, dim2=2).add_(A)
+    return polynomial
 
 
 def is_matrix(module: nn.Module) -> bool:
