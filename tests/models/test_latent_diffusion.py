@@ -104,13 +104,13 @@ def test_guidance_of_one_is_the_model_and_of_zero_that_without_a_prompt() -> Non
 
 @torch.no_grad()
 def test_a_text_is_encoded_once_and_not_at_every_step() -> None:
-    """Of eight samples of three texts, the three and that of none, in a whole walk."""
+    """Of eight samples of three texts, the three and that of none, in a whole walk; in eights."""
     model, encoded = make_ldm(), []
     model.read.register_forward_pre_hook(lambda _, arguments: encoded.append(len(arguments[0])))
     tokens = captions(3)[torch.tensor([0, 1, 2, 0, 1, 2, 0, 0])]
     denoiser = model.denoiser(tokens, guidance=2.0)
     *_, last = find("ddim")(denoiser, SampleNoise(0, range(8)), model.path_shape, steps=5)
-    assert encoded == [4]
+    assert encoded == [8]
     assert denoiser.evaluations == 2 * 5 * 8
     # Same prompt, other noise; and each sample is that of its own prompt
     alone = model.denoiser(tokens[2:3], guidance=2.0)

@@ -32,7 +32,7 @@ from genlab.models.ddpm import DDPM
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
 from genlab.nn.text import TextEncoder, null_prompt
 from genlab.nn.unet import Texts
-from genlab.processes.gaussian import Denoiser
+from genlab.processes.gaussian import Denoiser, in_eights
 
 
 class LatentDiffusion(DDPM):
@@ -151,7 +151,8 @@ class LatentDiffusion(DDPM):
         asked = self.nothing[None] if labels is None else torch.cat([labels, self.nothing[None]])
         # Each text once; what the denoiser is told are their numbers.
         different, numbers = torch.unique(asked, dim=0, return_inverse=True)
-        texts, null = self.texts(different), numbers[-1]
+        filled = different[in_eights(len(different), different.device)]
+        texts, null = self.texts(filled), numbers[-1]
 
         def network(x: Tensor, t: Tensor, which: Tensor | None) -> Tensor:
             which = null.expand(len(x)) if which is None else which

@@ -35,13 +35,17 @@ from genlab.processes.paths import Level, Path
 from genlab.processes.spacing import times
 
 EIGHT = 8
-"""Images that a network in bfloat16 is shown at once, or a multiple of them; some are repeated.
 
-A processor computes the last few numbers of an array, those that don't fill its registers, by
-another exponential, and a single row by another product. Of float32 that moves a last bit, but
-where this bit decides how a bfloat16 is rounded, a walk may end grey values away. Whole eights fill
-the registers, so that a sample doesn't depend on its batch.
-"""
+
+def in_eights(n: int, device: torch.device) -> Tensor:
+    """The numbers of n rows, int64, and some of them again, so that they are whole eights.
+
+    A processor computes the last few numbers of an array, those that don't fill its registers, by
+    another exponential, and a single row by another product. Of float32 that moves a last bit, but
+    where this bit decides how a bfloat16 is rounded, a walk may end grey values away. Whole eights
+    fill the registers, so that a sample doesn't depend on its batch.
+    """
+    return torch.arange(-(-n // EIGHT) * EIGHT, device=device) % n
 
 
 def over_pixels(level: Tensor) -> Tensor:
@@ -190,7 +194,7 @@ class Denoiser:
         self.evaluations += len(x)
         if not self.bf16:
             return self.network(x, t, labels)
-        rows = torch.arange(-(-len(x) // EIGHT) * EIGHT, device=x.device) % len(x)
+        rows = in_eights(len(x), x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
             labels = labels if labels is None else labels[rows]
             return self.network(x[rows], t[rows], labels)[: len(x)]
