@@ -141,6 +141,7 @@ def test_settings_are_all_that_a_sampler_takes() -> None:
         ({"source": "digits"}, (1, 28, 28)),
         ({"source": "torchvision", "dataset": "fashion_mnist"}, (1, 28, 28)),
         ({"source": "torchvision", "dataset": "cifar10"}, (3, 32, 32)),
+        ({"source": "celeba"}, (3, 64, 64)),
         ({"source": "image_folder", "path": "x", "size": 24}, (3, 24, 24)),
         ({"source": "image_folder", "path": "x", "size": 24, "channels": 1}, (1, 24, 24)),
     ],

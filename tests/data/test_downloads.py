@@ -11,9 +11,7 @@ import hashlib
 import io
 import struct
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from servers import Mirror, serving
 from torchvision.datasets import MNIST, FashionMNIST
 
 import genlab.data.torchvision as source
@@ -51,53 +50,13 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-class Mirror(ThreadingHTTPServer):
-    """Serves what `content` holds by name; a list is served item by item, its last for ever."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content: dict[str, list[bytes]] = {k: [v] for k, v in ARCHIVES.items()}
-        self.cut: set[str] = set()
-        self.asked: list[str] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_GET(self) -> None:
-        name = self.path.removeprefix("/")
-        if name not in self.server.content:
-            self.send_error(404)
-            return
-        # torchvision asks twice for a file: for its final address, and for its content.
-        attempt = self.server.asked.count(name) // 2
-        self.server.asked.append(name)
-        versions = self.server.content[name]
-        content = versions[min(attempt, len(versions) - 1)]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if name in self.server.cut else content)
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     """A server of the small archives, whose checksums stand in for the published ones."""
     for kind in (MNIST, FashionMNIST):
         monkeypatch.setattr(kind, "resources", [(n, md5(c)) for n, c in ARCHIVES.items()])
-    with Mirror() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with serving(Mirror(ARCHIVES)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

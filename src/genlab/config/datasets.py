@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator
 
 from genlab.config.base import Strict
+from genlab.config.errors import nearest
 
 SPRITES = ("square", "ellipse", "heart")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -17,6 +18,16 @@ PLACES = ("centre", "top", "bottom", "left", "right")
 PAIRS = ("vertical", "horizontal")
 COLOURS = ("red", "green", "yellow", "white", "pink")
 SIZES = ("small", "large")
+FACES = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs",
+    "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair",
+    "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses", "Goatee", "Gray_Hair",
+    "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
+    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks",
+    "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat",
+    "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young",
+)  # fmt: skip
+"""The attributes of CelebA's faces, in the order of its columns."""
 HELD_OUT = {
     "zero": "red",
     "one": "green",
@@ -128,6 +139,43 @@ class TorchvisionConfig(LabelledConfig):
         return 10_000
 
 
+class CelebAConfig(LabelledConfig):
+    """CelebA: 202,599 faces, aligned, with 40 attributes; its own training and test split."""
+
+    source: Literal["celeba"] = "celeba"
+    size: PositiveInt = 64
+    """Side of the square image, in pixels."""
+    crop: Annotated[int, Field(ge=1, le=178)] = 140
+    """Side of the square in the middle of the aligned 178 x 218 pixels that is scaled to `size`."""
+    attributes: Annotated[tuple[str, ...], Field(min_length=1, max_length=6)] = (
+        "Male", "Smiling", "Young",
+    )  # fmt: skip
+    """A class is what a face has of these and what not: two classes of one, four of two. The first
+    class has none of them, the second one the last of them alone."""
+    raw: str | None = None
+    """A folder that already holds the downloaded files, used as it is; null downloads them."""
+    mirror: str | None = None
+    """The address of a folder to download from instead of Google Drive."""
+
+    @field_validator("attributes")
+    @classmethod
+    def _attributes_are_known(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
+        for attribute in attributes:
+            if attribute not in FACES:
+                raise ValueError(f"unknown attribute '{attribute}': {nearest(attribute, FACES)}")
+            if attributes.count(attribute) > 1:
+                raise ValueError(f"'{attribute}' is named twice")
+        return attributes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, self.size, self.size)
+
+    @property
+    def held_out(self) -> int:
+        return 19_962
+
+
 class ImageFolderConfig(LabelledConfig):
     """Your own pictures: a folder or zip with `split/class/*.png`, `class/*.png` or `*.png`."""
 
@@ -232,5 +280,12 @@ class ScenesConfig(DatasetConfig):
 
 SOURCES: dict[str, type[DatasetConfig]] = {
     kind.model_fields["source"].default: kind
-    for kind in (DigitsConfig, TorchvisionConfig, ImageFolderConfig, SpritesConfig, ScenesConfig)
+    for kind in (
+        DigitsConfig,
+        TorchvisionConfig,
+        CelebAConfig,
+        ImageFolderConfig,
+        SpritesConfig,
+        ScenesConfig,
+    )
 }

@@ -1,15 +1,13 @@
 """MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision's own downloader.
 
-The archives are checked against their published MD5 sums and read without unpickling anything:
-the MNIST family as IDX files, CIFAR-10 in its binary version, a byte of label and 3,072 bytes of
-pixels for each image (torchvision's CIFAR10 class would unpickle the Python version).
+The archives are read without unpickling anything: the MNIST family as IDX files, CIFAR-10 in its
+binary version, a byte of label and 3,072 bytes of pixels for each image (torchvision's CIFAR10
+class would unpickle the Python version).
 """
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from genlab.config.datasets import TorchvisionConfig
 from genlab.config.errors import GenLabError
 from genlab.data.arrays import Source, Split
+from genlab.data.downloads import as_it_is, download, on_mirrors
 from genlab.data.idx import read_idx
 
 CIFAR10 = ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
@@ -47,54 +46,12 @@ def _resources(config: TorchvisionConfig) -> tuple[list[str], list[tuple[str, st
     return ([config.mirror] if config.mirror else mirrors), files
 
 
-def md5(path: Path) -> str:
-    """The MD5 sum of a file; a check against damage, not against an attacker."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _download(name: str, expected: str, mirrors: list[str], raw: Path) -> Path:
-    """Get one file; a failed or damaged download is deleted, and every mirror tried twice."""
-    from torchvision.datasets.utils import download_url
-
-    path = raw / name
-    if path.exists():
-        if md5(path) == expected:
-            return path
-        print(f"{path}: damaged (MD5 {md5(path)}, expected {expected}); fetching it again")
-        path.unlink()
-    troubles = []
-    for mirror in [*mirrors, *mirrors]:
-        address = mirror.rstrip("/") + "/" + name
-        fresh = path.with_name(name + ".download")
-        try:
-            download_url(address, str(raw), fresh.name)
-            found = md5(fresh)
-            if found == expected:
-                return fresh.rename(path)
-            troubles.append(f"{address}: MD5 {found}, expected {expected}")
-        except PermissionError:
-            raise GenLabError(f"{raw}: no permission to write here") from None
-        except (OSError, RuntimeError, HTTPException) as error:
-            troubles.append(f"{address}: {error}")
-        fresh.unlink(missing_ok=True)
-    raise GenLabError("\n".join([f"{path}: could not be downloaded:", *dict.fromkeys(troubles)]))
-
-
-def _as_it_is(folder: Path, name: str) -> Path:
-    """The file `name`, gzipped or not, in a folder that was there before."""
-    for candidate in (folder / name, folder / name.removesuffix(".gz")):
-        if candidate.exists():
-            return candidate
-    raise GenLabError(f"{folder}: holds no {name}; set `raw: null` to download it")
-
-
 def fetch(config: TorchvisionConfig, raw: Path) -> list[Path]:
     """The raw files: those in `config.raw` as they are, or downloaded into `raw` and checked."""
     mirrors, files = _resources(config)
     if config.raw is not None:
-        return [_as_it_is(Path(config.raw), name) for name, _ in files]
-    return [_download(name, expected, mirrors, raw) for name, expected in files]
+        return [as_it_is(Path(config.raw), name) for name, _ in files]
+    return [download(name, expected, on_mirrors(name, mirrors), raw) for name, expected in files]
 
 
 def _read_cifar10(path: Path) -> Source:
