@@ -20,12 +20,14 @@ def parts(keys: int = 9) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("how", ["all", "causal", "seen"])
+@pytest.mark.parametrize("how", ["all", "causal", "causal, the last 9 of 12", "seen"])
 def test_values_and_gradients_are_those_of_the_equation(dtype: torch.dtype, how: str) -> None:
-    q, k, v = (part.requires_grad_() for part in parts(9 if how == "causal" else 7))
-    seen = torch.ones(9, k.shape[2], dtype=torch.bool)
-    if how == "causal":
-        seen = seen.tril()
+    causal = how.startswith("causal")
+    keys = {"causal": 9, "causal, the last 9 of 12": 12}.get(how, 7)
+    q, k, v = (part.requires_grad_() for part in parts(keys))
+    seen = torch.ones(9, keys, dtype=torch.bool)
+    if causal:
+        seen = torch.arange(keys) <= torch.arange(keys - 9, keys)[:, None]
     if how == "seen":
         seen = torch.rand(2, 1, 1, 7) < 0.5
         seen[..., 0] = True
@@ -35,7 +37,7 @@ def test_values_and_gradients_are_those_of_the_equation(dtype: torch.dtype, how:
     gradients = torch.autograd.grad((weights * exact).sum(), (q, k, v))
 
     given = None if how != "seen" else seen
-    found = attend(*(part.to(dtype) for part in (q, k, v)), given, causal=how == "causal")
+    found = attend(*(part.to(dtype) for part in (q, k, v)), given, causal=causal)
     assert found.dtype == dtype
     tolerance = BF16 if dtype == torch.bfloat16 else 1e-5
     torch.testing.assert_close(found.float(), exact, atol=tolerance, rtol=tolerance)

@@ -19,12 +19,15 @@ def attend(
 
     Args:
         seen: bool, broadcastable to [B, heads, T, S]: what each query attends to. None: everything.
-        causal: query i sees keys 0..i alone; T = S then, and `seen` is None.
+        causal: the queries are the last T of S positions, each of which sees itself and those
+            before it; `seen` is None then.
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    fused = q.device.type != "cpu" or q.dtype != torch.bfloat16
+    t, s = q.shape[2], k.shape[2]
+    if causal and (t != s or not fused):  # of S positions and no fewer the kernel knows it itself
+        seen, causal = torch.ones(t, s, dtype=torch.bool, device=q.device).tril(s - t), False
+    if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal)
-    if causal:
-        seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
     logits = ((q / math.sqrt(q.shape[3])) @ k.transpose(2, 3)).float()
     if seen is not None:  # a sum hands its gradient on as it is, masked_fill fills that in anew
         logits += torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)

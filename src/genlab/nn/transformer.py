@@ -69,11 +69,8 @@ class SelfAttention(nn.Module):
         )  # [B, heads, T, C/heads]
         if cache is not None:
             k, v = cache.extended(block, torch.stack([k, v]))
-        past = k.shape[-2] - t
         mask = None if heard is None else heard[:, None, None]  # [B, 1, 1, T]
-        if past and mask is None:  # row i: what position past + i sees
-            mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
-        attended = attend(q, k, v, mask, causal=mask is None)
+        attended = attend(q, k, v, mask, causal=heard is None)
         out: Tensor = self.out(attended.transpose(1, 2).reshape(b, t, c))
         return out
 
