@@ -65,3 +65,20 @@ def test_both_readmes_show_the_same_examples() -> None:
 
     assert len(bare("README.md")) == 4
     assert bare("README.md") == bare("README.zh.md")
+
+
+def test_the_course_leads_to_files_and_presets_that_are_there() -> None:
+    text = (ROOT / "docs/course.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:src|config|tests)/[\w./-]+)`", text)
+    assert len(named) > 15
+    families = re.findall(r"`(\w+\.py)`", text)
+    places = [ROOT / "src/genlab/models", ROOT / "src/genlab/samplers"]
+    for name in named:
+        assert (ROOT / name).exists(), name
+    for name in families:
+        assert any((place / name).exists() for place in places), name
+    for study in re.findall(r"config/studies/[\w.]+", text):
+        assert (ROOT / study).exists(), study
+    for models in re.findall(r"models: \[([^\]]+)\]", text):
+        for model in models.split(", "):
+            assert (ROOT / f"config/models/{model}.yaml").exists(), model

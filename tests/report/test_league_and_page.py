@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,25 @@ def test_the_page_is_made_the_same_again(reported: StudyFolder) -> None:
     before = reported.report.read_bytes()
     report(reported)
     assert reported.report.read_bytes() == before
+
+
+def test_several_seeds_have_a_table_of_their_spread(reported: StudyFolder) -> None:
+    """A copy of seed 0 for seed 1: the spread is none, and the page says so of every number."""
+    assert 'id="seeds"' not in reported.report.read_text()
+    for model in ("vae", "ddpm"):
+        first, second = (reported.run("stripes", model, seed) for seed in (0, 1))
+        shutil.copytree(first.folder, second.folder)
+        second.config.write_text(second.config.read_text().replace("seed: 0", "seed: 1"))
+    text = reported.config.read_text()
+    reported.config.write_text(text.replace("seeds:\n- 0\n", "seeds:\n- 0\n- 1\n"))
+    league(reported)
+    report(reported)
+    page = reported.report.read_text()
+    section = page[page.index('<section id="seeds">') :].partition("</section>")[0]
+    assert '<a href="#seeds">' in page and "over 2 seeds" in section
+    table = pd.read_csv(reported.league, keep_default_na=False).set_index(["model", "seed"])
+    fid = readable(table.loc[("vae", 1), "fid"], "fid")
+    assert f'<td data-raw="{fid.replace(",", "")}">{fid} ± 0</td>' in section
 
 
 def test_what_people_wrote_is_escaped(trained_study: StudyFolder) -> None:

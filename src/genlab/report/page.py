@@ -17,6 +17,7 @@ from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
 from genlab.report.prompts import prompted
+from genlab.report.seeds import over_seeds
 from genlab.report.understanding import (
     crossing,
     disentangled,
@@ -168,6 +169,7 @@ def report(study: StudyFolder) -> None:
         version=__version__,
         study=content,
         league=_league(table),
+        seeds=over_seeds(table),
         per_class=by_class(runs, content["evaluation"]["extractors"]),
         grids=_grids(table, study),
         pairs=pairs,
