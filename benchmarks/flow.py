@@ -6,12 +6,15 @@
 Every side has the same 4,000 digits in the same order, the same batch size, the same threads, the
 same seconds of training and, but for the DiT, about the same number of parameters; making its
 objects and its first steps are not counted. Then each draws images with Euler's method in 50 steps,
-and the Frechet distance of those to the training digits is measured in the features of a classifier
-that was trained on real digits alone. Held-out real digits, as many, give the floor.
+GenLab's also by the reverse SDE in as many network evaluations, and the Frechet distance of those
+to the training digits is measured in the features of a classifier that was trained on real digits
+alone. Held-out real digits, as many, give the floor.
 
     genlab     config/models/flow.yaml as it stands, trained by the step of `genlab train`
     genlab-adamw
                the same by AdamW, of which torchcfm's Adam is the form without decay of the weights
+    genlab-noisier
+               the same, trained on times nearer to the noise
     genlab-dit config/models/dit.yaml, a diffusion transformer of twice the size
     genlab-dit-plain
                the same with `convolution: false`, as the paper has its blocks
@@ -40,7 +43,7 @@ from torchcfm.models.unet.unet import UNetModelWrapper
 from torchdiffeq import odeint
 
 from genlab.config.layout import StudyFolder
-from genlab.config.samplers import EulerSampler
+from genlab.config.samplers import DPMSolverSampler, EulerSampler
 from genlab.training.optimisation import ema_decay
 
 STEPS = 50
@@ -105,11 +108,17 @@ class TorchCFM(Peer):
         return {EULER: sample}
 
 
-genlab = functools.partial(GenLab, rows={EULER: EulerSampler(steps=STEPS)})
+ROWS = {
+    EULER: EulerSampler(steps=STEPS),
+    f"sde-dpm-solver-{STEPS}": DPMSolverSampler(steps=STEPS, stochastic=True, spacing="karras"),
+}
+genlab = functools.partial(GenLab, rows=ROWS)
+NOISIER = {"preset": "flow", "name": "flow-noisier", "logit_mean": 0.5, "logit_std": 0.8}
 PLAIN = {"preset": "dit", "name": "dit-plain", "network": {"convolution": False}}
 SIDES: dict[str, Callable[[StudyFolder], Side]] = {
     "genlab": functools.partial(genlab, model="flow"),
     "genlab-adamw": functools.partial(genlab, model="flow-adamw"),
+    "genlab-noisier": functools.partial(genlab, model="flow-noisier"),
     "genlab-dit": functools.partial(genlab, model="dit"),
     "genlab-dit-plain": functools.partial(genlab, model="dit-plain"),
     "torchcfm": functools.partial(TorchCFM, recipe="mnist"),
@@ -123,5 +132,5 @@ if __name__ == "__main__":
         {"sampler": "euler", "steps": STEPS},
         SIDES,
         __doc__ or "",
-        beside=["dit", by_adamw("flow"), PLAIN],
+        beside=["dit", by_adamw("flow"), NOISIER, PLAIN],
     )

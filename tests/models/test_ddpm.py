@@ -103,13 +103,19 @@ def test_the_ideal_network_has_no_loss_and_gives_the_data_back(
 
 @torch.no_grad()
 @pytest.mark.parametrize("timesteps", [1000, 64])
-@pytest.mark.parametrize("times", ["uniform", "logit-normal"])
-def test_training_tells_the_network_times_on_0_to_1000(times: str, timesteps: int) -> None:
+@pytest.mark.parametrize(
+    ("times", "mean", "std"),
+    [("uniform", 0.0, 1.0), ("logit-normal", 0.0, 1.0), ("logit-normal", 0.5, 0.8)],
+)
+def test_training_tells_the_network_times_on_0_to_1000(
+    times: str, mean: float, std: float, timesteps: int
+) -> None:
     """1000 t / T for whole t from 0 to T - 1, as often as their distribution says.
 
-    'logit-normal' is the sigmoid of N(0, 1): P(t <= k) = Phi(logit((k + 1) / T)).
+    'logit-normal' is the sigmoid of N(m, s): P(t <= k) = Phi((logit((k + 1) / T) - m) / s).
     """
-    config = DDPMConfig.model_validate({"times": times, "timesteps": timesteps, "network": UNET})
+    drawn = {"times": times, "logit_mean": mean, "logit_std": std}
+    config = DDPMConfig.model_validate({**drawn, "timesteps": timesteps, "network": UNET})
     ddpm = DDPM(config, SHAPE, 10)
     seen: list[Tensor] = []
     ddpm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
@@ -122,7 +128,7 @@ def test_training_tells_the_network_times_on_0_to_1000(times: str, timesteps: in
     if times == "uniform":
         assert bool((counts > 0).all())  # 20 of each are expected, none has chance T e^-20
     share = torch.arange(1, timesteps + 1, dtype=torch.float64) / timesteps
-    below = share if times == "uniform" else Normal(0.0, 1.0).cdf(share.logit())
+    below = share if times == "uniform" else Normal(mean, std).cdf(share.logit())
     # Kolmogorov: a gap of 2 / sqrt(n) anywhere has chance 2 e^-8 = .0007
     assert float((counts.cumsum(0) / n - below).abs().max()) < 2 / n**0.5
 

@@ -1,4 +1,4 @@
-"""Flow matching: the pairing by optimal transport, and reflow."""
+"""Flow matching: the times, the pairing by optimal transport, and reflow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from oracles import awake
 from torch import Tensor
+from torch.distributions import Normal, Uniform
 
 from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
@@ -33,6 +34,28 @@ def make_flow(first: FlowMatching | None = None, **more: Any) -> FlowMatching:
     model = build_model(build_family(values, "here"), Facts(SHAPE, 10), 0, first)
     assert isinstance(model, FlowMatching)
     return model
+
+
+@pytest.mark.parametrize(
+    ("drawn", "of_logit"),
+    [
+        ({"times": "uniform"}, None),
+        ({"times": "logit-normal"}, Normal(0.0, 1.0)),
+        ({"times": "logit-normal", "logit_mean": 0.5, "logit_std": 0.8}, Normal(0.5, 0.8)),
+    ],
+)
+def test_times_are_uniform_or_logit_normal(drawn: dict[str, Any], of_logit: Normal | None) -> None:
+    n = 10_000
+    t = make_flow(**drawn).draw_times(n, torch.device("cpu")).sort().values
+    below = Uniform(0.0, 1.0).cdf(t) if of_logit is None else of_logit.cdf(t.logit())
+    # Kolmogorov: a gap of 2 / sqrt(n) anywhere has chance 2 e^-8 = .0007
+    assert float((torch.arange(1, n + 1) / n - below).abs().max()) < 2 / n**0.5
+
+
+@pytest.mark.parametrize("more", [{"logit_mean": 0.5}, {"logit_std": 0.8}])
+def test_uniform_times_have_no_logits(more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="set times: logit-normal"):
+        make_flow(**more)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6])

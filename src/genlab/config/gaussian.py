@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
 from genlab.config.families import FamilyConfig, Likelihood
 from genlab.config.networks import NetworkConfig, UNetConfig
@@ -54,3 +54,23 @@ class GaussianConfig(FamilyConfig):
                 f"({self.network.divisor_of}); change it"
             ]
         return []
+
+
+class UnitTimeConfig(GaussianConfig):
+    """A path whose time goes from 0 to 1, and which of it is trained on."""
+
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided
+    ('logit-normal', Esser et al. 2024); the loss is a mean over them, so it moves as well."""
+    logit_mean: float = 0.0
+    """Of logit-normal times, the mean of log(t / (1 - t)): the larger, the nearer to the noise."""
+    logit_std: PositiveFloat = 1.0
+    """And its standard deviation: the smaller, the fewer times near the ends."""
+
+    @model_validator(mode="after")
+    def _logits_are_drawn(self) -> UnitTimeConfig:
+        if self.times == "uniform" and (self.logit_mean, self.logit_std) != (0, 1):
+            raise ValueError(
+                "logit_mean and logit_std say nothing of uniform times; set times: logit-normal"
+            )
+        return self

@@ -5,8 +5,8 @@ network learns to say which noise that was, by mean squared error (equation 14, 
 `prediction: v` it says v = alpha_t eps - sigma_t x_0 instead (Salimans & Ho 2022,
 arXiv:2202.00512), which stays well-posed where alpha_t is near 0; with `x0`, the image.
 
-`times: logit-normal` draws t / T = sigmoid(n), n ~ N(0, 1), more often from the middle, where the
-shape of the image is decided, than from the ends (Esser et al. 2024, arXiv:2403.03206, sec. 3.1).
+`times: logit-normal` draws t / T = sigmoid(m + s u), u ~ N(0, 1): more often from the middle, where
+the shape of the image is decided, than from the ends (`genlab.models.gaussian`).
 
 `weighting: min-snr` weighs the error of x_0 by min(SNR, gamma), SNR = (alpha / sigma)^2, whatever
 is predicted (Hang et al. 2023, arXiv:2303.09556, section 3.4).
@@ -26,7 +26,7 @@ from torch import Tensor
 from genlab.config.families import Likelihood
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.models.base import Batch, Model
-from genlab.models.gaussian import GaussianModel
+from genlab.models.gaussian import GaussianModel, logit_normal
 from genlab.nn.likelihoods import grey_values
 from genlab.processes.bound import blocks, prior_nats, step_nats
 from genlab.processes.gaussian import over_pixels
@@ -69,8 +69,7 @@ class DDPM(GaussianModel):
         if self.config.times == "uniform":
             index = torch.randint(steps, (n,), device=device)
         else:
-            share = torch.randn(n, device=device).sigmoid()
-            index = (share * steps).long().clamp(max=steps - 1)
+            index = (logit_normal(self.config, n, device) * steps).long().clamp(max=steps - 1)
         return (index.double() + 1) / steps
 
     def weight(self, level: Level, of_target: tuple[Tensor, Tensor]) -> Tensor:

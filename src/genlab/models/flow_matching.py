@@ -28,7 +28,7 @@ from torch import Tensor
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.data.randomness import address
 from genlab.models.base import Batch, Model
-from genlab.models.gaussian import GaussianModel
+from genlab.models.gaussian import GaussianModel, logit_normal
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.processes.paths import LinearPath
 from genlab.samplers import heun
@@ -64,10 +64,10 @@ class FlowMatching(GaussianModel):
         self.pairs: tuple[Tensor, Tensor] | None = None  # of reflow: (x_0, eps), [N, C, H, W] each
 
     def draw_times(self, n: int, device: torch.device) -> Tensor:
-        """t ~ U[0, 1], or the sigmoid of a normal."""
+        """t ~ U[0, 1], or logit-normal."""
         if self.config.times == "uniform":
             return torch.rand(n, device=device, dtype=torch.float64)
-        return torch.randn(n, device=device, dtype=torch.float64).sigmoid()
+        return logit_normal(self.config, n, device, torch.float64)
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The ends (x_0, eps) of lines, joined as `pairing` or the first stage says."""

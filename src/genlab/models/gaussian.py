@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from genlab.config.families import Likelihood
-from genlab.config.gaussian import GaussianConfig, Prediction
+from genlab.config.gaussian import GaussianConfig, Prediction, UnitTimeConfig
 from genlab.models.base import Batch, Model
 from genlab.nn.backbone import make_network
 from genlab.nn.unet import Texts, widened
@@ -51,6 +51,17 @@ class Noised(NamedTuple):
     def error(self, answer: Tensor) -> Tensor:
         """The weighted mean squared error of the network's `answer` [B, C, H, W]."""
         return (self.weight * (answer - self.target).square().mean(dim=(1, 2, 3))).mean()
+
+
+def logit_normal(
+    config: UnitTimeConfig, n: int, device: torch.device, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Times t [n] = sigmoid(m + s u), u ~ N(0, 1): m and s are the config's logit_mean and _std.
+
+    Esser et al. 2024, arXiv:2403.03206, section 3.1.
+    """
+    draws = torch.randn(n, device=device, dtype=dtype)
+    return (config.logit_mean + config.logit_std * draws).sigmoid()
 
 
 class GaussianModel(Model):

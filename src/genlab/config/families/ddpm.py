@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from genlab.config.families import Likelihood
-from genlab.config.gaussian import GaussianConfig
+from genlab.config.gaussian import UnitTimeConfig
 
 
-class DDPMConfig(GaussianConfig):
+class DDPMConfig(UnitTimeConfig):
     """A denoising diffusion probabilistic model in discrete time."""
 
     family: Literal["ddpm"] = "ddpm"
@@ -22,9 +22,6 @@ class DDPMConfig(GaussianConfig):
     """Rescale the schedule so that nothing of the image is left at the last timestep."""
     prediction: Literal["eps", "x0", "v"] = "v"
     """What the network predicts: the noise, the image, or v = alpha eps - sigma x0."""
-    times: Literal["uniform", "logit-normal"] = "uniform"
-    """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided
-    ('logit-normal', Esser et al. 2024); the loss is a mean over them, so it moves as well."""
     weighting: Literal["none", "min-snr"] = "none"
     """'min-snr' weighs the error of x0 by min(SNR, gamma), whatever is predicted, so that the
     easy times near the image don't outweigh all others (Hang et al. 2023)."""

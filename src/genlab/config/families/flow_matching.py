@@ -7,15 +7,13 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt, model_validator
 
 from genlab.config.families import FamilyConfig
-from genlab.config.gaussian import GaussianConfig
+from genlab.config.gaussian import UnitTimeConfig
 
 
-class FlowMatchingConfig(GaussianConfig):
+class FlowMatchingConfig(UnitTimeConfig):
     """The velocity of straight lines between noise and image."""
 
     family: Literal["flow_matching"] = "flow_matching"
-    times: Literal["uniform", "logit-normal"] = "uniform"
-    """Which times are trained on: all alike, or mostly the middle ones."""
     pairing: Literal["independent", "ot"] = "independent"
     """Which noise an image is joined with: any, or that of the batch's optimal transport."""
     clip: bool = False
