@@ -14,7 +14,7 @@ alone. Held-out real digits, as many, give the floor.
     genlab-adamw
                the same by AdamW, of which torchcfm's Adam is the form without decay of the weights
     genlab-noisier
-               the same, trained on times nearer to the noise
+               flow.yaml trained on times nearer to the noise, whose logits are N(.5, .8^2)
     genlab-dit config/models/dit.yaml, a diffusion transformer of twice the size
     genlab-dit-plain
                the same with `convolution: false`, as the paper has its blocks

@@ -27,7 +27,7 @@ from PIL import Image
 from servers import Mirror, serving
 from torchvision.datasets import CelebA
 
-from genlab.config.datasets import FACES
+from genlab.config.datasets import FACE_ATTRIBUTES
 from genlab.config.layout import DataFolder
 from genlab.data.files import read_array, read_json
 
@@ -59,10 +59,12 @@ def zipped(faces: dict[str, bytes]) -> bytes:
 
 def attributes() -> bytes:
     """The list of attributes as it is published, all -1 but for two columns."""
-    lines = ["6", " ".join(FACES) + " "]
+    lines = ["6", " ".join(FACE_ATTRIBUTES) + " "]
     for name, male, smiling in zip(NAMES, MALE, SMILING, strict=True):
         has = {"Male": male, "Smiling": smiling}
-        lines.append(f"{name} " + " ".join(f"{2 * has.get(face, 0) - 1:2}" for face in FACES))
+        lines.append(
+            f"{name} " + " ".join(f"{2 * has.get(face, 0) - 1:2}" for face in FACE_ATTRIBUTES)
+        )
     return "\n".join(lines).encode()
 
 
@@ -216,12 +218,20 @@ def certificate(path: Path) -> Path:
     return path
 
 
+def ask_through(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Let all clients ask the proxy at this port, whatever the environment said before."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drive]:
     """Google Drive, as the clients in this process see it."""
     trusted = certificate(tmp_path / "drive.pem")
     with serving(Drive(trusted)) as server:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_port}")
+        ask_through(monkeypatch, server.server_port)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
         yield server
 
@@ -241,7 +251,7 @@ def test_what_google_drive_refuses_is_named_with_a_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     if trouble == "down":
-        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        ask_through(monkeypatch, 9)
     drive.content[IDS[PICTURES]] = b"no zip" if trouble == "damage" else b""
     said = {"quota": "Too many users", "damage": "expected", "down": "Max retries exceeded"}
     at = dataset()
@@ -266,17 +276,25 @@ def test_what_google_drive_refuses_is_named_with_a_way_out(
             f"{NAMES[0]}: 178x200 pixels instead of 178x218",
         ),
         (PICTURES, zipped(dict.fromkeys(NAMES, b"no picture")), f"{NAMES[0]}: cannot identify"),
-        ("list_attr_celeba.txt", b"6\nMale Smiling\n", "not CelebA's list of 40 attributes"),
+        (PICTURES, FILES[PICTURES].replace(b"\xff\xd8", b"\xff\xd9"), f"{NAMES[0]}: Bad CRC-32"),
+        ("list_attr_celeba.txt", b"6\nMale Smiling\n", "not CelebA's list"),
+        ("list_attr_celeba.txt", attributes().replace(b" 1", b" 2"), "not CelebA's list"),
+        ("list_attr_celeba.txt", attributes().replace(b"6\n", b"7\n", 1), "not CelebA's list"),
         (
             "list_attr_celeba.txt",
-            b"\n".join(attributes().split(b"\n")[:-1]),
+            b"\n".join([b"5", *attributes().split(b"\n")[1:-1]]),
             f"has no row for {NAMES[5]}",
         ),
         ("list_eval_partition.txt", b"000001.jpg train\n", "not lines of a picture's name and a"),
+        ("list_eval_partition.txt", b"000001.jpg 0\n000004.jpg 1\n", "or none of part"),
+        ("list_eval_partition.txt", b"000001.jpg 0\n000001.jpg 2\n", "names a picture twice"),
         ("list_eval_partition.txt", b"\xff\xfe", "can't be read"),
     ],
-    ids=["no zip", "missing", "size", "no picture", "attributes", "row", "part", "text"],
-)
+    ids=[
+        "no zip", "missing", "size", "no picture", "damaged", "attributes", "a 2", "count", "row",
+        "part", "no test", "twice", "text",
+    ],
+)  # fmt: skip
 def test_another_file_in_one_s_place_is_named(
     name: str, content: bytes, said: str,
     own: Path, dataset: Callable[..., DataFolder], genlab: Genlab,
@@ -295,12 +313,13 @@ def test_another_file_in_one_s_place_is_named(
         (["Male", "Smilin"], "unknown attribute 'Smilin': did you mean 'Smiling'?"),
         (["Male", "Male"], "'Male' is named twice"),
         ([], "attributes"),
+        (["Male", "Smiling", "Young"], "names: 2 names for 8 classes"),
     ],
 )
 def test_a_wrong_attribute_is_refused_before_anything_is_fetched(
     attributes: list[str], said: str, dataset: Callable[..., DataFolder], genlab: Genlab
 ) -> None:
-    at = dataset(attributes=attributes)
+    at = dataset(attributes=attributes, names=["he", "she"])
     ended = genlab("fetch", "--config", at.config)
     assert ended.status == 1
     assert said in ended.err

@@ -19,8 +19,9 @@ from genlab.config.layout import StudyFolder
 from genlab.config.spec import read_evaluation
 from genlab.config.study import EvaluationConfig
 from genlab.data.files import read_array, read_json
+from genlab.evaluation import metrics
 from genlab.evaluation.extractors import make_extractor
-from genlab.evaluation.metrics import Features, measure
+from genlab.evaluation.metrics import Features, measure, precision_recall
 from genlab.evaluation.stages import Images, evaluate, extract, read_features
 
 CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
@@ -89,8 +90,12 @@ def test_kid_of_two_draws_from_one_distribution_is_0_within_its_error() -> None:
     assert found["fid"] > 0.01
 
 
-def test_precision_and_recall_are_counted_in_balls() -> None:
+@pytest.mark.parametrize("block", [1000, 150])
+def test_precision_and_recall_are_counted_in_balls(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Brute force: who lies within the distance of a neighbour's k-th neighbour."""
+    monkeypatch.setattr(metrics, "BLOCK", block)
     generated, real = normal(0), normal(1) * 1.5
     found = measure(features(generated), features(real), CONFIG)
 
@@ -116,6 +121,18 @@ def test_samples_that_dropped_half_of_the_data_lose_recall_not_precision() -> No
     # all of the samples, which leaves recall at one half at most.
     assert found["precision"] > 0.8
     assert found["recall"] <= 0.5
+
+
+def test_of_many_real_images_a_part_of_all_is_looked_at() -> None:
+    """They are sorted by class in a data set of folders; the first 10,000 would be most of one."""
+    real = np.random.default_rng(0).normal(size=(14_000, 2)).astype(np.float32)
+    real[7_000:] += 100
+    precision, recall = precision_recall(real[7_000:8_000], real, 3)
+    # 5,000 of the 10,000 that are drawn, give or take four standard deviations, can lie near; some
+    # of those lie in the gaps between the balls of 1,000 samples, and some samples in theirs.
+    assert precision > 0.9
+    assert 0.4 < recall < 0.5 + 4 * (0.25 * (4 / 14) / 10_000) ** 0.5
+    assert precision_recall(real[7_000:8_000], real, 3) == (precision, recall)
 
 
 @pytest.mark.parametrize(("certainty", "score"), [(0.0, 1.0), (50.0, 5.0)])

@@ -35,11 +35,12 @@ def test_each_row_is_the_mean_and_the_sample_s_standard_deviation() -> None:
     assert made is not None
     assert made["heads"][:4] == [COLUMNS[column] for column in OF_ROW]
     # In the order of the league, floors left out
-    assert [row[:4] for row in made["rows"]] == [
+    texts = [[cell["text"] for cell in row] for row in made["rows"]]
+    assert [row[:4] for row in texts] == [
         ["digits", "b", "ddim", "classifier"], ["digits", "a", "ddim", "classifier"],
     ]  # fmt: skip
-    columns = {head: [row[i] for row in made["rows"]] for i, head in enumerate(made["heads"])}
-    assert columns["FID"] == [f"13 ± {np.std([10, 12, 17], ddof=1):.2g}", "3 ± 0"]
+    columns = {head: [row[i] for row in texts] for i, head in enumerate(made["heads"])}
+    assert columns["FID"] == [f"13 ± {np.std([10, 12, 17], ddof=1):.3g}", "3 ± 0"]
     assert columns["MSE"] == [f"({NO_ENCODER})"] * 2
     assert columns["training s"] == ["1,001 ± 1"] * 2
 

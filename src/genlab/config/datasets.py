@@ -6,7 +6,7 @@ import math
 import string
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from genlab.config.base import Strict
 from genlab.config.errors import nearest
@@ -18,7 +18,7 @@ PLACES = ("centre", "top", "bottom", "left", "right")
 PAIRS = ("vertical", "horizontal")
 COLOURS = ("red", "green", "yellow", "white", "pink")
 SIZES = ("small", "large")
-FACES = (
+FACE_ATTRIBUTES = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs",
     "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair",
     "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses", "Goatee", "Gray_Hair",
@@ -157,12 +157,24 @@ class CelebAConfig(LabelledConfig):
     mirror: str | None = None
     """The address of a folder to download from instead of Google Drive."""
 
+    @model_validator(mode="after")
+    def _classes_have_names(self) -> CelebAConfig:
+        classes = 2 ** len(self.attributes)
+        if self.names is not None and len(self.names) != classes:
+            raise ValueError(
+                f"names: {len(self.names)} names for {classes} classes, the combinations of "
+                f"{len(self.attributes)} attributes; name each of them, or leave names out"
+            )
+        return self
+
     @field_validator("attributes")
     @classmethod
     def _attributes_are_known(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
         for attribute in attributes:
-            if attribute not in FACES:
-                raise ValueError(f"unknown attribute '{attribute}': {nearest(attribute, FACES)}")
+            if attribute not in FACE_ATTRIBUTES:
+                raise ValueError(
+                    f"unknown attribute '{attribute}': {nearest(attribute, FACE_ATTRIBUTES)}"
+                )
             if attributes.count(attribute) > 1:
                 raise ValueError(f"'{attribute}' is named twice")
         return attributes

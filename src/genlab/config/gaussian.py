@@ -57,7 +57,7 @@ class GaussianConfig(FamilyConfig):
 
 
 class UnitTimeConfig(GaussianConfig):
-    """A path whose time goes from 0 to 1, and which of it is trained on."""
+    """What families share that choose at which times from 0 to 1 they are trained."""
 
     times: Literal["uniform", "logit-normal"] = "uniform"
     """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genlab.config.datasets import FACES, CelebAConfig
+from genlab.config.datasets import FACE_ATTRIBUTES, CelebAConfig
 from genlab.config.errors import GenLabError
 from genlab.data.arrays import Source, Split
 from genlab.data.downloads import Get, as_it_is, by_google_drive, download, on_mirrors
@@ -29,6 +30,9 @@ PICTURES, ATTRIBUTES, PARTS = (
     "list_attr_celeba.txt",
     "list_eval_partition.txt",
 )
+UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile,
+              Image.DecompressionBombError)  # fmt: skip
+"""What a file of a zip that is missing, damaged, encrypted or no picture is answered with."""
 BY_HAND = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
 
@@ -46,10 +50,12 @@ def fetch(config: CelebAConfig, raw: Path) -> list[Path]:
     files = []
     for name in (PICTURES, ATTRIBUTES, PARTS):
         identifier, md5 = published[name]
-        drive = functools.partial(by_google_drive, identifier)
-        ways: dict[str, Get] = {f"https://drive.google.com/file/d/{identifier}": drive}
+        ways: dict[str, Get]
         if config.mirror:
             ways = on_mirrors(name, [config.mirror])
+        else:
+            address = f"https://drive.google.com/file/d/{identifier}"
+            ways = {address: functools.partial(by_google_drive, identifier)}
         try:
             files.append(download(name, md5, ways, raw))
         except GenLabError as error:
@@ -63,17 +69,28 @@ def fetch(config: CelebAConfig, raw: Path) -> list[Path]:
 def _rows(path: Path) -> list[list[str]]:
     """The lines of a text file, in words."""
     try:
-        return [line.split() for line in path.read_text(encoding="ascii").splitlines() if line]
+        lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise GenLabError(f"{path}: can't be read ({error})") from None
+    return [line.split() for line in lines if line.strip()]
 
 
 def read_parts(path: Path) -> dict[str, int]:
-    """The part that each picture belongs to, in the order of the file."""
-    try:
-        return {name: int(part) for name, part in _rows(path)}
-    except ValueError:
-        raise GenLabError(f"{path}: not lines of a picture's name and a number") from None
+    """The part that each picture belongs to, in the order of the file.
+
+    Raises:
+        GenLabError: not CelebA's list of parts, or one without training or test pictures.
+    """
+    rows = _rows(path)
+    known = {str(part) for part in range(3)}
+    if any(len(row) != 2 or row[1] not in known for row in rows):
+        raise GenLabError(f"{path}: not lines of a picture's name and a part, 0, 1 or 2")
+    parts = {name: int(part) for name, part in rows}
+    if len(parts) < len(rows) or not {TRAIN, TEST} <= set(parts.values()):
+        raise GenLabError(
+            f"{path}: names a picture twice, or none of part {TRAIN} (training) or {TEST} (test)"
+        )
+    return parts
 
 
 def read_classes(path: Path, attributes: tuple[str, ...]) -> dict[str, int]:
@@ -82,13 +99,18 @@ def read_classes(path: Path, attributes: tuple[str, ...]) -> dict[str, int]:
     Raises:
         GenLabError: not CelebA's list of attributes.
     """
-    rows = _rows(path)
-    if len(rows) < 2 or rows[1] != list(FACES) or {len(row) for row in rows[2:]} != {41}:
-        raise GenLabError(f"{path}: not CelebA's list of 40 attributes of each picture")
-    columns = [1 + FACES.index(attribute) for attribute in attributes]
+    lines = _rows(path)
+    heads, rows = lines[:2], lines[2:]
+    right = all(len(row) == 41 and set(row[1:]) <= {"1", "-1"} for row in rows)
+    pictures = len({row[0] for row in rows})
+    if not right or heads != [[str(pictures)], list(FACE_ATTRIBUTES)]:
+        raise GenLabError(
+            f"{path}: not CelebA's list: how many pictures, the names of 40 attributes, and a row "
+            "of 1 and -1 for each picture"
+        )
+    columns = [1 + FACE_ATTRIBUTES.index(attribute) for attribute in attributes]
     return {
-        row[0]: sum((row[k] == "1") << i for i, k in enumerate(reversed(columns)))
-        for row in rows[2:]
+        row[0]: sum((row[k] == "1") << i for i, k in enumerate(reversed(columns))) for row in rows
     }
 
 
@@ -128,8 +150,9 @@ def read_split(
     for i, name in enumerate(names):
         try:
             images[i] = decode(archive.read(f"img_align_celeba/{name}"), config)
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise GenLabError(f"{archive.filename}: {name}: {error.args[0]}") from None
+        except UNREADABLE as error:
+            said = error.args[0] if isinstance(error, KeyError) else error
+            raise GenLabError(f"{archive.filename}: {name}: {said}") from None
     return images
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genlab.config.errors import GenLabError
 
+SECONDS = 60.0  # without a byte, after which a connection to Google Drive is given up
 Get = Callable[[Path], None]
 """Brings a file to this path."""
 
@@ -37,7 +38,7 @@ def by_google_drive(identifier: str, path: Path) -> None:
     from gdown.exceptions import DownloadError
 
     try:
-        gdown.download(id=identifier, output=str(path), use_cookies=False)
+        gdown.download(id=identifier, output=str(path), use_cookies=False, timeout=SECONDS)
     except DownloadError as error:
         raise OSError(" ".join(str(error).split())) from None
     finally:

@@ -13,10 +13,15 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genlab.config.errors import GenLabError
 from genlab.config.study import EvaluationConfig
+from genlab.data.randomness import generator
 
 Array = NDArray[np.float32]
 Features = dict[str, Array]
 """`features` [N, F] and `logits` [N, K] of N images."""
+MOST_REAL = 10_000
+"""Real images that precision and recall look at, where not more are generated: what they cost grows
+with the square of these."""
+BLOCK = 1000  # images whose distances to all others are in memory at once
 
 
 def _doubles(features: Array) -> Tensor:
@@ -50,6 +55,22 @@ def kernel_distance(generated: Array, real: Array, config: EvaluationConfig) -> 
     return found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"]
 
 
+def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[float, float]:
+    """Precision and recall of features [N, F] by the balls of those of real images [M, F].
+
+    Of real images beyond MOST_REAL and N, so many are drawn at random, always the same.
+    """
+    most = max(MOST_REAL, len(generated))
+    if len(real) > most:
+        chosen = generator("precision and recall").choice(len(real), most, replace=False)
+        real = real[np.sort(chosen)]
+    found = prc_features_to_metric(
+        *map(_doubles, (generated, real)), prc_neighborhood=neighbours, prc_batch_size=BLOCK,
+        save_cpu_ram=True, verbose=False,
+    )  # fmt: skip
+    return found["precision"], found["recall"]
+
+
 def measure(sample: Features, reference: Features, config: EvaluationConfig) -> dict[str, float]:
     """FID, KID, inception score, precision and recall of `sample` against `reference`.
 
@@ -67,9 +88,7 @@ def measure(sample: Features, reference: Features, config: EvaluationConfig) -> 
                 f"need at least {needed}"
             )
     kid, kid_std = kernel_distance(generated, real, config)
-    prc = prc_features_to_metric(
-        *map(_doubles, (generated, real)), prc_neighborhood=config.neighbours, verbose=False
-    )
+    precision, recall = precision_recall(generated, real, config.neighbours)
     isc = isc_features_to_metric(torch.from_numpy(sample["logits"]), splits=config.splits)
     return {
         "fid": frechet(generated, real),
@@ -77,6 +96,6 @@ def measure(sample: Features, reference: Features, config: EvaluationConfig) -> 
         "kid_std": kid_std,
         "inception_score": isc["inception_score_mean"],
         "inception_score_std": isc["inception_score_std"],
-        "precision": prc["precision"],
-        "recall": prc["recall"],
+        "precision": precision,
+        "recall": recall,
     }

@@ -5,8 +5,8 @@ network learns to say which noise that was, by mean squared error (equation 14, 
 `prediction: v` it says v = alpha_t eps - sigma_t x_0 instead (Salimans & Ho 2022,
 arXiv:2202.00512), which stays well-posed where alpha_t is near 0; with `x0`, the image.
 
-`times: logit-normal` draws t / T = sigmoid(m + s u), u ~ N(0, 1): more often from the middle, where
-the shape of the image is decided, than from the ends (`genlab.models.gaussian`).
+`times: logit-normal` draws t / T = sigmoid(m + s u), u ~ N(0, 1): with m = 0 more often from the
+middle, where the shape of the image is decided, than from the ends (`genlab.models.gaussian`).
 
 `weighting: min-snr` weighs the error of x_0 by min(SNR, gamma), SNR = (alpha / sigma)^2, whatever
 is predicted (Hang et al. 2023, arXiv:2303.09556, section 3.4).

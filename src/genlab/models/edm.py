@@ -20,6 +20,7 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.families.edm import EDMConfig
 from genlab.models.base import Model
+from genlab.models.batches import AT_ONCE
 from genlab.models.gaussian import GaussianModel
 from genlab.processes.gaussian import spread
 from genlab.processes.paths import EDMPath, Level
@@ -48,7 +49,9 @@ class EDM(GaussianModel):
         return self.measured_std
 
     def measure(self, images: NDArray[np.uint8]) -> None:
-        counts = np.bincount(images.reshape(-1), minlength=256)
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(images), AT_ONCE):  # not all at once: bincount makes them int64
+            counts += np.bincount(images[start : start + AT_ONCE].reshape(-1), minlength=256)
         if np.count_nonzero(counts) == 1:
             raise GenLabError("all pixels of the training images are the same: no data to learn")
         values = np.arange(256) / 127.5 - 1

@@ -24,7 +24,7 @@ def attend(
     """
     fused = q.device.type != "cpu" or q.dtype != torch.bfloat16
     t, s = q.shape[2], k.shape[2]
-    if causal and (t != s or not fused):  # of S positions and no fewer the kernel knows it itself
+    if causal and (t != s or not fused):  # the kernel's own mask is for T = S
         seen, causal = torch.ones(t, s, dtype=torch.bool, device=q.device).tril(s - t), False
     if fused:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal)

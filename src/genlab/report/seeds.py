@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.layout import FLOOR
-from genlab.report.league import COLUMNS, is_reason, readable
+from genlab.report.league import COLUMNS, NAMES, is_reason, readable
 
 OF_ROW = ["dataset", "model", "sampler", "extractor"]
 MEASURED = (
@@ -18,21 +18,25 @@ MEASURED = (
     "recall",
     "reconstruction_mse",
     "bits_per_dim",
+    "bits_kind",
     "train_seconds",
 )
 
 
-def _cell(values: pd.Series, column: str) -> str:
-    """'mean ± standard deviation' of the runs' values, or why there are none."""
-    first = values.iloc[0]
-    if is_reason(first, column):
-        return readable(first, column)
+def _cell(values: pd.Series, column: str) -> dict[str, Any]:
+    """'mean ± standard deviation' of the runs' values, or why one of them has none."""
+    reasons = [value for value in values if is_reason(value, column)]
+    if reasons or column in NAMES:
+        value = (reasons or list(values))[0]
+        return {"text": readable(value, column), "raw": value, "reason": bool(reasons)}
     numbers = pd.to_numeric(values)
-    return f"{readable(numbers.mean(), column)} ± {numbers.std():.2g}"
+    spread = readable(numbers.std(), column)
+    text = f"{readable(numbers.mean(), column)} ± {spread}"
+    return {"text": text, "raw": numbers.mean(), "reason": False}
 
 
 def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Heads and rows of text, a row for each model and sampler; None where there is one seed.
+    """Heads and cells, a row for each model and sampler; None where there is one seed.
 
     Standard deviations are those of single runs, estimated from as many as there are seeds (n - 1).
 
@@ -43,7 +47,7 @@ def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:
     if models["seed"].nunique() < 2:
         return None
     rows = [
-        [*map(str, where), *(_cell(runs[column], column) for column in MEASURED)]
-        for where, runs in models.groupby(OF_ROW, sort=False)
+        [_cell(runs[column], column) for column in (*OF_ROW, *MEASURED)]
+        for _, runs in models.groupby(OF_ROW, sort=False)
     ]
     return {"heads": [COLUMNS[column] for column in (*OF_ROW, *MEASURED)], "rows": rows}
