@@ -2,7 +2,7 @@
 # make test       set up, then run all tests
 # make smoke      every rule once on a tiny budget
 # make help       the other targets
-.PHONY: all setup test lint format smoke ui lock clean-results help
+.PHONY: all setup test lint format smoke ui lab notebooks lock clean-results help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,12 @@ ui: setup ## MLflow's user interface on http://127.0.0.1:5000
 	$(ACTIVATE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
 	  mlflow ui --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}"
+
+lab: setup ## The notebooks in JupyterLab
+	$(ACTIVATE) jupyter lab --notebook-dir notebooks
+
+notebooks: setup ## Execute the notebooks on the default study's runs, in place
+	$(ACTIVATE) jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \

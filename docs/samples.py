@@ -18,7 +18,7 @@ SHOWN = {
     "vqvae-prior": "prior",
     "glow": "prior",
     "ddpm": "ddpm-50",
-    "flow": "dpm-20",
+    "flow": "sde-dpm-20",
     "dalle": "tokens-w2",
     "ldm": "dpm-20-w2",
 }

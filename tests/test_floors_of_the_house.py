@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "genlab"
 FLOORS = [
-    {"cli", "__main__"},
+    {"cli", "__main__", "notebook"},
     {"report"},
     {"training", "sampling", "evaluation"},
     {"tracking"},

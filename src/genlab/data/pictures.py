@@ -25,10 +25,10 @@ def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.ui
     return sheet
 
 
-def _sheet(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> Image.Image:
+def sheet(images: NDArray[np.uint8], columns: int, side: int = 56, gap: int = 1) -> Image.Image:
     """`tile` as a picture, each image enlarged to about `side` pixels."""
-    sheet = tile(images, columns, gap)
-    picture = Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet)
+    tiled = tile(images, columns, gap)
+    picture = Image.fromarray(tiled[..., 0] if tiled.shape[2] == 1 else tiled)
     zoom = max(1, round(side / images.shape[2]))
     size = (picture.width * zoom, picture.height * zoom)
     return picture.resize(size, Image.Resampling.NEAREST)
@@ -39,20 +39,25 @@ def save_grid(
 ) -> None:
     """Write uint8 images [N, C, H, W] as a PNG sheet, each enlarged to about `side` pixels."""
     with replacing(path) as temporary:
-        _sheet(images, columns, side, gap).save(temporary, format="PNG")
+        sheet(images, columns, side, gap).save(temporary, format="PNG")
+
+
+def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = 56) -> Image.Image:
+    """A picture with a line for each of `rows`: its name, then images [N, C, H, W]."""
+    images = sheet(np.concatenate(list(rows.values())), len(next(iter(rows.values()))), side)
+    font = ImageFont.load_default(15)
+    measure = ImageDraw.Draw(images)
+    margin = 16 + max(int(measure.textbbox((0, 0), name, font=font)[2]) for name in rows)
+    picture = Image.new(images.mode, (margin + images.width, images.height), "white")
+    picture.paste(images, (margin, 0))
+    drawing = ImageDraw.Draw(picture)
+    for i, name in enumerate(rows):
+        middle = (i + 0.5) * images.height / len(rows)
+        drawing.text((margin - 8, middle), name, "black", font, anchor="rm", align="right")
+    return picture
 
 
 def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = 56) -> None:
-    """Write a PNG sheet with a line for each of `rows`: its name, then images [N, C, H, W]."""
-    sheet = _sheet(np.concatenate(list(rows.values())), len(next(iter(rows.values()))), side)
-    font = ImageFont.load_default(15)
-    measure = ImageDraw.Draw(sheet)
-    margin = 16 + max(int(measure.textbbox((0, 0), name, font=font)[2]) for name in rows)
-    picture = Image.new(sheet.mode, (margin + sheet.width, sheet.height), "white")
-    picture.paste(sheet, (margin, 0))
-    drawing = ImageDraw.Draw(picture)
-    for i, name in enumerate(rows):
-        middle = (i + 0.5) * sheet.height / len(rows)
-        drawing.text((margin - 8, middle), name, "black", font, anchor="rm", align="right")
+    """Write `named_rows` as a PNG file."""
     with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+        named_rows(rows, side).save(temporary, format="PNG")
