@@ -303,8 +303,8 @@ def compare(
     conditions = (
         f"{options.seconds:g} s of training each, batches of {batch_size}; {options.samples} "
         f"samples, {DRAWN} at a time. Frechet distance to the 4,000 training digits in the "
-        f"features of the domain classifier; {min(options.samples, HELD_OUT)} held-out real digits: "
-        f"{best:.3g}.\n"
+        "features of the domain classifier; "
+        f"{min(options.samples, HELD_OUT)} held-out real digits: {best:.3g}.\n"
         f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
     )
     content = {
