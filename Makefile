@@ -45,7 +45,7 @@ ui: setup ## MLflow's user interface on http://127.0.0.1:5000
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}"
 
 lab: setup ## The notebooks in JupyterLab
-	$(ACTIVATE) jupyter lab --notebook-dir notebooks
+	$(ACTIVATE) jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: setup ## Execute the notebooks on the default study's runs, in place
 	$(ACTIVATE) jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb

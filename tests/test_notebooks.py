@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from PIL import Image
 from tiny import make_study
@@ -138,6 +139,17 @@ def test_files_that_it_names_are_there() -> None:
 def test_a_run_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(GenLabError, match=r"ddpm/seed0: no trained model\. `make` trains those"):
         open_run(tmp_path / "results/default/digits/ddpm/seed0")
+
+
+def test_a_notebook_shows_no_more_of_that_than_the_words(tmp_path: Path) -> None:
+    lines = ["from genlab.notebook import open_run", 'open_run("default/digits/ddpm/seed0")']
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}})
+    with pytest.raises(CellExecutionError):
+        client.execute()
+    (shown,) = notebook.cells[0].outputs
+    (line,) = shown.traceback
+    assert line.startswith(f"error: {tmp_path}/default/digits/ddpm/seed0: no trained model. `make`")
 
 
 def test_a_run_is_opened_with_its_data(trained: StudyFolder) -> None:

@@ -64,7 +64,7 @@ def open_run(folder: str | Path) -> Opened:
     run = RunFolder(Path(folder))
     if not run.weights.exists():
         raise GenLabError(
-            f"{Path(folder).absolute()}: no trained model. `make` trains those of the default "
+            f"{Path(folder).resolve()}: no trained model. `make` trains those of the default "
             "study; a run of another one is at results/STUDY/DATASET/MODEL/seedK"
         )
     return Opened(run, load_model(run))

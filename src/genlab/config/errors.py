@@ -12,6 +12,10 @@ from pydantic import ValidationError
 class GenLabError(Exception):
     """A mistake of the user or the surroundings. The command line prints it without a traceback."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows of it: as a terminal, no more than what is said."""
+        return [f"error: {self}"]
+
 
 class ConfigError(GenLabError):
     """A value in a configuration that can't be used; names the file, the key and the remedy."""
