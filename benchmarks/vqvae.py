@@ -46,6 +46,7 @@ from pythae.models.normalizing_flows import PixelCNN, PixelCNNConfig
 from sides import (
     DIGITS,
     DRAWN,
+    HELD_OUT,
     PIXELS,
     GenLab,
     Peer,
@@ -290,7 +291,7 @@ def run_stages(
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60, help="of training, for every stage")
-    parser.add_argument("--samples", type=int, default=1000, help="drawn, 16 to 1000")
+    parser.add_argument("--samples", type=int, default=1000, help="drawn, at least 16")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE",
                         help=f"of {', '.join(SIDES)}")  # fmt: skip
@@ -308,7 +309,7 @@ def main() -> None:
     conditions = (
         f"{options.seconds:g} s of training for each stage; {options.samples} images, {DRAWN} at a "
         "time. Frechet distance to the 4,000 training digits in the features of the domain "
-        f"classifier; as many held-out real digits: {best:.3g}.\n"
+        f"classifier; {min(options.samples, HELD_OUT)} held-out real digits: {best:.3g}.\n"
         f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
     )
     content = {"machine": here, "seconds": options.seconds, "samples": options.samples,

@@ -102,7 +102,7 @@ def check_claims(notebook: NotebookNode) -> None:
     for cell in code_of(notebook):
         if cell.source.rstrip().endswith(".abs().max()"):
             (number,) = re.findall(r"tensor\(([^,)]+)", said(cell))
-            # Two ways to sum the same float32 numbers, relative to pixels on [-1, 1]
+            # The same numbers summed in two ways: float32 near 1, or float64
             assert float(number) < 1e-4, cell.source
         if cell.source.rstrip().endswith(".all()"):
             assert "True" in said(cell), cell.source

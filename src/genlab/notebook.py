@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from IPython.display import Image
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.config.errors import GenLabError
@@ -25,8 +24,9 @@ from genlab.data.arrays import rank_in_class
 from genlab.data.files import read_array, read_json
 from genlab.data.pictures import named_rows, sheet
 from genlab.models.base import Batch
-from genlab.models.batches import load, read_table, to_uint8
+from genlab.models.batches import load, read_table
 from genlab.models.store import load_model
+from genlab.sampling.walks import to_numpy
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,9 @@ def show(images: Tensor | dict[str, Tensor], columns: int = 16, side: int = 42) 
         side: about how many pixels wide each is shown.
     """
     if isinstance(images, dict):
-        picture = named_rows({name: _pixels(row) for name, row in images.items()}, side)
+        picture = named_rows({name: to_numpy(row) for name, row in images.items()}, side)
     else:
-        picture = sheet(_pixels(images), min(columns, len(images)), side)
+        picture = sheet(to_numpy(images), min(columns, len(images)), side)
     file = BytesIO()
     picture.save(file, "PNG", optimize=True)
     return Image(file.getvalue())
-
-
-def _pixels(images: Tensor) -> NDArray[np.uint8]:
-    return to_uint8(images.detach().float()).numpy()

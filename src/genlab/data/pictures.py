@@ -25,7 +25,7 @@ def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.ui
     return sheet
 
 
-def sheet(images: NDArray[np.uint8], columns: int, side: int = 56, gap: int = 1) -> Image.Image:
+def sheet(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> Image.Image:
     """`tile` as a picture, each image enlarged to about `side` pixels."""
     tiled = tile(images, columns, gap)
     picture = Image.fromarray(tiled[..., 0] if tiled.shape[2] == 1 else tiled)
