@@ -35,6 +35,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        STUDY_AT.report,
-        STUDY_AT.league,
-        STUDY_AT.published,
+        outputs(*PLACES),
+
+
+onstart:
+    start()

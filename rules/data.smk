@@ -3,8 +3,6 @@
 
 
 rule fetch:
-    input:
-        config=DATA.config,
     output:
         DATA.fetched,
     log:
@@ -19,27 +17,20 @@ rule fetch:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["data"],
     params:
+        config=str(DATA.config),
+        spec=spec_of(DATA.config),
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
     shell:
-        "genlab fetch --config {input.config} > {log} 2>&1"
+        "genlab fetch --config {params.config} > {log} 2>&1"
 
 
 rule prepare:
     input:
-        config=DATA.config,
         fetched=DATA.fetched,
     output:
-        DATA.manifest,
-        [
-            path(split)
-            for path in (DATA.images, DATA.labels, DATA.factors, DATA.captions)
-            for split in ("train", "test", "unseen")
-        ],
-        DATA.texts,
-        DATA.tokens,
-        DATA.tokenizer,
+        prepared(DATA),
     log:
         f"{LOGS}/{{dataset}}/prepare.log",
     benchmark:
@@ -52,17 +43,17 @@ rule prepare:
         mem_mb=MEMORY_MB["data"],
         runtime=MINUTES["data"],
     params:
+        config=str(DATA.config),
+        spec=spec_of(DATA.config),
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
     shell:
-        "genlab prepare --config {input.config} > {log} 2>&1"
+        "genlab prepare --config {params.config} > {log} 2>&1"
 
 
 # One job makes the store before any run needs it: processes that create it at once would crash.
 rule store:
-    input:
-        tracking=STUDY_AT.tracking,
     output:
         STUDY_AT.store,
     log:
@@ -77,6 +68,7 @@ rule store:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     params:
+        spec=spec_of(STUDY_AT.tracking),
         study=STUDY_AT.config,
     shell:
         "genlab store --config {params.study} > {log} 2>&1"

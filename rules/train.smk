@@ -5,7 +5,6 @@
 
 rule train:
     input:
-        config=RUN.config,
         manifest=DATA.manifest,
         images=DATA.images("train"),
         first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
@@ -29,6 +28,8 @@ rule train:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["train"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(w.model, "genlab.training.trainer"),
     shell:
-        "genlab train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab train --config {params.config} --gpus {resources.gpu} > {log} 2>&1"

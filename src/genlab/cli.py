@@ -10,7 +10,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +52,7 @@ Gpus = Annotated[
 def folder(config: Path) -> Path:
     """The folder of the file that `--config` names."""
     if not config.is_file():
-        raise GenLabError(f"{config}: no such file; `snakemake -n` writes the study's configs")
+        raise GenLabError(f"{config}: no such file; `snakemake --cores all` writes it")
     return config.parent
 
 
@@ -69,10 +72,35 @@ def keep_freed_memory() -> None:
     bytes(31 << 20)  # which the kernel never has to fill
 
 
+def end_with_workflow() -> None:
+    """End this process, as by SIGTERM, as soon as the Snakemake that started it is gone.
+
+    A job that outlives a killed workflow would write into the folder of the next one. A training
+    takes the signal as it takes any other: it writes a checkpoint first.
+    """
+    workflow = os.environ.get("GENLAB_WORKFLOW", "")
+    if not workflow.isdecimal() or not hasattr(os, "pidfd_open"):  # by hand, or not on Linux
+        return
+    try:
+        process = os.pidfd_open(int(workflow))
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
+    except OSError:  # of another user, say
+        return
+
+    def watch() -> None:
+        select.select([process], [], [])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     """Call `stage`, and note when it began and ended if GENLAB_TIMINGS asks for it."""
     gc.enable()  # the modules are there
     keep_freed_memory()
+    end_with_workflow()
     begun = time.time()
     try:
         stage(*args, **kwargs)

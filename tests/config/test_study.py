@@ -419,5 +419,5 @@ def test_a_missing_file_is_named(genlab: Callable[..., Any], tmp_path: Path) -> 
     ended = genlab("train", "--config", tmp_path / "config.yaml")
     assert ended.status == 1
     assert ended.err == (
-        f"error: {tmp_path}/config.yaml: no such file; `snakemake -n` writes the study's configs\n"
+        f"error: {tmp_path}/config.yaml: no such file; `snakemake --cores all` writes it\n"
     )

@@ -18,7 +18,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import StudyFolder
 from genlab.data.files import read_array, write_array
 from genlab.evaluation.extractors import LAYERS, make_extractor
-from genlab.evaluation.stages import extract, read_features
+from genlab.evaluation.stages import extract, features_origin, read_features
 
 INCEPTION = "inception-v3-compat"
 
@@ -59,7 +59,8 @@ def test_inception_reads_its_weights_from_a_file(
     found = {}
     for name in ("grey", "rgb"):
         extract(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
-        found[name] = read_features(tmp_path / "x.npz")
+        origin = features_origin(at, "stripes", INCEPTION, tmp_path / f"{name}.npy")
+        found[name] = read_features(tmp_path / "x.npz", origin)
     assert found["grey"]["features"].shape == (3, 2048)
     assert found["grey"]["logits"].shape == (3, 1008)
     assert np.array_equal(found["grey"]["features"], found["rgb"]["features"])
@@ -114,5 +115,5 @@ def test_a_classifier_that_is_not_trained_yet_is_named(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
     run = tiny_study().classifier("stripes")
-    with pytest.raises(GenLabError, match=r"config\.json: no such file; run the stage"):
+    with pytest.raises(GenLabError, match=r"weights\.safetensors: no such file; run `genlab tr"):
         make_extractor("classifier", run, None, cuda=False)

@@ -54,8 +54,9 @@ class Project:
                 shutil.copy2(source / part, root / part)
         return cls(root)
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run `command` in the project, on the CPU, with the tracking store under results/."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The CPU, the tracking store under results/, and this project's source."""
         tools = Path(sys.executable).parent
         environment = os.environ | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
@@ -63,11 +64,32 @@ class Project:
             "GENLAB_GPUS": "0",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE"):
+        for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE", "GENLAB_WORKFLOW"):
             environment.pop(name, None)
+        return environment
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run `command` in the project."""
         return subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    def begin(self, *command: str, log: Path) -> subprocess.Popen[str]:
+        """Run `command` in the project, in the background; what it says goes to `log`."""
+        with log.open("w") as file:
+            return subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
 
     def snakemake(self, *arguments: str, study: str | None = SMOKE) -> str:
         """What Snakemake said, which must have ended well; None runs the default study."""

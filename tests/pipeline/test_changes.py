@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from project import SMOKE, Job, Project
+from project import CORES, SMOKE, Job, Project
 
 from genlab.config.spec import read_run
 
@@ -118,7 +118,8 @@ def test_a_change_redoes_what_it_touches(
 
 def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
     """Nested values come as text; they are brought to their types."""
-    bare.snakemake("-n", "--config", "seeds=[3]", 'training={"images": 640}', study=None)
+    fetched, values = "results/data/digits/fetched.json", ("seeds=[3]", 'training={"images": 640}')
+    bare.snakemake("--cores", CORES, fetched, "--config", *values, study=None)
     spec = read_run(bare.root / "results/default/digits/vae-bernoulli/seed3/config.yaml")
     assert spec.training.images == 640
     assert spec.seed == 3
@@ -126,7 +127,7 @@ def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
 
 
 def test_another_study_inherits_nothing_from_the_default_one(bare: Project) -> None:
-    bare.snakemake("-n")
+    bare.snakemake("--cores", CORES, "results/data/sprites/fetched.json")
     study = yaml.safe_load((bare.root / "results/smoke/study.yaml").read_text())
     assert list(study["samplers"]) == ["prior", "ddpm-3", "ddim-3"]
     assert study["description"] == ""

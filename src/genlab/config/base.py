@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,6 +33,16 @@ class Strict(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key '{key}': {nearest(str(key), cls.model_fields)}")
         return values
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the whole configuration, defaults included."""
+        return short_hash(dump_yaml(self))
+
+
+def short_hash(*parts: str) -> str:
+    """16 hexadecimal digits that depend on all `parts` and their order."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

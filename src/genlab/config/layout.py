@@ -9,7 +9,7 @@ results/
       reference/EXTRACTOR.npz        features of the training images
       laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
-        config.yaml                  its spec
+        config.yaml                  its spec, written when a workflow starts to run
         model/                       weights, config.json, summary.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
@@ -37,6 +37,11 @@ CLASSIFIER = "classifier"
 CLIP = "clip"
 JUDGE = "judge"
 RULERS = (CLASSIFIER, CLIP, JUDGE)  # models that others are measured by; one run a data set
+
+
+def note_path(array: Path) -> Path:
+    """The note beside an array: its checksum, and what it was made from."""
+    return array.with_name(array.name + ".json")
 
 
 def seed_of(model: str, seed: int) -> int:
@@ -280,6 +285,11 @@ class StudyFolder:
     @property
     def config(self) -> Path:
         return self.folder / "study.yaml"
+
+    @property
+    def source(self) -> Path:
+        """Names the study file that the results were made from."""
+        return self.folder / "source.txt"
 
     @property
     def evaluation(self) -> Path:

@@ -15,6 +15,7 @@ from genlab.config.layout import DataFolder
 from genlab.config.spec import read_dataset
 from genlab.data.arrays import Source, Split
 from genlab.data.files import read_json, sha256, write_array, write_json, write_text
+from genlab.data.origin import KEY
 from genlab.data.tokenizer import Tokenizer, train_tokenizer
 
 
@@ -44,7 +45,11 @@ def prepare(at: DataFolder) -> None:
     config = read_dataset(at.config)
     files = [Path(file) for file in read_json(at.fetched)["files"]]
     source = cast(Source, _module(config).read(config, files))
-    manifest: dict[str, Any] = {"shape": list(config.shape), "classes": source.classes}
+    manifest: dict[str, Any] = {
+        KEY: config.digest,
+        "shape": list(config.shape),
+        "classes": source.classes,
+    }
     if config.factors:
         manifest["factors"] = config.factors
         manifest["values"] = config.values

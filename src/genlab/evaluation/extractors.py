@@ -22,6 +22,7 @@ from torch_fidelity.utils import create_feature_extractor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, RunFolder
+from genlab.data.origin import run_origin
 from genlab.models.batches import to_float
 from genlab.models.classifier import Classifier
 from genlab.models.store import load_model
@@ -57,7 +58,7 @@ class DomainClassifier(FeatureExtractorBase):  # type: ignore[misc]
         if feature_extractor_weights_path is None:
             raise GenLabError("the extractor 'classifier' needs the folder of a trained classifier")
         run = RunFolder(Path(feature_extractor_weights_path))
-        classifier = load_model(run)
+        classifier = load_model(run, origin=run_origin(run))
         if not isinstance(classifier, Classifier):
             raise GenLabError(f"{run.folder}: holds a {type(classifier).__name__}, no classifier")
         self.classifier = classifier

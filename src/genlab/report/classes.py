@@ -6,6 +6,7 @@ from typing import Any
 
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_json
+from genlab.data.origin import read_metrics
 from genlab.report.league import readable
 from genlab.report.understanding import label
 
@@ -25,7 +26,7 @@ def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any
     for run in runs:
         if not run.metrics.exists():  # it draws nothing
             continue
-        for row, measured in read_json(run.metrics).items():
+        for row, measured in read_metrics(run).items():
             for extractor in extractors:
                 parts = measured[extractor].get("per_class")
                 if parts is None:

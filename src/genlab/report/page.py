@@ -13,6 +13,7 @@ from genlab.config.base import read_yaml
 from genlab.config.families import build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
+from genlab.data.origin import read_measured, run_origin
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
@@ -99,7 +100,7 @@ def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
         label = f"{name} ({run.dataset})" if len(content["datasets"]) > 1 else name
         seed = run.folder.name.removeprefix("seed")
         frames.append(frame.assign(model=label, seed=seed, images=frame["step"] * batch))
-        held_out[label] = read_json(run.summary)["held_out"]["loss"]
+        held_out[label] = read_measured(run.summary, run_origin(run))["held_out"]["loss"]
     return embedded(loss_curves(pd.concat(frames), held_out))
 
 
@@ -148,7 +149,7 @@ def report(study: StudyFolder) -> None:
         {
             "title": label(run),
             "picture": embedded((run.reconstructions / "pairs.png").read_bytes()),
-            **read_json(run.reconstructions / "metrics.json"),
+            **read_measured(run.reconstructions / "metrics.json", run_origin(run)),
         }
         for run in runs
         if (run.reconstructions / "metrics.json").exists()
@@ -187,9 +188,13 @@ def report(study: StudyFolder) -> None:
         cost_total=costs["seconds"].sum(),
         cost_figure=embedded(cost_bars(costs)),
         classifiers=[
-            {"dataset": d, **read_json(study.classifier(d).summary)} for d in content["datasets"]
+            {"dataset": d, **read_measured(run.summary, run_origin(run))}
+            for d in content["datasets"]
+            for run in [study.classifier(d)]
         ],
-        precisions={run.model_name: read_json(run.summary)["precision"] for run in runs},
+        precisions={
+            run.model_name: read_measured(run.summary, run_origin(run))["precision"] for run in runs
+        },
         manifests={d: read_json(study.data(d).manifest) for d in content["datasets"]},
         config_text=Path(study.config).read_text(encoding="utf-8"),
     )

@@ -32,6 +32,10 @@ class Progress:
     seconds: float = 0.0
 
 
+PATIENCE = 30.0
+"""Seconds that a workflow gives the trainer of one that was killed to write a checkpoint and end."""
+
+
 @contextlib.contextmanager
 def only_trainer(run: RunFolder) -> Iterator[None]:
     """Hold the run's folder: a trainer that was left behind and its successor must not share it.
@@ -39,7 +43,8 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
     Raises:
         GenLabError: another process is training this run, or the folder can't be written.
     """
-    lock = FileLock(run.resume / "lock", timeout=0)
+    patience = PATIENCE if "GENLAB_WORKFLOW" in os.environ else 0.0
+    lock = FileLock(run.resume / "lock", timeout=patience)
     holder = run.resume / "pid"
     try:
         run.resume.mkdir(parents=True, exist_ok=True)

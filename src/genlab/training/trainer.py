@@ -26,6 +26,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.data.files import read_json, sha256, write_json
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.randomness import address
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, flip, load, read_table
@@ -87,6 +88,7 @@ class Training:
 
     def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
         self.run, self.spec, self.accelerator = run, spec, accelerator
+        self.origin = run_origin(run)
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         training, data = spec.training, run.data
         facts = Facts.of(read_json(data.manifest))
@@ -153,7 +155,7 @@ class Training:
 
     def finish(self) -> dict[str, float]:
         """Write the weights and the summary; returns the losses on the held-out images."""
-        save_model(self.run, self.spec, self.model, self.ema)
+        save_model(self.run, self.spec, self.origin, self.model, self.ema)
         if self.ema is not None:
             load_weights(self.model, self.ema, self.run.weights)
         self.model.eval()
@@ -165,7 +167,7 @@ class Training:
             "precision": self.precision,
             "held_out": losses,
         }
-        write_json(self.run.summary, summary)
+        write_measured(self.run.summary, summary, self.origin)
         return losses
 
 
