@@ -112,7 +112,9 @@ def test_a_killed_workflow_goes_on_with_the_same_command(
     first = running()
     left = trainer(bare)
     assert left is not None
-    time.sleep(1)  # some steps
+    record = bare.root / RUN / "tracking/config.json"  # left before the first step
+    wait_until(record.exists, "the training is not prepared")
+    time.sleep(3)  # some steps
     os.kill(first.pid, signal.SIGKILL)
     running()
     assert not psutil.pid_exists(left)

@@ -33,7 +33,7 @@ class Progress:
 
 
 PATIENCE = 30.0
-"""Seconds that a workflow gives the trainer of one that was killed to write a checkpoint and end."""
+"""Seconds that a workflow gives the trainer of a killed one to write a checkpoint and end."""
 
 
 @contextlib.contextmanager
