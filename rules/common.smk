@@ -24,6 +24,7 @@ from genlab.config.samplers import DETERMINISTIC
 from genlab.config.sources import code
 from genlab.config.spec import prompts_spec, write_specs
 from genlab.config.study import load_study
+from genlab.tracking.mlflow_store import store_number
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
 try:

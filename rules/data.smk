@@ -1,5 +1,4 @@
 # results/data/DATASET/config.yaml -> fetched.json -> arrays and manifest.json
-# results/STUDY/tracking.yaml      -> the tracking store
 
 
 rule fetch:
@@ -57,26 +56,3 @@ rule prepare:
         ),
     shell:
         "genlab prepare --config {input.config} > {log} 2>&1"
-
-
-# One job makes the store before any run needs it: processes that create it at once would crash.
-rule store:
-    input:
-        tracking=STUDY_AT.tracking,
-    output:
-        STUDY_AT.store,
-    log:
-        f"{LOGS}/store.log",
-    benchmark:
-        f"{COSTS}/store.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-        mem_mb=MEMORY_MB["light"],
-        runtime=MINUTES["short"],
-    params:
-        study=STUDY_AT.config,
-    shell:
-        "genlab store --config {params.study} > {log} 2>&1"

@@ -71,7 +71,6 @@ rule publish:
     input:
         study=STUDY_AT.config,
         tracking=STUDY_AT.tracking,
-        store=ancient(STUDY_AT.store),
         summaries=[run.summary for run in TRAINED + RULERS],
         metrics=[run.metrics for run in DRAWN],
         reconstructions=RECONSTRUCTION_METRICS,
@@ -90,5 +89,8 @@ rule publish:
         gpu=0,
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
+    params:
+        # Another tracking store, or one made anew after it was deleted, gets everything.
+        store=lambda w: store_number(STUDY_AT, STUDY.tracking.experiment or STUDY.name),
     shell:
         "genlab publish --config {input.study} > {log} 2>&1"

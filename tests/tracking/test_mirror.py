@@ -24,7 +24,7 @@ from genlab.config.layout import RunFolder, StudyFolder
 from genlab.data.files import read_json
 from genlab.data.pictures import save_grid
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
-from genlab.tracking.mlflow_sink import SystemMetrics, prepare_store
+from genlab.tracking.mlflow_sink import SystemMetrics
 from genlab.tracking.record import append_history, leave_record, read_history
 
 DOWN = "http://127.0.0.1:9"  # the discard service's port, where nobody listens
