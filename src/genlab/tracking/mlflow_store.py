@@ -122,7 +122,8 @@ def store_number(study: StudyFolder, experiment: str) -> int:
     last: dict[str, Any] = {"number": 0, "store": ""}
     if study.sent.exists():
         last = read_json(study.sent)
-    return int(last["number"]) + (last["store"] != _identity(study.results, experiment))
+    changed = last["store"] != _identity(study.results, experiment)
+    return int(last["number"]) + int(changed)
 
 
 def note_store(study: StudyFolder, experiment: str) -> None:
