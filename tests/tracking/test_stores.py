@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,40 +70,6 @@ def at_once(processes: Sequence[subprocess.Popen[str]], at: StudyFolder) -> list
         assert process.stdin is not None
         process.stdin.flush()
     return [answer(process) for process in processes]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[str]:
-    """The address of a tracking server."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_store, folder / "server.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "2"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    process = subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-@pytest.fixture
-def at_server(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of the tracking server, which the environment names."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    return server
 
 
 def steps(uri: str, run_id: str) -> list[int]:
@@ -180,23 +142,28 @@ def test_an_experiment_that_was_deleted_is_restored_with_its_runs(
     assert steps(local(run), new.info.run_id) == [1, 2, 3, 4, 5]
 
 
-def test_a_store_that_was_deleted_receives_everything_again(run: RunFolder) -> None:
+def test_a_new_store_in_the_place_of_one_that_was_deleted_receives_everything(
+    run: RunFolder, empty_store: Path, tmp_path: Path
+) -> None:
+    """One is there already: MLflow can't create a second one at a place within one process."""
     grid = draw(run, "prior")
     mirror(run, "FINISHED")
-    (run.study.results / "mlflow.db").unlink()
+    shutil.copy(empty_store, run.study.results / "mlflow.db")
     shutil.rmtree(run.study.results / "mlflow-artifacts")
     assert mirror(run, "FINISHED") == {}
     (new,) = runs_in(local(run))
     assert steps(local(run), new.info.run_id) == [1, 2, 3]
     client = MlflowClient(tracking_uri=local(run))
-    copy = Path(client.download_artifacts(new.info.run_id, "samples/prior/grid.png"))
+    copy = Path(client.download_artifacts(new.info.run_id, "samples/prior/grid.png", str(tmp_path)))
     assert copy.read_bytes() == grid.read_bytes()
 
 
 def test_a_server_receives_what_only_the_local_store_had_and_the_other_way_round(
-    run: RunFolder, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    study: Study, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Each of the two has one run in the end, and every step in it once."""
+    run = study(tracking={"experiment": "both"}).run("stripes", "vae", 0)
+    begin(run)
     grid = draw(run, "prior")
     mirror(run, "RUNNING")
     for last, uri in ((4, server), (5, None), (6, server), (7, None)):
@@ -206,7 +173,7 @@ def test_a_server_receives_what_only_the_local_store_had_and_the_other_way_round
             monkeypatch.delenv("MLFLOW_TRACKING_URI")
         log(run, last, last)
         assert mirror(run, "FINISHED") == {}
-        (sent,) = runs_in(uri or local(run))
+        (sent,) = runs_in(uri or local(run), "both")
         assert steps(uri or local(run), sent.info.run_id) == list(range(1, last + 1))
         client = MlflowClient(tracking_uri=uri or local(run))
         to = str(tmp_path / f"after {last}")
@@ -263,12 +230,14 @@ def test_artifacts_of_a_project_elsewhere_are_in_its_own_folder(
         assert mirror(elsewhere, "FINISHED") == {}
         (sent,) = runs_in(local(elsewhere))
         assert steps(local(elsewhere), sent.info.run_id) == [1, 2, 3]
+        folder = results / "mlflow-artifacts" / sent.info.run_id / "artifacts"
+        assert sent.info.artifact_uri == folder.as_uri()
         client = MlflowClient(tracking_uri=local(elsewhere))
         for row in range(turn + 1):
             (file,) = client.list_artifacts(sent.info.run_id, f"samples/row{row}")
-            copy = Path(client.download_artifacts(sent.info.run_id, file.path))
-            assert copy.is_relative_to(results / "mlflow-artifacts")
+            copy = Path(client.download_artifacts(sent.info.run_id, file.path, str(tmp_path)))
             assert copy.read_bytes() == elsewhere.samples(f"row{row}").grid.read_bytes()
+            assert (folder / file.path).exists()
         assert sorted(before.glob("mlflow-artifacts/**/*.png")) == old
         before = results
 
@@ -306,33 +275,33 @@ def test_results_that_can_t_be_written_are_an_error_of_one_line(
             for path in Path(folder).rglob("*"):
                 path.chmod(0o755)
     assert ended.status == 1
-    outbox = at.run("stripes", "vae", 0).outbox
+    outbox = at.classifier("stripes").outbox  # the first one
     assert ended.err == f"error: {outbox}: can't be written: Permission denied\n"
 
 
 def test_the_number_of_the_store_says_when_all_must_be_sent_again(
-    study: Study, server: str, monkeypatch: pytest.MonkeyPatch
+    study: Study, empty_store: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the rule's parameter: the same before and after `publish`, until the store is lost."""
-    at = study()
+    at = study(tracking={"experiment": "numbered"})
     begin(at.run("stripes", "vae", 0))
     database = at.results / "mlflow.db"
 
     def number_before_and_after() -> int:
-        before = store_number(at, "tiny")
+        before = store_number(at, "numbered")
         publish(at)
-        assert store_number(at, "tiny") == before
+        assert store_number(at, "numbered") == before
         return before
 
     assert number_before_and_after() == 1
-    database.unlink()
+    shutil.copy(empty_store, database)
     assert number_before_and_after() == 2
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{at.results}/other.db")
     assert number_before_and_after() == 3
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert number_before_and_after() == 4
     client = MlflowClient(tracking_uri=f"sqlite:///{database}")
-    client.delete_experiment(client.get_experiment_by_name("tiny").experiment_id)
+    client.delete_experiment(client.get_experiment_by_name("numbered").experiment_id)
     assert number_before_and_after() == 5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.replace("//", "//me:secret@"))
     assert number_before_and_after() == 6

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
-from runs import Study, begin, draw
+from runs import Study, begin, draw, runs_in
 
 from genlab.config.layout import RunFolder
 from genlab.tracking.mirror import mirror
@@ -128,3 +128,14 @@ def test_a_port_that_is_taken_is_named(project: RunFolder, genlab: Any) -> None:
     assert ended.status == 1
     assert f"port {port} can't be used (Address already in use)" in ended.err
     assert f'make ui ARGS="--port {port + 1}"' in ended.err
+
+
+def test_a_server_has_the_page_already(project: RunFolder, at_server: str, genlab: Any) -> None:
+    tracking = project.study.tracking
+    tracking.write_text(tracking.read_text().replace("experiment: null", "experiment: page"))
+    mirror(project, "FINISHED")
+    (sent,) = runs_in(at_server, "page")
+    ended = genlab("ui")
+    assert ended.status == 0
+    page = f"#/experiments/{sent.info.experiment_id}/runs?workflowType=machine_learning"
+    assert ended.out == f"all runs: {at_server}/{page}\n"

@@ -83,8 +83,8 @@ def _send(
     """Bring one service up to date, noting the progress after every part that went through."""
     note = run.outbox / f"sent_{name}.json"
     sent = read_json(note) if note.exists() else {}
-    if sent.get("spec") != spec.digest:  # another configuration is another run of the service
-        sent = {"spec": spec.digest, "runs": {}}
+    if sent.get("digest") != spec.digest:  # another configuration is another run of the service
+        sent = {"digest": spec.digest, "runs": {}}
     sink = service(run, spec, tracking)
     run_id = sink.find(list(sent["runs"]))
     progress: dict[str, Any] = {"step": -1, "records": {}, "status": ""}
