@@ -39,10 +39,8 @@ format: $(VENV)/.test ## Bring all code into the project's format
 smoke: setup ## Every rule once, on a tiny budget
 	$(ACTIVATE) snakemake --cores all --configfile config/studies/smoke.yaml
 
-ui: setup ## MLflow's user interface on http://127.0.0.1:5000
-	$(ACTIVATE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
-	  mlflow ui --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/results/mlflow.db}"
+ui: setup ## All runs in MLflow's user interface
+	$(ACTIVATE) genlab ui $(ARGS)
 
 lab: setup ## The notebooks in JupyterLab
 	$(ACTIVATE) jupyter lab --notebook-dir notebooks $(ARGS)

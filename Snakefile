@@ -27,7 +27,6 @@ include: "rules/report.smk"
 localrules:
     all,
     fetch,
-    store,
     publish,
     league,
 

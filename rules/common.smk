@@ -33,6 +33,7 @@ from genlab.config.spec import (
     write_specs,
 )
 from genlab.config.study import load_study
+from genlab.tracking.mlflow_store import store_number
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
 STUDY_FILE = ", ".join(map(os.path.relpath, workflow.configfiles)) or "--config"
@@ -119,7 +120,6 @@ VAES = runs(lambda model: model.posterior)
 PLACES = {
     "fetch": OF_DATA,
     "prepare": OF_DATA,
-    "store": OF_STUDY,
     "train": OF_RUNS + OF_RULERS,
     "sample": rows(OF_RUNS),
     "floor": rows(OF_FLOOR),

@@ -1,5 +1,4 @@
 # results/data/DATASET/config.yaml -> fetched.json -> arrays and manifest.json
-# results/STUDY/tracking.yaml      -> the tracking store
 
 
 rule fetch:
@@ -50,25 +49,3 @@ rule prepare:
         ),
     shell:
         "genlab prepare --config {params.config} > {log} 2>&1"
-
-
-# One job makes the store before any run needs it: processes that create it at once would crash.
-rule store:
-    output:
-        STUDY_AT.store,
-    log:
-        f"{LOGS}/store.log",
-    benchmark:
-        f"{COSTS}/store.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-        mem_mb=MEMORY_MB["light"],
-        runtime=MINUTES["short"],
-    params:
-        spec=spec_of(STUDY_AT.tracking),
-        study=STUDY_AT.config,
-    shell:
-        "genlab store --config {params.study} > {log} 2>&1"

@@ -63,7 +63,6 @@ rule report:
 rule publish:
     input:
         outputs("train", "evaluate", "reconstruct", "rfid", "likelihood", *UNDERSTOOD),
-        store=ancient(STUDY_AT.store),
     output:
         touch(STUDY_AT.published),
     log:
@@ -81,5 +80,7 @@ rule publish:
         study=STUDY_AT.config,
         spec=spec_of(STUDY_AT.config),
         tracking=spec_of(STUDY_AT.tracking),
+        # Another tracking store, or one made anew after it was deleted, gets everything.
+        store=lambda w: store_number(STUDY_AT, STUDY.tracking.experiment or STUDY.name),
     shell:
         "genlab publish --config {params.study} > {log} 2>&1"

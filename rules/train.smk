@@ -8,7 +8,6 @@ rule train:
         manifest=DATA.manifest,
         images=DATA.images("train"),
         first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
-        store=ancient(STUDY_AT.store),
     output:
         RUN.weights,
         RUN.architecture,

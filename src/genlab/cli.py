@@ -128,14 +128,6 @@ def prepare(config: DataConfig) -> None:
 
 
 @app.command()
-def store(config: StudyConfig) -> None:
-    """Make the tracking store and the study's experiment before any run needs them."""
-    from genlab.tracking.mlflow_sink import prepare_store as stage
-
-    work(stage, StudyFolder(folder(config)))
-
-
-@app.command()
 def train(
     config: RunConfig,
     gpus: Gpus = 1,
@@ -348,6 +340,16 @@ def publish(config: StudyConfig) -> None:
     from genlab.tracking.mirror import publish as stage
 
     work(stage, StudyFolder(folder(config)))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where it is served.")] = 5000,
+) -> None:
+    """Show all runs in MLflow's interface, until Ctrl-C."""
+    from genlab.tracking.ui import ui as stage
+
+    work(stage, Path(RESULTS), port)
 
 
 @app.command()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from project import CORES, SMOKE, Job, Project
+from mlflow import MlflowClient
+from project import CORES, SMOKE, Job, Project, jobs
 
 from genlab.config.spec import read_run
 
@@ -107,6 +108,17 @@ def replace(old: str, new: str) -> Callable[[str], str]:
         pytest.param(
             SMOKE, append("# A comment."), set(), id="a comment in the study: nothing"
         ),
+        pytest.param(
+            SMOKE, append("tracking: {tensorboard: false}"), {Job("publish")},
+            id="where the progress goes: it is sent",
+        ),
+        pytest.param(
+            SMOKE,
+            lambda text: text.replace(
+                "network: {channels: 8}", "network: {channels: 8}, training: {warmup: 0.1}"
+            ) + "tracking: {tensorboard: false}",
+            OF_DDPM | SUMMARY, id="that, and a value of one model: both at once",
+        ),
     ],
 )  # fmt: skip
 def test_a_change_redoes_what_it_touches(
@@ -114,6 +126,34 @@ def test_a_change_redoes_what_it_touches(
 ) -> None:
     again.edit(path, change)
     assert again.plan() == expected
+
+
+def publish_elsewhere(project: Project, *arguments: str) -> str:
+    """What `snakemake` says where the environment names another tracking store."""
+    uri = f"MLFLOW_TRACKING_URI=sqlite:///{project.root}/elsewhere.db"
+    done = project.run("env", uri, "snakemake", "--configfile", SMOKE, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_another_tracking_store_and_one_that_was_deleted_receive_everything(again: Project) -> None:
+    """One job each time, and none after it."""
+    database = again.root / "results/mlflow.db"
+    names = {f"sprites/{job.model}/seed0" for job in MEASURED} - {"sprites/floor/seed0"}
+    names |= {f"sprites/{model}/seed0" for model in ("classifier", "clip", "judge")}
+    database.unlink()
+    assert again.plan() == {Job("publish")}
+    again.snakemake("--cores", CORES)
+    assert again.plan() == set()
+    assert jobs(publish_elsewhere(again, "-n")) == {Job("publish")}
+    publish_elsewhere(again, "--cores", CORES)
+    assert jobs(publish_elsewhere(again, "-n")) == set()
+    assert again.plan() == {Job("publish")}
+    for file in (database, again.root / "elsewhere.db"):
+        client = MlflowClient(f"sqlite:///{file}")
+        runs = client.search_runs([client.get_experiment_by_name("smoke").experiment_id])
+        assert {run.info.run_name for run in runs} == names
+        assert len(runs) == len(names)
 
 
 def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:

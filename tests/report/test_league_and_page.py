@@ -38,7 +38,7 @@ BENCHMARK = "s\th:m:s\tmax_rss\n{}\t0:00:01\t{}\n"
 def reported(trained_study: StudyFolder) -> StudyFolder:
     """The tiny study with its league and its page; jobs were measured as Snakemake does it."""
     at = trained_study
-    for name, seconds, memory in (("stripes/vae/seed0/train", 1.5, 300), ("store", 0.1, "-")):
+    for name, seconds, memory in (("stripes/vae/seed0/train", 1.5, 300), ("league", 0.1, "-")):
         path = at.folder / "benchmarks" / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(BENCHMARK.format(seconds, memory))
@@ -223,7 +223,7 @@ def test_what_people_wrote_is_escaped(trained_study: StudyFolder) -> None:
     trained_study.config.write_text(
         text.replace("description: ''", "description: <script>alert(1)</script>")
     )
-    costs = trained_study.folder / "benchmarks/store.tsv"
+    costs = trained_study.folder / "benchmarks/league.tsv"
     costs.parent.mkdir()
     costs.write_text(BENCHMARK.format(1, 1))
     league(trained_study)

@@ -6,86 +6,26 @@ MLflow is the real one on a SQLite store of its own in every test.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from runs import Study, begin, history, local, log, runs_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.layout import RunFolder
 from genlab.data.files import read_json
 from genlab.data.pictures import save_grid
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
-from genlab.tracking.mlflow_sink import SystemMetrics, prepare_store
-from genlab.tracking.record import append_history, leave_record, read_history
+from genlab.tracking.mlflow_sink import SystemMetrics
+from genlab.tracking.record import leave_record, read_history
 
 DOWN = "http://127.0.0.1:9"  # the discard service's port, where nobody listens
-Study = Callable[..., StudyFolder]
-
-
-def log(run: RunFolder, first: int, last: int) -> None:
-    """What a training logs at the steps first..last."""
-    rows = [{"step": s, "time": 1e9 + s, "loss": 1 / s, "lr": 0.1} for s in range(first, last + 1)]
-    append_history(run.history, rows)
-
-
-def begin(run: RunFolder) -> None:
-    """What a training leaves in its folder after three steps."""
-    log(run, 1, 3)
-    leave_record(run, "config", params={"seed": 0, "model.family": "vae"}, tags={"git": "abc"})
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without a run in it; to make one takes MLflow seconds, so it is made once."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def study(tiny_study: Study, empty_store: Path) -> Study:
-    """`study(**changes)` makes the tiny study beside an empty store."""
-
-    def make(**changes: Any) -> StudyFolder:
-        at = tiny_study(**changes)
-        shutil.copy(empty_store, at.results / "mlflow.db")
-        return at
-
-    return make
-
-
-@pytest.fixture
-def run(study: Study) -> RunFolder:
-    """A run that has begun, and that no service knows of."""
-    run = study().run("stripes", "vae", 0)
-    begin(run)
-    return run
-
-
-def runs_in(uri: str, experiment: str = "tiny") -> list[Run]:
-    """All MLflow runs of an experiment."""
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def local(run: RunFolder) -> str:
-    return f"sqlite:///{run.study.results}/mlflow.db"
-
-
-def history(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
-    """(step, value) of every value that MLflow has of a metric."""
-    found = MlflowClient(tracking_uri=uri).get_metric_history(run_id, metric)
-    return [(m.step, m.value) for m in found]
 
 
 def test_params_metrics_tags_and_artifacts_arrive(run: RunFolder) -> None:
@@ -152,7 +92,9 @@ def test_a_long_history_arrives_whole(run: RunFolder) -> None:
     (found,) = runs_in(local(run))
     steps = [step for step, _ in history(local(run), found.info.run_id, "loss")]
     assert steps == list(range(1, last + 1))
-    assert read_json(run.outbox / "sent_mlflow.json")["step"] == last
+    sent = read_json(run.outbox / "sent_mlflow.json")
+    assert sent["current"] == found.info.run_id
+    assert sent["runs"][found.info.run_id]["step"] == last
 
 
 def test_a_training_begun_anew_is_a_run_of_its_own(run: RunFolder) -> None:
@@ -184,48 +126,10 @@ def test_a_store_of_one_s_own_is_used(run: RunFolder, monkeypatch: pytest.Monkey
 
 def test_the_experiment_takes_the_name_that_is_asked_for(study: Study) -> None:
     at = study(tracking={"experiment": "together"})
-    prepare_store(at)
-    assert read_json(at.store) == {"experiment": "together"}
     run = at.run("stripes", "vae", 0)
     begin(run)
     mirror(run, "RUNNING")
     assert len(runs_in(local(run), "together")) == 1
-
-
-def test_four_processes_may_make_the_store_at_once(tiny_study: Study) -> None:
-    """They wait for each other and then start together, on a store that doesn't exist yet."""
-    at = tiny_study(seeds=[0, 1], name="race")
-    runs = [at.run("stripes", model, seed) for model in ("vae", "ddpm") for seed in (0, 1)]
-    script = """
-import sys
-from pathlib import Path
-import mlflow
-from genlab.config.layout import RunFolder
-from genlab.tracking.mirror import mirror
-print("ready", flush=True)
-sys.stdin.readline()
-sys.exit(str(troubles) if (troubles := mirror(RunFolder(Path(sys.argv[1])), "RUNNING")) else 0)
-"""
-    processes = []
-    for run in runs:
-        begin(run)
-        command = [sys.executable, "-c", script, str(run.folder)]
-        pipe = subprocess.PIPE
-        processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-    found = runs_in(local(runs[0]), "race")
-    names = {f"stripes/{model}/seed{seed}" for model in ("vae", "ddpm") for seed in (0, 1)}
-    assert {f.info.run_name for f in found} == names
-    assert len(found) == 4
 
 
 def test_training_goes_on_without_the_server_and_it_is_sent_later(
@@ -234,9 +138,6 @@ def test_training_goes_on_without_the_server_and_it_is_sent_later(
     at = study()
     run = at.run("stripes", "vae", 0)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
-    ended = genlab("store", "--config", at.config)
-    assert ended.status == 0
-    assert "warning: the MLflow server can't be reached now" in ended.err
     ended = genlab("train", "--config", run.config, "--gpus", 0)
     assert ended.status == 0
     assert "warning: mlflow missed an update" in ended.err
@@ -316,8 +217,9 @@ def test_weights_and_biases_keeps_an_offline_run(study: Study) -> None:
     begin(run)
     assert mirror(run, "FINISHED") == {}
     sent = read_json(run.outbox / "sent_wandb.json")
-    assert sent["step"] == 3
-    (file,) = (run.folder / "wandb").glob(f"offline-run-*-{sent['id']}/run-{sent['id']}.wandb")
+    assert sent["runs"][sent["current"]]["step"] == 3
+    name = sent["current"].removeprefix("offline/tiny/")
+    (file,) = (run.folder / "wandb").glob(f"offline-run-*-{name}/run-{name}.wandb")
     content = file.read_bytes()
     assert b"train/step" in content
     assert b"model.family" in content
@@ -325,7 +227,7 @@ def test_weights_and_biases_keeps_an_offline_run(study: Study) -> None:
 
 def test_what_the_machine_does_is_sampled_into_the_run(run: RunFolder) -> None:
     mirror(run, "RUNNING")
-    run_id = read_json(run.outbox / "sent_mlflow.json")["id"]
+    run_id = read_json(run.outbox / "sent_mlflow.json")["current"]
     monitor = SystemMetrics(run, run_id, seconds=0.1)
     name = "system/cpu_utilization_percentage"
     deadline = time.monotonic() + 20

@@ -310,11 +310,6 @@ class StudyFolder:
         return self.folder / dataset / "laboratory"
 
     @property
-    def store(self) -> Path:
-        """Names the tracking store and the experiment, once they exist."""
-        return self.folder / "tracking.json"
-
-    @property
     def results(self) -> Path:
         return self.folder.parent
 
@@ -347,6 +342,11 @@ class StudyFolder:
     def published(self) -> Path:
         """Its presence says that the tracking services have received everything."""
         return self.folder / "published"
+
+    @property
+    def sent(self) -> Path:
+        """Which tracking store has received everything, and how many there were."""
+        return self.folder / "sent.json"
 
     @property
     def league(self) -> Path:

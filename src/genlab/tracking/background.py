@@ -22,7 +22,7 @@ class BackgroundMirror:
         mirror(self.run, "RUNNING")
         if self.system_metrics and self.monitor is None:
             note = self.run.outbox / "sent_mlflow.json"
-            if note.exists() and (run_id := read_json(note)["id"]):
+            if note.exists() and (run_id := read_json(note)["current"]):
                 self.monitor = SystemMetrics(self.run, run_id)
 
     def update(self) -> None:

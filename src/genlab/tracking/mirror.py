@@ -1,9 +1,10 @@
 """Mirroring a run's folder to MLflow, TensorBoard and Weights & Biases.
 
-Each service has a sink that knows how to begin a run and how to send steps and records. How far
-it has come is noted in `tracking/sent_SERVICE.json`, so that any stage, or a later run of the
-workflow, sends just what is missing. A service that fails is reported and left behind; training
-goes on.
+Each service has a sink that knows how to open a run and how to send steps and records.
+`tracking/sent_SERVICE.json` notes how much each of the service's runs has received, so that any
+stage, or a later call of the workflow, sends just what is missing. Where the service has none of
+these runs (it was deleted, or the address is another one), a new run receives everything. A
+service that fails is reported and left behind; training goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,14 +23,23 @@ from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.config.study import TrackingConfig
 from genlab.data.files import read_json, write_json
+from genlab.tracking.mlflow_store import note_store
 from genlab.tracking.record import Row, read_history, read_records
 
 
 class Sink(Protocol):
-    """A tracking service, opened for one run."""
+    """A tracking service, for one run folder."""
 
     id: str
-    """The service's own name for the run; handed back to `open` to append to it."""
+    """The service's own name for the open run."""
+
+    def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None: ...
+
+    def find(self, ids: Sequence[str]) -> str | None:
+        """Return the newest of the runs `ids` that the service has; None if it has none."""
+
+    def open(self, run_id: str | None) -> None:
+        """Open the run `run_id` to append to it, or a new one."""
 
     def steps(self, rows: list[Row]) -> None:
         """Send logged steps."""
@@ -44,18 +54,17 @@ class Sink(Protocol):
 ROWS_AT_ONCE = 100  # a failure in the middle sends no more than these again
 
 Status = Literal["RUNNING", "FINISHED", "FAILED"]
-Open = Callable[[RunFolder, RunSpec, TrackingConfig, str | None], Sink]
 
 
-def sinks(tracking: TrackingConfig) -> dict[str, Open]:
-    """How to open each service that is switched on. Its library is imported only then."""
+def sinks(tracking: TrackingConfig) -> dict[str, type[Sink]]:
+    """The sink of each service that is switched on. Its library is imported only when used."""
     from genlab.tracking import mlflow_sink, tensorboard_sink, wandb_sink
 
-    chosen: dict[str, Open] = {"mlflow": mlflow_sink.open_run}
+    chosen: dict[str, type[Sink]] = {"mlflow": mlflow_sink.MlflowSink}
     if tracking.tensorboard:
-        chosen["tensorboard"] = tensorboard_sink.open_run
+        chosen["tensorboard"] = tensorboard_sink.TensorBoardSink
     if tracking.wandb != "off":
-        chosen["wandb"] = wandb_sink.open_run
+        chosen["wandb"] = wandb_sink.WandbSink
     return chosen
 
 
@@ -66,7 +75,7 @@ def _digest(record: dict[str, Any]) -> str:
 def _send(
     run: RunFolder,
     name: str,
-    open_run: Open,
+    service: type[Sink],
     spec: RunSpec,
     tracking: TrackingConfig,
     status: Status,
@@ -74,32 +83,43 @@ def _send(
     """Bring one service up to date, noting the progress after every part that went through."""
     note = run.outbox / f"sent_{name}.json"
     sent = read_json(note) if note.exists() else {}
-    if sent.get("spec") != spec.digest:  # another configuration is another run of the service
-        sent = {"spec": spec.digest, "id": None, "step": -1, "records": {}, "status": ""}
-    rows = [row for row in read_history(run.history) if row["step"] > sent["step"]]
+    if sent.get("digest") != spec.digest:  # another configuration is another run of the service
+        sent = {"digest": spec.digest, "runs": {}}
+    sink = service(run, spec, tracking)
+    run_id = sink.find(list(sent["runs"]))
+    progress: dict[str, Any] = {"step": -1, "records": {}, "status": ""}
+    if run_id is not None:
+        progress = sent["runs"][run_id]
+    elif sent["runs"]:
+        print(
+            f"note: {name} no longer has {run.folder}, or has another store now; "
+            "everything is sent as a new run",
+            file=sys.stderr,
+        )
+    rows = [row for row in read_history(run.history) if row["step"] > progress["step"]]
     records = {
         stage: record
         for stage, record in read_records(run).items()
-        if sent["records"].get(stage) != _digest(record)
+        if progress["records"].get(stage) != _digest(record)
     }
-    if not rows and not records and (sent["id"] is None or status == sent["status"]):
+    if not rows and not records and (run_id is None or status == progress["status"]):
         return
-    sink = open_run(run, spec, tracking, sent["id"])
+    sink.open(run_id)
     try:
-        sent["id"] = sink.id
+        sent |= {"current": sink.id, "runs": sent["runs"] | {sink.id: progress}}
         write_json(note, sent)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE]
             sink.steps(part)
-            sent["step"] = part[-1]["step"]
+            progress["step"] = part[-1]["step"]
             write_json(note, sent)
         for stage, record in records.items():
             sink.record(stage, record, run.folder)
-            sent["records"][stage] = _digest(record)
+            progress["records"][stage] = _digest(record)
             write_json(note, sent)
     finally:
         sink.close(status)
-    sent["status"] = status
+    progress["status"] = status
     write_json(note, sent)
 
 
@@ -108,21 +128,28 @@ def mirror(run: RunFolder, status: Status) -> dict[str, str]:
 
     Returns:
         What went wrong, by service; empty when all of them are up to date.
+
+    Raises:
+        GenLabError: the run's folder can't be written, so that nothing can be noted.
     """
     spec, tracking = read_run(run.config), read_tracking(run.study.tracking)
-    run.outbox.mkdir(parents=True, exist_ok=True)
     troubles = {}
-    with FileLock(run.outbox / ".lock"):
-        for name, open_run in sinks(tracking).items():
-            try:
-                _send(run, name, open_run, spec, tracking, status)
-            except Exception as error:  # whatever a service does, the run must live
-                troubles[name] = f"{type(error).__name__}: {error}"
-                print(
-                    f"warning: {name} missed an update of {run.folder}; it will be sent again "
-                    f"({troubles[name]})",
-                    file=sys.stderr,
-                )
+    try:
+        run.outbox.mkdir(parents=True, exist_ok=True)
+        with FileLock(run.outbox / ".lock"):
+            for name, service in sinks(tracking).items():
+                try:
+                    _send(run, name, service, spec, tracking, status)
+                except Exception as error:  # whatever a service does, the run must live
+                    troubles[name] = f"{type(error).__name__}: {error}"
+                    print(
+                        f"warning: {name} missed an update of {run.folder}; it will be sent "
+                        f"again ({troubles[name]})",
+                        file=sys.stderr,
+                    )
+    except OSError as error:
+        message = error.strerror or error
+        raise GenLabError(f"{run.outbox}: can't be written: {message}") from error
     return troubles
 
 
@@ -130,19 +157,21 @@ def publish(study: StudyFolder) -> None:
     """The stage `publish`: send what all runs of a study hold.
 
     Raises:
-        GenLabError: a service couldn't take everything; nothing is lost.
+        GenLabError: a service couldn't take everything, or `results` can't be written; nothing is
+            lost.
     """
     configs = sorted(study.folder.glob("*/*/seed*/config.yaml"))
     troubles = [
-        f"{config.parent}: {service}: {said}"
+        f"{config.parent}: {service}: {message}"
         for config in configs
-        for service, said in mirror(RunFolder(config.parent), "FINISHED").items()
+        for service, message in mirror(RunFolder(config.parent), "FINISHED").items()
     ]
     if troubles:
         raise GenLabError(
             "\n".join(troubles)
             + "\nAll results are safe under results/; run again to send what is missing."
         )
+    note_store(study, read_tracking(study.tracking).experiment or study.folder.name)
 
 
 def forget(run: RunFolder) -> None:

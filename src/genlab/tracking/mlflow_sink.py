@@ -1,80 +1,81 @@
-"""MLflow, as one run for each (study, data set, model, seed).
-
-The store is MLFLOW_TRACKING_URI, or SQLite and a folder of artifacts under results/. Several
-processes that create the same SQLite store at once crash inside MLflow, so it is made under a
-lock, whoever comes first.
-"""
+"""MLflow, as one run for each (study, data set, model, seed)."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import RunSpec, read_tracking
+from genlab.config.layout import RunFolder
+from genlab.config.spec import RunSpec
 from genlab.config.study import TrackingConfig
-from genlab.data.files import write_json
 from genlab.tracking.mirror import Status
+from genlab.tracking.mlflow_store import artifact_folder, connect, store_uri
 from genlab.tracking.record import Row
 
-# A server that doesn't answer must not hold up a training for MLflow's default of minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+@contextmanager
+def _passing(code: str) -> Iterator[None]:
+    """End the block without an error where MLflow refuses with `code`."""
+    from mlflow.exceptions import MlflowException
 
-def store_uri(results: Path) -> str:
-    """The address of the tracking store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve()}/mlflow.db"
-
-
-def _client(results: Path, experiment: str) -> tuple[Any, str]:
-    """A client of the store and the id of the experiment, both made if they don't exist yet."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow import MlflowClient
-
-    uri = store_uri(results)
-    local = uri.startswith("sqlite:")
-    artifacts = (results.resolve() / "mlflow-artifacts").as_uri() if local else None
-    lock: AbstractContextManager[Any] = nullcontext()
-    if local:
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(uri.removeprefix("sqlite:///") + ".lock")
-    with lock:
-        client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            return client, found.experiment_id
-        return client, client.create_experiment(experiment, artifact_location=artifacts)
-
-
-def prepare_store(study: StudyFolder) -> None:
-    """The stage `store`: make the store and the experiment before any run needs them."""
-    tracking = read_tracking(study.tracking)
-    experiment = tracking.experiment or study.folder.name
-    local = store_uri(study.results).startswith("sqlite:")
     try:
-        _client(study.results, experiment)
-    except Exception as error:
-        if local:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
             raise
-        print(f"warning: the MLflow server can't be reached now ({error}); the runs are kept "
-              "under results/ and sent when it can", file=sys.stderr)  # fmt: skip
-    write_json(study.store, {"experiment": experiment})
+
+
+def open_experiment(results: Path, name: str) -> tuple[Any, str]:
+    """A client of the store and the id of the experiment.
+
+    The experiment is created if there is none. One that was deleted in MLflow's interface keeps
+    its name there, so it is restored.
+    """
+    with connect(results) as client:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            artifacts = artifact_folder(store_uri(results))
+            location = artifacts.as_uri() if artifacts else None
+            with _passing("RESOURCE_ALREADY_EXISTS"):  # a server has several clients
+                return client, client.create_experiment(name, artifact_location=location)
+            experiment = client.get_experiment_by_name(name)
+        if experiment.lifecycle_stage == "deleted":
+            with _passing("RESOURCE_DOES_NOT_EXIST"):  # another client has restored it
+                client.restore_experiment(experiment.experiment_id)
+            print(
+                f"note: MLflow's experiment '{name}' had been deleted and is restored; "
+                "`tracking: {experiment: NAME}` in the study chooses another one",
+                file=sys.stderr,
+            )
+        return client, experiment.experiment_id
 
 
 class MlflowSink:
-    """One run of MLflow, opened to append."""
+    """One run of MLflow."""
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self.client = client
+    id: str
+
+    def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
+        experiment = tracking.experiment or spec.study
+        self.client, self.experiment = open_experiment(run.study.results, experiment)
+        self.name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
+
+    def find(self, ids: Sequence[str]) -> str | None:
+        for run_id in reversed(ids):
+            with _passing("RESOURCE_DOES_NOT_EXIST"):
+                info = self.client.get_run(run_id).info
+                if info.lifecycle_stage == "active" and info.experiment_id == self.experiment:
+                    return run_id
+        return None
+
+    def open(self, run_id: str | None) -> None:
+        if run_id is None:
+            run_id = self.client.create_run(self.experiment, run_name=self.name).info.run_id
         self.id = run_id
 
     def steps(self, rows: list[Row]) -> None:
@@ -108,18 +109,6 @@ class MlflowSink:
             self.client.update_run(self.id, status)
         else:
             self.client.set_terminated(self.id, status)
-
-
-def open_run(
-    run: RunFolder, spec: RunSpec, tracking: TrackingConfig, run_id: str | None
-) -> MlflowSink:
-    """The run `run_id`, or a new one."""
-    results = run.study.results
-    client, experiment = _client(results, tracking.experiment or spec.study)
-    if run_id is None:
-        name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
-        run_id = client.create_run(experiment, run_name=name).info.run_id
-    return MlflowSink(client, run_id)
 
 
 class SystemMetrics:

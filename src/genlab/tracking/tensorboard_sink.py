@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,25 @@ from genlab.tracking.record import Row
 
 
 class TensorBoardSink:
-    """One event file more in the run's `tensorboard/`.
+    """The event files in the run's `tensorboard/`; each time it is opened adds one.
 
     Written by TensorBoard's own writer: torch's SummaryWriter would import all of torch.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
+        self.id = spec.digest
+        self.folder = run.folder / "tensorboard" / spec.digest
+
+    def find(self, ids: Sequence[str]) -> str | None:
+        return self.id if self.id in ids and any(self.folder.glob("events.*")) else None
+
+    def open(self, run_id: str | None) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self.id = str(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.writer = EventFileWriter(self.id)
+        if run_id is None and self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.writer = EventFileWriter(str(self.folder))
 
     def _add(self, step: int, when: float, **value: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -60,13 +69,3 @@ class TensorBoardSink:
 
     def close(self, status: Status) -> None:
         self.writer.close()
-
-
-def open_run(
-    run: RunFolder, spec: RunSpec, tracking: TrackingConfig, run_id: str | None
-) -> TensorBoardSink:
-    """A writer that appends to the run's event files; a new run begins with none."""
-    folder = run.folder / "tensorboard" / spec.digest
-    if run_id is None and folder.exists():
-        shutil.rmtree(folder)
-    return TensorBoardSink(folder)

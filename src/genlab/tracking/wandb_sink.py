@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,40 @@ from genlab.tracking.record import Row
 
 
 class WandbSink:
-    """One run of Weights & Biases, opened to append."""
+    """One run of Weights & Biases; an offline run lies in the run's folder until synchronised.
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
-        self.id: str = run.id
+    Its `id` is MODE/PROJECT/RUN: what was sent to one mode or project isn't in another one.
+    """
+
+    id: str
+
+    def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
+        self.folder, self.mode = run.folder, tracking.wandb
+        self.project = tracking.experiment or spec.study
+        self.name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
+
+    def find(self, ids: Sequence[str]) -> str | None:
+        for name in reversed(ids):
+            place, _, run_id = name.rpartition("/")
+            here = self.mode == "online" or any(self.folder.glob(f"wandb/offline-run-*-{run_id}"))
+            if place == f"{self.mode}/{self.project}" and here:
+                return name
+        return None
+
+    def open(self, run_id: str | None) -> None:
+        import wandb
+
+        self.run = wandb.init(
+            project=self.project,
+            name=self.name,
+            id=run_id and run_id.rpartition("/")[2],
+            resume="allow",
+            dir=str(self.folder),
+            mode="offline" if self.mode == "offline" else "online",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        self.run.define_metric("train/step")
+        self.id = f"{self.mode}/{self.project}/{self.run.id}"
 
     def steps(self, rows: list[Row]) -> None:
         for row in rows:
@@ -35,22 +65,3 @@ class WandbSink:
 
     def close(self, status: Status) -> None:
         self.run.finish()
-
-
-def open_run(
-    run: RunFolder, spec: RunSpec, tracking: TrackingConfig, run_id: str | None
-) -> WandbSink:
-    """The run `run_id`, or a new one; offline runs lie in the run's folder until synchronised."""
-    import wandb
-
-    opened = wandb.init(
-        project=tracking.experiment or spec.study,
-        name=f"{spec.dataset}/{spec.name}/seed{spec.seed}",
-        id=run_id,
-        resume="allow",
-        dir=str(run.folder),
-        mode="offline" if tracking.wandb == "offline" else "online",
-        settings=wandb.Settings(silent=True, console="off"),
-    )
-    opened.define_metric("train/step")
-    return WandbSink(opened)

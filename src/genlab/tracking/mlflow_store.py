@@ -1,0 +1,135 @@
+"""MLflow's tracking store: its address, a connection to it, and which store it is.
+
+The store is MLFLOW_TRACKING_URI, or SQLite under results/. A SQLite store keeps its artifacts in
+the folder `mlflow-artifacts` beside its file, so that both are moved and deleted together.
+The Snakefile imports this module; MLflow itself is imported only to connect.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from filelock import FileLock
+
+from genlab.config.layout import StudyFolder
+from genlab.data.files import read_json, write_json
+
+# A server that doesn't answer must not hold up a training for MLflow's default of minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+SQLITE = "sqlite:///"
+
+
+def store_uri(results: Path) -> str:
+    """The address of the tracking store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{results.resolve()}/mlflow.db"
+
+
+def without_password(uri: str) -> str:
+    """`uri` as it may be shown and kept in a file."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other store."""
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
+
+
+def artifact_folder(uri: str) -> Path | None:
+    """Where the artifacts of new experiments go; None leaves that to the store."""
+    file = sqlite_file(uri)
+    return file.resolve().parent / "mlflow-artifacts" if file else None
+
+
+@contextmanager
+def connect(results: Path) -> Iterator[Any]:
+    """An MlflowClient of the store.
+
+    Processes that create the same SQLite store at once crash inside MLflow, and can leave it
+    broken. They wait for each other until the block ends.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    uri = store_uri(results)
+    file, artifacts = sqlite_file(uri), artifact_folder(uri)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock") if file else nullcontext():
+        client = MlflowClient(tracking_uri=uri)
+        if file and artifacts:
+            client.search_experiments(max_results=1)  # creates what isn't there
+            _move_artifacts(file, artifacts)
+        yield client
+
+
+def _move_artifacts(file: Path, folder: Path) -> None:
+    """Tell a SQLite store that was moved or copied, with its artifacts, that they are in `folder`.
+
+    MLflow keeps absolute addresses, of experiments and again of their runs, and has no call to
+    change them.
+    """
+    new = folder.as_uri()
+    query = "SELECT experiment_id, artifact_location FROM experiments"
+    with closing(sqlite3.connect(file, timeout=20)) as database, database:
+        for experiment, old in database.execute(query).fetchall():
+            before = Path(unquote(urlsplit(old).path))
+            if old == new or before.name != folder.name:
+                continue
+            if before.exists() and not folder.exists():
+                continue  # the file alone was moved
+            database.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (new, experiment),
+            )
+            database.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?)"
+                " WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+                (new, len(old) + 1, experiment, len(old), old),
+            )
+
+
+def _identity(results: Path, experiment: str) -> str:
+    """A text for the store that differs at another address, or where SQLite was created anew."""
+    uri = store_uri(results)
+    file = sqlite_file(uri)
+    if file is None:
+        return without_password(uri)
+    query = "SELECT creation_time FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            ((created,),) = database.execute(query, (experiment,)).fetchall()
+    except (sqlite3.Error, ValueError):  # no file, no table, no such experiment
+        return f"no {experiment}"
+    return f"{experiment}, created {created}"
+
+
+def store_number(study: StudyFolder, experiment: str) -> int:
+    """How many stores the study was sent to, this one included; a store that was lost counts anew.
+
+    As a parameter of the rule `publish` it says when everything must be sent again.
+    """
+    last: dict[str, Any] = {"number": 0, "store": ""}
+    if study.sent.exists():
+        last = read_json(study.sent)
+    changed = last["store"] != _identity(study.results, experiment)
+    return int(last["number"]) + int(changed)
+
+
+def note_store(study: StudyFolder, experiment: str) -> None:
+    """Note that the study was sent to this store."""
+    content = {
+        "number": store_number(study, experiment),
+        "store": _identity(study.results, experiment),
+    }
+    write_json(study.sent, content)

@@ -1,0 +1,53 @@
+"""What a training leaves in a run's folder, and what MLflow has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from genlab.config.layout import RunFolder, StudyFolder
+from genlab.data.pictures import save_grid
+from genlab.tracking.record import append_history, leave_record
+
+Study = Callable[..., StudyFolder]
+
+
+def log(run: RunFolder, first: int, last: int) -> None:
+    """What a training logs at the steps first..last."""
+    rows = [{"step": s, "time": 1e9 + s, "loss": 1 / s, "lr": 0.1} for s in range(first, last + 1)]
+    append_history(run.history, rows)
+
+
+def begin(run: RunFolder) -> None:
+    """What a training leaves in its folder after three steps."""
+    log(run, 1, 3)
+    leave_record(run, "config", params={"seed": 0, "model.family": "vae"}, tags={"git": "abc"})
+
+
+def draw(run: RunFolder, row: str) -> Path:
+    """What sampling leaves: a record of `row` with a picture, whose path this returns."""
+    grid = run.samples(row).grid
+    save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
+    leave_record(run, f"sample_{row}", metrics={f"{row}/evaluations": 1.0}, artifacts=[grid])
+    return grid
+
+
+def runs_in(uri: str, experiment: str = "tiny") -> list[Run]:
+    """The MLflow runs of an experiment, without those that were deleted."""
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def local(run: RunFolder) -> str:
+    return f"sqlite:///{run.study.results}/mlflow.db"
+
+
+def history(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of every value that MLflow has of a metric."""
+    found = MlflowClient(tracking_uri=uri).get_metric_history(run_id, metric)
+    return [(m.step, m.value) for m in found]

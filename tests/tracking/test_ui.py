@@ -1,0 +1,141 @@
+"""`genlab ui` opens MLflow's interface at the runs; looked at with a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+from runs import Study, begin, draw, runs_in
+
+from genlab.config.layout import RunFolder
+from genlab.tracking.mirror import mirror
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def project(study: Study, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run of a project in whose folder commands are called, without a display."""
+    run = study().run("stripes", "vae", 0)
+    begin(run)
+    draw(run, "prior")
+    monkeypatch.chdir(run.study.results.parent)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    return run
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ui(port: int) -> subprocess.Popen[str]:
+    """`genlab ui`, in a session of its own."""
+    command = [sys.executable, "-m", "genlab", "ui", "--port", str(port)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that still run."""
+    command = ["ps", "-o", "pid=,stat=", "-s", str(session)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    pairs = [line.split() for line in done.stdout.splitlines()]
+    return [int(pid) for pid, state in pairs if not state.startswith("Z")]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_where_the_runs_are_and_ends_with_all_its_processes(
+    project: RunFolder, port: int, signum: signal.Signals
+) -> None:
+    """SIGINT goes to all of them, as a terminal's Ctrl-C does."""
+    mirror(project, "FINISHED")
+    process = ui(port)
+    assert process.stdout is not None
+    address = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
+    assert process.stdout.readline() == f"all runs: {address}\n"
+    assert len(members(process.pid)) > 1
+    send = os.killpg if signum == signal.SIGINT else os.kill
+    send(process.pid, signum)
+    assert process.wait(timeout=60) == 0
+    assert members(process.pid) == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+def test_the_page_shows_the_runs_and_their_pictures(
+    project: RunFolder, port: int, tmp_path: Path
+) -> None:
+    """After the project was moved as well: nothing was sent since."""
+    mirror(project, "FINISHED")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(project.study.results, elsewhere)
+    os.chdir(elsewhere)
+    process = ui(port)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("all runs: ").strip()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM,
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            )
+            page = browser.new_page(viewport={"width": 1400, "height": 900})
+            page.set_default_timeout(120_000)
+            page.goto(address)
+            page.get_by_role("link", name="stripes/vae/seed0").first.wait_for()
+            page.screenshot(path=tmp_path / "runs.png")
+            page.get_by_role("link", name="stripes/vae/seed0").first.click()
+            page.get_by_role("tab", name="Artifacts").click()
+            browser.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def test_without_a_store_it_says_what_to_do(project: RunFolder, genlab: Any) -> None:
+    ended = genlab("ui")
+    assert ended.status == 1
+    assert ended.err == f"error: {project.study.results}/mlflow.db: no runs yet; run `make` first\n"
+
+
+def test_a_store_that_was_deleted_as_well(project: RunFolder, genlab: Any) -> None:
+    mirror(project, "FINISHED")
+    (project.study.results / "mlflow.db").unlink()
+    ended = genlab("ui")
+    assert ended.err == f"error: {project.study.results}/mlflow.db: no runs yet; run `make` first\n"
+    assert not (project.study.results / "mlflow.db").exists()
+
+
+def test_a_port_that_is_taken_is_named(project: RunFolder, genlab: Any) -> None:
+    mirror(project, "FINISHED")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = genlab("ui", "--port", port)
+    assert ended.status == 1
+    assert f"port {port} can't be used (Address already in use)" in ended.err
+    assert f'make ui ARGS="--port {port + 1}"' in ended.err
+
+
+def test_a_server_has_the_page_already(project: RunFolder, at_server: str, genlab: Any) -> None:
+    tracking = project.study.tracking
+    tracking.write_text(tracking.read_text().replace("experiment: null", "experiment: page"))
+    mirror(project, "FINISHED")
+    (sent,) = runs_in(at_server, "page")
+    ended = genlab("ui")
+    assert ended.status == 0
+    page = f"#/experiments/{sent.info.experiment_id}/runs?workflowType=machine_learning"
+    assert ended.out == f"all runs: {at_server}/{page}\n"
