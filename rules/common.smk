@@ -11,6 +11,7 @@ gc.freeze()
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
+from genlab.config.base import merge, read_yaml
 from genlab.config.errors import GenLabError
 from genlab.config.layout import (
     CLASSIFIER,
@@ -26,15 +27,27 @@ from genlab.config.spec import prompts_spec, write_specs
 from genlab.config.study import load_study
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
+# A study given on the command line replaces the default one, it isn't merged into it.
+FILES = workflow.overwrite_configfiles or [Path("config/config.yaml")]
 try:
+    # GenLab's own reader: Snakemake's keeps the last of two equal keys and takes `off` for false.
     STUDY = load_study(
-        config,
+        merge(*map(read_yaml, FILES), workflow.config_settings.config),
         Path(workflow.basedir) / "config",
-        ", ".join(map(str, workflow.configfiles)) or "--config",
+        ", ".join(map(str, FILES)),
     )
     write_specs(STUDY, Path(RESULTS))
 except GenLabError as error:
     raise WorkflowError(str(error))
+
+if not workflow.overwrite_configfiles:
+
+    configfile: FILES[0]  # for Snakemake's report and archives
+
+
+if workflow.is_main_process:
+    for note in STUDY.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 DATASETS = list(STUDY.datasets)
 MODELS = list(STUDY.models)
