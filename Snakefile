@@ -9,11 +9,6 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-# A study given on the command line replaces the default one, it isn't merged into it.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config/config.yaml"
-
 
 include: "rules/common.smk"
 include: "rules/data.smk"

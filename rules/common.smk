@@ -12,7 +12,7 @@ gc.freeze()
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from genlab.config.base import short_hash
+from genlab.config.base import merge, read_yaml, short_hash
 from genlab.config.errors import GenLabError
 from genlab.config.layout import (
     CLASSIFIER,
@@ -36,18 +36,32 @@ from genlab.config.study import load_study
 from genlab.tracking.mlflow_store import store_number
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
-STUDY_FILE = ", ".join(map(os.path.relpath, workflow.configfiles)) or "--config"
+# A study given on the command line replaces the default one, it isn't merged into it.
+FILES = workflow.overwrite_configfiles or [Path("config/config.yaml")]
+STUDY_FILE = ", ".join(map(os.path.relpath, FILES))
 LOCK = WorkflowLock()
 try:
-    STUDY = load_study(config, Path(workflow.basedir) / "config", STUDY_FILE)
+    # GenLab's own reader: Snakemake's keeps the last of two equal keys and takes `off` for false.
+    STUDY = load_study(
+        merge(*map(read_yaml, FILES), workflow.config_settings.config),
+        Path(workflow.basedir) / "config",
+        STUDY_FILE,
+    )
     SPECS = study_specs(STUDY, Path(RESULTS))
     if workflow.is_main_process:
         check_source(STUDY, STUDY_FILE, Path(RESULTS))
         LOCK.plan()
+        for note in STUDY.notes:
+            print(f"note: {note}", file=sys.stderr)
     else:  # a cluster's job, which reads the Snakefile once more
         check_specs(SPECS, STUDY_FILE)
 except GenLabError as error:
     raise WorkflowError(str(error))
+
+if not workflow.overwrite_configfiles:
+
+    configfile: FILES[0]  # for Snakemake's report and archives
+
 
 # Jobs end with the process that started them (genlab.cli).
 os.environ.update(GENLAB_WORKFLOW=str(os.getpid()))
@@ -61,6 +75,7 @@ def start():
         STUDY_AT.source.write_text(STUDY_FILE, encoding="utf-8")
     except (GenLabError, OSError) as error:
         raise WorkflowError(str(error))
+
 
 
 DATASETS = list(STUDY.datasets)

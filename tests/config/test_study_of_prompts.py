@@ -119,10 +119,10 @@ def test_a_change_touches_only_the_files_it_concerns(
     ("section", "said"),
     [
         ({"candidate": 3}, ["prompts: unknown key 'candidate'", "did you mean 'candidates'?"]),
-        ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "greater than 0"]),
-        ({"guidance": []}, ["prompts.guidance: ", "at least 1 item"]),
+        ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "must be at least 1, got 0"]),
+        ({"guidance": []}, ["prompts.guidance: ", "needs 1 or more items"]),
         ({"guidance": [2, 2]}, ["prompts: guidance: a scale stands twice"]),
-        ({"guidance": [-1]}, ["prompts.guidance.0: ", "greater than or equal to 0"]),
+        ({"guidance": [-1]}, ["prompts.guidance.0: ", "must be at least 0, got -1"]),
         ({"clip": {"image": 3}}, ["mine.yaml: prompts.clip: unknown key 'image'", "'images'?"]),
         ({"judge": {"images": 0}}, ["mine.yaml: prompts.judge: images: "]),
         ({"samplers": ["dim-3"]}, ["prompts.samplers: unknown sampler 'dim-3'", "'ddim-3'?"]),

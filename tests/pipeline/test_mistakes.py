@@ -18,7 +18,7 @@ SPRITES = "config/datasets/sprites.yaml"
         (SMOKE, "sampler: ddim", "sampler: dimm", "ddim-3", "did you mean 'ddim'"),
         (SMOKE, "name: smoke", "name: smoke\nseed: [1]", "seed", "did you mean 'seeds'"),
         (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
-        (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "valid integer"),
+        (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "a whole number"),
         (SMOKE, "samples: 128", "samples: 2000", "evaluation.samples", "only 1"),
         (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
         (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),

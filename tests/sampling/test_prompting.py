@@ -176,7 +176,7 @@ MISTAKES = {
                                   "sampler 'ddim': steps must lie in 1..20, not 21"),
     "the same from a picture": ((PROMPT, "--model", "ldm", "--steps", 21, "--image", "grey.png"),
                                 "--image: steps must lie in 1..20, not 21"),
-    "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: Input should be"),
+    "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: must be greater than 0"),
     "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: of which picture"),
     "strength of nothing": ((PROMPT, "--strength", 0.5), "--strength: of which picture"),
     "strength of a mask": ((PROMPT, "--image", "grey.png", "--mask", "grey.png", "--strength", 1),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from genlab.config.base import Strict
+from genlab.config.base import LARGEST_SIDE, Images, Strict
 from genlab.config.errors import nearest
 
 SPRITES = ("square", "ellipse", "heart")
@@ -48,8 +48,14 @@ class DatasetConfig(Strict):
     """What every data set states. `config/datasets/NAME.yaml` holds one."""
 
     source: str
-    vocabulary: Annotated[int, Field(ge=258)] = 512
+    vocabulary: Annotated[int, Field(ge=258, le=2**16)] = 512
     """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
+
+    @model_validator(mode="after")
+    def _side_is_no_mistake(self) -> DatasetConfig:
+        if max(self.shape) > LARGEST_SIDE:
+            raise ValueError(f"size: must be at most {LARGEST_SIDE} pixels, got {max(self.shape)}")
+        return self
 
     @property
     def described(self) -> tuple[str, ...]:
@@ -77,6 +83,11 @@ class DatasetConfig(Strict):
         raise NotImplementedError
 
     @property
+    def train_count(self) -> int | None:
+        """Images of the training split where it is known beforehand."""
+        return None
+
+    @property
     def held_out(self) -> int | None:
         """Images of the test split where it is known beforehand; None where preparing counts."""
         return None
@@ -91,18 +102,36 @@ class LabelledConfig(DatasetConfig):
     names: tuple[str, ...] | None = None
     """The classes in words, in their order; null takes them as the source calls them."""
 
+    @property
+    def class_count(self) -> int | None:
+        """The number of classes where it is known beforehand."""
+        return None
+
+    @model_validator(mode="after")
+    def _classes_have_names(self) -> LabelledConfig:
+        classes = self.class_count
+        if self.names is not None and classes is not None and len(self.names) != classes:
+            raise ValueError(
+                f"names: {len(self.names)} names for {classes} classes; name each of them, or "
+                "leave names out"
+            )
+        return self
+
     @field_validator("captions")
     @classmethod
     def _blanks_are_known(cls, captions: tuple[str, ...]) -> tuple[str, ...]:
         for caption in captions:
             try:
-                blanks = {blank for _, blank, _, _ in string.Formatter().parse(caption)}
+                parts = list(string.Formatter().parse(caption))
             except ValueError as error:
                 raise ValueError(f"'{caption}': {error}; a brace itself is written {{{{") from None
-            if unknown := blanks - {None, "class", "name"}:
-                raise ValueError(
-                    f"'{caption}': {{{unknown.pop()}}} is neither {{class}} nor {{name}}"
-                )
+            for _, blank, form, conversion in parts:
+                if blank not in (None, "class", "name"):
+                    raise ValueError(f"'{caption}': {{{blank}}} is neither {{class}} nor {{name}}")
+                if form or conversion:
+                    raise ValueError(
+                        f"'{caption}': write {{{blank}}} alone, with no ':' or '!' behind its name"
+                    )
         return captions
 
 
@@ -114,6 +143,14 @@ class DigitsConfig(LabelledConfig):
     @property
     def shape(self) -> tuple[int, int, int]:
         return (1, 28, 28)
+
+    @property
+    def class_count(self) -> int:
+        return 10
+
+    @property
+    def train_count(self) -> int:
+        return 4000
 
     @property
     def held_out(self) -> int:
@@ -133,6 +170,14 @@ class TorchvisionConfig(LabelledConfig):
     @property
     def shape(self) -> tuple[int, int, int]:
         return (3, 32, 32) if self.dataset == "cifar10" else (1, 28, 28)
+
+    @property
+    def class_count(self) -> int:
+        return 10
+
+    @property
+    def train_count(self) -> int:
+        return 50_000 if self.dataset == "cifar10" else 60_000
 
     @property
     def held_out(self) -> int:
@@ -157,16 +202,6 @@ class CelebAConfig(LabelledConfig):
     mirror: str | None = None
     """The address of a folder to download from instead of Google Drive."""
 
-    @model_validator(mode="after")
-    def _classes_have_names(self) -> CelebAConfig:
-        classes = 2 ** len(self.attributes)
-        if self.names is not None and len(self.names) != classes:
-            raise ValueError(
-                f"names: {len(self.names)} names for {classes} classes, the combinations of "
-                f"{len(self.attributes)} attributes; name each of them, or leave names out"
-            )
-        return self
-
     @field_validator("attributes")
     @classmethod
     def _attributes_are_known(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
@@ -182,6 +217,15 @@ class CelebAConfig(LabelledConfig):
     @property
     def shape(self) -> tuple[int, int, int]:
         return (3, self.size, self.size)
+
+    @property
+    def class_count(self) -> int:
+        """The combinations of attributes."""
+        return 1 << len(self.attributes)
+
+    @property
+    def train_count(self) -> int:
+        return 162_770
 
     @property
     def held_out(self) -> int:
@@ -247,6 +291,14 @@ class SpritesConfig(LabelledConfig):
         }
 
     @property
+    def class_count(self) -> int:
+        return len(SPRITES)
+
+    @property
+    def train_count(self) -> int:
+        return math.prod(self.factors.values()) - self.held_out
+
+    @property
     def held_out(self) -> int:
         shapes, *others = self.factors.values()
         return shapes * (math.prod(others) // self.every)
@@ -256,11 +308,11 @@ class ScenesConfig(DatasetConfig):
     """One or two coloured digits on a coloured ground, put together by `genlab.data.scenes`."""
 
     source: Literal["scenes"] = "scenes"
-    train: PositiveInt = 20_000
+    train: Images = 20_000
     """Scenes to train on."""
-    test: PositiveInt = 2_000
+    test: Images = 2_000
     """Scenes held out, of the same combinations of digit and colour."""
-    unseen: PositiveInt = 1_000
+    unseen: Images = 1_000
     """Scenes with a digit in the colour that training and test keep from it."""
 
     @property
@@ -284,6 +336,10 @@ class ScenesConfig(DatasetConfig):
     @property
     def subject(self) -> tuple[str, ...]:
         return ("digit", "colour", "second digit", "second colour")
+
+    @property
+    def train_count(self) -> int:
+        return self.train
 
     @property
     def held_out(self) -> int:

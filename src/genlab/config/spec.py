@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
-from genlab.config.base import Strict, build, dump_yaml, read_yaml
+from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, GenLabError
+from genlab.config.errors import GenLabError
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.layout import FLOOR, StudyFolder, seed_of
 from genlab.config.samplers import SamplerConfig
@@ -99,9 +99,7 @@ def read_prompts(path: Path) -> PromptsSpec:
 def read_dataset(path: Path) -> DatasetConfig:
     """A data set's configuration, from the `config.yaml` in its folder under results/data."""
     values = read_yaml(path)
-    if values.get("source") not in SOURCES:
-        raise ConfigError(f"{path}: source: unknown source '{values.get('source')}'")
-    return build(SOURCES[values["source"]], values, path)
+    return build(pick(SOURCES, "source", values, path), values, path)
 
 
 def read_evaluation(path: Path) -> EvaluationConfig:
