@@ -102,6 +102,7 @@ PROMPTED = [
     STUDY_AT.run(*run).prompts
     for run in RUNS
     if STUDY.models[run[1]].model.takes_prompts
+    and STUDY.datasets[run[0]].class_count != 1  # all captions would be the same
 ]
 UNDERSTOOD = (
     [folder / "latents.json" for folder in LATENTS]

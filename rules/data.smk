@@ -1,5 +1,15 @@
 # results/data/DATASET/config.yaml -> fetched.json -> arrays and manifest.json
 # results/STUDY/tracking.yaml      -> the tracking store
+import functools
+
+from genlab.config.hashes import digest, hashes
+
+
+@functools.cache
+def own_files(dataset):
+    """A hash of the user's own files, so that the data are fetched anew when these change."""
+    config, at = STUDY.datasets[dataset], STUDY_AT.data(dataset)
+    return digest(hashes(config.own_files, at.hashes))
 
 
 rule fetch:
@@ -22,6 +32,7 @@ rule fetch:
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
+        own_files=lambda w: own_files(w.dataset),
     shell:
         "genlab fetch --config {input.config} > {log} 2>&1"
 

@@ -18,6 +18,7 @@ from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
+from genlab.config.hashes import hashes
 from genlab.config.layout import FLOOR, StudyFolder, seed_of
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
@@ -180,6 +181,7 @@ def write_specs(study: Study, results: Path) -> None:
         _write_if_changed(at.laboratory_config, study.laboratory)
     for dataset, config in study.datasets.items():
         _write_if_changed(at.data(dataset).config, config)
+        hashes(config.own_files, at.data(dataset).hashes, keep=True)
         for kind in evaluation.floors:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             _write_if_changed(at.run(dataset, FLOOR, 0).samples(kind).config, row)

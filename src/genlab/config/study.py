@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny, model_v
 
 from genlab.config.base import Precision, Strict, build, merge, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, nearest
+from genlab.config.errors import ConfigError, GenLabError, nearest
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.laboratory import LaboratoryConfig
 from genlab.config.layout import CLASSIFIER, CLIP, JUDGE, RULERS
@@ -199,7 +199,12 @@ def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConf
     path = folder / f"{name}.yaml"
     values = read_yaml(path)
     kind: type[DatasetConfig] = _kind(SOURCES, "source", values, path)
-    return build(kind, values, path)
+    config = build(kind, values, path)
+    try:
+        config.check()
+    except GenLabError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
 
 
 def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:

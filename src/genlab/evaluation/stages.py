@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from genlab.config.errors import GenLabError
-from genlab.config.layout import FLOOR, RunFolder, StudyFolder
+from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
-from genlab.data.files import read_array, replacing, write_json
+from genlab.data.files import read_array, read_json, replacing, write_json
 from genlab.data.floors import fair_share
 from genlab.evaluation.classes import classes_asked, measure_classes
 from genlab.evaluation.extractors import LAYERS, make_extractor
@@ -79,23 +79,31 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
     """Measure `rows` of a run in the features of every extractor; write its metrics.json.
 
     None stands for all rows that have features. Where a class was asked for with each sample, the
-    samples of each class are measured against the training images of the same one as well.
+    samples of each class are measured against the training images of the same one as well. A domain
+    classifier on a data set of one class has no inception score.
     """
     config = read_evaluation(run.study.evaluation)
     if not rows:
         rows = sorted(path.parent.name for path in run.folder.glob("samples/*/features"))
     measured: dict[str, dict[str, Any]] = {row: {} for row in rows}
     tracked: dict[str, float] = {}
+    one_class = len(read_json(run.data.manifest)["classes"]) == 1
     for extractor in config.extractors:
         reference = read_features(run.study.reference(run.dataset, extractor))
         for row in rows:
             sample = read_features(run.samples(row).features(extractor))
-            overall = {
+            overall: dict[str, Any] = {
                 **measure(sample, reference, config),
                 "samples": len(sample["features"]),
                 "reference_images": len(reference["features"]),
             }
-            tracked |= {f"{row}/{extractor}/{name}": value for name, value in overall.items()}
+            if extractor == CLASSIFIER and one_class:  # its logits are those of quarter turns
+                overall |= {"inception_score": None, "inception_score_std": None}
+            tracked |= {
+                f"{row}/{extractor}/{name}": value
+                for name, value in overall.items()
+                if value is not None
+            }
             asked = classes_asked(run, row, len(sample["features"]))
             measured[row][extractor] = overall
             if asked is not None:
