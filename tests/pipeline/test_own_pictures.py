@@ -15,7 +15,7 @@ STUDY = "config/studies/own.yaml"
 SIDE, PICTURES = 8, 160
 ALL = {
     Job("fetch"), Job("prepare"), Job("train", "classifier"), Job("train", "vae"),
-    Job("reference_features"), Job("floor", "floor"), Job("sample", "vae"), Job("features", "vae"),
+    Job("reference_features"), Job("floor"), Job("sample", "vae"), Job("features", "vae"),
     Job("features", "floor"), Job("evaluate", "vae"), Job("evaluate", "floor"),
     Job("reconstruct", "vae"), Job("rfid", "vae"), Job("likelihood", "vae"), Job("explore", "vae"),
     Job("league"), Job("report"), Job("publish"),
@@ -55,7 +55,6 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
     assert done.returncode == 1
     assert log.startswith("error: pictures: 200.png: not a readable picture")
     broken.unlink()
-    assert bare.plan(study=STUDY) == ALL
     bare.snakemake("--cores", CORES, study=STUDY)
 
     # One class: the report names what the features are of, and no number stands for its classes.
@@ -78,7 +77,7 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
     for change in (
         lambda: draw(bare, "000.png", 999),
         lambda: draw(bare, "200.png", 200),
-        lambda: (bare.root / "pictures/001.png").unlink(),
+        (bare.root / "pictures/001.png").unlink,
     ):
         change()
         assert bare.plan(study=STUDY) == ALL
@@ -101,5 +100,5 @@ def test_pictures_that_can_not_be_used_are_named_when_planning(
     make(bare.root / "pictures")  # type: ignore[operator]
     done = bare.run("snakemake", "-n", "--config", "datasets=[pictures]")
     assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

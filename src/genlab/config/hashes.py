@@ -11,23 +11,24 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from genlab.config.errors import GenLabError
 
-Entry = tuple[int, int, int, str]
-"""Size, time of modification and of the last change of any kind (ns), SHA-256."""
+Entries = dict[str, list[Any]]
+"""By path: size, time of modification and of the last change of any kind (ns), SHA-256."""
 
 
-def _read(table: Path) -> dict[str, Entry]:
-    """The entries by path; none where the table is missing or damaged, since it is only a cache."""
+def _read(table: Path) -> Entries:
+    """The cache; empty where it is missing or damaged."""
     try:
-        return {str(k): (int(a), int(b), int(c), str(d))
-                for k, (a, b, c, d) in json.loads(table.read_bytes()).items()}  # fmt: skip
-    except (OSError, ValueError, TypeError, AttributeError):
+        entries = json.loads(table.read_bytes())
+    except (OSError, ValueError):
         return {}
+    return entries if isinstance(entries, dict) else {}
 
 
-def _write(table: Path, entries: dict[str, Entry]) -> None:
+def _write(table: Path, entries: Entries) -> None:
     """Keep the entries if that is possible; a reader sees all or nothing."""
     temporary = table.with_name(f".{table.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
@@ -47,16 +48,17 @@ def hashes(files: Iterable[Path], table: Path, keep: bool = False) -> dict[str, 
         GenLabError: a file can't be read.
     """
     cached = _read(table)
-    entries: dict[str, Entry] = {}
+    entries: Entries = {}
     for file in files:
+        path = str(file)
         try:
             status = file.stat()
-            state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            entry = cached.get(str(file))
-            if entry is None or entry[:3] != state:
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            entry = cached.get(path)
+            if not isinstance(entry, list) or len(entry) != 4 or entry[:3] != state:
                 with file.open("rb") as content:
-                    entry = (*state, hashlib.file_digest(content, "sha256").hexdigest())
-            entries[str(file)] = entry
+                    entry = [*state, hashlib.file_digest(content, "sha256").hexdigest()]
+            entries[path] = entry
         except OSError as error:
             raise GenLabError(f"{file}: can't be read: {error.strerror}") from None
     if keep and entries != cached:
