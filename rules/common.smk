@@ -1,4 +1,5 @@
 # What the other files share: the study, every path, every resource. No rules here.
+import functools
 import gc
 import os
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from genlab.config.base import merge, read_yaml, short_hash
 from genlab.config.errors import GenLabError
+from genlab.config.hashes import digest, hashes
 from genlab.config.layout import (
     CLASSIFIER,
     FLOOR,
@@ -72,10 +74,11 @@ def start():
     try:
         LOCK.run()
         write_specs(SPECS)
+        for name, data in STUDY.datasets.items():
+            hashes(data.own_files, STUDY_AT.data(name).hashes, keep=True)
         STUDY_AT.source.write_text(STUDY_FILE, encoding="utf-8")
     except (GenLabError, OSError) as error:
         raise WorkflowError(str(error))
-
 
 
 DATASETS = list(STUDY.datasets)
@@ -147,7 +150,11 @@ PLACES = {
     "likelihood": runs(lambda model: model.likelihoods),
     "explore": runs(lambda model: model.encodes),
     "disentangle": [at for at in VAES if STUDY.datasets[at["dataset"]].factors],
-    "prompts": runs(lambda model: model.takes_prompts),
+    "prompts": [  # where there is one class, all captions are the same
+        at
+        for at in runs(lambda model: model.takes_prompts)
+        if STUDY.datasets[at["dataset"]].class_count != 1
+    ],
     "elbo": VAES if STUDY.laboratory else [],
     "laboratory": OF_DATA if STUDY.laboratory else [],
     "league": OF_STUDY,
@@ -194,6 +201,13 @@ def spec_of(pattern):
     return lambda wildcards: short_hash(
         SPECS[Path(str(pattern).format(**dict(wildcards.items())))]
     )
+
+
+@functools.cache
+def own_files(dataset):
+    """A hash of the user's own files, so that data are fetched anew when these change."""
+    data = STUDY.datasets[dataset]
+    return digest(hashes(data.own_files, STUDY_AT.data(dataset).hashes))
 
 
 # ---- the code that a stage runs, so that a change of it redoes just what it touches ------------

@@ -21,6 +21,7 @@ rule fetch:
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
+        own_files=lambda w: own_files(w.dataset),
     shell:
         "genlab fetch --config {params.config} > {log} 2>&1"
 

@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,14 @@ def test_every_study_that_is_shipped_is_valid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIG / "datasets").glob("*.yaml")))
-def test_every_dataset_that_is_shipped_is_valid(name: str) -> None:
+def test_every_dataset_that_is_shipped_is_valid(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `pictures` the names are looked at."""
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("pictures", "w") as archive:
+        for i in range(4000):
+            archive.writestr(f"{('train', 'test')[i % 2]}/{i}.png", b"")
     assert name in load({"datasets": [name]}).datasets
 
 
@@ -585,7 +593,10 @@ def test_a_preset_says_what_differs_from_the_one_it_builds_on(own_config: Path) 
 
 
 def test_side_of_own_pictures_must_suit_the_model(own_config: Path) -> None:
-    (own_config / "datasets/odd.yaml").write_text("{source: image_folder, path: x, size: 30}")
+    for i in range(2):
+        (own_config / f"{i}.png").touch()
+    text = f"{{source: image_folder, path: {own_config}, size: 30}}"
+    (own_config / "datasets/odd.yaml").write_text(text)
     with pytest.raises(ConfigError, match="'vae' on 'odd': the image side must be divisible by 4"):
         load({"datasets": ["odd"]}, own_config)
 

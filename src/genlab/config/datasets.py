@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from genlab.config.base import LARGEST_SIDE, Images, Strict
-from genlab.config.errors import nearest
+from genlab.config.errors import GenLabError, nearest
+from genlab.config.picture_files import Listing, list_pictures
+from genlab.config.picture_layout import Layout, arrange
 
 SPRITES = ("square", "ellipse", "heart")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -91,6 +95,23 @@ class DatasetConfig(Strict):
     def held_out(self) -> int | None:
         """Images of the test split where it is known beforehand; None where preparing counts."""
         return None
+
+    @property
+    def class_count(self) -> int | None:
+        """Number of classes where it is known beforehand."""
+        return None
+
+    @property
+    def own_files(self) -> list[Path]:
+        """The user's own files that the images are read from; none where they are downloaded."""
+        return []
+
+    def check(self) -> None:
+        """Look at `own_files`, and refuse what can't be used before any job starts.
+
+        Raises:
+            GenLabError: a message that begins with the key that is wrong.
+        """
 
 
 class LabelledConfig(DatasetConfig):
@@ -236,7 +257,7 @@ class ImageFolderConfig(LabelledConfig):
     """Your own pictures: a folder or zip with `split/class/*.png`, `class/*.png` or `*.png`."""
 
     source: Literal["image_folder"] = "image_folder"
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     """The folder or zip file."""
     size: PositiveInt
     """Side of the square image, in pixels."""
@@ -245,12 +266,52 @@ class ImageFolderConfig(LabelledConfig):
     """Scale and centre-crop pictures of another size; otherwise they are an error."""
     convert: bool = False
     """Convert pictures of another colour mode; otherwise they are an error."""
+    background: Literal["white", "black"] = "white"
+    """What shows through transparent pixels, where pictures are converted."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the pictures held out, used only where the folder has no `test` split of its own."""
+    """Share of each class that is held out, where the folder has no `test` split of its own."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (self.channels, self.size, self.size)
+
+    @functools.cached_property
+    def listing(self) -> Listing:
+        """The files in the folder or zip, looked up once."""
+        return list_pictures(Path(self.path))
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The pictures of both splits, with their classes."""
+        return arrange(Path(self.path), self.listing, self.test_fraction)
+
+    @property
+    def held_out(self) -> int:
+        return len(self.layout.test)
+
+    @property
+    def train_count(self) -> int:
+        return len(self.layout.train)
+
+    @property
+    def class_count(self) -> int:
+        return len(self.layout.classes)
+
+    @property
+    def own_files(self) -> list[Path]:
+        path = Path(self.path)
+        return [path] if path.is_file() else [path / name for name in self.listing.pictures]
+
+    def check(self) -> None:
+        try:
+            classes = self.layout.classes
+        except GenLabError as error:
+            raise GenLabError(f"path: {error}") from None
+        if self.names is not None and len(self.names) != len(classes):
+            raise GenLabError(
+                f"names: {len(self.names)} names for {len(classes)} classes "
+                f"({', '.join(classes)}); name each of them"
+            )
 
 
 class SpritesConfig(LabelledConfig):

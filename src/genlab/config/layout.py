@@ -65,6 +65,11 @@ class DataFolder:
         return self.folder / "fetched.json"
 
     @property
+    def hashes(self) -> Path:
+        """A cache of the fetched files' checksums (`genlab.config.hashes`)."""
+        return self.folder / "hashes.json"
+
+    @property
     def manifest(self) -> Path:
         """What `prepare` wrote: shapes, classes and SHA-256 of every array."""
         return self.folder / "manifest.json"

@@ -16,7 +16,7 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, fie
 
 from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import GenLabError
+from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.layout import FLOOR, StudyFolder, seed_of
 from genlab.config.samplers import SamplerConfig

@@ -25,7 +25,7 @@ from pydantic import (
 
 from genlab.config.base import Images, Precision, Strict, build, merge, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, nearest, shown
+from genlab.config.errors import ConfigError, GenLabError, nearest, shown
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.laboratory import LaboratoryConfig
@@ -269,7 +269,12 @@ def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConf
         raise ConfigError(f"{source}: datasets: the name '{name}' is taken; rename its file")
     path = folder / f"{name}.yaml"
     values = read_yaml(path)
-    return build(pick(SOURCES, "source", values, path), values, path)
+    config: DatasetConfig = build(pick(SOURCES, "source", values, path), values, path)
+    try:
+        config.check()
+    except GenLabError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
 
 
 def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:

@@ -22,7 +22,7 @@ from genlab.config.base import short_hash
 from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
-from genlab.data.files import read_array, read_note, replacing, write_json
+from genlab.data.files import read_array, read_json, read_note, replacing, write_json
 from genlab.data.floors import fair_share
 from genlab.data.origin import (
     KEY,
@@ -107,7 +107,8 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
     """Measure `rows` of a run in the features of every extractor; write its metrics.json.
 
     None stands for all rows that have features. Where a class was asked for with each sample, the
-    samples of each class are measured against the training images of the same one as well.
+    samples of each class are measured against the training images of the same one as well. A domain
+    classifier on a data set of one class has no inception score.
     """
     study, dataset, config = run.study, run.dataset, read_evaluation(run.study.evaluation)
     if not rows:
@@ -118,18 +119,25 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
         row: {KEY: metrics_origin(run.samples(row))} for row in rows
     }
     tracked: dict[str, float] = {}
+    one_class = len(read_json(run.data.manifest)["classes"]) == 1
     for extractor in config.extractors:
         reference = _reference(study, dataset, extractor)
         for row in rows:
             at = run.samples(row)
             origin = features_origin(study, dataset, extractor, at.samples)
             sample = read_features(at.features(extractor), origin)
-            overall = {
+            overall: dict[str, Any] = {
                 **measure(sample, reference, config),
                 "samples": len(sample["features"]),
                 "reference_images": len(reference["features"]),
             }
-            tracked |= {f"{row}/{extractor}/{name}": value for name, value in overall.items()}
+            if extractor == CLASSIFIER and one_class:  # its logits are those of quarter turns
+                overall |= {"inception_score": None, "inception_score_std": None}
+            tracked |= {
+                f"{row}/{extractor}/{name}": value
+                for name, value in overall.items()
+                if value is not None
+            }
             asked = classes_asked(run, row, len(sample["features"]))
             measured[row][extractor] = overall
             if asked is not None:

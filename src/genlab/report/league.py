@@ -13,7 +13,7 @@ import pandas as pd
 
 from genlab.config.base import read_yaml
 from genlab.config.families import FamilyConfig
-from genlab.config.layout import FLOOR, RunFolder, StudyFolder
+from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import RunSpec, read_run
 from genlab.data.files import read_json, write_text
 from genlab.data.origin import read_measured, read_metrics, row_origin, run_origin
@@ -58,6 +58,9 @@ NO_CODES = "no codes"
 TOO_FEW = "too few images"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
+NO_CLASSES = "one class"
+TURNS = "classifier of turns"
+"""The domain classifier of a data set with a single class (`genlab.models.classifier`)."""
 NO_BOUND = {"exact": "exact", "ode": "no bound"}
 """What stands in the ELBO's column of a family that has another kind of bits/dim alone."""
 
@@ -130,6 +133,12 @@ def _reconstruction(chain: Chain, extractor: str) -> dict[str, Any]:
     return dict.fromkeys(RECONSTRUCTION, NO_ENCODER)
 
 
+def extractor_name(run: RunFolder, extractor: str) -> str:
+    """What the league calls the extractor of a run's features."""
+    one_class = len(read_json(run.data.manifest)["classes"]) == 1
+    return TURNS if extractor == CLASSIFIER and one_class else extractor
+
+
 def _of_rows(run: RunFolder, names: dict[str, Any], chain: Chain) -> Iterator[dict[str, Any]]:
     """A mapping for each row and extractor of one run; floors have no chain of models."""
     for row, by_extractor in read_metrics(run).items():
@@ -137,7 +146,9 @@ def _of_rows(run: RunFolder, names: dict[str, Any], chain: Chain) -> Iterator[di
         cost = read_measured(at.cost, row_origin(at)) if chain else {}
         for extractor, metrics in by_extractor.items():
             below = _reconstruction(chain, extractor) if chain else {}
-            yield names | {"sampler": row, "extractor": extractor} | cost | below | metrics
+            measured = {k: NO_CLASSES if v is None else v for k, v in metrics.items()}
+            where = {"sampler": row, "extractor": extractor_name(run, extractor)}
+            yield names | where | cost | below | measured
 
 
 def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -159,7 +170,7 @@ def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any
                 yield from _of_rows(run, names, chain)
                 continue
             for extractor in content["evaluation"]["extractors"]:
-                none = {"sampler": NO_SAMPLER, "extractor": extractor}
+                none = {"sampler": NO_SAMPLER, "extractor": extractor_name(run, extractor)}
                 below = _reconstruction(chain, extractor)
                 yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none | below
 

@@ -159,6 +159,8 @@ def report(study: StudyFolder) -> None:
         for name, entry in content["models"].items()
     }
     costs = read_costs(study)
+    manifests = {d: read_json(study.data(d).manifest) for d in content["datasets"]}
+    several = [run for run in runs if len(manifests[run.dataset]["classes"]) > 1]
     environment = Environment(
         loader=PackageLoader("genlab", "report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -178,7 +180,7 @@ def report(study: StudyFolder) -> None:
         curves=_curves(content, runs),
         crossing=crossing(table, content),
         walks=walks(runs, families),
-        prompted=prompted(runs, families),
+        prompted=prompted(several, families),
         path_bounds=path_bounds(runs, families),
         latents=latent_space(runs, families),
         disentangled=disentangled(runs, families),
@@ -195,7 +197,7 @@ def report(study: StudyFolder) -> None:
         precisions={
             run.model_name: read_measured(run.summary, run_origin(run))["precision"] for run in runs
         },
-        manifests={d: read_json(study.data(d).manifest) for d in content["datasets"]},
+        manifests=manifests,
         config_text=Path(study.config).read_text(encoding="utf-8"),
     )
     write_text(study.report, page)

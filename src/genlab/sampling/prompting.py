@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from genlab.config.layout import RunFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import read_prompts, read_run
 from genlab.config.study import load_sampler
+from genlab.data.decoding import load_picture, to_pixels
 from genlab.data.files import read_json
-from genlab.data.image_folder import decode
 from genlab.data.pictures import save_grid
 from genlab.data.tokenizer import Tokenizer, words
 from genlab.evaluation.panel import check_words, loaded
@@ -147,7 +147,14 @@ def read_picture(path: Path, channels: int, size: int) -> Tensor:
     """A picture of any size and mode as float32 [1, C, H, W] on [0, 1]."""
     shape = {"size": size, "channels": channels, "resize": True, "convert": True}
     config = build(ImageFolderConfig, {"path": str(path.parent), **shape}, path)
-    pixels = decode(PurePosixPath(path.name), path.read_bytes(), config)
+    if not path.is_file():
+        raise GenLabError(f"{path}: no such picture file")
+    try:
+        pixels = to_pixels(load_picture(path.read_bytes()), config)
+    except OSError as error:
+        raise GenLabError(f"{path}: can't be read: {error.strerror}") from None
+    except GenLabError as error:
+        raise GenLabError(f"{path}: {error}") from None
     return to_float(torch.from_numpy(np.array(pixels)))[None]
 
 
