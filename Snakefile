@@ -38,3 +38,11 @@ rule all:
         STUDY_AT.report,
         STUDY_AT.league,
         STUDY_AT.published,
+
+
+# A job that Slurm ended, or never began, says why in Slurm's log alone.
+onerror:
+    for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):
+        if path.stat().st_mtime >= workflow.start_time.timestamp():
+            lines = path.read_text(errors="replace").splitlines()
+            print(f"\n{path}:", *lines[-20:], sep="\n  ", file=sys.stderr)
