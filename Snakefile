@@ -45,4 +45,4 @@ onerror:
     for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):
         if path.stat().st_mtime >= workflow.start_time.timestamp():
             lines = path.read_text(errors="replace").splitlines()
-            print(f"\n{path}:", *lines[-20:], sep="\n  ", file=sys.stderr)
+            print(f"\n{path}:", *lines[-30:], sep="\n  ", file=sys.stderr)
