@@ -34,3 +34,11 @@ rule all:
 
 onstart:
     start()
+
+
+# A job that Slurm ended, or never began, says why in Slurm's log alone.
+onerror:
+    for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):
+        if path.stat().st_mtime >= workflow.start_time.timestamp():
+            lines = path.read_text(errors="replace").splitlines()
+            print(f"\n{path}:", *lines[-30:], sep="\n  ", file=sys.stderr)

@@ -184,13 +184,23 @@ def prepared(data):
 
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
-# `gpu: 1` is clamped to 0 where the profile grants none.
 # Small networks gain little from a second thread (1.45 times on two cores), so two jobs side by
 # side, each on half of the cores, finish sooner than one after the other on all of them.
-# A cluster counts no cores: 4 threads then.
-HALF = max(1, (workflow.resource_settings.cores or 8) // 2)
+# On a cluster `set-threads` of profiles/slurm decides: a job would count the cores of its node.
+CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores
+HALF = max(1, (CORES or 1) // 2)
 THREADS = {"train": HALF, "sample": HALF, "features": 1, "evaluate": 1}
-GPU = 1
+# `gpu: 1` is clamped to 0 where profiles/default grants none. GENLAB_GPUS=0 in the environment
+# requests none on a cluster as well, where each job inherits the environment but not the limits.
+GPU = 0 if os.environ.get("GENLAB_GPUS") == "0" else 1
+SUBMITS = workflow.resource_settings.nodes and not CORES
+if SUBMITS and GPU and workflow.global_resources.get("gpu") == 0:
+    raise WorkflowError(
+        "gpu=0 limits the GPUs of one machine. The jobs of a cluster would not know of it and fail."
+        " For a cluster without GPUs: GENLAB_GPUS=0 snakemake --workflow-profile profiles/slurm."
+        " If you gave no limit, it is that of profiles/default: use --workflow-profile, not"
+        " --profile."
+    )
 MEMORY_MB = {"light": 1000, "data": 4000, "compute": 4000, "measure": 4000}
 MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
 

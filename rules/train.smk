@@ -17,8 +17,9 @@ rule train:
         f"{LOGS}/{IN_RUN}/train.log",
     benchmark:
         f"{COSTS}/{IN_RUN}/train.tsv"
-    # A job that was preempted or killed goes on from its checkpoint.
-    retries: 1
+    # A job that was preempted or killed goes on from its checkpoint. On a cluster the Snakemake
+    # that submits counts; the one inside the job would add attempts of its own.
+    retries: 0 if workflow.remote_exec else 1
     conda:
         "../envs/genlab.yaml"
     threads: THREADS["train"]
