@@ -16,7 +16,6 @@ from genlab.config.layout import (
     CLASSIFIER,
     FLOOR,
     RESULTS,
-    SampleFolder,
     StudyFolder,
     seed_of,
 )
@@ -64,7 +63,6 @@ ROW = RUN.samples("{row}")
 LOGS = f"{STUDY_AT.folder}/logs"
 COSTS = f"{STUDY_AT.folder}/benchmarks"
 IN_RUN = "{dataset}/{model}/seed{seed}"
-CLASSIFIER_WEIGHTS = STUDY_AT.classifier("{dataset}").weights
 
 ROWS = [STUDY_AT.run(d, m, s).samples(row) for d, m, s in RUNS for row in rows_of(m)]
 FLOORS = [STUDY_AT.floor(d, kind) for d in DATASETS for kind in STUDY.evaluation.floors]
