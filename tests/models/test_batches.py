@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from genlab.config.layout import DataFolder
+from genlab.data.files import write_array
 from genlab.models.base import Batch
-from genlab.models.batches import Batches, Table, flip, in_parts, load, to_float, to_uint8
+from genlab.models.batches import (
+    Batches,
+    Table,
+    flip,
+    in_parts,
+    load,
+    read_factors,
+    to_float,
+    to_uint8,
+)
 
 
 def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Batches:
@@ -86,6 +99,16 @@ def test_parts_hold_every_image_once_in_order() -> None:
     parts = list(in_parts(images, "cpu", size=3))
     assert [len(part) for part in parts] == [3, 3, 1]
     assert torch.equal(torch.cat(parts), to_float(torch.from_numpy(images)))
+
+
+@pytest.mark.parametrize(("factors", "expected"), [(2, [[7, 5], [8, 6]]), (0, [[3], [4]])])
+def test_where_no_factors_are_known_the_labels_are_the_only_one(
+    factors: int, expected: list[list[int]], tmp_path: Path
+) -> None:
+    data = DataFolder(tmp_path)
+    write_array(data.factors("test"), np.array([[7, 5], [8, 6]])[:, :factors])
+    write_array(data.labels("test"), np.array([3, 4]))
+    assert read_factors(data, "test").tolist() == expected
 
 
 def captioned() -> Table:

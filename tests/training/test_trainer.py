@@ -23,8 +23,9 @@ from genlab.config.spec import read_run
 from genlab.data.files import read_json
 from genlab.models.base import Batch
 from genlab.models.store import read_tensors
-from genlab.tracking.record import append_history, read_history
+from genlab.tracking.record import append_history, read_history, read_records
 from genlab.training.log import Log
+from genlab.training.optimisation import learning_rate
 from genlab.training.trainer import Training, begin_history, make_accelerator, train, validate
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
@@ -197,13 +198,15 @@ def test_a_diverging_last_update_is_not_saved(
 def test_a_model_knows_how_far_its_training_has_come(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
-    """8 batches of 32 out of 96 images."""
+    """8 batches of 32 out of 96 images; and every step is as long as the schedule says."""
     run = tiny_study().run("stripes", "vae", 0)
     state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     batches: list[Batch] = []
     state.model.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
-    for _ in range(8):
-        state.step()
+    for k in range(8):
+        rate, _ = state.step()
+        assert rate == learning_rate(state.spec.training, k)
+        assert {group["lr"] for group in state.optimizers[0].param_groups} == {rate}
     assert [batch.progress for batch in batches] == [k / 8 for k in range(1, 9)]
     assert [batch.epoch for batch in batches] == [0, 0, 0, 1, 1, 1, 2, 2]
 
@@ -226,6 +229,9 @@ def test_the_seconds_of_a_training_are_those_of_all_its_parts(
     seconds = read_json(run.cost)["train_seconds"] - 1000
     assert [row["step"] for row in rows] == list(range(2, 9))
     assert rows[-1]["time"] - rows[0]["time"] <= seconds <= wall
+    held_out = read_json(run.summary)["held_out"]
+    measured = {f"held_out_{name}": value for name, value in held_out.items()}
+    assert read_records(run)["train"]["metrics"] == measured
     assert [row["images_per_second"] for row in rows] == pytest.approx([7 * 32 / seconds] * 7)
 
 
