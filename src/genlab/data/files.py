@@ -29,7 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well.
 
     Whatever happens before, `path` keeps its old content or stays absent: a full disk, a missing
-    permission or a kill leaves no truncated file under the name.
+    permission or a kill leaves no truncated file under the name. The mode follows the umask, even
+    where a library writes the file for its owner alone.
 
     Raises:
         GenLabError: the folder or the file can't be written, or the disk is full.
@@ -37,7 +38,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
