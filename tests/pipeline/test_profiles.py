@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import yaml
-from project import SMOKE, Project
+from project import LONG, SMOKE, Project
 
 
 def gpus(project: Project, *arguments: str, cards: str) -> dict[str, set[str]]:
     """The GPUs that a dry run grants to each rule on a machine with `cards` cards."""
     done = project.run(
-        "env", f"GENLAB_GPUS={cards}", "snakemake", "-n", "--configfile", SMOKE, *arguments
+        "env", f"GENLAB_GPUS={cards}", "snakemake", LONG, "-n", "--configfile", SMOKE, *arguments
     )
     assert done.returncode == 0, done.stdout + done.stderr
     granted: dict[str, set[str]] = {}
@@ -56,7 +56,7 @@ def test_the_examples_in_the_slurm_profile_are_valid(bare: Project) -> None:
               "", text))  # fmt: skip
     profile = yaml.safe_load((bare.root / "profiles/slurm/profile.yaml").read_text())
     assert {"default-resources", "set-resources", "set-threads"} <= set(profile)
-    output = bare.snakemake("-n", "--workflow-profile", "profiles/slurm")
+    output = bare.snakemake(LONG, "-n", "--workflow-profile", "profiles/slurm")
     train = re.search(r"^rule train:\n(?:    .+\n)*?    resources: (.+)", output, re.M)
     assert train is not None
     for setting in ("slurm_partition=gpu-long", "gpu_model=a100", "mem_mb=16000", "runtime=2880"):
