@@ -5,6 +5,7 @@
 #   snakemake --cores all --config seeds='[0,1,2]'                 one value changed
 #
 # This file reads and checks the study and names the targets; the work is in rules/.
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -17,6 +18,13 @@ include: "rules/sample.smk"
 include: "rules/evaluate.smk"
 include: "rules/understand.smk"
 include: "rules/report.smk"
+
+
+# For the console (src/snakemake_logger_plugin_genlab), which names the report at the end.
+logger.info(
+    f"Study {STUDY.name}: {STUDY_AT.folder}",
+    extra={"study": STUDY_AT, "workflow": workflow},
+)
 
 
 localrules:

@@ -17,6 +17,8 @@ PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
 RESULTS = ("results", ".snakemake")
 SMOKE = "config/studies/smoke.yaml"
 CORES = "2"
+LONG = "--verbose"
+"""Makes Snakemake announce each job with its files and resources, as `jobs` reads it."""
 
 
 class Job(NamedTuple):
@@ -27,7 +29,7 @@ class Job(NamedTuple):
 
 
 def jobs(output: str) -> set[Job]:
-    """The jobs that Snakemake's `output` announces, without the target `all`."""
+    """The jobs that Snakemake announces in its LONG `output`, without the target `all`."""
     found = set()
     for rule, details in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", output, re.M):
         model = re.search(r"wildcards: .*\bmodel=([^,\n]+)", details)
@@ -100,7 +102,7 @@ class Project:
 
     def plan(self, *arguments: str, study: str | None = SMOKE) -> set[Job]:
         """The jobs of a dry run."""
-        return jobs(self.snakemake("-n", *arguments, study=study))
+        return jobs(self.snakemake(LONG, "-n", *arguments, study=study))
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change the text of a file; a change that changes nothing is a mistake of the test."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 from mlflow import MlflowClient
-from project import CORES, SMOKE, Job, Project, jobs
+from project import CORES, LONG, SMOKE, Job, Project, jobs
 
 from genlab.config.spec import read_run
 
@@ -145,9 +145,9 @@ def test_another_tracking_store_and_one_that_was_deleted_receive_everything(agai
     assert again.plan() == {Job("publish")}
     again.snakemake("--cores", CORES)
     assert again.plan() == set()
-    assert jobs(publish_elsewhere(again, "-n")) == {Job("publish")}
+    assert jobs(publish_elsewhere(again, LONG, "-n")) == {Job("publish")}
     publish_elsewhere(again, "--cores", CORES)
-    assert jobs(publish_elsewhere(again, "-n")) == set()
+    assert jobs(publish_elsewhere(again, LONG, "-n")) == set()
     assert again.plan() == {Job("publish")}
     for file in (database, again.root / "elsewhere.db"):
         client = MlflowClient(f"sqlite:///{file}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from project import CORES, Job, Project, jobs
+from project import CORES, Job, Project
 
 STUDY = "config/studies/short.yaml"
 RUN = Path("results/short/sprites/vae/seed0")
@@ -170,8 +170,13 @@ def test_every_file_of_a_rule_is_asked_for(again: Project) -> None:
     for name in kinds.values():
         path = again.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    made = jobs(again.snakemake("-n"))
-    assert {job.rule for job in made} >= {"prepare", "train", "sample", "reconstruct", "prompts"}
+    assert {job.rule for job in again.plan()} >= {
+        "prepare",
+        "train",
+        "sample",
+        "reconstruct",
+        "prompts",
+    }
     missing = again.run("snakemake", "--summary", "--configfile", "config/studies/smoke.yaml")
     table = [line.split("\t") for line in missing.stdout.splitlines() if "\t" in line]
     plans = {row[0]: row[-1] for row in table}

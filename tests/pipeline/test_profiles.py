@@ -7,7 +7,7 @@ import re
 
 import pytest
 import yaml
-from project import SMOKE, Project
+from project import LONG, SMOKE, Project
 
 CLUSTER = ("--workflow-profile", "profiles/slurm")
 
@@ -15,7 +15,7 @@ CLUSTER = ("--workflow-profile", "profiles/slurm")
 def gpus(project: Project, *arguments: str, cards: str | None) -> dict[str, set[str]]:
     """The GPUs that a dry run grants to each rule where GENLAB_GPUS is `cards`, or isn't set."""
     variable = [f"GENLAB_GPUS={cards}"] if cards is not None else ["-u", "GENLAB_GPUS"]
-    done = project.run("env", *variable, "snakemake", "-n", "--configfile", SMOKE, *arguments)
+    done = project.run("env", *variable, "snakemake", LONG, "-n", "--configfile", SMOKE, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     granted: dict[str, set[str]] = {}
     pattern = r"^(?:local)?rule (\w+):\n(?:    .+\n)*?    resources: .*\bgpu=(\d+)"
@@ -89,7 +89,7 @@ def test_the_examples_in_the_slurm_profile_are_valid(bare: Project) -> None:
               "", text))  # fmt: skip
     profile = yaml.safe_load((bare.root / "profiles/slurm/profile.yaml").read_text())
     assert {"default-resources", "set-resources", "set-threads"} <= set(profile)
-    output = bare.snakemake("-n", "--workflow-profile", "profiles/slurm")
+    output = bare.snakemake(LONG, "-n", "--workflow-profile", "profiles/slurm")
     train = re.search(r"^rule train:\n(?:    .+\n)*?    resources: (.+)", output, re.M)
     assert train is not None
     for setting in ("slurm_partition=gpu-long", "gpu_model=a100", "mem_mb=16000", "runtime=2880"):

@@ -24,13 +24,14 @@ def curve(top: float) -> list[dict[str, float]]:
     return [{"k": k, **number(top - 3 / k)} for k in (1, 10, 100)]
 
 
-def run(gap: float) -> dict[str, Any]:
+def run(gap: float, images: int = 16) -> dict[str, Any]:
     names = ("mutual_information", "total_correlation", "dimension_wise_kl")
     return {
         "likelihood": "Bernoulli",
-        "decomposition": {**{name: number(2) for name in names}, "log_images": 6.9},
-        "bounds": {"curve": curve(-90)},
+        "decomposition": {**{name: number(2) for name in names}, "log_images": 6.9, "images": 1000},
+        "bounds": {"curve": curve(-90), "images": images},
         "annealing": {
+            "images": images,
             "log_p": number(-89),
             "approximation_gap": number(gap),
             "amortisation_gap": number(2),
@@ -40,6 +41,7 @@ def run(gap: float) -> dict[str, Any]:
 
 
 PPCA = {
+    "images": 16,
     "log_p": 10.0,
     "posteriors": [
         {"posterior": "exact", "kl": 0.0, "bounds": [{"k": 1, **number(10, 0)}]},
@@ -174,3 +176,18 @@ def test_the_same_numbers_give_the_same_file(
     picture = draw(content)
     assert Image.open(BytesIO(picture)).format == "PNG"
     assert draw(content) == picture
+
+
+def test_every_panel_says_how_many_images_it_is_the_mean_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elbo_figures, "png", lambda figure: figure)
+    parts: Any = elbo_parts({"a": run(1), "b": run(1, images=20)})
+    kl, gap = (axis.get_title() for axis in parts.axes)
+    assert kl == "KL(q(z|x) || p(z)), mean of 1,000 images; dashed: log of that"
+    assert gap == "log p(x) - ELBO, mean of 16 to 20 images, by annealing"
+    curves: Any = bound_curves({"a": run(1), "b": run(1, images=20)})
+    labels = [axis.get_ylabel() for axis in curves.axes]
+    assert labels == ["nats, mean of 16 images", "nats, mean of 20 images"]
+    known: Any = ppca_bounds(PPCA)
+    assert known.axes[0].get_ylabel() == "nats, mean of 16 images"

@@ -11,13 +11,14 @@ from genlab.report.league import readable
 from genlab.report.understanding import label
 
 
-def _cell(measured: dict[str, float | None] | None) -> str:
-    """KID, and FID where there were images enough for it."""
+def _cell(measured: dict[str, float | None] | None) -> dict[str, Any]:
+    """KID, by which the table sorts, and FID where there were images enough for it."""
     if measured is None:
-        return "(too few)"
-    return " · ".join(
+        return {"text": "(too few)", "raw": ""}
+    text = " · ".join(
         readable(measured[name], name) for name in ("kid", "fid") if measured[name] is not None
     )
+    return {"text": text, "raw": measured["kid"]}
 
 
 def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
 
 def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
     """Loss curves of every run."""
-    frames, held_out = [], {}
+    frames, held_out = [], []
     for run in runs:
         name = run.model_name
         batch = content["models"][name]["training"]["batch_size"]
@@ -100,8 +100,9 @@ def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
         label = f"{name} ({run.dataset})" if len(content["datasets"]) > 1 else name
         seed = run.folder.name.removeprefix("seed")
         frames.append(frame.assign(model=label, seed=seed, images=frame["step"] * batch))
-        held_out[label] = read_measured(run.summary, run_origin(run))["held_out"]["loss"]
-    return embedded(loss_curves(pd.concat(frames), held_out))
+        loss = read_measured(run.summary, run_origin(run))["held_out"]["loss"]
+        held_out.append({"model": label, "seed": seed, "loss": loss})
+    return embedded(loss_curves(pd.concat(frames), pd.DataFrame(held_out)))
 
 
 def read_costs(study: StudyFolder) -> pd.DataFrame:

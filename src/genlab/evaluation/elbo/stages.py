@@ -1,7 +1,9 @@
 """The stages of the ELBO laboratory: `laboratory` on a data set, `take_apart` on a trained VAE.
 
 Both write numbers alone, as JSON; the report draws them. Estimates are {value, error}, error being
-one standard error; all of them are in nats for each image unless they say otherwise.
+one standard error; all of them are in nats for each image unless they say otherwise. Each part
+says in `images` how many images it is the mean of: the first ones of one random order of the
+held-out images. Images differ, so only numbers of the same images compare.
 """
 
 from __future__ import annotations
