@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from runs import Study, begin, draw, runs_in
 
 from genlab.config.layout import RunFolder
+from genlab.data.files import read_json
 from genlab.tracking.mirror import mirror
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -78,6 +80,8 @@ def test_the_page_shows_the_runs_and_their_pictures(
 ) -> None:
     """After the project was moved as well: nothing was sent since."""
     mirror(project, "FINISHED")
+    run_id = read_json(project.outbox / "sent_mlflow.json")["current"]
+    picture = project.samples("prior").grid.read_bytes()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.move(project.study.results, elsewhere)
@@ -96,9 +100,10 @@ def test_the_page_shows_the_runs_and_their_pictures(
             page.goto(address)
             page.get_by_role("link", name="stripes/vae/seed0").first.wait_for()
             page.screenshot(path=tmp_path / "runs.png")
-            page.get_by_role("link", name="stripes/vae/seed0").first.click()
-            page.get_by_role("tab", name="Artifacts").click()
             browser.close()
+        place = f"path=samples/prior/grid.png&run_uuid={run_id}"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/get-artifact?{place}") as answer:
+            assert answer.read() == picture
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -92,7 +92,7 @@ def _send(
         progress = sent["runs"][run_id]
     elif sent["runs"]:
         print(
-            f"note: {name} no longer has {run.folder}, or has another store now; "
+            f"note: {name} doesn't have {run.folder} (another store, or deleted there); "
             "everything is sent as a new run",
             file=sys.stderr,
         )

@@ -100,18 +100,22 @@ def _move_artifacts(file: Path, folder: Path) -> None:
 
 
 def _identity(results: Path, experiment: str) -> str:
-    """A text for the store that differs at another address, or where SQLite was created anew."""
+    """A text for the store: another one at another address, or where SQLite was created anew.
+
+    The time is that of the experiment's creation or restoration; runs don't change it.
+    """
     uri = store_uri(results)
     file = sqlite_file(uri)
     if file is None:
         return without_password(uri)
-    query = "SELECT creation_time FROM experiments WHERE name = ? AND lifecycle_stage = 'active'"
+    active = "name = ? AND lifecycle_stage = 'active'"
+    query = f"SELECT last_update_time FROM experiments WHERE {active}"
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            ((created,),) = database.execute(query, (experiment,)).fetchall()
+            ((time,),) = database.execute(query, (experiment,)).fetchall()
     except (sqlite3.Error, ValueError):  # no file, no table, no such experiment
         return f"no {experiment}"
-    return f"{experiment}, created {created}"
+    return f"{experiment} of {time}"
 
 
 def store_number(study: StudyFolder, experiment: str) -> int:
