@@ -117,6 +117,12 @@ class LabelledConfig(DatasetConfig):
     names: tuple[str, ...] | None = None
     """The classes in words, in their order; null takes them as the source calls them."""
 
+    def check(self) -> None:
+        if self.names is not None and self.class_count not in (None, len(self.names)):
+            raise GenLabError(
+                f"names: {len(self.names)} names for {self.class_count} classes; name each of them"
+            )
+
     @field_validator("captions")
     @classmethod
     def _blanks_are_known(cls, captions: tuple[str, ...]) -> tuple[str, ...]:
@@ -138,6 +144,10 @@ class DigitsConfig(LabelledConfig):
     source: Literal["digits"] = "digits"
 
     @property
+    def class_count(self) -> int:
+        return len(DIGITS)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         return (1, 28, 28)
 
@@ -155,6 +165,10 @@ class TorchvisionConfig(LabelledConfig):
     """A folder that already holds the downloaded files, used as it is; null downloads them."""
     mirror: str | None = None
     """The address of a folder to download from instead of the usual servers."""
+
+    @property
+    def class_count(self) -> int:
+        return 10
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -265,14 +279,10 @@ class ImageFolderConfig(LabelledConfig):
 
     def check(self) -> None:
         try:
-            classes = self.layout.classes
+            _ = self.layout
         except GenLabError as error:
             raise GenLabError(f"path: {error}") from None
-        if self.names is not None and len(self.names) != len(classes):
-            raise GenLabError(
-                f"names: {len(self.names)} names for {len(classes)} classes "
-                f"({', '.join(classes)}); name each of them"
-            )
+        super().check()
 
 
 class SpritesConfig(LabelledConfig):
@@ -293,6 +303,10 @@ class SpritesConfig(LabelledConfig):
     @property
     def described(self) -> tuple[str, ...]:
         return ("shape",)
+
+    @property
+    def class_count(self) -> int:
+        return len(SPRITES)
 
     @property
     def shape(self) -> tuple[int, int, int]:
