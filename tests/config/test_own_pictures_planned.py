@@ -281,8 +281,27 @@ def test_planning_names_the_file_and_the_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         dataset(tmp_path, names=["cat"])
     assert str(caught.value) == (
-        f"{tmp_path}/datasets/own.yaml: names: 1 names for 2 classes (0, 1); name each of them"
+        f"{tmp_path}/datasets/own.yaml: names: 1 names for 2 classes; name each of them"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ({"source": "digits"}, 10), ({"source": "sprites"}, 3),
+        ({"source": "torchvision", "dataset": "cifar10"}, 10),
+    ],
+)  # fmt: skip
+def test_names_are_counted_when_planning(
+    values: dict[str, str], classes: int, tmp_path: Path
+) -> None:
+    (tmp_path / "datasets").mkdir()
+    file = tmp_path / "datasets/own.yaml"
+    file.write_text(yaml.safe_dump(values | {"names": ["one", "two"]}))
+    with pytest.raises(ConfigError) as caught:
+        load_dataset("own", tmp_path, "study.yaml")
+    message = f"{file}: names: 2 names for {classes} classes; name each of them"
+    assert str(caught.value) == message
 
 
 @pytest.fixture

