@@ -64,12 +64,14 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            unknown = [str(key) for key in values if key not in cls.model_fields]
-            if unknown:
-                raise ValueError(
-                    "; ".join(f"unknown key '{k}': {nearest(k, cls.model_fields)}" for k in unknown)
-                )
+        keys = values if isinstance(values, dict) else ()
+        unknown = [
+            f"unknown key {shown(key)}: {nearest(str(key), cls.model_fields)}"
+            for key in keys
+            if key not in cls.model_fields
+        ]
+        if unknown:
+            raise ValueError("; ".join(unknown))
         return values
 
     @field_validator("*", mode="before")
