@@ -153,10 +153,6 @@ class DigitsConfig(LabelledConfig):
     source: Literal["digits"] = "digits"
 
     @property
-    def class_count(self) -> int:
-        return len(DIGITS)
-
-    @property
     def shape(self) -> tuple[int, int, int]:
         return (1, 28, 28)
 
@@ -182,10 +178,6 @@ class TorchvisionConfig(LabelledConfig):
     """A folder that already holds the downloaded files, used as it is; null downloads them."""
     mirror: str | None = None
     """The address of a folder to download from instead of the usual servers."""
-
-    @property
-    def class_count(self) -> int:
-        return 10
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -327,10 +319,6 @@ class SpritesConfig(LabelledConfig):
     @property
     def described(self) -> tuple[str, ...]:
         return ("shape",)
-
-    @property
-    def class_count(self) -> int:
-        return len(SPRITES)
 
     @property
     def shape(self) -> tuple[int, int, int]:
