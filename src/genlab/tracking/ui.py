@@ -91,6 +91,7 @@ def ui(results: Path, port: int) -> None:
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
     command += ["--backend-store-uri", uri, "--uvicorn-opts", "--log-level warning"]
+    command += ["--workers", "1"]  # one reader; MLflow would start four
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     signal.signal(signal.SIGTERM, _end)
     server = subprocess.Popen(command, env=environment)
