@@ -10,6 +10,7 @@ VAE = "config/models/vae.yaml"
 SPRITES = "config/datasets/sprites.yaml"
 
 
+FEW = "samples: 128\n  kid_subset_size: 64", "samples: 63\n  kid_subset_size: 50"
 WEIGHTS = """
   samples: 2048
   floors: [noise]
@@ -28,7 +29,7 @@ WEIGHTS = """
         (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
         (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "a whole number"),
         (SMOKE, "samples: 128", "samples: 2000", "evaluation.samples", "only 1"),
-        (SMOKE, "samples: 128", "samples: 63", "evaluation.samples: 63", "draw 64 or more"),
+        (SMOKE, *FEW, "evaluation.samples: 63", "draw 64 or more"),
         (SMOKE, "name: smoke", "name: smoke\nname: x", "line 3", "the key 'name' stands twice"),
         (SMOKE, "datasets: [sprites]", "datasets: sprites", "datasets", "such as [sprites]"),
         (SMOKE, "  samples: 128", WEIGHTS, "evaluation.inception_weights", "the file is empty"),
