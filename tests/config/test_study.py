@@ -191,7 +191,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "an absurd rate": (
         {"training": {"learning_rate": 1e308}},
-        ["mine.yaml: training: learning_rate: must be at most 10, got 1e+308"],
+        [
+            "mine.yaml: training: learning_rate: must lie between -4294967295 and 4294967295, got 1e+308"
+        ],
     ),
     "an empty path": (
         {"evaluation": {"inception_weights": ""}},

@@ -96,7 +96,7 @@ def test_captions_of_digits_name_the_digit(tmp_path: Path) -> None:
 
 
 def test_names_of_the_wrong_number_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config.yaml: names: 2 names for 10 classes; name each"):
+    with pytest.raises(ConfigError, match=r"config.yaml: names: 2 names for 10 classes \(0, 1, "):
         prepared(tmp_path, names=["zero", "one"])
 
 

@@ -147,7 +147,7 @@ def asked(
     run = at.run("stripes", "vae", 0)
     tokens = torch.from_numpy(np.array(read_array(run.data.tokens)))
     echo = Echo(read_json(run.data.texts)["texts"], tokens)
-    monkeypatch.setattr(stage, "load_model", lambda run, device: echo)
+    monkeypatch.setattr(stage, "load_model", lambda run, device, origin: echo)
     return run, echo
 
 

@@ -45,7 +45,8 @@ def resume_point(run: RunFolder) -> Checkpoint:
     optimizer = torch.optim.AdamW(model.parameters())
     sum(parameter.square().sum() for parameter in model.parameters()).backward()
     optimizer.step()
-    resume.save(run, spec.digest, resume.Progress(1, 2.0), model, ema, [optimizer])
+    tensors = resume.contents(model, ema, [optimizer])
+    resume.save(run, spec.digest, resume.Progress(1, 2.0), tensors)
 
     def load() -> object:
         return resume.restore(run, spec.digest, model, ema, [optimizer])

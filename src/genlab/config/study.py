@@ -54,7 +54,7 @@ class TrainingConfig(Strict):
     optimizer: Literal["adamw", "muon"] = "adamw"
     """'muon' takes the weights of convolutions and linear layers, AdamW what is left, both at
     `learning_rate`. Which families it serves, and what it costs them: benchmarks/README.md."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the budget over which the learning rate rises from 0."""
