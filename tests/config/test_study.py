@@ -192,7 +192,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an absurd rate": (
         {"training": {"learning_rate": 1e308}},
         [
-            "mine.yaml: training: learning_rate: must lie between -4294967295 and 4294967295, got 1e+308"
+            "mine.yaml: training: learning_rate: must lie between -4294967295 and "
+            "4294967295, got 1e+308"
         ],
     ),
     "an empty path": (
@@ -491,7 +492,7 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "data set, names for other classes": (
         "datasets/digits.yaml",
         "{source: sprites, names: [a, b]}",
-        ["datasets/digits.yaml: names: 2 names for 3 classes; name each of them, or leave names"],
+        ["datasets/digits.yaml: names: 2 names for 3 classes; name each of them"],
     ),
     "data set, smaller than the features": (
         "datasets/digits.yaml",

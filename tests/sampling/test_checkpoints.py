@@ -93,9 +93,7 @@ def test_the_trap_would_spring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def edited(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     """Rewrite a safetensors file with its tensors changed and its metadata kept."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    tensors, metadata = read_tensors(path)
     change(tensors)
     write_tensors(path, tensors, metadata)
 
@@ -133,8 +131,7 @@ def test_weights_of_another_run_are_refused(trained_study: StudyFolder) -> None:
 
 def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder) -> None:
     path, load = resume_point(trained_study.run("stripes", "ddpm", 0))
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, _ = read_tensors(path)
     write_tensors(path, tensors, {"step": "three"})
     with pytest.raises(GenLabError, match="not a checkpoint of a training; delete it"):
         load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from genlab.data.origin import KEY, check_origin, run_origin
 from genlab.models.base import Facts, Model, Words, build_model
 
 RAW, EMA = "raw.", "ema."
-CHECKSUM, ARCHITECTURE = "sha256", "architecture"  # of the tensors, and of config.json
+METADATA = "genlab"  # the key of a file's metadata, a JSON object
+CHECKSUM, ARCHITECTURE = "sha256", "architecture"  # in it: of the tensors, and of config.json
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -30,10 +32,11 @@ def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write `tensors` as a safetensors file at `path`, all or nothing, and their checksum."""
-    metadata = {**metadata, CHECKSUM: _checksum(tensors)}
+    # As one entry: safetensors writes several in an order that changes from call to call.
+    noted = json.dumps({**metadata, CHECKSUM: _checksum(tensors)}, sort_keys=True)
     with replacing(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata)
+            save_file(tensors, temporary, {METADATA: noted})
         except SafetensorError as error:
             raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
 
@@ -57,7 +60,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-            metadata = file.metadata() or {}
+            noted = (file.metadata() or {}).get(METADATA, "{}")
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run `genlab train` first") from None
     except PermissionError:
@@ -67,6 +70,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path}: not a complete safetensors file ({error}); it is neither loaded nor "
             "unpickled. Delete it and train again"
         ) from None
+    try:
+        metadata: dict[str, str] = json.loads(noted)
+    except ValueError:
+        metadata = {}
     if metadata.pop(CHECKSUM, None) != _checksum(tensors):
         raise GenLabError(
             f"{path}: damaged, its tensors don't have the checksum that was written with them; "
