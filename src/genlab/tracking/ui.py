@@ -93,7 +93,7 @@ def ui(results: Path, port: int) -> None:
     command += ["--backend-store-uri", uri, "--uvicorn-opts", "--log-level warning"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     signal.signal(signal.SIGTERM, _end)
-    server = subprocess.Popen(command, env=environment)
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):
             time.sleep(0.1)
