@@ -109,8 +109,8 @@ def replace(old: str, new: str) -> Callable[[str], str]:
             SMOKE, append("# A comment."), set(), id="a comment in the study: nothing"
         ),
         pytest.param(
-            SMOKE, append("tracking: {tensorboard: false}"), {Job("publish")},
-            id="where the progress goes: it is sent",
+            SMOKE, append("tracking: {tensorboard: false}"), SUMMARY,
+            id="where the progress goes: it is sent; league and report read the whole study",
         ),
         pytest.param(
             SMOKE,

@@ -158,4 +158,4 @@ def test_a_server_has_the_page_already(project: RunFolder, at_server: str, genla
     ended = genlab("ui")
     assert ended.status == 0
     page = f"#/experiments/{sent.info.experiment_id}/runs?workflowType=machine_learning"
-    assert ended.out == f"all runs: {at_server}/{page}\n"
+    assert ended.out.splitlines()[-1] == f"all runs: {at_server}/{page}"

@@ -90,17 +90,20 @@ def ui(results: Path, port: int) -> None:
         return
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
-    command += ["--backend-store-uri", uri, "--uvicorn-opts", "--log-level warning"]
-    command += ["--workers", "1"]  # one reader; MLflow would start four
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    signal.signal(signal.SIGTERM, _end)
-    server = subprocess.Popen(command, env=environment)
+    command += ["--backend-store-uri", uri, "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | quiet
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):
             time.sleep(0.1)
         if server.poll() is None:
             _show(f"http://{HOST}:{port}", experiment)
-        raise GenLabError(f"MLflow's interface ended with status {server.wait()}")
+        if status := server.wait():
+            raise GenLabError(f"MLflow's interface ended with status {status}")
     except KeyboardInterrupt:
         pass
     finally:
