@@ -28,7 +28,7 @@ from genlab.data.files import (
     write_text,
 )
 from genlab.data.pictures import save_grid
-from genlab.models.store import write_tensors
+from genlab.models.store import read_tensors, write_tensors
 from genlab.tracking.record import append_history
 from genlab.training.resume import only_trainer
 
@@ -197,6 +197,27 @@ def test_a_new_folder_within_one_without_permission_as_well(
         pytest.raises(GenLabError, match="theirs/new/file: no permission to write here"),
     ):
         write(open_path / "theirs/new/file")
+
+
+READERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "array": (read_array, "no permission to read it"),
+    "tensors": (read_tensors, "no permission to read it"),
+    "json": (read_json, "can't be read: Permission denied"),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_missing_one(
+    kind: str, open_path: Path
+) -> None:
+    read, message = READERS[kind]
+    folder = open_path / "theirs"
+    folder.mkdir()
+    path = folder / "file"
+    WRITERS[kind](path)
+    path.chmod(0o000)
+    with unprivileged(folder), pytest.raises(GenLabError, match=f"theirs/file: {message}"):
+        read(path)
 
 
 def test_a_run_s_folder_without_permission_is_refused_before_training(open_path: Path) -> None:

@@ -77,6 +77,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
+    except OSError as error:
+        raise GenLabError(f"{path}: can't be read: {error.strerror}") from None
     except ValueError as error:
         raise GenLabError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
@@ -132,6 +134,8 @@ def read_array(path: Path) -> NDArray[Any]:
         stat = path.stat()
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
+    except PermissionError:
+        raise GenLabError(f"{path}: no permission to read it") from None
     except (ValueError, EOFError, OSError) as error:
         raise GenLabError(
             f"{path}: not a readable .npy array ({error}); delete it and run again"

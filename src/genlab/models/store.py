@@ -57,6 +57,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         GenLabError: it is missing, truncated, damaged, or anything but safetensors (a pickle, say).
     """
     try:
+        path.open("rb").close()  # safetensors says of any file it can't open that there is none
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
