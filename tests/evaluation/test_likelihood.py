@@ -105,6 +105,9 @@ def test_a_bound_over_timesteps_is_evaluated_once_for_its_sum_and_its_parts(
     # The same sum in another order, of float64
     torch.testing.assert_close(summed, expected, rtol=1e-12, atol=1e-12)
     assert found["elbo"]["bits_per_dim"] == pytest.approx(float(expected.mean()), rel=1e-6)
+    # Of a mean over four images
+    error = float(expected.std(correction=0)) / 2
+    assert found["elbo"]["standard_error"] == pytest.approx(error, rel=1e-6)
     assert found["terms"] == terms
     assert terms["t"] == list(range(1, 11))  # ten timesteps, each a block of its own
     assert sum(terms["bits_per_dim"]) < float(expected.mean())  # the prior's KL is no step's
