@@ -5,14 +5,10 @@
 #   snakemake --cores all --config seeds='[0,1,2]'                 one value changed
 #
 # This file reads and checks the study and names the targets; the work is in rules/.
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.20")
-
-# A study given on the command line replaces the default one, it isn't merged into it.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
@@ -22,6 +18,13 @@ include: "rules/sample.smk"
 include: "rules/evaluate.smk"
 include: "rules/understand.smk"
 include: "rules/report.smk"
+
+
+# For the console (src/snakemake_logger_plugin_genlab), which names the report at the end.
+logger.info(
+    f"Study {STUDY.name}: {STUDY_AT.folder}",
+    extra={"study": STUDY_AT, "workflow": workflow},
+)
 
 
 localrules:
@@ -34,6 +37,16 @@ localrules:
 rule all:
     default_target: True
     input:
-        STUDY_AT.report,
-        STUDY_AT.league,
-        STUDY_AT.published,
+        outputs(*PLACES),
+
+
+onstart:
+    start()
+
+
+# A job that Slurm ended, or never began, says why in Slurm's log alone.
+onerror:
+    for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):
+        if path.stat().st_mtime >= workflow.start_time.timestamp():
+            lines = path.read_text(errors="replace").splitlines()
+            print(f"\n{path}:", *lines[-30:], sep="\n  ", file=sys.stderr)

@@ -29,7 +29,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from genlab.cli import keep_freed_memory
 from genlab.config.layout import RunFolder, SampleFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
-from genlab.config.spec import RunSpec, read_run, write_specs
+from genlab.config.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.config.study import load_study
 from genlab.data.files import read_array, write_array
 from genlab.data.floors import floor
@@ -185,7 +185,7 @@ def make_study(
         },
     }
     study = load_study(values, CHECKOUT / "config", "benchmarks")
-    write_specs(study, results)
+    write_specs(study_specs(study, results))
     at = StudyFolder(results / study.name)
     fetch(at.data(DIGITS))
     prepare(at.data(DIGITS))

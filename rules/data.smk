@@ -2,8 +2,6 @@
 
 
 rule fetch:
-    input:
-        config=DATA.config,
     output:
         DATA.fetched,
     log:
@@ -18,27 +16,21 @@ rule fetch:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["data"],
     params:
+        config=str(DATA.config),
+        spec=spec_of(DATA.config),
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
+        own_files=lambda w: own_files(w.dataset),
     shell:
-        "genlab fetch --config {input.config} > {log} 2>&1"
+        "genlab fetch --config {params.config} > {log} 2>&1"
 
 
 rule prepare:
     input:
-        config=DATA.config,
         fetched=DATA.fetched,
     output:
-        DATA.manifest,
-        [
-            path(split)
-            for path in (DATA.images, DATA.labels, DATA.factors, DATA.captions)
-            for split in ("train", "test", "unseen")
-        ],
-        DATA.texts,
-        DATA.tokens,
-        DATA.tokenizer,
+        prepared(DATA),
     log:
         f"{LOGS}/{{dataset}}/prepare.log",
     benchmark:
@@ -51,8 +43,10 @@ rule prepare:
         mem_mb=MEMORY_MB["data"],
         runtime=MINUTES["data"],
     params:
+        config=str(DATA.config),
+        spec=spec_of(DATA.config),
         code=lambda w: code(
             "genlab.data.prepare", f"genlab.data.{STUDY.datasets[w.dataset].source}"
         ),
     shell:
-        "genlab prepare --config {input.config} > {log} 2>&1"
+        "genlab prepare --config {params.config} > {log} 2>&1"

@@ -55,7 +55,6 @@ rule features:
 
 rule evaluate:
     input:
-        evaluation=STUDY_AT.evaluation,
         features=lambda w: [
             STUDY_AT.run(w.dataset, w.model, w.seed).samples(row).features(extractor)
             for row in rows_of(w.model)
@@ -81,6 +80,7 @@ rule evaluate:
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["short"],
     params:
+        spec=spec_of(STUDY_AT.evaluation),
         run=str(RUN.folder),
         rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
         code=code("genlab.evaluation.stages"),
@@ -91,8 +91,6 @@ rule evaluate:
 # Reconstructions, measured as if a generator had drawn them.
 rule rfid:
     input:
-        config=RUN.config,
-        evaluation=STUDY_AT.evaluation,
         images=RUN.reconstructed,
         weights=lambda w: [
             path
@@ -118,14 +116,16 @@ rule rfid:
         mem_mb=MEMORY_MB["measure"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
+        evaluation=spec_of(STUDY_AT.evaluation),
         code=code("genlab.evaluation.stages"),
     shell:
-        "genlab rfid --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab rfid --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule likelihood:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=DATA.images("test"),
@@ -143,8 +143,10 @@ rule likelihood:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         options=lambda w: likelihood_options(w.model),
         code=lambda w: model_code(w.model, "genlab.evaluation.likelihood"),
     shell:
-        "genlab likelihood --config {input.config} {params.options}"
+        "genlab likelihood --config {params.config} {params.options}"
         " --gpus {resources.gpu} > {log} 2>&1"

@@ -3,13 +3,7 @@
 
 rule league:
     input:
-        study=STUDY_AT.config,
-        metrics=[run.metrics for run in MEASURED],
-        costs=[row.cost for row in ROWS],
-        summaries=[run.summary for run in TRAINED],
-        training=[run.cost for run in TRAINED],
-        reconstructions=RECONSTRUCTION_METRICS,
-        likelihoods=LIKELIHOODS,
+        outputs("train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"),
     output:
         table=report(
             STUDY_AT.league,
@@ -29,20 +23,17 @@ rule league:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     params:
+        study=STUDY_AT.config,
+        spec=spec_of(STUDY_AT.config),
         code=code("genlab.report.league"),
     shell:
-        "genlab league --config {input.study} > {log} 2>&1"
+        "genlab league --config {params.study} > {log} 2>&1"
 
 
 rule report:
     input:
-        study=STUDY_AT.config,
-        league=STUDY_AT.league,
-        grids=[row.grid for row in ROWS + FLOORS],
-        pairs=[folder / "pairs.png" for folder in RECONSTRUCTIONS],
-        rulers=[run.summary for run in RULERS],
-        likelihoods=LIKELIHOODS,
-        understood=UNDERSTOOD + LABORATORY,
+        outputs("league", "train", "sample", "floor", "reconstruct", "likelihood"),
+        outputs(*UNDERSTOOD),
     output:
         report(
             STUDY_AT.report,
@@ -61,21 +52,17 @@ rule report:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     params:
+        study=STUDY_AT.config,
+        spec=spec_of(STUDY_AT.config),
         code=code("genlab.report.page"),
     shell:
-        "genlab report --config {input.study} > {log} 2>&1"
+        "genlab report --config {params.study} > {log} 2>&1"
 
 
 # Sends what the stages left in the runs' folders to MLflow, TensorBoard and Weights & Biases.
 rule publish:
     input:
-        study=STUDY_AT.config,
-        tracking=STUDY_AT.tracking,
-        summaries=[run.summary for run in TRAINED + RULERS],
-        metrics=[run.metrics for run in DRAWN],
-        reconstructions=RECONSTRUCTION_METRICS,
-        likelihoods=LIKELIHOODS,
-        understood=UNDERSTOOD + LABORATORY,
+        outputs("train", "evaluate", "reconstruct", "rfid", "likelihood", *UNDERSTOOD),
     output:
         touch(STUDY_AT.published),
     log:
@@ -90,7 +77,10 @@ rule publish:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     params:
+        study=STUDY_AT.config,
+        spec=spec_of(STUDY_AT.config),
+        tracking=spec_of(STUDY_AT.tracking),
         # Another tracking store, or one made anew after it was deleted, gets everything.
         store=lambda w: store_number(STUDY_AT, STUDY.tracking.experiment or STUDY.name),
     shell:
-        "genlab publish --config {input.study} > {log} 2>&1"
+        "genlab publish --config {params.study} > {log} 2>&1"

@@ -4,11 +4,11 @@
 
 rule sample:
     input:
-        config=ROW.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
     output:
         samples=ROW.samples,
+        note=note_path(ROW.samples),
         cost=ROW.cost,
         grid=report(
             ROW.grid,
@@ -29,18 +29,20 @@ rule sample:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(ROW.config),
+        spec=spec_of(ROW.config),
         code=lambda w: sampler_code(w.model, w.row),
     shell:
-        "genlab sample --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab sample --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 # Rows that calibrate the table: held-out real images, and noise.
 rule floor:
     input:
-        config=STUDY_AT.floor("{dataset}", "{row}").config,
         images=DATA.images("test"),
     output:
         samples=STUDY_AT.floor("{dataset}", "{row}").samples,
+        note=note_path(STUDY_AT.floor("{dataset}", "{row}").samples),
         grid=STUDY_AT.floor("{dataset}", "{row}").grid,
     log:
         f"{LOGS}/{{dataset}}/floor_{{row}}.log",
@@ -54,9 +56,11 @@ rule floor:
         mem_mb=MEMORY_MB["light"],
         runtime=MINUTES["short"],
     params:
+        config=str(STUDY_AT.floor("{dataset}", "{row}").config),
+        spec=spec_of(STUDY_AT.floor("{dataset}", "{row}").config),
         code=code("genlab.data.floors"),
     shell:
-        "genlab floor --config {input.config} > {log} 2>&1"
+        "genlab floor --config {params.config} > {log} 2>&1"
 
 
 ruleorder: floor > sample
@@ -64,12 +68,12 @@ ruleorder: floor > sample
 
 rule reconstruct:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=DATA.images("test"),
     output:
         images=RUN.reconstructed,
+        note=note_path(RUN.reconstructed),
         metrics=RUN.reconstructions / "metrics.json",
         pairs=report(
             RUN.reconstructions / "pairs.png",
@@ -90,14 +94,15 @@ rule reconstruct:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["short"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(w.model, "genlab.sampling.stages"),
     shell:
-        "genlab reconstruct --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab reconstruct --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule walk:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=[DATA.images("test"), DATA.labels("test"), DATA.manifest],
@@ -123,10 +128,12 @@ rule walk:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(
             w.model,
             "genlab.sampling.walks",
             *[sampler_module(kind) for kind in DETERMINISTIC],
         ),
     shell:
-        "genlab walk --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab walk --config {params.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -5,7 +5,6 @@
 
 rule train:
     input:
-        config=RUN.config,
         manifest=DATA.manifest,
         images=DATA.images("train"),
         first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
@@ -18,8 +17,9 @@ rule train:
         f"{LOGS}/{IN_RUN}/train.log",
     benchmark:
         f"{COSTS}/{IN_RUN}/train.tsv"
-    # A job that was preempted or killed goes on from its checkpoint.
-    retries: 1
+    # A job that was preempted or killed goes on from its checkpoint. On a cluster the Snakemake
+    # that submits counts; the one inside the job would add attempts of its own.
+    retries: 0 if workflow.remote_exec else 1
     conda:
         "../envs/genlab.yaml"
     threads: THREADS["train"]
@@ -28,6 +28,8 @@ rule train:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["train"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(w.model, "genlab.training.trainer"),
     shell:
-        "genlab train --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab train --config {params.config} --gpus {resources.gpu} > {log} 2>&1"

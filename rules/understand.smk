@@ -3,7 +3,6 @@
 
 rule explore:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=[DATA.images("train"), DATA.images("test")],
@@ -30,14 +29,15 @@ rule explore:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(w.model, "genlab.sampling.latents"),
     shell:
-        "genlab explore --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab explore --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule disentangle:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=[DATA.images("train"), DATA.images("test")],
@@ -56,15 +56,16 @@ rule disentangle:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
         code=lambda w: model_code(w.model, "genlab.evaluation.disentanglement"),
     shell:
-        "genlab disentangle --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab disentangle --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 # CLIP ranks the candidates, the judge says which are right; both are runs like any other.
 rule prompts:
     input:
-        config=RUN.prompts_config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         clip=STUDY_AT.clip("{dataset}").weights,
@@ -73,6 +74,7 @@ rule prompts:
     output:
         RUN.prompts / "prompts.json",
         RUN.kept,
+        note_path(RUN.kept),
         report(
             directory(RUN.prompt_figures),
             patterns=["{figure}.png"],
@@ -93,19 +95,18 @@ rule prompts:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
-        run=str(RUN.config),
+        config=str(RUN.config),
+        spec=spec_of(RUN.prompts_config),
         code=lambda w: prompts_code(w.model),
     shell:
-        "genlab prompts --config {params.run} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab prompts --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule elbo:
     input:
-        config=RUN.config,
         weights=RUN.weights,
         architecture=RUN.architecture,
         images=DATA.images("test"),
-        laboratory=STUDY_AT.laboratory_config,
     output:
         RUN.elbo,
     log:
@@ -120,14 +121,16 @@ rule elbo:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        config=str(RUN.config),
+        spec=spec_of(RUN.config),
+        laboratory=spec_of(STUDY_AT.laboratory_config),
         code=lambda w: model_code(w.model, "genlab.evaluation.elbo.stages"),
     shell:
-        "genlab elbo --config {input.config} --gpus {resources.gpu} > {log} 2>&1"
+        "genlab elbo --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule laboratory:
     input:
-        laboratory=STUDY_AT.laboratory_config,
         images=[DATA.images("train"), DATA.images("test")],
     output:
         STUDY_AT.laboratory("{dataset}") / "ppca.json",
@@ -144,6 +147,7 @@ rule laboratory:
         mem_mb=MEMORY_MB["compute"],
         runtime=MINUTES["sample"],
     params:
+        spec=spec_of(STUDY_AT.laboratory_config),
         study=STUDY_AT.config,
         code=code("genlab.evaluation.elbo.stages"),
     shell:

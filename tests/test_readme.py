@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,6 +60,28 @@ def test_the_example_of_a_sampler_samples(readme: str) -> None:
     # At the last step, where sigma is small, the nearest point has all the weight.
     assert float(distance.max()) < 1e-6
     assert set(nearest.tolist()) == {0, 1, 2}
+
+
+def test_the_example_of_a_model_learns_and_draws() -> None:
+    """Of constant images its loss is least at their value, with as little noise as possible."""
+    blocks = code_blocks("README.md")
+    declared: dict[str, Any] = {}
+    written: dict[str, Any] = {}
+    for folder, module in (("config/families", declared), ("models", written)):
+        name = f"src/genlab/{folder}/pixelwise.py"
+        exec(compile(blocks[name], name, "exec", dont_inherit=True), module)
+    config = declared["PixelwiseConfig"]()
+    assert config.implementation.partition(":")[2] == "Pixelwise"
+    model = written["Pixelwise"](config, (1, 2, 2), 10)
+    batch = SimpleNamespace(images=torch.full((8, 1, 2, 2), 0.5))
+    before = float(model.loss(batch)["loss"])
+    with torch.no_grad():
+        model.mean.fill_(0.5)
+        model.log_std.fill_(-3.0)
+    assert float(model.loss(batch)["loss"]) < before
+    drawn = model.generate(StreamNoise(0, 4))
+    assert drawn.shape == (4, 1, 2, 2)
+    assert float((drawn - 0.5).abs().max()) < 5 * math.exp(-3)
 
 
 def test_both_readmes_show_the_same_examples() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from genlab.config.base import merge
 from genlab.config.layout import StudyFolder
-from genlab.config.spec import write_specs
+from genlab.config.spec import study_specs, write_specs
 from genlab.config.study import load_study
 from genlab.data.prepare import fetch, prepare
 
@@ -82,7 +82,7 @@ def sheet(path: Path, columns: int) -> NDArray[np.uint8]:
 def make_study(results: Path, config: Path, changes: dict[str, Any]) -> StudyFolder:
     """Write the specs of the tiny study, changed by `changes`, and prepare its data."""
     study = load_study(merge(STUDY, changes), config, "tiny.yaml")
-    write_specs(study, results)
+    write_specs(study_specs(study, results))
     at = StudyFolder(results / study.name)
     for dataset in study.datasets:
         fetch(at.data(dataset))

@@ -8,6 +8,7 @@ done, the process leaves without taking them to pieces.
 
 import atexit
 import gc
+import io
 import os
 import sys
 
@@ -27,6 +28,8 @@ def run() -> None:
     global _status  # noqa: PLW0603 - a process has one
     from genlab.cli import main
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it is written
     try:
         main()
         _status = 0

@@ -10,14 +10,19 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
 
+from genlab import __version__
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
 
@@ -30,7 +35,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train, sample, measure and compare generative models of images, stage by stage.",
 )
 
 DataConfig = Annotated[Path, typer.Option("--config", help="results/data/DATASET/config.yaml")]
@@ -46,10 +50,29 @@ Gpus = Annotated[
 ]
 
 
+stage_command = partial(app.command, rich_help_panel="Stages, which Snakemake runs")
+
+
+def show_version(requested: bool) -> None:
+    """Print GenLab's version and end, if that was requested."""
+    if requested:
+        print(f"genlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Train, sample, measure and compare generative models of images, stage by stage."""
+
+
 def folder(config: Path) -> Path:
     """The folder of the file that `--config` names."""
     if not config.is_file():
-        raise GenLabError(f"{config}: no such file; `snakemake -n` writes the study's configs")
+        raise GenLabError(f"{config}: no such file; `snakemake --cores all` writes it")
     return config.parent
 
 
@@ -69,10 +92,35 @@ def keep_freed_memory() -> None:
     bytes(31 << 20)  # which the kernel never has to fill
 
 
+def end_with_workflow() -> None:
+    """End this process, as by SIGTERM, as soon as the Snakemake that started it is gone.
+
+    A job that outlives a killed workflow would write into the folder of the next one. A training
+    takes the signal as it takes any other: it writes a checkpoint first.
+    """
+    workflow = os.environ.get("GENLAB_WORKFLOW", "")
+    if not workflow.isdecimal() or not hasattr(os, "pidfd_open"):  # by hand, or not on Linux
+        return
+    try:
+        process = os.pidfd_open(int(workflow))
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
+    except OSError:  # of another user, say
+        return
+
+    def watch() -> None:
+        select.select([process], [], [])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
     """Call `stage`, and note when it began and ended if GENLAB_TIMINGS asks for it."""
     gc.enable()  # the modules are there
     keep_freed_memory()
+    end_with_workflow()
     begun = time.time()
     try:
         stage(*args, **kwargs)
@@ -83,170 +131,7 @@ def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
                 file.write(json.dumps({"stage": stage.__name__, **times}) + "\n")
 
 
-@app.command()
-def fetch(config: DataConfig) -> None:
-    """Make a data set's raw files present and check them."""
-    from genlab.data.prepare import fetch as stage
-
-    work(stage, DataFolder(folder(config)))
-
-
-@app.command()
-def prepare(config: DataConfig) -> None:
-    """Turn the raw files into arrays of pixels with a manifest."""
-    from genlab.data.prepare import prepare as stage
-
-    work(stage, DataFolder(folder(config)))
-
-
-@app.command()
-def train(
-    config: RunConfig,
-    gpus: Gpus = 1,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Seconds between resume points; changes no result.")
-    ] = 60.0,
-) -> None:
-    """Train a model; after a kill, the same command goes on from the last checkpoint."""
-    from genlab.training.trainer import train as stage
-
-    work(stage, RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
-
-
-@app.command()
-def sample(
-    config: RowConfig,
-    gpus: Gpus = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
-) -> None:
-    """Draw the samples of one row from a trained model."""
-    from genlab.sampling.stages import sample as stage
-
-    work(stage, SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
-
-
-@app.command()
-def floor(config: RowConfig) -> None:
-    """Write a row that calibrates the table: held-out real images, or noise."""
-    from genlab.data.floors import floor as stage
-
-    work(stage, SampleFolder(folder(config)))
-
-
-@app.command()
-def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Encode and decode the held-out images; measure MSE and PSNR."""
-    from genlab.sampling.stages import reconstruct as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def rfid(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure reconstructions as if a generator had drawn them: their FID."""
-    from genlab.evaluation.stages import rfid as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def likelihood(
-    config: RunConfig,
-    gpus: Gpus = 1,
-    k: Annotated[int, typer.Option(min=1, help="Importance samples of IWAE-K.")] = 64,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="Held-out images, the first ones; else all.")
-    ] = None,
-) -> None:
-    """Measure bits/dim of the held-out images: exact, ELBO, IWAE-K or by the ODE."""
-    from genlab.evaluation.likelihood import likelihood as stage
-
-    work(stage, RunFolder(folder(config)), k=k, images=images, cpu=gpus == 0)
-
-
-@app.command()
-def explore(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks through a model's latent space: traversals, interpolations, attributes."""
-    from genlab.sampling.latents import explore as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def walk(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks between noise and image: denoising, samplers, inversion, inpainting."""
-    from genlab.sampling.walks import walk as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def prompts(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure whether a model draws what it is asked for, before and after CLIP's ranking."""
-    from genlab.evaluation.prompts import prompts as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
-    from genlab.evaluation.disentanglement import disentangle as stage
-
-    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
-
-
-@app.command()
-def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
-    from genlab.config.laboratory import read_laboratory
-    from genlab.evaluation.elbo.stages import take_apart as stage
-
-    run = RunFolder(folder(config))
-    work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
-
-
-@app.command()
-def laboratory(
-    config: StudyConfig,
-    dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
-    gpus: Gpus = 1,
-) -> None:
-    """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
-    from genlab.config.laboratory import read_laboratory
-    from genlab.evaluation.elbo.stages import laboratory as stage
-
-    study = StudyFolder(folder(config))
-    work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)
-
-
-@app.command()
-def features(
-    config: StudyConfig,
-    dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],
-    extractor: Annotated[str, typer.Option(help="classifier or inception-v3-compat.")],
-    images: Annotated[Path, typer.Option(help="uint8 images, .npy [N, C, H, W].")],
-    out: Annotated[Path, typer.Option(help="Where the features go, .npz.")],
-    gpus: Gpus = 1,
-) -> None:
-    """Extract the features of images, once for all metrics."""
-    from genlab.evaluation.stages import extract as stage
-
-    work(stage, StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
-
-
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
-    row: Annotated[list[str] | None, typer.Option(help="A row; all that have features.")] = None,
-) -> None:
-    """Measure a run's rows: FID, KID, inception score, precision and recall."""
-    from genlab.evaluation.stages import evaluate as stage
-
-    work(stage, RunFolder(run), row)
-
-
-@app.command()
+@app.command(rich_help_panel="For you")
 def draw(
     prompt: Annotated[str, typer.Argument(help="What is to be seen, in a sentence.")],
     out: Annotated[Path, typer.Option(help="Where the picture goes, a PNG file.")],
@@ -306,15 +191,7 @@ def draw(
     work(stage, chosen, wish, out, cpu=gpus == 0)
 
 
-@app.command()
-def publish(config: StudyConfig) -> None:
-    """Send what the runs' folders hold to MLflow, TensorBoard and Weights & Biases."""
-    from genlab.tracking.mirror import publish as stage
-
-    work(stage, StudyFolder(folder(config)))
-
-
-@app.command()
+@app.command(rich_help_panel="For you")
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it is served.")] = 5000,
 ) -> None:
@@ -324,7 +201,178 @@ def ui(
     work(stage, Path(RESULTS), port)
 
 
-@app.command()
+@stage_command()
+def fetch(config: DataConfig) -> None:
+    """Make a data set's raw files present and check them."""
+    from genlab.data.prepare import fetch as stage
+
+    work(stage, DataFolder(folder(config)))
+
+
+@stage_command()
+def prepare(config: DataConfig) -> None:
+    """Turn the raw files into arrays of pixels with a manifest."""
+    from genlab.data.prepare import prepare as stage
+
+    work(stage, DataFolder(folder(config)))
+
+
+@stage_command()
+def train(
+    config: RunConfig,
+    gpus: Gpus = 1,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Seconds between resume points; changes no result.")
+    ] = 60.0,
+) -> None:
+    """Train a model; after a kill, the same command goes on from the last checkpoint."""
+    from genlab.training.trainer import train as stage
+
+    work(stage, RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
+
+
+@stage_command()
+def sample(
+    config: RowConfig,
+    gpus: Gpus = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
+) -> None:
+    """Draw the samples of one row from a trained model."""
+    from genlab.sampling.stages import sample as stage
+
+    work(stage, SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
+
+
+@stage_command()
+def floor(config: RowConfig) -> None:
+    """Write a row that calibrates the table: held-out real images, or noise."""
+    from genlab.data.floors import floor as stage
+
+    work(stage, SampleFolder(folder(config)))
+
+
+@stage_command()
+def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Encode and decode the held-out images; measure MSE and PSNR."""
+    from genlab.sampling.stages import reconstruct as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def rfid(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure reconstructions as if a generator had drawn them: their FID."""
+    from genlab.evaluation.stages import rfid as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def likelihood(
+    config: RunConfig,
+    gpus: Gpus = 1,
+    k: Annotated[int, typer.Option(min=1, help="Importance samples of IWAE-K.")] = 64,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Held-out images, the first ones; else all.")
+    ] = None,
+) -> None:
+    """Measure bits/dim of the held-out images: exact, ELBO, IWAE-K or by the ODE."""
+    from genlab.evaluation.likelihood import likelihood as stage
+
+    work(stage, RunFolder(folder(config)), k=k, images=images, cpu=gpus == 0)
+
+
+@stage_command()
+def explore(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Draw walks through a model's latent space: traversals, interpolations, attributes."""
+    from genlab.sampling.latents import explore as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def walk(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Draw walks between noise and image: denoising, samplers, inversion, inpainting."""
+    from genlab.sampling.walks import walk as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def prompts(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure whether a model draws what it is asked for, before and after CLIP's ranking."""
+    from genlab.evaluation.prompts import prompts as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
+    from genlab.evaluation.disentanglement import disentangle as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
+def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
+    from genlab.config.laboratory import read_laboratory
+    from genlab.evaluation.elbo.stages import take_apart as stage
+
+    run = RunFolder(folder(config))
+    work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
+
+
+@stage_command()
+def laboratory(
+    config: StudyConfig,
+    dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
+    gpus: Gpus = 1,
+) -> None:
+    """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
+    from genlab.config.laboratory import read_laboratory
+    from genlab.evaluation.elbo.stages import laboratory as stage
+
+    study = StudyFolder(folder(config))
+    work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)
+
+
+@stage_command()
+def features(
+    config: StudyConfig,
+    dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],
+    extractor: Annotated[str, typer.Option(help="classifier or inception-v3-compat.")],
+    images: Annotated[Path, typer.Option(help="uint8 images, .npy [N, C, H, W].")],
+    out: Annotated[Path, typer.Option(help="Where the features go, .npz.")],
+    gpus: Gpus = 1,
+) -> None:
+    """Extract the features of images, once for all metrics."""
+    from genlab.evaluation.stages import extract as stage
+
+    work(stage, StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
+
+
+@stage_command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
+    row: Annotated[list[str] | None, typer.Option(help="A row; all that have features.")] = None,
+) -> None:
+    """Measure a run's rows: FID, KID, inception score, precision and recall."""
+    from genlab.evaluation.stages import evaluate as stage
+
+    work(stage, RunFolder(run), row)
+
+
+@stage_command()
+def publish(config: StudyConfig) -> None:
+    """Send what the runs' folders hold to MLflow, TensorBoard and Weights & Biases."""
+    from genlab.tracking.mirror import publish as stage
+
+    work(stage, StudyFolder(folder(config)))
+
+
+@stage_command()
 def league(config: StudyConfig) -> None:
     """Bring all rows together: league.csv and league.md."""
     from genlab.report.league import league as stage
@@ -332,7 +380,7 @@ def league(config: StudyConfig) -> None:
     work(stage, StudyFolder(folder(config)))
 
 
-@app.command()
+@stage_command()
 def report(config: StudyConfig) -> None:
     """Write the study's one page, report/index.html."""
     from genlab.report.page import report as stage

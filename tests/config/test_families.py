@@ -26,7 +26,7 @@ def family(request: pytest.FixtureRequest) -> FamilyConfig:
 
 def test_a_family_is_found_by_the_name_of_its_file(family: FamilyConfig) -> None:
     assert type(family).__module__ == f"genlab.config.families.{family.family}"
-    assert family_class(family.family, "here") is type(family)
+    assert family_class(family.family) is type(family)
 
 
 def test_declaration_and_class_agree(family: FamilyConfig) -> None:

@@ -38,7 +38,7 @@ def test_deterministic_samplers_exist() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
-        (name, {"steps": steps}, "greater than 0")
+        (name, {"steps": steps}, "greater than or equal to 1")
         for name in ALONG_A_PATH
         if issubclass(SAMPLERS[name], SteppedSampler)
         for steps in (0, -3)

@@ -16,7 +16,14 @@ from genlab.config.families import build_family
 from genlab.config.layout import StudyFolder
 from genlab.config.networks import DiTConfig
 from genlab.config.samplers import SAMPLERS, settings
-from genlab.config.spec import read_evaluation, read_run, read_samples, read_tracking, write_specs
+from genlab.config.spec import (
+    read_evaluation,
+    read_run,
+    read_samples,
+    read_tracking,
+    study_specs,
+    write_specs,
+)
 from genlab.config.study import load_model, load_study
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -32,11 +39,11 @@ LONG_AGO = 1_000_000_000.0
 
 def rewritten(results: Path, changes: dict[str, Any]) -> set[str]:
     """The files that `write_specs` writes anew when STUDY is changed by `changes`."""
-    write_specs(load_study(STUDY, CONFIG, "mine.yaml"), results)
+    write_specs(study_specs(load_study(STUDY, CONFIG, "mine.yaml"), results))
     files = [path for path in results.rglob("*") if path.is_file()]
     for path in files:
         os.utime(path, (LONG_AGO, LONG_AGO))
-    write_specs(load_study(merge(STUDY, changes), CONFIG, "mine.yaml"), results)
+    write_specs(study_specs(load_study(merge(STUDY, changes), CONFIG, "mine.yaml"), results))
     after = [path for path in results.rglob("*") if path.is_file()]
     return {str(p.relative_to(results)) for p in after if p.stat().st_mtime != LONG_AGO}
 
@@ -80,7 +87,7 @@ def test_a_new_seed_adds_files_and_touches_none(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     study = load_study(STUDY, CONFIG, "mine.yaml")
-    write_specs(study, tmp_path)
+    write_specs(study_specs(study, tmp_path))
     at = StudyFolder(tmp_path / "mine")
     assert read_evaluation(at.evaluation) == study.evaluation
     assert read_tracking(at.tracking) == study.tracking
@@ -102,7 +109,9 @@ def test_a_digest_belongs_to_one_spec(tmp_path: Path) -> None:
     """Equal specs have equal digests; another seed, rate or size has another."""
     digests = []
     for i, changes in enumerate([{}, {}, vae(latent=3), vae(training={"learning_rate": 0.5})]):
-        write_specs(load_study(merge(STUDY, changes), CONFIG, "mine.yaml"), tmp_path / str(i))
+        write_specs(
+            study_specs(load_study(merge(STUDY, changes), CONFIG, "mine.yaml"), tmp_path / str(i))
+        )
         at = StudyFolder(tmp_path / str(i) / "mine")
         digests += [read_run(at.run("digits", "vae", seed).config).digest for seed in (0, 1)]
     assert digests[:2] == digests[2:4]
@@ -110,7 +119,7 @@ def test_a_digest_belongs_to_one_spec(tmp_path: Path) -> None:
 
 
 def test_no_spec_names_a_device_a_worker_or_a_path(tmp_path: Path) -> None:
-    write_specs(load_study(STUDY, CONFIG, "mine.yaml"), tmp_path)
+    write_specs(study_specs(load_study(STUDY, CONFIG, "mine.yaml"), tmp_path))
     for path in (tmp_path / "mine" / "digits").rglob("config.yaml"):
         text = path.read_text()
         assert str(tmp_path) not in text
@@ -120,7 +129,7 @@ def test_no_spec_names_a_device_a_worker_or_a_path(tmp_path: Path) -> None:
 def test_unwritable_results_are_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file in the place of the folder")
     with pytest.raises(GenLabError, match=r"study\.yaml: can't be written: Not a directory"):
-        write_specs(load_study(STUDY, CONFIG, "mine.yaml"), tmp_path / "results")
+        write_specs(study_specs(load_study(STUDY, CONFIG, "mine.yaml"), tmp_path / "results"))
 
 
 @pytest.mark.parametrize("family", ["classifier", "ddpm", "vae"])

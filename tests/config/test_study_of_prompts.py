@@ -12,7 +12,7 @@ from genlab.config.errors import ConfigError
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.layout import StudyFolder
-from genlab.config.spec import read_prompts, read_run, write_specs
+from genlab.config.spec import read_prompts, read_run, study_specs, write_specs
 from genlab.config.study import Study, load_study
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -35,7 +35,7 @@ def load(**changes: Any) -> Study:
 
 
 def written(study: Study, results: Path) -> set[str]:
-    write_specs(study, results)
+    write_specs(study_specs(study, results))
     return {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
 
 
@@ -74,12 +74,12 @@ def test_with_one_there_are_their_runs_and_a_spec_of_its_prompts(tmp_path: Path)
 def test_prompts_are_drawn_by_the_first_sampler_that_fits(tmp_path: Path) -> None:
     """At every guidance scale where the sampler knows guidance, and else as it is."""
     at = StudyFolder(tmp_path / "mine")
-    write_specs(load(prompts={"guidance": [1, 3]}), tmp_path)
+    write_specs(study_specs(load(prompts={"guidance": [1, 3]}), tmp_path))
     drawn = {m: read_prompts(at.run("digits", m, 1).prompts_config) for m in ("vae", "ddpm")}
     assert (drawn["vae"].sampler.sampler, drawn["vae"].guidance) == ("prior", (1.0,))
     assert (drawn["ddpm"].sampler.sampler, drawn["ddpm"].guidance) == ("ddpm", (1.0, 3.0))
     assert drawn["ddpm"].seed == 1
-    write_specs(load(prompts={"samplers": ["ddim-3", "prior"]}), tmp_path)
+    write_specs(study_specs(load(prompts={"samplers": ["ddim-3", "prior"]}), tmp_path))
     assert (
         read_prompts(at.run("digits", "ddpm", 0).prompts_config).sampler
         == (load().samplers["ddim-3"])
@@ -105,9 +105,9 @@ def test_a_change_touches_only_the_files_it_concerns(
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
         return {str(path.relative_to(tmp_path)): path.read_text() for path in files}
 
-    write_specs(load(), tmp_path)
+    write_specs(study_specs(load(), tmp_path))
     before = state()
-    write_specs(load(prompts=change), tmp_path)
+    write_specs(study_specs(load(prompts=change), tmp_path))
     after = state()
     assert set(before) == set(after)
     touched = {name for name in after if before[name] != after[name]}
@@ -119,10 +119,10 @@ def test_a_change_touches_only_the_files_it_concerns(
     ("section", "said"),
     [
         ({"candidate": 3}, ["prompts: unknown key 'candidate'", "did you mean 'candidates'?"]),
-        ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "greater than 0"]),
-        ({"guidance": []}, ["prompts.guidance: ", "at least 1 item"]),
+        ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "must be at least 1, got 0"]),
+        ({"guidance": []}, ["prompts.guidance: ", "needs 1 or more items"]),
         ({"guidance": [2, 2]}, ["prompts: guidance: a scale stands twice"]),
-        ({"guidance": [-1]}, ["prompts.guidance.0: ", "greater than or equal to 0"]),
+        ({"guidance": [-1]}, ["prompts.guidance.0: ", "must be at least 0, got -1"]),
         ({"clip": {"image": 3}}, ["mine.yaml: prompts.clip: unknown key 'image'", "'images'?"]),
         ({"judge": {"images": 0}}, ["mine.yaml: prompts.judge: images: "]),
         ({"samplers": ["dim-3"]}, ["prompts.samplers: unknown sampler 'dim-3'", "'ddim-3'?"]),

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genlab.config.base import build
+from genlab.config.base import build, read_yaml
 from genlab.config.datasets import DIGITS, DigitsConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.layout import DataFolder
@@ -96,8 +96,15 @@ def test_captions_of_digits_name_the_digit(tmp_path: Path) -> None:
 
 
 def test_names_of_the_wrong_number_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config.yaml: names: 2 names for 10 classes \(0, 1"):
+    with pytest.raises(ConfigError, match=r"config.yaml: names: 2 names for 10 classes \(0, 1, "):
         prepared(tmp_path, names=["zero", "one"])
+
+
+def test_names_of_the_wrong_number_for_own_pictures_are_refused(tiny_study: Any) -> None:
+    at = tiny_study().data("stripes")
+    at.config.write_text(yaml.safe_dump(read_yaml(at.config) | {"names": ["across"]}))
+    with pytest.raises(ConfigError, match=r"names: 1 names for 2 classes \(across, down\)"):
+        prepare(at)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,13 @@ def test_names_of_the_wrong_number_are_refused(tmp_path: Path) -> None:
         (["a {colour} {name}"], r"digits.yaml: captions: .*\{colour\} is neither \{class\} nor"),
         (["a {name"], r"digits.yaml: captions: .*'a \{name': expected '}'"),
         (["a {}"], r"digits.yaml: captions: .*\{\} is neither"),
+        (["a {0}"], r"digits.yaml: captions: .*\{0\} is neither"),
+        (["a {name.x}"], r"digits.yaml: captions: .*\{name.x\} is neither"),
+        (["a {name[0]}"], r"digits.yaml: captions: .*\{name\[0\]\} is neither"),
+        (["a {name:d}"], r"digits.yaml: captions: 'a \{name:d\}': write \{name\} alone"),
+        (["a {name:>{class}}"], r"digits.yaml: captions: .*: write \{name\} alone"),
+        (["a {class!r}"], r"digits.yaml: captions: .*: write \{class\} alone"),
+        ([""], "digits.yaml: captions.0: is empty"),
         ([], "digits.yaml: captions: "),
     ],
 )

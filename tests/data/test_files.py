@@ -114,6 +114,19 @@ def test_a_full_disk_leaves_no_part_of_a_file(
         assert old is None or path.read_bytes() == old
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_the_mode_of_a_file_follows_the_umask(
+    write: Callable[[Path], None], umask: int, mode: int, tmp_path: Path
+) -> None:
+    """Safetensors writes for the owner alone, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "file")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
 def test_history_on_a_full_disk_is_an_error_of_one_line(tmp_path: Path) -> None:
     rows = [{"step": float(i), "loss": 1.0} for i in range(20_000)]
     with small_files(tmp_path / "disk"), pytest.raises(GenLabError, match="can't be written: File"):

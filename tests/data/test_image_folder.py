@@ -1,8 +1,10 @@
-"""Your own pictures: three layouts, a folder or a zip, and a clear word about every odd one."""
+"""Your own pictures, from a folder or a zip, through `fetch` and `prepare`."""
 
 from __future__ import annotations
 
 import io
+import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +63,8 @@ def prepared(
         at.folder.mkdir(parents=True)
         values = {"source": "image_folder", "path": str(path), "size": 4, "channels": 1}
         at.config.write_text(yaml.safe_dump(values | config))
-        assert genlab("fetch", "--config", at.config).status == 0
-        return at, genlab("prepare", "--config", at.config)
+        ended = genlab("fetch", "--config", at.config)
+        return at, ended if ended.status else genlab("prepare", "--config", at.config)
 
     return prepare
 
@@ -114,12 +116,12 @@ def test_pictures_are_scaled_cropped_and_converted_where_that_is_asked_for(prepa
     """As Pillow does it, on pictures of every mode and shape."""
     random = np.random.default_rng(0)
     colour = Image.fromarray(random.integers(0, 256, (9, 14, 3), np.uint8))
-    pictures = [colour, colour.convert("L"), colour.convert("RGBA"), colour.convert("P")]
+    pictures = [colour, colour.convert("L"), colour.convert("CMYK"), colour.convert("P")]
     files = {}
     for i, picture in enumerate(pictures * 2):
         file = io.BytesIO()
-        picture.save(file, "PNG")
-        files[f"{i}.png"] = file.getvalue()
+        picture.save(file, "TIFF")
+        files[f"{i}.tif"] = file.getvalue()
     at, ended = prepared(files, size=6, channels=3, resize=True, convert=True, test_fraction=0.5)
     assert ended.status == 0
     expected = [np.asarray(ImageOps.fit(p.convert("RGB"), (6, 6), Image.Resampling.LANCZOS))
@@ -129,7 +131,7 @@ def test_pictures_are_scaled_cropped_and_converted_where_that_is_asked_for(prepa
 
 
 WRONG: dict[str, tuple[Files, dict[str, Any], str]] = {
-    "nothing": ({"readme.txt": b""}, {}, ": holds no .png, .jpg or .jpeg pictures"),
+    "nothing": ({"readme.txt": b""}, {}, ": holds no pictures (.png .jpg"),
     "unreadable": (FLAT | {"5.png": b"not a PNG"}, {}, ": 5.png: not a readable picture"),
     "truncated": (FLAT | {"5.png": grey(5)[:-20]}, {}, ": 5.png: not a readable picture"),
     "size": (
@@ -150,12 +152,12 @@ WRONG: dict[str, tuple[Files, dict[str, Any], str]] = {
     "depths": (
         FLAT | {"cat/5.png": grey(5)},
         {},
-        ": pictures lie at different depths or too deep ('0.png', 'cat/5.png')",
+        ": pictures lie at different depths ('0.png', 'cat/5.png')",
     ),
     "too deep": (
-        {f"pictures/{name}": c for name, c in SPLITS.items()},
+        {f"{name[-5]}/{name}": c for name, c in SPLITS.items()},
         {},
-        "expected split/class/picture, class/picture or picture throughout",
+        ": '0/test/cat/0.png' lies too deep; expected split/class/picture, class/picture or",
     ),
     "split": (
         SPLITS | {"extra/cat/5.png": grey(5)},
@@ -187,13 +189,13 @@ def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path, genlab: Gen
     config.write_text(f"{{source: image_folder, path: {tmp_path}/own, size: 4}}")
     ended = genlab("fetch", "--config", config)
     assert (ended.status, ended.err) == (
-        1, f"error: {tmp_path}/own: no such folder or zip file (the data set's `path`)\n"
+        1, f"error: {tmp_path}/own: no such folder or zip file\n"
     )  # fmt: skip
     (tmp_path / "own").mkdir()
-    assert genlab("fetch", "--config", config).status == 0
-    ended = genlab("prepare", "--config", config)
+    ended = genlab("fetch", "--config", config)
+    kinds = ".png .jpg .jpeg .webp .bmp .gif .tif .tiff"
     assert (ended.status, ended.err) == (
-        1, f"error: {tmp_path}/own: holds no .png, .jpg or .jpeg pictures\n"
+        1, f"error: {tmp_path}/own: holds no pictures ({kinds})\n"
     )  # fmt: skip
 
 
@@ -202,8 +204,7 @@ def test_a_damaged_zip_is_named(content: bytes, tmp_path: Path, genlab: Genlab) 
     (tmp_path / "own.zip").write_bytes(content)
     config = tmp_path / "config.yaml"
     config.write_text(f"{{source: image_folder, path: {tmp_path}/own.zip, size: 4}}")
-    assert genlab("fetch", "--config", config).status == 0
-    ended = genlab("prepare", "--config", config)
+    ended = genlab("fetch", "--config", config)
     assert ended.status == 1
     assert f"error: {tmp_path}/own.zip: can't be read (" in ended.err
 
@@ -213,9 +214,135 @@ def test_a_picture_damaged_within_a_zip_is_named(tmp_path: Path, genlab: Genlab)
     path, config = tmp_path / "own.zip", tmp_path / "config.yaml"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("0.png", b"A" * 100)
+        archive.writestr("1.png", grey(0))
     path.write_bytes(path.read_bytes().replace(b"A" * 100, b"A" * 99 + b"B"))
     config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
     assert genlab("fetch", "--config", config).status == 0
     ended = genlab("prepare", "--config", config)
     assert ended.status == 1
-    assert f"error: {path}: can't be read (Bad CRC-32" in ended.err
+    assert f"error: {path}: 0.png: can't be read (Bad CRC-32" in ended.err
+
+
+def test_all_suffixes_are_read_in_any_case(prepared: Any) -> None:
+    picture, files = Image.fromarray(np.full((4, 4), 77, np.uint8)), {}
+    kinds = {"png": "PNG", "JPG": "JPEG", "jpeg": "JPEG", "WebP": "WEBP", "bmp": "BMP",
+             "gif": "GIF", "TIF": "TIFF", "tiff": "TIFF"}  # fmt: skip
+    for suffix, kind in kinds.items():
+        file = io.BytesIO()
+        picture.save(file, kind, **({"lossless": True} if kind == "WEBP" else {}))
+        files[f"picture.{suffix}"] = file.getvalue()
+    at, ended = prepared(files, convert=True)
+    assert ended.status == 0
+    images = [read_array(at.images(split)) for split in ("train", "test")]
+    assert np.array_equal(np.concatenate(images), np.full((8, 1, 4, 4), 77))
+
+
+def test_fetch_says_what_it_leaves_aside(tmp_path: Path, genlab: Genlab) -> None:
+    own, config = tmp_path / "own", tmp_path / "config.yaml"
+    for name in ("train/a/0.png", "test/a/0.png", "val/a/0.png", "train/a/0.heic"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_bytes(grey(0))
+    config.write_text(f"{{source: image_folder, path: {own}, size: 4}}")
+    assert genlab("fetch", "--config", config).out == (
+        f"{own}: 1 pictures in 'val' are left aside: 'test' is used\n"
+        f"{own}: 1 other files are left aside: 'train/a/0.heic'\n"
+    )
+
+
+def test_transparency_is_mentioned(prepared: Any) -> None:
+    file = io.BytesIO()
+    Image.new("LA", (4, 4), (10, 0)).save(file, "PNG")
+    files = FLAT | {"1.png": file.getvalue()}
+    at, ended = prepared(files, convert=True, background="black", test_fraction=0.5)
+    assert "1 pictures have transparency: shown on black" in ended.out
+    assert contents(at, "test") == [(value, 0) for value in (0, 3, 5, 7)]
+
+
+def test_an_encrypted_picture_is_named(tmp_path: Path, genlab: Genlab) -> None:
+    path, config = tmp_path / "own.zip", tmp_path / "config.yaml"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0.png", grey(0))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1  # the flag in the central directory
+    path.write_bytes(content)
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    assert genlab("fetch", "--config", config).err == (
+        f"error: {path}: 0.png: is encrypted; make a zip without a password\n"
+    )
+
+
+@pytest.mark.parametrize("declared", [0, 100])
+def test_a_member_that_grows_beyond_what_it_declares_is_not_read_on(
+    declared: int, tmp_path: Path, genlab: Genlab
+) -> None:
+    path, config = tmp_path / "own.zip", tmp_path / "config.yaml"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", bytes(2**26))
+        archive.writestr("1.png", grey(0))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\1\2") + 24
+    content[at : at + 4] = declared.to_bytes(4, "little")
+    path.write_bytes(content)
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    assert genlab("fetch", "--config", config).status == 0
+    tracemalloc.start()
+    ended = genlab("prepare", "--config", config)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ended.err.startswith(f"error: {path}: 0.png: ")
+    assert peak < 2**25  # half of what it holds
+
+
+def test_a_large_file_is_named_and_not_read(tmp_path: Path, genlab: Genlab) -> None:
+    (tmp_path / "own").mkdir()
+    with (tmp_path / "own/0.png").open("wb") as file:
+        file.truncate(5 * 2**30)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{{source: image_folder, path: {tmp_path}/own, size: 4}}")
+    assert genlab("fetch", "--config", config).err == (
+        f"error: {tmp_path}/own: 0.png: 5 GiB, but a picture file may have 0.5 GiB at most; "
+        "delete it\n"
+    )
+
+
+def test_a_large_member_is_named_and_not_read(tmp_path: Path, genlab: Genlab) -> None:
+    path, config = tmp_path / "own.zip", tmp_path / "config.yaml"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("0.png", b"")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\1\2") + 24
+    content[at : at + 4] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(content)
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    assert genlab("fetch", "--config", config).err == (
+        f"error: {path}: 0.png: 4 GiB, but a picture file may have 0.5 GiB at most; delete it\n"
+    )
+
+
+def test_a_picture_that_changes_between_the_stages_is_named(tmp_path: Path, genlab: Genlab) -> None:
+    own, config = tmp_path / "own", tmp_path / "config.yaml"
+    own.mkdir()
+    for name, content in FLAT.items():
+        (own / name).write_bytes(content)
+    config.write_text(f"{{source: image_folder, path: {own}, size: 4, channels: 1}}")
+    assert genlab("fetch", "--config", config).status == 0
+    (own / "3.png").write_bytes(grey(9))
+    ended = genlab("prepare", "--config", config)
+    assert ended.status == 1
+    assert ended.err == (
+        f"error: {own}/3.png: has changed since it was listed; delete {tmp_path}/fetched.json and "
+        "run again\n"
+    )
+
+
+def test_names_that_are_not_utf_8_are_read_and_printed(tmp_path: Path, genlab: Genlab) -> None:
+    own, config = tmp_path / "own", tmp_path / "config.yaml"
+    own.mkdir()
+    for i in range(2):
+        Path(os.fsdecode(os.fsencode(own) + b"/\xff%d.png" % i)).write_bytes(grey(i))
+    config.write_text(f"{{source: image_folder, path: {own}, size: 4, channels: 1}}")
+    assert genlab("fetch", "--config", config).status == 0
+    assert genlab("prepare", "--config", config).status == 0
+    config.write_text(f"{{source: image_folder, path: {own}, size: 4, channels: 3}}")
+    ended = genlab("prepare", "--config", config)
+    assert ended.err.startswith(f"error: {own}: \\xff0.png: colour mode L, but channels: 3")

@@ -201,7 +201,7 @@ def test_data_without_known_factors_has_no_word_of_them(
 ) -> None:
     at = tiny_study().data("stripes")
     manifest = read_json(at.manifest)
-    assert set(manifest) == {"shape", "classes", "train", "test", "sha256", "text"}
+    assert set(manifest) == {"made_from", "shape", "classes", "train", "test", "sha256", "text"}
     assert set(manifest["train"]) == {"images", "images_sha256", "labels_sha256", "per_class"}
     assert read_array(at.factors("train")).shape == (len(read_array(at.images("train"))), 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from traps import Trap
 from genlab.config.base import read_yaml
 from genlab.config.errors import GenLabError
 from genlab.config.layout import StudyFolder
+from genlab.config.study import INCEPTION, INCEPTION_FEATURES, weights_problem
 from genlab.data.files import read_array, write_array
 from genlab.evaluation.extractors import LAYERS, make_extractor
-from genlab.evaluation.stages import extract, read_features
-
-INCEPTION = "inception-v3-compat"
+from genlab.evaluation.stages import extract, features_origin, read_features
 
 
 class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
@@ -59,7 +59,8 @@ def test_inception_reads_its_weights_from_a_file(
     found = {}
     for name in ("grey", "rgb"):
         extract(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
-        found[name] = read_features(tmp_path / "x.npz")
+        origin = features_origin(at, "stripes", INCEPTION, tmp_path / f"{name}.npy")
+        found[name] = read_features(tmp_path / "x.npz", origin)
     assert found["grey"]["features"].shape == (3, 2048)
     assert found["grey"]["logits"].shape == (3, 1008)
     assert np.array_equal(found["grey"]["features"], found["rgb"]["features"])
@@ -84,25 +85,65 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
     assert not (tmp_path / "x.npz").exists()
 
 
+def _torn(path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(3)}, path)
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _zip_of_junk(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights/data.pkl", b"junk")
+        archive.writestr("weights/version", "3")
+
+
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "reason"),
     [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(b"no weights"),
-        lambda path: torch.save({"fc.weight": torch.zeros(3)}, path),
-        lambda path: torch.save([1, 2], path),
+        (lambda path: path.unlink(), r"inception_weights: .*weights\.pth: no such file"),
+        (
+            lambda path: path.write_bytes(b""),
+            r"inception_weights: .*weights\.pth: the file is empty",
+        ),
+        (lambda path: path.write_text("no weights"), r"weights\.pth: not a file of weights"),
+        (_torn, r"can't be made .*weights\.pth.*: .+ Where nothing can"),
+        (_zip_of_junk, r"can't be made .*weights\.pth.*: .+ Where nothing can"),
+        (
+            lambda path: torch.save({"fc.weight": torch.zeros(3)}, path),
+            r"can't be made .*weights\.pth.*: .+ Where nothing can",
+        ),
+        (
+            lambda path: torch.save([1, 2], path),
+            r"can't be made .*weights\.pth.*: .+ Where nothing can",
+        ),
     ],
-    ids=["missing", "damaged", "another architecture", "no weights"],
+    ids=["missing", "empty", "text", "torn", "zip of junk", "another architecture", "no weights"],
 )
 def test_weights_that_do_not_fit_are_refused(
-    spoil: Callable[[Path], object], tiny_study: Callable[..., StudyFolder], tmp_path: Path
+    spoil: Callable[[Path], object],
+    reason: str,
+    tiny_study: Callable[..., StudyFolder],
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"")
     spoil(path)
     classifier = tiny_study().classifier("stripes")
-    with pytest.raises(GenLabError, match=r"can't be made .*weights\.pth.*: .+ Where nothing can"):
+    with pytest.raises(GenLabError, match=reason):
         make_extractor(INCEPTION, classifier, str(path), cuda=False)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_planning_accepts_both_formats_of_torch(zipped: bool, tmp_path: Path) -> None:
+    """That of today, a zip, and that of before torch 1.6."""
+    path = tmp_path / "weights.pth"
+    torch.save({"x": torch.zeros(1)}, path, _use_new_zipfile_serialization=zipped)
+    assert weights_problem(str(path)) is None
+
+
+def test_the_dimensions_of_inception_are_those_that_planning_counts_with(weights: Path) -> None:
+    network = FeatureExtractorInceptionV3(INCEPTION, ["2048"], str(weights))
+    features = network(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[0]
+    assert features.shape == (1, INCEPTION_FEATURES)
 
 
 def test_a_run_that_is_no_classifier_is_refused(trained_study: StudyFolder) -> None:
@@ -114,5 +155,5 @@ def test_a_classifier_that_is_not_trained_yet_is_named(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
     run = tiny_study().classifier("stripes")
-    with pytest.raises(GenLabError, match=r"config\.json: no such file; run the stage"):
+    with pytest.raises(GenLabError, match=r"weights\.safetensors: no such file; run `genlab tr"):
         make_extractor("classifier", run, None, cuda=False)

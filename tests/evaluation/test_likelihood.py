@@ -87,7 +87,7 @@ def test_the_stage_writes_each_kind_and_the_same_again(trained_study: StudyFolde
     assert found["k"] == 4
     for kind in ("elbo", "iwae"):
         assert 0 < found[kind]["standard_error"] < found[kind]["bits_per_dim"]
-    assert set(found) == {"elbo", "iwae", "images", "k"}
+    assert set(found) == {"made_from", "elbo", "iwae", "images", "k"}
     likelihood(run, k=4, cpu=True)
     assert run.likelihood.read_bytes() == before
 

@@ -22,7 +22,13 @@ from genlab.data.files import read_array, read_json
 from genlab.evaluation import metrics
 from genlab.evaluation.extractors import make_extractor
 from genlab.evaluation.metrics import Features, measure, precision_recall
-from genlab.evaluation.stages import Images, evaluate, extract, read_features
+from genlab.evaluation.stages import (
+    Images,
+    evaluate,
+    extract,
+    features_origin,
+    read_features,
+)
 
 CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
 N, DIMENSIONS = 400, 6
@@ -221,8 +227,10 @@ def test_features_are_the_classifier_s_own(trained_study: StudyFolder, tmp_path:
     classifier: Any = load_model(at.classifier("stripes"))
     with torch.no_grad():
         expected = classifier.features(to_float(pixels))
-    extract(at, "stripes", "classifier", at.data("stripes").images("test"), tmp_path / "x.npz")
-    found = read_features(tmp_path / "x.npz")
+    images = at.data("stripes").images("test")
+    extract(at, "stripes", "classifier", images, tmp_path / "x.npz")
+    origin = features_origin(at, "stripes", "classifier", images)
+    found = read_features(tmp_path / "x.npz", origin)
     # The same network on the same pixels; batches may add up in another order.
     assert np.allclose(found["features"], expected.numpy(), atol=1e-5)
     assert np.allclose(found["logits"], classifier.head(expected).detach().numpy(), atol=1e-5)
@@ -242,7 +250,7 @@ def test_damaged_features_are_named(trained_study: StudyFolder, genlab: Callable
     path.write_bytes(path.read_bytes()[:100])
     ended = genlab("evaluate", "--run", run.folder)
     assert ended.status == 1
-    assert ended.err.startswith(f"error: {path}: not a file of features (")
+    assert ended.err.startswith(f"error: {path}: not a whole file of features (")
 
 
 def test_too_few_samples_are_refused_by_the_command(

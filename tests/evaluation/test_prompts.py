@@ -20,13 +20,13 @@ from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.layout import DataFolder, RunFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, PriorSampler
-from genlab.config.spec import PromptsSpec
+from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.files import read_array, read_json, write_array, write_json, write_text
 from genlab.data.tokenizer import train_tokenizer
 from genlab.evaluation import prompts as stage
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, shares
 from genlab.evaluation.prompt_pictures import WATCHED, Prompts, save_attention
-from genlab.evaluation.prompts import prompts, prompts_from
+from genlab.evaluation.prompts import draw_and_judge, prompts, prompts_from
 from genlab.models.base import Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.processes.noise import SampleNoise
@@ -147,7 +147,7 @@ def asked(
     run = at.run("stripes", "vae", 0)
     tokens = torch.from_numpy(np.array(read_array(run.data.tokens)))
     echo = Echo(read_json(run.data.texts)["texts"], tokens)
-    monkeypatch.setattr(stage, "load_model", lambda run, device: echo)
+    monkeypatch.setattr(stage, "load_model", lambda run, device, origin: echo)
     return run, echo
 
 
@@ -164,7 +164,9 @@ def found_again(panel: Panel) -> float:
     return sum(right) / len(right)
 
 
-def test_what_is_found_is_what_the_model_does(asked: tuple[RunFolder, Echo]) -> None:
+def test_what_is_found_is_what_the_model_does(
+    asked: tuple[RunFolder, Echo], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, echo = asked
     prompts(run, cpu=True)
     content = read_json(run.prompts / "prompts.json")
@@ -212,6 +214,14 @@ def test_what_is_found_is_what_the_model_does(asked: tuple[RunFolder, Echo]) -> 
     assert (run.prompt_figures / "candidates.png").exists()
     metrics = read_records(run)["prompts"]["metrics"]
     assert metrics["prompts/seen/subject_best_of_4"] == found["subject"][-1]
+    # 48 candidates at once, or in batches of 7, which divide neither them nor a prompt's four.
+    spec = read_prompts(run.prompts_config)
+    with torch.no_grad():
+        whole = draw_and_judge(echo, PriorSampler(), panel, of, spec)
+        monkeypatch.setattr(stage, "BATCH", 7)
+        parts = draw_and_judge(echo, PriorSampler(), panel, of, spec)
+    assert torch.equal(parts.right, whole.right) and torch.equal(parts.pictures, whole.pictures)
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=0, atol=1e-5)  # float32
 
 
 def test_a_model_that_takes_no_prompts_is_told(trained_study: StudyFolder) -> None:

@@ -17,6 +17,8 @@ PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
 RESULTS = ("results", ".snakemake")
 SMOKE = "config/studies/smoke.yaml"
 CORES = "2"
+LONG = "--verbose"
+"""Makes Snakemake announce each job with its files and resources, as `jobs` reads it."""
 
 
 class Job(NamedTuple):
@@ -27,7 +29,7 @@ class Job(NamedTuple):
 
 
 def jobs(output: str) -> set[Job]:
-    """The jobs that Snakemake's `output` announces, without the target `all`."""
+    """The jobs that Snakemake announces in its LONG `output`, without the target `all`."""
     found = set()
     for rule, details in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", output, re.M):
         model = re.search(r"wildcards: .*\bmodel=([^,\n]+)", details)
@@ -54,8 +56,9 @@ class Project:
                 shutil.copy2(source / part, root / part)
         return cls(root)
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run `command` in the project, on the CPU, with the tracking store under results/."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The CPU, the tracking store under results/, and this project's source."""
         tools = Path(sys.executable).parent
         environment = os.environ | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
@@ -63,11 +66,32 @@ class Project:
             "GENLAB_GPUS": "0",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE"):
+        for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE", "GENLAB_WORKFLOW"):
             environment.pop(name, None)
+        return environment
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run `command` in the project."""
         return subprocess.run(
-            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    def begin(self, *command: str, log: Path) -> subprocess.Popen[str]:
+        """Run `command` in the project, in the background; what it says goes to `log`."""
+        with log.open("w") as file:
+            return subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
 
     def snakemake(self, *arguments: str, study: str | None = SMOKE) -> str:
         """What Snakemake said, which must have ended well; None runs the default study."""
@@ -78,7 +102,7 @@ class Project:
 
     def plan(self, *arguments: str, study: str | None = SMOKE) -> set[Job]:
         """The jobs of a dry run."""
-        return jobs(self.snakemake("-n", *arguments, study=study))
+        return jobs(self.snakemake(LONG, "-n", *arguments, study=study))
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change the text of a file; a change that changes nothing is a mistake of the test."""

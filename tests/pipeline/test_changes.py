@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 from mlflow import MlflowClient
-from project import CORES, SMOKE, Job, Project, jobs
+from project import CORES, LONG, SMOKE, Job, Project, jobs
 
 from genlab.config.spec import read_run
 
@@ -145,9 +145,9 @@ def test_another_tracking_store_and_one_that_was_deleted_receive_everything(agai
     assert again.plan() == {Job("publish")}
     again.snakemake("--cores", CORES)
     assert again.plan() == set()
-    assert jobs(publish_elsewhere(again, "-n")) == {Job("publish")}
+    assert jobs(publish_elsewhere(again, LONG, "-n")) == {Job("publish")}
     publish_elsewhere(again, "--cores", CORES)
-    assert jobs(publish_elsewhere(again, "-n")) == set()
+    assert jobs(publish_elsewhere(again, LONG, "-n")) == set()
     assert again.plan() == {Job("publish")}
     for file in (database, again.root / "elsewhere.db"):
         client = MlflowClient(f"sqlite:///{file}")
@@ -158,7 +158,8 @@ def test_another_tracking_store_and_one_that_was_deleted_receive_everything(agai
 
 def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
     """Nested values come as text; they are brought to their types."""
-    bare.snakemake("-n", "--config", "seeds=[3]", 'training={"images": 640}', study=None)
+    fetched, values = "results/data/digits/fetched.json", ("seeds=[3]", 'training={"images": 640}')
+    bare.snakemake("--cores", CORES, fetched, "--config", *values, study=None)
     spec = read_run(bare.root / "results/default/digits/vae-bernoulli/seed3/config.yaml")
     assert spec.training.images == 640
     assert spec.seed == 3
@@ -166,7 +167,7 @@ def test_a_value_on_the_command_line_reaches_the_spec(bare: Project) -> None:
 
 
 def test_another_study_inherits_nothing_from_the_default_one(bare: Project) -> None:
-    bare.snakemake("-n")
+    bare.snakemake("--cores", CORES, "results/data/sprites/fetched.json")
     study = yaml.safe_load((bare.root / "results/smoke/study.yaml").read_text())
     assert list(study["samplers"]) == ["prior", "ddpm-3", "ddim-3"]
     assert study["description"] == ""

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from project import SMOKE, Project
 
+DEFAULT = "config/config.yaml"
 VAE = "config/models/vae.yaml"
 SPRITES = "config/datasets/sprites.yaml"
+
+
+FEW = "samples: 128\n  kid_subset_size: 64", "samples: 63\n  kid_subset_size: 50"
+WEIGHTS = """
+  samples: 2048
+  floors: [noise]
+  extractors: [inception-v3-compat]
+  inception_weights: empty.pth"""
 
 
 @pytest.mark.parametrize(
@@ -18,8 +27,13 @@ SPRITES = "config/datasets/sprites.yaml"
         (SMOKE, "sampler: ddim", "sampler: dimm", "ddim-3", "did you mean 'ddim'"),
         (SMOKE, "name: smoke", "name: smoke\nseed: [1]", "seed", "did you mean 'seeds'"),
         (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
-        (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "valid integer"),
+        (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "a whole number"),
         (SMOKE, "samples: 128", "samples: 2000", "evaluation.samples", "only 1"),
+        (SMOKE, *FEW, "evaluation.samples: 63", "draw 64 or more"),
+        (SMOKE, "name: smoke", "name: smoke\nname: x", "line 3", "the key 'name' stands twice"),
+        (SMOKE, "datasets: [sprites]", "datasets: sprites", "datasets", "such as [sprites]"),
+        (SMOKE, "  samples: 128", WEIGHTS, "evaluation.inception_weights", "the file is empty"),
+        (DEFAULT, "images: 64000", "images: !!int abc", "line 36", "'abc' is no int"),
         (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
         (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),
         (VAE, "family: vae", "family: [vae", "not valid YAML", "while parsing"),
@@ -30,7 +44,9 @@ def test_the_message_names_file_key_and_remedy(
     bare: Project, path: str, old: str, new: str, key: str, remedy: str
 ) -> None:
     bare.edit(path, lambda text: text.replace(old, new, 1))
-    done = bare.run("snakemake", "-n", "--configfile", SMOKE)
+    (bare.root / "empty.pth").touch()
+    study = [] if path == DEFAULT else ["--configfile", SMOKE]
+    done = bare.run("snakemake", "-n", *study)
     said = done.stdout + done.stderr
     assert done.returncode != 0
     line = next((line for line in said.splitlines() if remedy in line), "")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from browser import blank_page, needs_chromium
+from playwright.sync_api import Page
 from project import Project
 
 from genlab.data.files import read_json
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+pytestmark = needs_chromium
 
 
 @dataclass
@@ -27,13 +26,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def opened(smoke: Project) -> Iterator[Opened]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        opened = Opened(browser.new_page())
-        page = opened.page
+    with blank_page() as page:
+        opened = Opened(page)
         page.on("pageerror", lambda error: opened.complaints.append(str(error)))
         page.on("console", lambda message: opened.complaints.append(message.text)
                 if message.type in ("error", "warning") else None)  # fmt: skip
@@ -41,7 +35,6 @@ def opened(smoke: Project) -> Iterator[Opened]:
         page.goto((smoke.root / "results/smoke/report/index.html").as_uri())
         page.wait_for_load_state("load")
         yield opened
-        browser.close()
 
 
 def test_it_asks_nobody_else_for_anything(opened: Opened) -> None:

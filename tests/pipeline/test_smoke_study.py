@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from project import CORES, SMOKE, Job, Project, jobs
+from project import CORES, LONG, SMOKE, Job, Project, jobs
 
 from genlab.config.spec import read_run
 from genlab.tracking.record import flatten
+
+END = 6  # lines that a finished study ends with: the best rows, the report, MLflow
 
 TOY_CONFIG = '''
 """Hyperparameters of the toy (`genlab.models.toy`)."""
@@ -64,14 +66,32 @@ def declared_rules(project: Project) -> set[str]:
 
 
 def test_every_rule_runs(first_run: tuple[Project, str]) -> None:
+    """Each of its jobs has a line on the console, and there are few others."""
     project, output = first_run
-    assert {job.rule for job in jobs(output)} == declared_rules(project)
+    lines = output.splitlines()
+    done = [match for line in lines if (match := re.match(r"(\d+)/(\d+)  ([^:]+): ", line))]
+    assert [int(line[1]) for line in done] == list(range(1, int(done[0][2]) + 1))
+    rules = {rule.replace("_", " ") for rule in declared_rules(project)}
+    names = {max((rule for rule in rules if line[3].startswith(rule)), key=len) for line in done}
+    assert names == rules
+    # The profile, how many there are to do and were done; and the end
+    assert len(lines) <= len(done) + 3 + END
+    assert "Report: results/smoke/report/index.html" in lines[-END:]
 
 
-def test_a_second_call_does_nothing(smoke: Project) -> None:
-    output = smoke.snakemake("--cores", CORES)
-    assert "Nothing to be done" in output
-    assert jobs(output) == set()
+def test_a_second_call_does_nothing_and_ends_alike(
+    first_run: tuple[Project, str], smoke: Project
+) -> None:
+    lines = smoke.snakemake("--cores", CORES).splitlines()
+    assert lines[-END - 1] == "Nothing to be done: all is there and up to date"
+    assert lines[-END:] == first_run[1].splitlines()[-END:]
+    table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
+    rows = table[~table["model"].isin(["floor", "vqvae"])].astype({"fid": float})
+    best = rows.sort_values("fid").head(3)
+    assert lines[-END + 1 : -2] == [
+        f"  {fid:.3g}  {model}, {sampler}"
+        for fid, model, sampler in zip(best["fid"], best["model"], best["sampler"], strict=True)
+    ]
 
 
 def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
@@ -233,7 +253,7 @@ def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None
     study["models"].append("toy")
     (again.root / SMOKE).write_text(yaml.safe_dump(study, sort_keys=False))
 
-    done = jobs(again.snakemake("--cores", CORES))
+    done = jobs(again.snakemake(LONG, "--cores", CORES))
     stages = ("train", "sample", "features", "evaluate")
     assert done == {Job(stage, "toy") for stage in stages} | {
         Job("league"), Job("report"), Job("publish")

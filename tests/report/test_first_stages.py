@@ -16,11 +16,12 @@ from tiny import make_study
 
 from genlab.config.layout import StudyFolder
 from genlab.config.spec import read_evaluation
-from genlab.data.files import read_array, read_json, write_json
+from genlab.data.files import read_array, read_json, write_array
 from genlab.data.floors import fair_share
+from genlab.data.origin import read_measured, run_origin, write_measured
 from genlab.data.randomness import generator
 from genlab.evaluation.metrics import measure
-from genlab.evaluation.stages import evaluate, extract, read_features, rfid
+from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid
 from genlab.report.classes import by_class
 from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, league, read_league
 from genlab.report.page import _league
@@ -52,7 +53,8 @@ def _staged(
     for model in ("vqvae-prior", "asked"):
         # What `likelihood` would write; its numbers play no part here.
         bits = {kind: {"bits_per_dim": 1.0} for kind in ("elbo", "ode")}
-        write_json(at.run("stripes", model, 0).likelihood, {"k": 1, **bits})
+        run = at.run("stripes", model, 0)
+        write_measured(run.likelihood, {"k": 1, **bits}, run_origin(run))
     return at
 
 
@@ -100,21 +102,27 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     assert np.array_equal(images[order[: config.samples]], real)
 
     again = tmp_path / "again.npy"
-    np.save(again, read_array(run.reconstructed)[order[: config.samples]])
+    write_array(again, read_array(run.reconstructed)[order[: config.samples]])
     extract(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
-    reference = read_features(staged.reference("stripes", "classifier"))
-    expected = measure(read_features(tmp_path / "again.npz"), reference, config)["fid"]
+    drawn, reference = (
+        read_features(path, features_origin(staged, "stripes", "classifier", images))
+        for path, images in (
+            (tmp_path / "again.npz", again),
+            (staged.reference("stripes", "classifier"), data.images("train")),
+        )
+    )
+    expected = measure(drawn, reference, config)["fid"]
     # The same features in the same precision.
     assert read_json(run.rfid)["classifier"] == pytest.approx(expected, rel=1e-6)
 
-    np.save(run.reconstructed, images)  # a perfect autoencoder
+    write_array(run.reconstructed, images, run_origin(run))  # a perfect autoencoder
     rfid(run, cpu=True)
     floor = read_json(staged.run("stripes", "floor", 0).metrics)["real"]["classifier"]["fid"]
     assert read_json(run.rfid)["classifier"] == pytest.approx(floor, rel=1e-6)
 
-    np.save(run.reconstructed, images[:5])  # of 8 features
+    write_array(run.reconstructed, images[:5], run_origin(run))  # of 8 features
     assert genlab("rfid", "--config", run.config, "--gpus", 0).status == 0
-    assert read_json(run.rfid) == {"classifier": None}
+    assert read_measured(run.rfid, run_origin(run)) == {"classifier": None}
     assert (read_league(staged).set_index("model")["reconstruction_fid"]["vqvae"]) == TOO_FEW
 
 
@@ -129,14 +137,15 @@ def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: Stud
     (row,) = table["rows"]
     assert row["title"] == "asked on stripes, seed 0, ddim-3"
     parts = read_json(runs[2].metrics)["ddim-3"]["classifier"]["per_class"]
-    assert [cell.split(" · ")[0] for cell in row["cells"]] == [
+    texts = [cell["text"] for cell in row["cells"]]
+    assert [text.split(" · ")[0] for text in texts] == [
         f"{parts[name]['kid']:.3g}" for name in table["heads"]
     ]
-    assert all(" · " in cell for cell in row["cells"])  # 16 samples of each, of 8 features
+    assert all(" · " in text for text in texts)  # 16 samples of each, of 8 features
     template = Environment(loader=PackageLoader("genlab", "report")).get_template(
         "page.classes.html.jinja"
     )
     page = template.render(per_class=[table])
-    assert re.findall(r"<td>(.*?)</td>", page) == [row["title"], *row["cells"]]
+    assert re.findall(r"<td.*?>(.*?)</td>", page) == [row["title"], *texts]
     assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["row", "across", "down"]
     assert template.render(per_class=[]).strip() == ""

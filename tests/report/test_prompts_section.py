@@ -18,13 +18,23 @@ from genlab.config.families import FamilyConfig
 from genlab.config.families.dalle import DALLEConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.spec import read_dataset, study_specs, write_specs
+from genlab.config.study import load_study
 from genlab.data.files import write_array, write_json, write_text
+from genlab.data.origin import run_origin, write_measured
 from genlab.report import prompt_figures, prompts
 from genlab.report.prompts import prompted
 
 COUNTS, SCALES = [1, 2, 4], [1.0, 3.0]
 MODELS = {"dalle": 0.0, "other": 0.1}
 KINDS = {"seen": 0.0, "unseen": -0.05}
+CONFIG = Path(__file__).parents[2] / "config"
+STUDY: dict[str, Any] = {
+    "name": "mine",
+    "datasets": ["scenes"],
+    "models": ["vae", "dalle", {"preset": "dalle", "name": "other"}],
+    "samplers": {"prior": {"sampler": "prior"}},
+}
 FAMILIES: dict[str, FamilyConfig] = {
     "vae": VAEConfig(), "dalle": DALLEConfig(), "other": DALLEConfig(),
 }  # fmt: skip
@@ -71,11 +81,17 @@ def content_of(model: str) -> dict[str, Any]:
 @pytest.fixture
 def runs(tmp_path: Path) -> list[RunFolder]:
     """A VAE, which takes no prompts, and two runs that do; their pictures are plain colours."""
+    study = load_study(STUDY, CONFIG, "mine.yaml")
+    write_specs(study_specs(study, tmp_path))
     at = StudyFolder(tmp_path / "mine")
+    data = at.data("scenes")
+    write_json(
+        data.manifest, {"made_from": read_dataset(data.config).digest, "sha256": "of scenes"}
+    )
     found = [at.run("scenes", model, 0) for model in ("vae", *MODELS)]
     for i, run in enumerate(found[1:]):
         content = content_of(run.model_name)
-        write_json(run.prompts / "prompts.json", content)
+        write_measured(run.prompts / "prompts.json", content, run_origin(run))
         shades = np.array([10 * i, 10 * i + 5], np.uint8)
         write_array(run.kept, np.broadcast_to(shades[:, None, None, None], (2, 3, 4, 4)).copy())
         for name in ("candidates", *(f"attention-{kind}" for kind in content["attention"])):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import PATHS, StreamNoise
+from oracles import PATHS, StreamNoise, UnitNoise
 from torch import Tensor
-from walks import EVERY, settings_of, states
+from walks import EVERY, LEVELS, settings_of, states
 
 from genlab.config.samplers import DETERMINISTIC, Spacing
 from genlab.processes.gaussian import Denoiser
@@ -142,15 +142,51 @@ def test_evaluations_are_counted_and_steps_are_as_many_as_asked(case: str, steps
     assert all(bool(step.x.isfinite().all()) for step in seen)
 
 
-@pytest.mark.parametrize("spacing", ["uniform", "quadratic", "karras", "log-snr"])
+SPACINGS = ["uniform", "quadratic", "karras", "log-snr"]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("case", EVERY)
-def test_every_sampler_walks_every_path_at_every_spacing(
+def test_no_sampler_overflows_on_any_path_at_any_spacing(
     case: str, path: str, spacing: Spacing
 ) -> None:
-    """To pixels, for a network that says pixels, however long its steps are."""
-    *_, x = states(case, denoiser_on(path), StreamNoise(0, 2), SHAPE, steps=5, spacing=spacing)
-    assert float(x.abs().max()) <= 1
+    """However long its steps are."""
+    walked = states(case, denoiser_on(path), StreamNoise(0, 2), SHAPE, steps=5, spacing=spacing)
+    assert all(bool(x.isfinite().all()) for x in walked)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("case", [*LEVELS, "ddim-half", "ddpm", "dpm-solver-sde", "ancestral",
+                                  "edm-churned"])  # fmt: skip
+def test_where_the_image_is_known_every_state_is_that_image_and_noise_of_the_level(
+    case: str, path: str, spacing: Spacing
+) -> None:
+    """x_t ~ N(alpha c, sigma^2), exactly, of what solves the SDE or ODE of a single image c.
+
+    The walk starts from N(0, prior_std^2) in the place of N(alpha c, sigma^2). Later states are no
+    further off than that, in units of sigma: nothing that is added makes up for it or adds to it.
+    """
+    c, steps = 0.4, 5
+    denoiser = Denoiser(lambda x, t, labels: torch.full_like(x, c), PATHS[path], "x0")
+    sampler, settings = settings_of(case, steps=steps, spacing=spacing)
+    noise = UnitNoise(1 + 2 * steps, 1)
+    *walked, _ = find(sampler)(denoiser, noise, (1, 1, 1), **settings)
+    off_mean, off_variance = 0.0, 0.0
+    times = denoiser.times(steps, spacing)
+    for t in {times[0], times_of_signal(denoiser, steps, spacing)[0]}:
+        alpha, sigma = denoiser.level(t)
+        off_mean = max(off_mean, alpha * c / sigma)
+        off_variance = max(off_variance, abs((denoiser.path.prior_std(t) / sigma) ** 2 - 1))
+    assert max(off_mean, off_variance) < 0.01
+    for step, t in zip(walked, times[1:], strict=True):
+        x = step.x.flatten()
+        mean, variance = float(x[0]), float((x[1:] - x[0]).square().sum())
+        alpha, sigma = denoiser.level(t)
+        # 1e-9: float64, of numbers up to sigma / alpha = 160
+        assert abs(mean - alpha * c) / sigma <= off_mean + 1e-9
+        assert abs(variance / sigma**2 - 1) <= off_variance + 1e-9
 
 
 class CountedNoise(StreamNoise):

@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from traps import Trap
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
 from genlab.data.files import sha256
+from genlab.data.origin import run_origin
 from genlab.models.base import Facts, build_model
-from genlab.models.store import load_model
+from genlab.models.store import load_model, read_tensors, write_tensors
 from genlab.training import resume
 
 
@@ -45,7 +45,8 @@ def resume_point(run: RunFolder) -> Checkpoint:
     optimizer = torch.optim.AdamW(model.parameters())
     sum(parameter.square().sum() for parameter in model.parameters()).backward()
     optimizer.step()
-    resume.save(run, spec.digest, resume.Progress(1, 2.0), model, ema, [optimizer])
+    tensors = resume.contents(model, ema, [optimizer])
+    resume.save(run, spec.digest, resume.Progress(1, 2.0), tensors)
 
     def load() -> object:
         return resume.restore(run, spec.digest, model, ema, [optimizer])
@@ -96,7 +97,7 @@ def edited(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> N
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
     change(tensors)
-    save_file(tensors, path, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 @pytest.mark.parametrize("change", ["another shape", "one too few", "one too many"])
@@ -122,15 +123,19 @@ def test_weights_of_another_run_are_refused(trained_study: StudyFolder) -> None:
     """The VAE's weights under the DDPM's name, as by a wrong copy."""
     run, other = (trained_study.run("stripes", model, 0) for model in ("ddpm", "vae"))
     run.weights.write_bytes(other.weights.read_bytes())
-    with pytest.raises(GenLabError, match="weights of another run; train again"):
+    with pytest.raises(GenLabError, match="not the file that was written with the weights beside"):
         load_model(run)
+    run.architecture.write_bytes(other.architecture.read_bytes())
+    load_model(run)
+    with pytest.raises(GenLabError, match="made from another version of the study"):
+        load_model(run, origin=run_origin(run))
 
 
 def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder) -> None:
     path, load = resume_point(trained_study.run("stripes", "ddpm", 0))
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors, path, {"step": "three"})
+    write_tensors(path, tensors, {"step": "three"})
     with pytest.raises(GenLabError, match="not a checkpoint of a training; delete it"):
         load()
 
@@ -149,6 +154,8 @@ def test_a_wrong_description_of_the_model_is_refused(
 ) -> None:
     run = trained_study.run("stripes", "vae", 0)
     run.architecture.write_text(content)
+    tensors, metadata = read_tensors(run.weights)
+    write_tensors(run.weights, tensors, metadata | {"architecture": sha256(run.architecture)})
     with pytest.raises(GenLabError) as caught:
         load_model(run)
     assert str(caught.value).startswith(f"{run.architecture}: ")

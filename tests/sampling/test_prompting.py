@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from tiny import SIDE, make_study
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, TokenSampler
-from genlab.data.files import read_array, write_json, write_text
+from genlab.data.files import read_array, read_json, write_array, write_json, write_text
 from genlab.data.tokenizer import Tokenizer
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
-from genlab.sampling.prompting import chosen_sampler, find_run
+from genlab.sampling.prompting import chosen_sampler, find_run, usual_score
 from genlab.training.trainer import train
 
 PROMPT = "a picture of down"
@@ -161,12 +162,18 @@ def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., A
 
 MISTAKES = {
     "empty": ((" ",), "the prompt is empty; say what is to be seen"),
-    "unknown": (("purple hats",), "'purple hats': no word of it is in a training caption"),
+    "unknown": (("purple hats",), "'purple hats': no word that says what to draw is in a training"),
+    # "a", "picture" and "of" stand beside every image and say nothing of what is to be seen.
+    "no content": (("a picture of an elephant",),
+                   "'a picture of an elephant': no word that says what to draw is in a training "
+                   "caption; known are across, down$"),
     "long": (("down " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
     "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
-    "no prompts": ((PROMPT, "--model", "vae"), "results: the model 'vae' takes no prompts"),
+    "no prompts": ((PROMPT, "--model", "vae"),
+                   "/results: the model 'vae' takes no prompts; of the finished runs these do: "
+                   "dalle, ldm$"),
     "no prompts in a run": ((PROMPT, "--run", "results/tiny/stripes/vae/seed0"),
-                            "vae/seed0: the model 'vae' takes no prompts"),
+                            "vae/seed0: the model 'vae' takes no prompts; .* do: dalle, ldm$"),
     "no such run": ((PROMPT, "--run", "nowhere"), "nowhere/config.yaml: no such file"),
     "too many kept": ((PROMPT, "--keep", 9, "--candidates", 8), "--keep: 9 pictures of 8"),
     "steps of tokens": ((PROMPT, "--steps", 9), "--steps: the sampler 'tokens' of .* has none"),
@@ -176,7 +183,7 @@ MISTAKES = {
                                   "sampler 'ddim': steps must lie in 1..20, not 21"),
     "the same from a picture": ((PROMPT, "--model", "ldm", "--steps", 21, "--image", "grey.png"),
                                 "--image: steps must lie in 1..20, not 21"),
-    "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: Input should be"),
+    "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: must be greater than 0"),
     "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: of which picture"),
     "strength of nothing": ((PROMPT, "--strength", 0.5), "--strength: of which picture"),
     "strength of a mask": ((PROMPT, "--image", "grey.png", "--mask", "grey.png", "--strength", 1),
@@ -209,6 +216,74 @@ def test_fewer_than_one_candidate_are_refused(
     assert ended.status == 2
     assert "--candidates" in ended.err
     assert "1" in ended.err.partition("--candidates")[2]
+
+
+@pytest.mark.parametrize("out", ["picture.jpg", "folder.png", "file/picture.png"])
+def test_what_cannot_be_written_is_refused(
+    study: StudyFolder, genlab: Callable[..., Any], out: str
+) -> None:
+    Path("folder.png").mkdir()
+    Path("file").touch()
+    ended = genlab("draw", PROMPT, "--candidates", 1, "--out", out)
+    assert ended.status == 1
+    assert re.search(rf"^error: .*{out}", ended.err, re.M), ended.err
+
+
+def test_outside_a_project_the_folder_is_named_that_was_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, genlab: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = genlab("draw", PROMPT, "--out", "out.png")
+    assert ended.status == 1
+    assert ended.err.startswith(f"error: {tmp_path}/results: no such folder")
+    Path("results").mkdir()
+    ended = genlab("draw", PROMPT, "--out", "out.png")
+    assert ended.err.startswith(f"error: {tmp_path}/results: no finished run of a model 'dalle'")
+
+
+def test_the_usual_score_is_the_one_that_most_real_images_reach(study: StudyFolder) -> None:
+    """The 5 % quantile of the 64 held-out images with their captions, by hand."""
+    run, clip = study.run("stripes", "dalle", 0), load_model(study.clip("stripes"))
+    images = np.array(read_array(run.data.images("test")))
+    captions = np.array(read_array(run.data.captions("test")))[:, 0]
+    tokens = torch.from_numpy(np.array(read_array(run.data.tokens))[captions])
+    with torch.no_grad():
+        scores: Any = 100 * clip.score(to_float(torch.from_numpy(images)), tokens)  # type: ignore[operator]
+    usual = float(np.quantile(scores.numpy(), 0.05))
+    # Adding up in another order costs the last digits of float32.
+    assert usual_score(run, clip, torch.device("cpu")) == pytest.approx(usual, rel=1e-5)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_fits_worse_than_real_ones_is_a_warning(
+    study: StudyFolder, genlab: Callable[..., Any]
+) -> None:
+    """Held-out images are copies of a picture that the model drew, so that its score is usual."""
+    run = study.run("stripes", "dalle", 0)
+    texts = read_json(run.data.texts)["texts"]
+    pictures, scores = [], []
+    for seed in range(9):
+        ended = genlab("draw", PROMPT, "--candidates", 1, "--seed", seed, "--out", "out.png")
+        pictures.append(written(Path("out.png")))
+        scores.append(float(ended.out.partition("CLIP score ")[2].split()[0]))
+    worst, middle, best = np.argsort(scores)[[0, 4, 8]]
+    assert scores[worst] < scores[middle] < scores[best]
+    write_array(run.data.images("test"), np.stack([pictures[middle][None]] * 20))
+    write_array(run.data.captions("test"), np.full((20, 1), texts.index(PROMPT)))
+    warning = (
+        f"warning: CLIP score {scores[worst]:.1f} is below the {scores[middle]:.1f} that 95% of "
+        "held-out images reach with their own captions"
+    )
+    for seed, warned in ((worst, True), (best, False)):
+        ended = genlab("draw", PROMPT, "--candidates", 1, "--seed", seed, "--out", "out.png")
+        assert ended.status == 0
+        assert (warning in ended.err) == warned == ("warning" in ended.err), ended.err
+
+
+def test_the_version_and_two_groups_of_commands(genlab: Callable[..., Any]) -> None:
+    assert genlab("--version").out == f"genlab {version('genlab')}\n"
+    text = genlab("--help").out
+    for_you, stages = text.index("For you"), text.index("Stages, which Snakemake runs")
+    assert for_you < text.index("│ draw ") < stages < text.index("│ train ")
 
 
 def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[..., Any]) -> None:

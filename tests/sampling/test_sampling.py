@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -134,11 +135,13 @@ def test_a_family_without_an_encoder_does_not_reconstruct(trained_study: StudyFo
 def test_more_samples_than_fit_on_the_disk_are_refused_before_the_first(
     trained_study: StudyFolder, genlab: Callable[..., Any]
 ) -> None:
-    """A petabyte and more, on whatever disk this is."""
+    """More than whatever disk this is has room for."""
     row = trained_study.run("stripes", "vae", 0).samples("prior")
     before = row.samples.read_bytes()
-    row.config.write_text(yaml.safe_dump(read_yaml(row.config) | {"samples": 10**14}))
+    if shutil.disk_usage(row.folder).free > 250e9:
+        pytest.skip("the largest number of samples fits on this disk")
+    row.config.write_text(yaml.safe_dump(read_yaml(row.config) | {"samples": 4_000_000_000}))
     ended = genlab("sample", "--config", row.config, "--gpus", 0)
     assert ended.status == 1
-    assert "samples.npy: 100000000000000 images need 6.4e+06 GB, but only" in ended.err
+    assert "samples.npy: 4000000000 images need 256 GB, but only" in ended.err
     assert row.samples.read_bytes() == before

@@ -15,7 +15,6 @@ from genlab.tracking.record import (
     leave_record,
     read_history,
     read_records,
-    truncate_history,
 )
 
 ROWS = [{"step": float(step), "loss": 1 / step} for step in range(1, 6)]
@@ -36,19 +35,6 @@ def test_a_line_that_a_kill_cut_off_ends_the_history(cut: int, tmp_path: Path) -
     last = len(json.dumps(ROWS[-1])) + 1
     path.write_bytes(path.read_bytes()[: -min(cut + 1, last)])
     assert read_history(path) == ROWS[:-1]
-
-
-def test_resuming_drops_what_will_be_logged_again(tmp_path: Path) -> None:
-    """The steps after the checkpoint, and the half line after them."""
-    path = tmp_path / "history.jsonl"
-    append_history(path, ROWS)
-    with path.open("a") as file:
-        file.write('{"step": 6, "lo')
-    truncate_history(path, 3)
-    append_history(path, ROWS[3:])
-    assert read_history(path) == ROWS
-    truncate_history(path, 0)
-    assert path.read_text() == ""
 
 
 def test_a_stage_s_second_record_replaces_its_first(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,24 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ui(port: int) -> subprocess.Popen[str]:
-    """`genlab ui`, in a session of its own."""
-    command = [sys.executable, "-m", "genlab", "ui", "--port", str(port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+@pytest.fixture
+def ui(project: RunFolder, port: int) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """`ui()` is `genlab ui` in a session of its own, which ends with the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "genlab", "ui", "--port", str(port)]
+        begun.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        )
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        for member in members(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        process.communicate()
 
 
 def members(session: int) -> list[int]:
@@ -59,11 +75,14 @@ def members(session: int) -> list[int]:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_where_the_runs_are_and_ends_with_all_its_processes(
-    project: RunFolder, port: int, signum: signal.Signals
+    project: RunFolder,
+    port: int,
+    ui: Callable[[], subprocess.Popen[str]],
+    signum: signal.Signals,
 ) -> None:
     """SIGINT goes to all of them, as a terminal's Ctrl-C does."""
     mirror(project, "FINISHED")
-    process = ui(port)
+    process = ui()
     assert process.stdout is not None
     address = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
     assert process.stdout.readline() == f"all runs: {address}\n"
@@ -76,7 +95,7 @@ def test_it_prints_where_the_runs_are_and_ends_with_all_its_processes(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
 def test_the_page_shows_the_runs_and_their_pictures(
-    project: RunFolder, port: int, tmp_path: Path
+    project: RunFolder, port: int, ui: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     """After the project was moved as well: nothing was sent since."""
     mirror(project, "FINISHED")
@@ -86,27 +105,23 @@ def test_the_page_shows_the_runs_and_their_pictures(
     elsewhere.mkdir()
     shutil.move(project.study.results, elsewhere)
     os.chdir(elsewhere)
-    process = ui(port)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().removeprefix("all runs: ").strip()
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM,
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-            )
-            page = browser.new_page(viewport={"width": 1400, "height": 900})
-            page.set_default_timeout(120_000)
-            page.goto(address)
-            page.get_by_role("link", name="stripes/vae/seed0").first.wait_for()
-            page.screenshot(path=tmp_path / "runs.png")
-            browser.close()
-        place = f"path=samples/prior/grid.png&run_uuid={run_id}"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/get-artifact?{place}") as answer:
-            assert answer.read() == picture
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    process = ui()
+    assert process.stdout is not None
+    address = process.stdout.readline().removeprefix("all runs: ").strip()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.get_by_role("link", name="stripes/vae/seed0").first.wait_for()
+        page.screenshot(path=tmp_path / "runs.png")
+        browser.close()
+    place = f"path=samples/prior/grid.png&run_uuid={run_id}"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/get-artifact?{place}") as answer:
+        assert answer.read() == picture
 
 
 def test_without_a_store_it_says_what_to_do(project: RunFolder, genlab: Any) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from mlflow import MlflowClient
 from torch.optim import Optimizer
 
 from genlab.config.base import Precision
+from genlab.config.errors import GenLabError
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
@@ -18,9 +24,11 @@ from genlab.config.study import TrainingConfig
 from genlab.data.files import read_json, write_json
 from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
+from genlab.tracking.mlflow_sink import store_uri
+from genlab.tracking.record import append_history, read_history
 from genlab.training import resume
 from genlab.training.optimisation import make_optimizers
-from genlab.training.trainer import Training, make_accelerator, train
+from genlab.training.trainer import Training, begin_history, make_accelerator, train
 
 CLASSIFIER = ClassifierConfig(channels=4, features=8)
 
@@ -50,12 +58,16 @@ def test_the_next_step_is_the_one_that_would_have_been_taken(
     model, optimizers = fresh(layout, optimizer)
     steps(model, optimizers, 2)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    resume.save(run, "it", resume.Progress(2, 1.5), model, ema, optimizers)
+    append_history(run.history, [{"step": 1, "loss": 2}, {"step": 2, "loss": 1}])
+    resume.save(run, "it", resume.Progress(2, 1.5), resume.contents(model, ema, optimizers))
+    rows = run.history.read_text()
+    run.history.unlink()
     steps(model, optimizers, 1)
 
     again, its_optimizers = fresh(layout, optimizer)
     its_ema = {name: torch.zeros_like(tensor) for name, tensor in ema.items()}
-    assert resume.restore(run, "it", again, its_ema, its_optimizers) == resume.Progress(2, 1.5)
+    progress = resume.restore(run, "it", again, its_ema, its_optimizers)
+    assert progress == resume.Progress(2, 1.5, rows)
     assert all(torch.equal(its_ema[name], ema[name]) for name in ema)
     steps(again, its_optimizers, 1)
     expected = model.state_dict()
@@ -64,7 +76,9 @@ def test_the_next_step_is_the_one_that_would_have_been_taken(
 
 def begun(run: RunFolder, precision: Precision = "fp32") -> Training:
     AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
-    return Training(run, read_run(run.config), make_accelerator(precision, cpu=True))
+    state = Training(run, read_run(run.config), make_accelerator(precision, cpu=True))
+    begin_history(run, state)
+    return state
 
 
 def other_precision(study: StudyFolder) -> Training:
@@ -100,3 +114,119 @@ def test_what_stood_on_something_else_begins_anew(
     other = change(study)
     assert not other.resumed
     assert other.progress.step == 0
+
+
+def poison_weight(state: Training) -> None:
+    next(iter(state.model.state_dict().values())).flatten()[0] = math.nan
+
+
+def poison_average(state: Training) -> None:
+    assert state.ema is not None
+    next(iter(state.ema.values())).flatten()[0] = math.inf
+
+
+def poison_moment(state: Training) -> None:
+    """Squares of gradients of 10^20 overflow, after which that weight never moves again."""
+    moments = next(iter(state.optimizers[0].state.values()))
+    moments["exp_avg_sq"].flatten()[0] = math.inf
+
+
+@pytest.mark.parametrize(
+    ("poison", "message"),
+    [
+        (poison_weight, r"step 2: raw\.\S+ = nan: not finite"),
+        (poison_average, r"step 2: ema\.\S+ = inf: not finite"),
+        (poison_moment, r"step 2: optimizer\.0\.\d+\.exp_avg_sq = inf: not finite"),
+    ],
+)
+def test_what_is_not_finite_is_never_saved(
+    poison: Callable[[Training], None], message: str, tiny_study: Callable[..., StudyFolder]
+) -> None:
+    """Neither in a checkpoint, where the last good one stays, nor as the final weights."""
+    run = tiny_study().run("stripes", "ddpm", 0)
+    state = begun(run)
+    state.step()
+    state.checkpoint()
+    state.step()
+    poison(state)
+    for write in (state.checkpoint, state.finish):
+        with pytest.raises(GenLabError, match=message) as stopped:
+            write()
+        assert "training.learning_rate" in str(stopped.value)
+    assert not run.model.exists()
+    assert begun(run).progress.step == 1
+
+
+def test_averaged_weights_that_measure_nothing_are_never_saved(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """All weights are finite, but those of the average overflow: 10^30 times 10^30 in float32."""
+    run = tiny_study().run("stripes", "ddpm", 0)
+    state = begun(run)
+    state.step()
+    state.checkpoint()
+    assert state.ema is not None
+    for tensor in state.ema.values():
+        tensor.fill_(1e30)
+    with pytest.raises(GenLabError, match=r"step 1: held-out loss = (nan|inf).*: not finite"):
+        state.finish()
+    assert not run.model.exists()
+
+
+def interrupt(run: RunFolder, rows: int) -> None:
+    """Train in this process, and send SIGTERM once `rows` rows are logged."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
+    finished = threading.Event()
+
+    def stop() -> None:
+        while len(read_history(run.history)) < rows:
+            if finished.wait(0.005):
+                return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watcher = threading.Thread(target=stop)
+    watcher.start()
+    try:
+        with pytest.raises(GenLabError, match="stopped by SIGTERM"):
+            train(run, checkpoint_seconds=0, cpu=True)
+    finally:
+        finished.set()
+        watcher.join()
+
+
+Make = Callable[..., StudyFolder]
+
+
+def other_budget(make: Make) -> None:
+    make(training={"images": 128 * 32})
+
+
+def other_pictures(make: Make) -> None:
+    """The spec stays as it is."""
+    manifest = make(training={"images": 256 * 32}).data("stripes").manifest
+    write_json(manifest, read_json(manifest) | {"pictures": "others"})
+
+
+@pytest.mark.parametrize("change", [other_budget, other_pictures])
+def test_a_history_is_that_of_the_checkpoint_that_is_resumed(
+    change: Callable[[Make], None], tiny_study: Make
+) -> None:
+    """There and back again: its rows go on where they stood, here and in MLflow."""
+    run = tiny_study(training={"images": 256 * 32}).run("stripes", "vae", 0)
+    interrupt(run, 3)
+    first = run.history.read_text()
+    change(tiny_study)
+    interrupt(run, 5)
+    assert not run.history.read_text().startswith(first)
+
+    tiny_study(training={"images": 256 * 32})
+    AcceleratorState._reset_state(reset_partial_state=True)
+    train(run, cpu=True)
+    assert run.history.read_text().startswith(first)
+    rows = read_history(run.history)
+    assert [row["step"] for row in rows] == list(range(1, 257))
+    mlflow = read_json(run.outbox / "sent_mlflow.json")
+    client = MlflowClient(tracking_uri=store_uri(run.study.results))
+    sent = client.get_metric_history(mlflow["current"], "loss")
+    assert [(point.step, point.value) for point in sent] == [(r["step"], r["loss"]) for r in rows]
+    assert not list(run.resume.glob("*.safetensors"))

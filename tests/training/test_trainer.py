@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -20,11 +19,14 @@ from tiny import make_study
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, StudyFolder
+from genlab.config.spec import read_run
 from genlab.data.files import read_json
-from genlab.models.batches import Batches, Table, flip, to_float
+from genlab.models.base import Batch
 from genlab.models.store import read_tensors
-from genlab.tracking.record import append_history, read_history
-from genlab.training.trainer import train
+from genlab.tracking.record import append_history, read_history, read_records
+from genlab.training.log import Log
+from genlab.training.optimisation import learning_rate
+from genlab.training.trainer import Training, begin_history, make_accelerator, train, validate
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
 
@@ -173,54 +175,86 @@ def test_an_option_takes_effect_from_the_same_start(
     assert apart < 2 * 10**0.5 * sum(row["lr"] for row in read_history(run.history))
 
 
-def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Batches:
-    """Batches over `n` images that can be told apart by their first pixels and their label."""
-    images = np.zeros((n, 1, 1, 2), dtype=np.uint8)
-    images[:, 0, 0, 0], images[:, 0, 0, 1] = np.divmod(np.arange(n), 256)
-    return Batches(Table(images, np.arange(n)), size, seed, part=part)
+def test_a_diverging_last_update_is_not_saved(
+    tiny_study: Callable[..., StudyFolder], genlab: Callable[..., Any]
+) -> None:
+    """The losses of every step are finite, but the weights left by the last one are useless.
+
+    The same command ends the same way, and the changed one trains.
+    """
+    training = {"images": 32, "warmup": 0, "decay": "none"}
+    run = tiny_study(training={**training, "learning_rate": 1e9}).run("stripes", "vae", 0)
+    for _ in range(2):
+        ended = genlab("train", "--config", run.config, "--gpus", 0, "--checkpoint-seconds", 0)
+        assert ended.status == 1
+        assert re.search(r"error: .*: step 1: held-out loss = (nan|-?inf), .*not finite", ended.err)
+        assert "Lower training.learning_rate" in ended.err
+        assert not run.weights.exists()
+    tiny_study(training=training)
+    assert genlab("train", "--config", run.config, "--gpus", 0).status == 0
+    assert run.weights.exists()
 
 
-def test_a_batch_is_a_function_of_seed_and_number() -> None:
-    """Whatever was asked for before, in whatever order."""
-    forward, backward = batches(100, 32, seed=1), batches(100, 32, seed=1)
-    seen = {k: forward[k].labels for k in range(10)}
-    for k in reversed(range(10)):
-        assert torch.equal(backward[k].labels, seen[k])
-    assert not torch.equal(batches(100, 32, seed=2)[0].labels, seen[0])
+def test_a_model_knows_how_far_its_training_has_come(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """8 batches of 32 out of 96 images; and every step is as long as the schedule says."""
+    run = tiny_study().run("stripes", "vae", 0)
+    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    batches: list[Batch] = []
+    state.model.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
+    for k in range(8):
+        rate, _ = state.step()
+        assert rate == learning_rate(state.spec.training, k)
+        assert {group["lr"] for group in state.optimizers[0].param_groups} == {rate}
+    assert [batch.progress for batch in batches] == [k / 8 for k in range(1, 9)]
+    assert [batch.epoch for batch in batches] == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
-def test_a_batch_holds_the_images_of_its_labels_on_zero_to_one() -> None:
-    batch = batches(1000, 64, seed=0)[3]
-    pixels = (batch.images * 255).round().long()
-    assert torch.equal(pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1], batch.labels)
-    assert batch.images.dtype == torch.float32
-    assert 0 <= batch.images.min() <= batch.images.max() <= 1
+def test_the_seconds_of_a_training_are_those_of_all_its_parts(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """Until a checkpoint, 1,000 of them here, and of the 7 steps from there."""
+    run = tiny_study().run("stripes", "vae", 0)
+    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    begin_history(run, state)
+    state.step()
+    state.progress.seconds = 1000
+    state.checkpoint()
+    begin = time.monotonic()
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
+    train(run, cpu=True)
+    wall = time.monotonic() - begin
+    rows = read_history(run.history)
+    seconds = read_json(run.cost)["train_seconds"] - 1000
+    assert [row["step"] for row in rows] == list(range(2, 9))
+    assert rows[-1]["time"] - rows[0]["time"] <= seconds <= wall
+    held_out = read_json(run.summary)["held_out"]
+    measured = {f"held_out_{name}": value for name, value in held_out.items()}
+    assert read_records(run)["train"]["metrics"] == measured
+    assert [row["images_per_second"] for row in rows] == pytest.approx([7 * 32 / seconds] * 7)
 
 
-def test_a_batch_knows_which_training_images_it_holds_until_they_are_changed() -> None:
-    source = batches(100, 32, seed=0, part=(1, 2))
-    batch = source[5]
-    assert batch.indices is not None
-    assert torch.equal(batch.indices, torch.from_numpy(source.indices(5)[1::2]))
-    assert torch.equal(batch.images, to_float(torch.from_numpy(source.table.images[batch.indices])))
-    assert flip(batch).indices is None
+def test_held_out_losses_are_means_over_images(tiny_study: Callable[..., StudyFolder]) -> None:
+    """64 images in batches of 40 and 24, which do not count alike."""
+    run = tiny_study().run("stripes", "classifier", 0)
+    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    state.model.eval()
+    whole, parts = (validate(state.model, state.held_out, size) for size in (64, 40))
+    assert parts == pytest.approx(whole, rel=1e-5)  # sums of float32
+    assert not state.held_out.table.images.flags.writeable
 
 
-@pytest.mark.parametrize(("n", "size"), [(96, 32), (100, 32), (7, 32), (10, 1)])
-def test_each_image_comes_once_an_epoch_in_an_order_of_its_own(n: int, size: int) -> None:
-    """Also where batches don't divide the epoch, or hold several."""
-    source = batches(n, size, seed=0)
-    seen = np.concatenate([source.indices(k) for k in range(-(-3 * n // size))])
-    epochs = [seen[i * n : (i + 1) * n] for i in range(3)]
-    for epoch in epochs:
-        assert sorted(epoch) == list(range(n))
-    assert not np.array_equal(epochs[0], epochs[1])
-    assert not np.array_equal(epochs[0], np.arange(n))
-
-
-@pytest.mark.parametrize("processes", [2, 3])
-def test_the_processes_share_a_batch_between_them(processes: int) -> None:
-    whole = batches(100, 32, seed=0)[5].labels
-    parts = [batches(100, 32, seed=0, part=(rank, processes))[5].labels
-             for rank in range(processes)]  # fmt: skip
-    assert sorted(torch.cat(parts).tolist()) == sorted(whole.tolist())
+def test_a_long_training_logs_means_over_several_steps(tmp_path: Path) -> None:
+    """5,000 steps in 1,000 rows: five to a row, and what is left at a checkpoint."""
+    run = RunFolder(tmp_path)
+    log = Log(run, 5000)
+    for step in range(1, 13):
+        log.add(step, step / 100, {"loss": torch.tensor(float(step)), "kl": torch.tensor(1.0)})
+    log.flush(images_per_second=7.0)
+    log.flush(images_per_second=7.0)
+    rows = read_history(run.history)
+    assert [(row["step"], row["loss"], row["lr"]) for row in rows] == [
+        (5, 3.0, 0.05), (10, 8.0, 0.1), (12, 11.5, 0.12),
+    ]  # fmt: skip
+    assert all(row["kl"] == 1 and row["images_per_second"] == 7 for row in rows)

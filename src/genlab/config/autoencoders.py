@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
-
+from genlab.config.base import Depth, Halvings, Width
 from genlab.config.families import FamilyConfig
 
 
@@ -15,13 +14,13 @@ class AutoencoderConfig(FamilyConfig):
     likelihood: Literal["gaussian", "logistic"] = "logistic"
     """p(x|z): 'gaussian' with one learned variance for all pixels, or the discretised 'logistic'
     with a scale of its own for each pixel."""
-    latent: PositiveInt = 32
+    latent: Width = 32
     """Numbers at each place of the grid."""
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Channels of the first convolution; twice as many below it."""
-    levels: PositiveInt = 2
+    levels: Halvings = 2
     """How often the side is halved; the grid has side / 2**levels on each side."""
-    blocks: PositiveInt = 1
+    blocks: Depth = 1
     """Residual blocks at the side of the grid, in the encoder and in the decoder."""
 
     generates: ClassVar[Literal["nothing"]] = "nothing"

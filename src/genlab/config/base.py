@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from yaml.constructor import ConstructorError
 
-from genlab.config.errors import ConfigError, explain, nearest
+from genlab.config.errors import ConfigError, explain, nearest, shown
 
 T = TypeVar("T", bound=BaseModel)
+K = TypeVar("K")
 
 DEFAULT_BACKBONE = "unet"  # of a network that names none
 
@@ -18,20 +32,172 @@ Precision = Literal["fp32", "bf16", "auto"]
 """What layers are computed in. 'auto' is bf16 where the processor has instructions for it and fp32
 elsewhere, where it would be many times slower; summaries and costs say which it was."""
 
+LARGEST = 2**32 - 1
+"""The largest number that any key accepts; no budget and no seed needs more."""
+Width = Annotated[int, Field(ge=1, le=2**14)]
+"""Channels, features or dimensions. One square matrix of the largest width takes 1 GiB."""
+Depth = Annotated[int, Field(ge=1, le=256)]
+"""Layers or blocks in a row, or a multiple of channels."""
+Halvings = Annotated[int, Field(ge=1, le=10)]
+"""How often the side of an image is halved; ten times turn the largest side, 1024, into 1."""
+Images = Annotated[int, Field(ge=1, le=10**6)]
+"""Images in one array; a million of 32 x 32 pixels in colour take 3 GB."""
+Steps = Annotated[int, Field(ge=1, le=10_000)]
+"""Steps from noise to image, each an evaluation of a network or two."""
+LARGEST_SIDE = 1024
+"""Pixels along the side of the largest image; ten thousand of them in colour take 30 GB."""
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types in an annotation, such as {int, NoneType} of `tuple[int, ...] | None`."""
+    arguments = typing.get_args(annotation)
+    if not arguments or typing.get_origin(annotation) is Literal:
+        return {annotation}
+    return {kind for argument in arguments for kind in _types(argument)}
+
 
 class Strict(BaseModel):
-    """A configuration that refuses keys it doesn't know, and names the nearest one it does."""
+    """A configuration that refuses unknown keys, and values that can only be a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_min_length=1)
 
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}': {nearest(str(key), cls.model_fields)}")
+        keys = values if isinstance(values, dict) else ()
+        unknown = [
+            f"unknown key {shown(key)}: {nearest(str(key), cls.model_fields)}"
+            for key in keys
+            if key not in cls.model_fields
+        ]
+        if unknown:
+            raise ValueError("; ".join(unknown))
         return values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number is expected; pydantic would read 1 and 0."""
+        types = _types(cls.model_fields[str(info.field_name)].annotation)
+        if types & {int, float} and bool not in types:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(one, bool):
+                    raise ValueError(f"expected a number, got {shown(one)}")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _no_number_is_absurd(cls, value: Any) -> Any:
+        """Bound all numbers, those as well whose own type has no bound."""
+        for one in value if isinstance(value, tuple) else [value]:
+            if isinstance(one, int | float) and abs(one) > LARGEST:
+                raise ValueError(f"must lie between -{LARGEST} and {LARGEST}, got {shown(one)}")
+        return value
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the whole configuration, defaults included."""
+        return short_hash(dump_yaml(self))
+
+
+def short_hash(*parts: str) -> str:
+    """16 hexadecimal digits that depend on all `parts` and their order."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+TAG = "tag:yaml.org,2002:"
+CORE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
+    "null": (r"~|null|Null|NULL|", "~nN", lambda text: None),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text.lower() == "true"),
+    "int": (
+        r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+        "-+0123456789",
+        lambda text: int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)),
+    ),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+        lambda text: float(re.sub(r"\.(?=[iInN])", "", text)),
+    ),
+}
+"""The scalars of YAML 1.2's core schema: their pattern, the characters they begin with, and their
+value. All other scalars are text, `off` and `no` as well, which YAML 1.1 reads as false."""
+DEEPEST = 50
+"""Levels of nesting in a file; the shipped ones have five."""
+UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class _Reader(yaml.BaseLoader):
+    """A reader of YAML by its core schema.
+
+    Raises:
+        yaml.MarkedYAMLError: a syntax error, a key that stands twice in one mapping, a value that
+            doesn't fit its tag, an unknown tag, unprintable text, or too many levels.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ConstructorError(None, None, f"more than {DEEPEST} levels of nesting", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def text(self, node: yaml.Node) -> str:
+        value = self.construct_scalar(node)  # type: ignore[arg-type]
+        if UNPRINTABLE.search(value):
+            raise ConstructorError(None, None, "unprintable characters", node.start_mark)
+        return value
+
+    def scalar(self, node: yaml.Node) -> Any:
+        kind = node.tag.removeprefix(TAG)
+        pattern, _, convert = CORE[kind]
+        value = self.text(node)
+        if not re.fullmatch(pattern, value):
+            raise ConstructorError(None, None, f"{shown(value)} is no {kind}", node.start_mark)
+        try:
+            return convert(value)
+        except ValueError:  # Python reads no integer of more than 4,300 digits
+            problem = f"a number of {len(value)} digits"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+    def sequence(self, node: yaml.Node) -> list[Any]:
+        return self.construct_sequence(node, deep=True)  # type: ignore[arg-type]
+
+    def mapping(self, node: yaml.Node) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise ConstructorError(None, None, "expected 'key: value'", node.start_mark)
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key, mark = self.construct_object(key_node, deep=True), key_node.start_mark
+            if isinstance(key, list | dict):
+                raise ConstructorError(None, None, "a key must be a word", mark)
+            if key in result:
+                raise ConstructorError(None, None, f"the key {shown(key)} stands twice", mark)
+            result[key] = self.construct_object(value_node, deep=True)
+        return result
+
+    def unknown(self, node: yaml.Node) -> None:
+        tag = node.tag.replace(TAG, "!!")
+        raise ConstructorError(None, None, f"unknown tag {shown(tag)}", node.start_mark)
+
+
+class _Writer(yaml.SafeDumper):
+    """A writer that puts in quotes what readers of either version wouldn't take for text."""
+
+
+_Reader.add_constructor(f"{TAG}str", _Reader.text)
+_Reader.add_constructor(f"{TAG}seq", _Reader.sequence)
+_Reader.add_constructor(f"{TAG}map", _Reader.mapping)
+_Reader.add_constructor(None, _Reader.unknown)
+for _kind, (_pattern, _first, _) in CORE.items():
+    _Reader.add_constructor(TAG + _kind, _Reader.scalar)
+    for _handler in (_Reader, _Writer):
+        _beginnings = [*_first, ""] if _kind == "null" else [*_first]
+        _handler.add_implicit_resolver(TAG + _kind, re.compile(f"(?:{_pattern})$"), _beginnings)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -41,18 +207,46 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, unreadable, not YAML, or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: not valid YAML: line {line}: not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = ": ".join(filter(None, (error.context, error.problem)))
+        raise ConfigError(f"{path}: not valid YAML: {where}{problem}") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{path}: not valid YAML: unprintable characters") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
+        raise ConfigError(f"{path}: expected 'key: value' lines, got {shown(content)}")
     return content
+
+
+def pick(kinds: Mapping[str, K], key: str, values: dict[str, Any], source: str | Path) -> K:
+    """The one of `kinds` that `values[key]` names.
+
+    Raises:
+        ConfigError: it names none, or is no name at all.
+    """
+    name = values.get(key)
+    if isinstance(name, str) and name in kinds:
+        return kinds[name]
+    if name is None:
+        problem = "missing;"
+    elif isinstance(name, str):
+        problem = f"unknown {key} {shown(name)}:"
+    else:
+        problem = f"expected a name, got {shown(name)};"
+    raise ConfigError(
+        f"{source}: {key}: {problem} {nearest(name if isinstance(name, str) else '', kinds)}"
+    )
 
 
 def build(kind: type[T], values: Any, source: str | Path) -> T:
@@ -89,5 +283,7 @@ def merge(*layers: dict[str, Any]) -> dict[str, Any]:
 
 def dump_yaml(config: BaseModel) -> str:
     """`config` as YAML text, keys in the order of their declaration."""
-    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(
+        config.model_dump(mode="json"), Dumper=_Writer, sort_keys=False, allow_unicode=True
+    )
     return text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from genlab.config.base import Strict
-from genlab.config.errors import nearest
+from genlab.config.base import LARGEST_SIDE, Images, Strict
+from genlab.config.errors import GenLabError, nearest
+from genlab.config.picture_files import Listing, list_pictures
+from genlab.config.picture_layout import Layout, arrange
 
 SPRITES = ("square", "ellipse", "heart")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -48,8 +52,14 @@ class DatasetConfig(Strict):
     """What every data set states. `config/datasets/NAME.yaml` holds one."""
 
     source: str
-    vocabulary: Annotated[int, Field(ge=258)] = 512
+    vocabulary: Annotated[int, Field(ge=258, le=2**16)] = 512
     """The most tokens of the captions' tokenizer: 256 bytes, two of its own, and pairs."""
+
+    @model_validator(mode="after")
+    def _side_is_no_mistake(self) -> DatasetConfig:
+        if max(self.shape) > LARGEST_SIDE:
+            raise ValueError(f"size: must be at most {LARGEST_SIDE} pixels, got {max(self.shape)}")
+        return self
 
     @property
     def described(self) -> tuple[str, ...]:
@@ -77,9 +87,31 @@ class DatasetConfig(Strict):
         raise NotImplementedError
 
     @property
+    def train_count(self) -> int | None:
+        """Images of the training split where it is known beforehand."""
+        return None
+
+    @property
     def held_out(self) -> int | None:
         """Images of the test split where it is known beforehand; None where preparing counts."""
         return None
+
+    @property
+    def class_count(self) -> int | None:
+        """Number of classes where it is known beforehand."""
+        return None
+
+    @property
+    def own_files(self) -> list[Path]:
+        """The user's own files that the images are read from; none where they are downloaded."""
+        return []
+
+    def check(self) -> None:
+        """Look at `own_files`, and refuse what can't be used before any job starts.
+
+        Raises:
+            GenLabError: a message that begins with the key that is wrong.
+        """
 
 
 class LabelledConfig(DatasetConfig):
@@ -91,18 +123,27 @@ class LabelledConfig(DatasetConfig):
     names: tuple[str, ...] | None = None
     """The classes in words, in their order; null takes them as the source calls them."""
 
+    def check(self) -> None:
+        if self.names is not None and self.class_count not in (None, len(self.names)):
+            raise GenLabError(
+                f"names: {len(self.names)} names for {self.class_count} classes; name each of them"
+            )
+
     @field_validator("captions")
     @classmethod
     def _blanks_are_known(cls, captions: tuple[str, ...]) -> tuple[str, ...]:
         for caption in captions:
             try:
-                blanks = {blank for _, blank, _, _ in string.Formatter().parse(caption)}
+                parts = list(string.Formatter().parse(caption))
             except ValueError as error:
                 raise ValueError(f"'{caption}': {error}; a brace itself is written {{{{") from None
-            if unknown := blanks - {None, "class", "name"}:
-                raise ValueError(
-                    f"'{caption}': {{{unknown.pop()}}} is neither {{class}} nor {{name}}"
-                )
+            for _, blank, form, conversion in parts:
+                if blank not in (None, "class", "name"):
+                    raise ValueError(f"'{caption}': {{{blank}}} is neither {{class}} nor {{name}}")
+                if form or conversion:
+                    raise ValueError(
+                        f"'{caption}': write {{{blank}}} alone, with no ':' or '!' behind its name"
+                    )
         return captions
 
 
@@ -114,6 +155,14 @@ class DigitsConfig(LabelledConfig):
     @property
     def shape(self) -> tuple[int, int, int]:
         return (1, 28, 28)
+
+    @property
+    def class_count(self) -> int:
+        return 10
+
+    @property
+    def train_count(self) -> int:
+        return 4000
 
     @property
     def held_out(self) -> int:
@@ -133,6 +182,14 @@ class TorchvisionConfig(LabelledConfig):
     @property
     def shape(self) -> tuple[int, int, int]:
         return (3, 32, 32) if self.dataset == "cifar10" else (1, 28, 28)
+
+    @property
+    def class_count(self) -> int:
+        return 10
+
+    @property
+    def train_count(self) -> int:
+        return 50_000 if self.dataset == "cifar10" else 60_000
 
     @property
     def held_out(self) -> int:
@@ -157,16 +214,6 @@ class CelebAConfig(LabelledConfig):
     mirror: str | None = None
     """The address of a folder to download from instead of Google Drive."""
 
-    @model_validator(mode="after")
-    def _classes_have_names(self) -> CelebAConfig:
-        classes = 2 ** len(self.attributes)
-        if self.names is not None and len(self.names) != classes:
-            raise ValueError(
-                f"names: {len(self.names)} names for {classes} classes, the combinations of "
-                f"{len(self.attributes)} attributes; name each of them, or leave names out"
-            )
-        return self
-
     @field_validator("attributes")
     @classmethod
     def _attributes_are_known(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,6 +231,15 @@ class CelebAConfig(LabelledConfig):
         return (3, self.size, self.size)
 
     @property
+    def class_count(self) -> int:
+        """The combinations of attributes."""
+        return 1 << len(self.attributes)
+
+    @property
+    def train_count(self) -> int:
+        return 162_770
+
+    @property
     def held_out(self) -> int:
         return 19_962
 
@@ -192,7 +248,7 @@ class ImageFolderConfig(LabelledConfig):
     """Your own pictures: a folder or zip with `split/class/*.png`, `class/*.png` or `*.png`."""
 
     source: Literal["image_folder"] = "image_folder"
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     """The folder or zip file."""
     size: PositiveInt
     """Side of the square image, in pixels."""
@@ -201,12 +257,48 @@ class ImageFolderConfig(LabelledConfig):
     """Scale and centre-crop pictures of another size; otherwise they are an error."""
     convert: bool = False
     """Convert pictures of another colour mode; otherwise they are an error."""
+    background: Literal["white", "black"] = "white"
+    """What shows through transparent pixels, where pictures are converted."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the pictures held out, used only where the folder has no `test` split of its own."""
+    """Share of each class that is held out, where the folder has no `test` split of its own."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return (self.channels, self.size, self.size)
+
+    @functools.cached_property
+    def listing(self) -> Listing:
+        """The files in the folder or zip, looked up once."""
+        return list_pictures(Path(self.path))
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The pictures of both splits, with their classes."""
+        return arrange(Path(self.path), self.listing, self.test_fraction)
+
+    @property
+    def held_out(self) -> int:
+        return len(self.layout.test)
+
+    @property
+    def train_count(self) -> int:
+        return len(self.layout.train)
+
+    @property
+    def class_count(self) -> int:
+        return len(self.layout.classes)
+
+    @property
+    def own_files(self) -> list[Path]:
+        path = Path(self.path)
+        return [path] if path.is_file() else [path / name for name in self.listing.pictures]
+
+    def check(self) -> None:
+        try:
+            _ = self.layout
+        except GenLabError as error:
+            raise GenLabError(f"path: {error}") from None
+        super().check()
 
 
 class SpritesConfig(LabelledConfig):
@@ -247,6 +339,14 @@ class SpritesConfig(LabelledConfig):
         }
 
     @property
+    def class_count(self) -> int:
+        return len(SPRITES)
+
+    @property
+    def train_count(self) -> int:
+        return math.prod(self.factors.values()) - self.held_out
+
+    @property
     def held_out(self) -> int:
         shapes, *others = self.factors.values()
         return shapes * (math.prod(others) // self.every)
@@ -256,11 +356,11 @@ class ScenesConfig(DatasetConfig):
     """One or two coloured digits on a coloured ground, put together by `genlab.data.scenes`."""
 
     source: Literal["scenes"] = "scenes"
-    train: PositiveInt = 20_000
+    train: Images = 20_000
     """Scenes to train on."""
-    test: PositiveInt = 2_000
+    test: Images = 2_000
     """Scenes held out, of the same combinations of digit and colour."""
-    unseen: PositiveInt = 1_000
+    unseen: Images = 1_000
     """Scenes with a digit in the colour that training and test keep from it."""
 
     @property
@@ -284,6 +384,10 @@ class ScenesConfig(DatasetConfig):
     @property
     def subject(self) -> tuple[str, ...]:
         return ("digit", "colour", "second digit", "second colour")
+
+    @property
+    def train_count(self) -> int:
+        return self.train
 
     @property
     def held_out(self) -> int:

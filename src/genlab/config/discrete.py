@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from genlab.config.autoencoders import AutoencoderConfig
+from genlab.config.base import Depth, Width
 from genlab.config.families import FamilyConfig, Likelihood
 
 
 class DiscreteConfig(AutoencoderConfig):
     """An autoencoder with a grid of codes, each a vector (`genlab.models.discrete`)."""
 
-    codes: Annotated[int, Field(ge=2)] = 128
+    codes: Annotated[Width, Field(ge=2)] = 128
     """K, the vectors of the codebook."""
 
     @property
@@ -30,10 +31,10 @@ class CodeModelConfig(FamilyConfig):
 
     first_stage: str = "vqvae"
     """The model whose codes are learned, of family vqvae or dvae."""
-    width: PositiveInt = 64
+    width: Width = 64
     """Channels of the transformer."""
-    layers: PositiveInt = 3
-    heads: PositiveInt = 4
+    layers: Depth = 3
+    heads: Width = 4
     """Of the attention; they share the width evenly."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 

@@ -9,7 +9,7 @@ results/
       reference/EXTRACTOR.npz        features of the training images
       laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
-        config.yaml                  its spec
+        config.yaml                  its spec, written when a workflow starts to run
         model/                       weights, config.json, summary.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
@@ -39,6 +39,11 @@ JUDGE = "judge"
 RULERS = (CLASSIFIER, CLIP, JUDGE)  # models that others are measured by; one run a data set
 
 
+def note_path(array: Path) -> Path:
+    """The note beside an array: its checksum, and what it was made from."""
+    return array.with_name(array.name + ".json")
+
+
 def seed_of(model: str, seed: int) -> int:
     """The seed of the run of `model` that a run with `seed` builds on or is judged by."""
     return 0 if model in RULERS else seed
@@ -58,6 +63,11 @@ class DataFolder:
     def fetched(self) -> Path:
         """What `fetch` found or downloaded: files with their checksums."""
         return self.folder / "fetched.json"
+
+    @property
+    def hashes(self) -> Path:
+        """A cache of the fetched files' checksums (`genlab.config.hashes`)."""
+        return self.folder / "hashes.json"
 
     @property
     def manifest(self) -> Path:
@@ -280,6 +290,11 @@ class StudyFolder:
     @property
     def config(self) -> Path:
         return self.folder / "study.yaml"
+
+    @property
+    def source(self) -> Path:
+        """Names the study file that the results were made from."""
+        return self.folder / "source.txt"
 
     @property
     def evaluation(self) -> Path:

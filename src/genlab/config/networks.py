@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from genlab.config.base import DEFAULT_BACKBONE, Strict, build
-from genlab.config.errors import ConfigError, nearest
+from genlab.config.base import DEFAULT_BACKBONE, Depth, Strict, Width, build, pick
+from genlab.config.errors import shown
 
 
 class UNetConfig(Strict):
     """The U-Net of the diffusion families (`genlab.nn.unet`)."""
 
     backbone: Literal["unet"] = "unet"
-    channels: Annotated[int, Field(ge=4, multiple_of=4)] = 32
+    channels: Annotated[Width, Field(ge=4, multiple_of=4)] = 32
     """Channels at the finest level; the other levels have `channels * multiplier`."""
-    multipliers: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 2)
+    multipliers: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=10)] = (1, 2, 2)
     """One level of resolution each, from fine to coarse; each level halves the side."""
-    blocks: PositiveInt = 1
+    blocks: Depth = 1
     """Residual blocks a level on the way down; the way up has one more."""
-    attention: tuple[int, ...] = (2,)
+    attention: tuple[Annotated[int, Field(ge=0, le=9)], ...] = (2,)
     """The levels (0 is the finest) that have self-attention; the middle has it in any case."""
-    head_channels: PositiveInt = 32
+    head_channels: Width = 32
     """Channels of one attention head."""
-    patch: PositiveInt = 1
+    patch: Depth = 1
     """Fold patches of this side into channels first; 2 is nearly four times faster on a CPU."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -41,14 +41,14 @@ class DiTConfig(Strict):
     """The diffusion transformer (`genlab.nn.dit`)."""
 
     backbone: Literal["dit"]
-    width: PositiveInt = 96
+    width: Width = 96
     """Channels of a token, a multiple of 4 for the positions' sines and of `heads`."""
-    depth: PositiveInt = 4
+    depth: Depth = 4
     """Transformer blocks."""
-    heads: PositiveInt = 3
-    mlp: Annotated[float, Field(gt=0)] = 4.0
+    heads: Width = 3
+    mlp: Annotated[float, Field(gt=0, le=64)] = 4.0
     """Hidden channels of the feed-forward layers, as a multiple of the width."""
-    patch: PositiveInt = 2
+    patch: Depth = 2
     """Side of the square of pixels that makes a token."""
     convolution: bool = False
     """Let the feed-forward layers look at the tokens next to theirs; not in the paper."""
@@ -74,14 +74,12 @@ BACKBONES: dict[str, type[UNetConfig | DiTConfig]] = {"unet": UNetConfig, "dit":
 
 def _by_backbone(values: Any) -> Any:
     """The network that a mapping describes, by its `backbone:`, or the default one."""
-    if not isinstance(values, dict):
+    if isinstance(values, UNetConfig | DiTConfig):
         return values
-    name = values.get("backbone", DEFAULT_BACKBONE)
-    if name not in BACKBONES:
-        raise ConfigError(
-            f"network.backbone: unknown backbone '{name}': {nearest(str(name), BACKBONES)}"
-        )
-    return build(BACKBONES[name], values, "network")
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a mapping such as {{channels: 32}}, got {shown(values)}")
+    kind = pick(BACKBONES, "backbone", {"backbone": DEFAULT_BACKBONE, **values}, "network")
+    return build(kind, values, "network")
 
 
 NetworkConfig = Annotated[UNetConfig | DiTConfig, BeforeValidator(_by_backbone)]

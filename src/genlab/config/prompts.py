@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
-from genlab.config.base import Strict
+from genlab.config.base import Images, Strict
 
 
 class PromptsConfig(Strict):
@@ -16,16 +16,16 @@ class PromptsConfig(Strict):
     where the data set keeps such.
     """
 
-    prompts: PositiveInt = 100
+    prompts: Images = 100
     """Prompts of each kind, seen and unseen combinations."""
-    candidates: PositiveInt = 16
+    candidates: Images = 16
     """Pictures drawn for each prompt, of which CLIP keeps the one that fits it best."""
     guidance: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (1.0, 2.0, 4.0)
     """Scales of classifier-free guidance to draw at; 1 is the conditional model itself."""
     samplers: tuple[str, ...] = ()
     """Rows of the study's `samplers:`; each model is drawn from by the first that fits it, at
     these scales, one that knows guidance before any other. None named takes all."""
-    shown: PositiveInt = 8
+    shown: Images = 8
     """Prompts of each kind in the grids."""
     clip: dict[str, Any] = Field(default_factory=dict)
     """Overrides of CLIP's training, e.g. {images: 100000}."""

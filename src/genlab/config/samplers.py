@@ -11,13 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
 )
 
-from genlab.config.base import Precision, Strict
+from genlab.config.base import Precision, Steps, Strict
 from genlab.config.families import FamilyConfig, Generates
 
 Spacing = Literal["uniform", "quadratic", "karras", "log-snr"]
@@ -109,7 +108,7 @@ class PathSampler(SamplerConfig):
 class SteppedSampler(PathSampler):
     """A sampler that takes a fixed number of steps; how often each calls the network, it says."""
 
-    steps: PositiveInt = 50
+    steps: Steps = 50
     spacing: Spacing = "uniform"
     precision: Precision = "auto"
     """What the network is computed in; the walk itself is added up in float64. Samplers that choose
@@ -210,7 +209,7 @@ class PredictorCorrectorSampler(SteppedSampler):
     sampler: Literal["predictor-corrector"] = "predictor-corrector"
     predictor: Literal["euler-maruyama", "reverse-diffusion", "ancestral"] = "reverse-diffusion"
     """How a step is taken; `genlab.samplers.predictor_corrector` says what each one is."""
-    corrections: NonNegativeInt = 1
+    corrections: Annotated[int, Field(ge=0, le=100)] = 1
     """Langevin steps after each step of the predictor, one evaluation each."""
     snr: PositiveFloat = 0.16
     """Signal-to-noise ratio of a Langevin step, which sets its length; also what it leaves wrong:

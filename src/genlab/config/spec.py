@@ -1,20 +1,20 @@
 """Each run's own part of the study, as a file.
 
-The files are written while the workflow is planned, and only if their content changed: a rule
-that takes one as input is redone when its own part changes, and only then. Paths, devices and
-workers are in none of them.
+A rule carries the digest of the one file that it reads, so that it is redone when its own part of
+the study changes, and only then. The files are written when a workflow starts to run, not when it
+is planned, and only by the process that holds Snakemake's lock: no other one can change what a
+running job reads. Paths, devices and workers are in none of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
-from genlab.config.base import Strict, build, dump_yaml, read_yaml
+from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
@@ -46,11 +46,6 @@ class RunSpec(Strict):
     @classmethod
     def _by_family(cls, values: Any) -> Any:
         return build_family(values, "model") if isinstance(values, dict) else values
-
-    @property
-    def digest(self) -> str:
-        """A short hash of the whole spec; a checkpoint belongs to exactly one."""
-        return hashlib.sha256(dump_yaml(self).encode()).hexdigest()[:16]
 
 
 class SampleSpec(Strict):
@@ -104,9 +99,7 @@ def read_prompts(path: Path) -> PromptsSpec:
 def read_dataset(path: Path) -> DatasetConfig:
     """A data set's configuration, from the `config.yaml` in its folder under results/data."""
     values = read_yaml(path)
-    if values.get("source") not in SOURCES:
-        raise ConfigError(f"{path}: source: unknown source '{values.get('source')}'")
-    return build(SOURCES[values["source"]], values, path)
+    return build(pick(SOURCES, "source", values, path), values, path)
 
 
 def read_evaluation(path: Path) -> EvaluationConfig:
@@ -117,20 +110,6 @@ def read_evaluation(path: Path) -> EvaluationConfig:
 def read_tracking(path: Path) -> TrackingConfig:
     """The study's `tracking:`, from its own file."""
     return build(TrackingConfig, read_yaml(path), path)
-
-
-def _write_if_changed(path: Path, config: BaseModel) -> None:
-    """Write `config` as YAML unless the file holds just that; a reader sees all or nothing."""
-    text = dump_yaml(config)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise GenLabError(f"{path}: can't be written: {error.strerror}") from None
 
 
 def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:
@@ -169,26 +148,32 @@ def prompts_spec(study: Study, entry: ModelEntry, seed: int) -> PromptsSpec | No
     )
 
 
-def write_specs(study: Study, results: Path) -> None:
-    """Write the spec files of every run and row of `study` under `results`."""
+Specs = dict[Path, str]
+"""The content of every spec file of a study, by its path."""
+
+
+def study_specs(study: Study, results: Path) -> Specs:
+    """The spec files of every run and row of `study`, under `results`."""
     at = StudyFolder(results / study.name)
     evaluation = study.evaluation
-    _write_if_changed(at.config, study)
-    _write_if_changed(at.evaluation, evaluation)
-    _write_if_changed(at.tracking, study.tracking)
+    configs: dict[Path, BaseModel] = {
+        at.config: study,
+        at.evaluation: evaluation,
+        at.tracking: study.tracking,
+    }
     if study.laboratory is not None:
-        _write_if_changed(at.laboratory_config, study.laboratory)
+        configs[at.laboratory_config] = study.laboratory
     for dataset, config in study.datasets.items():
-        _write_if_changed(at.data(dataset).config, config)
+        configs[at.data(dataset).config] = config
         for kind in evaluation.floors:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
-            _write_if_changed(at.run(dataset, FLOOR, 0).samples(kind).config, row)
+            configs[at.run(dataset, FLOOR, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
         for entry, seed in [*runs, *((ruler, 0) for ruler in study.rulers)]:
             run = at.run(dataset, entry.name, seed)
-            _write_if_changed(run.config, run_spec(study, dataset, entry, seed))
+            configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):
-                _write_if_changed(run.prompts_config, spec)
+                configs[run.prompts_config] = spec
             for name in entry.samplers(study.samplers):
                 row = SampleSpec(
                     row=name,
@@ -196,4 +181,70 @@ def write_specs(study: Study, results: Path) -> None:
                     samples=evaluation.samples,
                     sampler=study.samplers[name],
                 )
-                _write_if_changed(run.samples(name).config, row)
+                configs[run.samples(name).config] = row
+    return {path: dump_yaml(config) for path, config in configs.items()}
+
+
+def _is(path: Path, text: str) -> bool:
+    """Whether the file at `path` holds just `text`."""
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def write_specs(specs: Specs) -> None:
+    """Write the spec files whose content changed; a reader sees all of a file or nothing."""
+    for path, text in specs.items():
+        if _is(path, text):
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise GenLabError(f"{path}: can't be written: {error.strerror}") from None
+
+
+def check_specs(specs: Specs, source: str) -> None:
+    """Refuse a study that was changed since the workflow that runs wrote its specs.
+
+    Raises:
+        ConfigError: a file holds something else than `specs` say.
+    """
+    changed = [path for path, text in specs.items() if not _is(path, text)]
+    if changed:
+        raise ConfigError(
+            f"{source}: changed since this workflow was started ({changed[0]} and "
+            f"{len(changed) - 1} more specs would differ); undo the change, or end the workflow "
+            "and start it anew"
+        )
+
+
+def check_source(study: Study, source: str, results: Path) -> None:
+    """Refuse to put a study in the place of another one that has the same name.
+
+    A file that was renamed, or whose `name:` was changed, has left its place.
+
+    Args:
+        source: the path of the study file.
+
+    Raises:
+        ConfigError: another file, which is still there, has results under the same name.
+    """
+    at = StudyFolder(results / study.name)
+    if not at.source.exists():
+        return
+    other = at.source.read_text(encoding="utf-8").strip()
+    if other == source or not Path(other).is_file():
+        return
+    try:
+        name = read_yaml(Path(other)).get("name")
+    except ConfigError:
+        return
+    if name == study.name:
+        raise ConfigError(
+            f"{source}: name: '{study.name}' is the name of {other} as well, whose results are in "
+            f"{at.folder}; give one of the two another name"
+        )

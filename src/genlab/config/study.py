@@ -7,17 +7,27 @@ typed `Study`, from which `genlab.config.spec` cuts the part that each run needs
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, SerializeAsAny, model_validator
+import yaml
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
 
-from genlab.config.base import Precision, Strict, build, merge, read_yaml
+from genlab.config.base import Images, Precision, Strict, build, merge, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, nearest
+from genlab.config.errors import ConfigError, GenLabError, nearest, shown
 from genlab.config.families import FamilyConfig, build_family, family_names
+from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.laboratory import LaboratoryConfig
 from genlab.config.layout import CLASSIFIER, CLIP, JUDGE, RULERS
 from genlab.config.prompts import PromptsConfig
@@ -27,6 +37,11 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
 RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
+INCEPTION = "inception-v3-compat"
+INCEPTION_FEATURES = 2048
+"""Dimensions of the layer of Inception that FID, KID, precision and recall are measured in."""
+TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+"""The first bytes of what torch.save writes: a zip, or, before torch 1.6, its magic number."""
 Extractor = Literal["classifier", "inception-v3-compat"]
 
 
@@ -35,7 +50,7 @@ class TrainingConfig(Strict):
 
     images: PositiveInt = 160_000
     """Training stops after this many images, each epoch counting anew."""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Field(ge=1, le=2**16)] = 64
     optimizer: Literal["adamw", "muon"] = "adamw"
     """'muon' takes the weights of convolutions and linear layers, AdamW what is left, both at
     `learning_rate`. Which families it serves, and what it costs them: benchmarks/README.md."""
@@ -66,7 +81,7 @@ class TrainingConfig(Strict):
 class EvaluationConfig(Strict):
     """What is measured, on how many samples, in whose features."""
 
-    samples: Annotated[int, Field(ge=16)] = 1000
+    samples: Annotated[Images, Field(ge=16)] = 1000
     """Images drawn per row; the same for every row, since FID falls with this number."""
     extractors: Annotated[tuple[Extractor, ...], Field(min_length=1)] = ("classifier",)
     """Whose features FID, KID, precision and recall are measured in."""
@@ -83,12 +98,23 @@ class EvaluationConfig(Strict):
     classifier: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the domain classifier's training, e.g. {images: 20000}."""
 
+    @property
+    def fewest(self) -> dict[str, int]:
+        """The fewest images that each of these keys can be measured on."""
+        return {
+            "kid_subset_size": self.kid_subset_size,
+            "neighbours": self.neighbours + 1,
+            "splits": self.splits,
+        }
+
     @model_validator(mode="after")
     def _fits(self) -> EvaluationConfig:
-        if self.kid_subset_size > self.samples:
-            raise ValueError(
-                f"kid_subset_size {self.kid_subset_size} is larger than samples {self.samples}"
-            )
+        for key, needed in self.fewest.items():
+            if self.samples < needed:
+                raise ValueError(
+                    f"{key}: {getattr(self, key)} needs at least {needed} samples, but samples is "
+                    f"{self.samples}; change one of them"
+                )
         return self
 
 
@@ -130,7 +156,7 @@ class Study(Strict):
     """Everything that a study is made of, resolved and checked."""
 
     name: Name
-    description: str = ""
+    description: Annotated[str, Field(min_length=0)] = ""
     datasets: dict[Name, SerializeAsAny[DatasetConfig]]
     models: dict[Name, ModelEntry]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
@@ -146,6 +172,30 @@ class Study(Strict):
     judge: ModelEntry | None = None
 
     @property
+    def features(self) -> dict[str, int]:
+        """The dimensions that each extractor's features have."""
+        model = self.classifier.model
+        known = {INCEPTION: INCEPTION_FEATURES}
+        if isinstance(model, ClassifierConfig):
+            known[CLASSIFIER] = model.features
+        return {extractor: known[extractor] for extractor in self.evaluation.extractors}
+
+    @property
+    def notes(self) -> list[str]:
+        """What the study leaves out: rows of `samplers` that draw from none of its models."""
+        notes = []
+        for row, sampler in self.samplers.items():
+            reasons: dict[str | None, list[str]] = {}
+            for name, entry in self.models.items():
+                reasons.setdefault(sampler.obstacle(entry.model), []).append(name)
+            if None not in reasons:
+                why = "; ".join(
+                    f"{', '.join(names)}: {reason}" for reason, names in reasons.items()
+                )
+                notes.append(f"samplers: '{row}' is left out, it draws from no model here ({why})")
+        return notes
+
+    @property
     def rulers(self) -> list[ModelEntry]:
         """The models that the others are measured by, each trained once for each data set."""
         return [entry for entry in (self.classifier, self.clip, self.judge) if entry]
@@ -155,13 +205,23 @@ class Study(Strict):
         return {**self.models, **{entry.name: entry for entry in self.rulers}}[model]
 
 
+def _entry(value: Any) -> str | dict[str, Any]:
+    if not isinstance(value, str | dict) or not value:
+        raise ValueError(f"expected a name such as vae, or {{preset: vae}}, got {shown(value)}")
+    return value
+
+
+Entry = Annotated[Any, BeforeValidator(_entry)]
+"""A model as a study names it: a preset, or {preset: NAME, name: ANOTHER, key: value ...}."""
+
+
 class StudyFile(Strict):
     """A study as its author writes it: `config/config.yaml` and `config/studies/*.yaml`."""
 
     name: Name
-    description: str = ""
+    description: Annotated[str, Field(min_length=0)] = ""
     datasets: Annotated[tuple[str, ...], Field(min_length=1)]
-    models: Annotated[tuple[str | dict[str, Any], ...], Field(min_length=1)]
+    models: Annotated[tuple[Entry, ...], Field(min_length=1)]
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     training: dict[str, Any] = Field(default_factory=dict)
@@ -173,18 +233,28 @@ class StudyFile(Strict):
     tracking: TrackingConfig = TrackingConfig()
 
 
+def weights_problem(path: str) -> str | None:
+    """Why the file at `path` can't hold Inception's weights; None if it may."""
+    file = Path(path)
+    if not file.exists():
+        return f"{path}: no such file"
+    if not file.is_file():
+        return f"{path}: not a file"
+    try:
+        with file.open("rb") as content:
+            beginning = content.read(16)
+    except OSError as error:
+        return f"{path}: can't be read: {error.strerror}"
+    if not beginning:
+        return f"{path}: the file is empty"
+    if not beginning.startswith(TORCH_FILES):
+        return f"{path}: not a file of weights that torch.save wrote"
+    return None
+
+
 def available(folder: Path) -> list[str]:
     """Names of the YAML files in `folder`."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
-
-
-def _kind(kinds: dict[str, Any], key: str, values: dict[str, Any], source: str | Path) -> Any:
-    """The class that `values[key]` names among `kinds`."""
-    name = values.get(key)
-    if name not in kinds:
-        said = "missing" if name is None else f"unknown {key} '{name}'"
-        raise ConfigError(f"{source}: {key}: {said}: {nearest(str(name), kinds)}")
-    return kinds[name]
 
 
 def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConfig:
@@ -192,20 +262,24 @@ def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConf
     folder = config_dir / "datasets"
     if name not in available(folder):
         raise ConfigError(
-            f"{source}: datasets: unknown data set '{name}': {nearest(name, available(folder))}"
+            f"{source}: datasets: unknown data set {shown(name)}: "
+            f"{nearest(name, available(folder))}"
         )
     if name in RESERVED_DATASETS:
         raise ConfigError(f"{source}: datasets: the name '{name}' is taken; rename its file")
     path = folder / f"{name}.yaml"
     values = read_yaml(path)
-    kind: type[DatasetConfig] = _kind(SOURCES, "source", values, path)
-    return build(kind, values, path)
+    config: DatasetConfig = build(pick(SOURCES, "source", values, path), values, path)
+    try:
+        config.check()
+    except GenLabError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
 
 
 def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:
     """Validate a sampler by the class that its `sampler:` names."""
-    kind: type[SamplerConfig] = _kind(SAMPLERS, "sampler", values, source)
-    return build(kind, values, source)
+    return build(pick(SAMPLERS, "sampler", values, source), values, source)
 
 
 def _resolve(layers: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
@@ -213,6 +287,13 @@ def _resolve(layers: dict[str, Any], where: str | Path) -> tuple[TrainingConfig,
     family = {key: value for key, value in layers.items() if key != "training"}
     training = build(TrainingConfig, layers.get("training", {}), f"{where}: training")
     return training, build_family(family, where)
+
+
+def _name_of(value: Any, where: str | Path) -> str:
+    """`value`, which must be text."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: expected a name, got {shown(value)}")
+    return value
 
 
 def _preset(name: str, folder: Path, where: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -231,13 +312,13 @@ def _preset(name: str, folder: Path, where: str, above: tuple[str, ...] = ()) ->
         path: str | Path = folder / f"{name}.yaml"
         values = read_yaml(Path(path))
         if "preset" in values:
-            below = str(values.pop("preset"))
+            below = _name_of(values.pop("preset"), f"{path}: preset")
             values = merge(_preset(below, folder, f"{path}: preset", (*above, name)), values)
     elif name in family_names():
         path, values = f"family {name}", {"family": name}
     else:
         known = {*available(folder), *family_names()}
-        raise ConfigError(f"{where}: unknown model '{name}': {nearest(name, known)}")
+        raise ConfigError(f"{where}: unknown model {shown(name)}: {nearest(name, known)}")
     _resolve(values, path)  # alone first: a mistake of the preset is not the study's
     return values
 
@@ -253,8 +334,13 @@ def load_model(
     another one with `preset:` as well, and then says only what differs.
     """
     changes = {"preset": entry} if isinstance(entry, str) else dict(entry)
-    preset = str(changes.pop("preset", ""))
-    name = str(changes.pop("name", preset))
+    if "preset" not in changes:
+        raise ConfigError(
+            f"{source}: models: {shown(entry)} has no `preset:`; write {{preset: NAME, ...}}: "
+            f"{nearest('', available(config_dir / 'models'))}"
+        )
+    preset = _name_of(changes.pop("preset"), f"{source}: models: preset")
+    name = _name_of(changes.pop("name", preset), f"{source}: models: name")
     values = _preset(preset, config_dir / "models", f"{source}: models")
     where = f"{source}: models: {name}"
     if name in RESERVED_MODELS and preset != name:
@@ -267,7 +353,12 @@ def load_model(
 def _ruler(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
     """One of the models that others are measured by; the study's `training:` isn't for them."""
     section = file.evaluation if name == CLASSIFIER else file.prompts
-    return load_model({"preset": name, "training": getattr(section, name)}, {}, config_dir, source)
+    entry = {"preset": name, "training": getattr(section, name)}
+    ruler = load_model(entry, {}, config_dir, source)
+    if ruler.model.family != name:
+        path = config_dir / "models" / f"{name}.yaml"
+        raise ConfigError(f"{path}: family: must be {name}, which others are measured by")
+    return ruler
 
 
 def _with_first_stages(
@@ -307,89 +398,145 @@ def _no_twins(names: Iterable[str], what: str, source: str | Path) -> None:
         seen.add(name)
 
 
-def _check_model(study: Study, name: str, entry: ModelEntry, source: str | Path) -> None:
-    """Refuse a model that can't be trained on the study's data, or drawn from by its samplers."""
+def _misfits(model: FamilyConfig, study: Study) -> list[str]:
+    """What stands against training `model` on the data sets of the study; empty if nothing."""
+    first = model.first_stage_name
+    shrinks = study.entry(first).model.shrinks if first else 1
+    return [
+        f"on '{name}': {problem}"
+        for name, config in study.datasets.items()
+        for problem in model.problems(config.shape[0], config.shape[1] // shrinks)
+    ]
+
+
+def _sibling(entry: ModelEntry, study: Study, config_dir: Path) -> str | None:
+    """The preset of the same family, nearest in name, that fits all data sets of the study."""
+    folder, own = config_dir / "models", entry.model
+    siblings = []
+    for name in sorted(set(available(folder)) - study.models.keys()):
+        _, model = _resolve(_preset(name, folder, name), name)
+        same = (model.family, model.first_stage_name) == (own.family, own.first_stage_name)
+        if same and not _misfits(model, study):
+            siblings.append(name)
+    close = difflib.get_close_matches(entry.preset, siblings, n=1, cutoff=0)
+    return close[0] if close else None
+
+
+def _check_fit(study: Study, file: StudyFile, config_dir: Path) -> Iterator[str]:
+    """Refuse models that can't be trained on a data set; name one in the place of each."""
+    instead: dict[str, str] = {}
+    for name, entry in study.models.items():
+        if problems := _misfits(entry.model, study):
+            sibling = _sibling(entry, study, config_dir)
+            remedy = f"; replace {name} by {sibling}" if sibling else ""
+            yield from (f"models: '{name}' {problem}{remedy}" for problem in problems)
+            instead |= {name: sibling} if sibling else {}
+    if instead:
+        names = [
+            one if isinstance(one, str) else one.get("name", one["preset"]) for one in file.models
+        ]
+        models = [instead.get(name, one) for name, one in zip(names, file.models, strict=True)]
+        line = yaml.safe_dump(models, default_flow_style=True, width=math.inf).strip()
+        yield f"models: with these changes the line is `models: {line}`"
+
+
+def _check_model(study: Study, name: str) -> Iterator[str]:
+    """Refuse a model that can't be drawn from by the study's samplers."""
+    entry = study.models[name]
     silent = entry.model.generates == "nothing"
     if silent and not entry.model.reconstructs:
-        raise ConfigError(f"{source}: models: '{name}' generates no images: drop it")
+        yield f"models: '{name}' generates no images: drop it"
     rows = entry.samplers(study.samplers)
     if not silent and not rows:
         fitting = [n for n, kind in SAMPLERS.items() if kind(sampler=n).fits(entry.model)]
         obstacles = "; ".join(
             f"{row}: {sampler.obstacle(entry.model)}" for row, sampler in study.samplers.items()
         )
-        raise ConfigError(
-            f"{source}: samplers: none can draw from '{name}' ({obstacles}); "
-            f"add one with sampler: {' or '.join(fitting)}"
+        yield (
+            f"samplers: none can draw from '{name}' ({obstacles}); add a line such as "
+            f"`{fitting[0]}: {{sampler: {fitting[0]}}}` (sampler: {' or '.join(fitting)})"
         )
     for row in rows:
         sampler, limit = study.samplers[row], entry.model.max_steps
         if not isinstance(sampler, SteppedSampler) or limit is None:
             continue
         if sampler.spacing == "uniform" and sampler.steps > limit:
-            raise ConfigError(
-                f"{source}: samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
+            yield (
+                f"samplers.{row}.steps: {sampler.steps} asked, but '{name}' has "
                 f"only {limit} timesteps"
             )
-    below = entry.model.first_stage_name
-    told = entry.model.reads_captions or entry.model.knows_factors
-    shrinks = study.entry(below).model.shrinks if below else 1
+    described = entry.model.reads_captions or entry.model.knows_factors
     for dataset, config in study.datasets.items():
-        channels, size = config.shape[:2]
-        if told and entry.training.horizontal_flip and config.factors:
-            raise ConfigError(
-                f"{source}: models: '{name}': training.horizontal_flip mirrors the images of "
+        if described and entry.training.horizontal_flip and config.factors:
+            yield (
+                f"models: '{name}': training.horizontal_flip mirrors the images of "
                 f"'{dataset}', but not what is said of them (left, right ...); leave it out"
             )
-        for problem in entry.model.problems(channels, size // shrinks):
-            raise ConfigError(f"{source}: model '{name}' on '{dataset}': {problem}")
 
 
-def _check_dataset(study: Study, name: str, config: DatasetConfig, source: str | Path) -> None:
+def _check_dataset(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
     """Refuse a data set that is too small for what is measured on it."""
+    evaluation, images = study.evaluation, config.train_count
     if study.laboratory is not None:
-        for problem in study.laboratory.problems(math.prod(config.shape)):
-            raise ConfigError(f"{source}: laboratory: on '{name}': {problem}")
-    n = study.evaluation.samples
-    if config.held_out is not None and "real" in study.evaluation.floors and n > config.held_out:
-        raise ConfigError(
-            f"{source}: evaluation.samples: {n} asked, but '{name}' holds out only "
+        for problem in study.laboratory.problems(math.prod(config.shape), images):
+            yield f"laboratory: on '{name}': {problem}"
+    n = evaluation.samples
+    if config.held_out is not None and "real" in evaluation.floors and n > config.held_out:
+        yield (
+            f"evaluation.samples: {n} asked, but '{name}' holds out only "
             f"{config.held_out} images for the row of real data; ask for fewer, "
             "or leave 'real' out of evaluation.floors"
         )
-
-
-def _check(study: Study, source: str | Path) -> None:
-    """Refuse what can't run, before any job does."""
-    for name, entry in study.models.items():
-        _check_model(study, name, entry, source)
-    for row, sampler in study.samplers.items():
-        if row in study.evaluation.floors:
-            raise ConfigError(f"{source}: samplers: the name '{row}' is taken; choose another")
-        obstacles = {n: sampler.obstacle(entry.model) for n, entry in study.models.items()}
-        if all(obstacles.values()):
-            why = "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
-            raise ConfigError(
-                f"{source}: samplers: '{row}' ({sampler.sampler}) draws from no model here "
-                f"({why}); change it or drop it"
+    needs = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
+    needs |= {f"extractors: {name}": n for name, n in study.features.items()}
+    for key, needed in needs.items():
+        if images is not None and images < needed:
+            yield (
+                f"datasets: '{name}' has only {images} images to train on, but evaluation.{key} "
+                f"needs at least {needed}; add images, or change it"
             )
+
+
+def _check_evaluation(study: Study) -> Iterator[str]:
+    """Refuse fewer samples than features, and a file that can't be Inception's weights."""
+    evaluation = study.evaluation
+    for extractor, features in study.features.items():
+        if evaluation.samples < features:
+            yield (
+                f"evaluation.samples: {evaluation.samples} are too few for FID in the {features} "
+                f"features of {extractor}; draw {features} or more"
+                + (f", or take {extractor} out of evaluation.extractors" if features > 1000 else "")
+            )
+    weights = evaluation.inception_weights if INCEPTION in evaluation.extractors else None
+    if weights is not None and (problem := weights_problem(weights)):
+        yield f"evaluation.inception_weights: {problem}"
+
+
+def _check(study: Study, file: StudyFile, config_dir: Path) -> Iterator[str]:
+    """What can't run, each in a line that begins with its key."""
+    yield from _check_fit(study, file, config_dir)
+    for name in study.models:
+        yield from _check_model(study, name)
+    for row in study.samplers:
+        if row in study.evaluation.floors:
+            yield f"samplers: the name '{row}' is taken; choose another"
+    yield from _check_evaluation(study)
     for name, config in study.datasets.items():
-        _check_dataset(study, name, config, source)
+        yield from _check_dataset(study, name, config)
     if study.prompts is not None and study.prompts.samplers:
-        _check_prompts(study, study.prompts.samplers, source)
+        yield from _check_prompts(study, study.prompts.samplers)
 
 
-def _check_prompts(study: Study, rows: tuple[str, ...], source: str | Path) -> None:
-    """Refuse `prompts.samplers` that aren't there, or leave a model with none."""
+def _check_prompts(study: Study, rows: tuple[str, ...]) -> Iterator[str]:
+    """Refuse `prompts.samplers` that don't exist, or leave a model with none."""
+    chosen = {row: study.samplers[row] for row in rows if row in study.samplers}
     for row in rows:
-        if row not in study.samplers:
-            said = f"unknown sampler '{row}': {nearest(row, study.samplers)}"
-            raise ConfigError(f"{source}: prompts.samplers: {said}")
-    chosen = {row: study.samplers[row] for row in rows}
+        if row not in chosen:
+            yield f"prompts.samplers: unknown sampler {shown(row)}: {nearest(row, study.samplers)}"
     for name, entry in study.models.items():
         if entry.model.takes_prompts and not entry.samplers(chosen):
-            raise ConfigError(
-                f"{source}: prompts.samplers: none of {', '.join(rows)} draws from '{name}'; "
+            yield (
+                f"prompts.samplers: none of {', '.join(rows)} draws from '{name}'; "
                 f"add one of {', '.join(entry.samplers(study.samplers))}"
             )
 
@@ -439,5 +586,6 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         **{name: _ruler(name, file, config_dir, source) for name in (CLIP, JUDGE) if prompted},
     }
     study = build(Study, fields, source)
-    _check(study, source)
+    if problems := [f"{source}: {problem}" for problem in _check(study, file, config_dir)]:
+        raise ConfigError("\n".join(problems))
     return study

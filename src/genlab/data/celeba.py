@@ -129,7 +129,7 @@ def decode(content: bytes, config: CelebAConfig) -> NDArray[np.uint8]:
     Raises:
         ValueError: not of the aligned size.
     """
-    picture = Image.open(io.BytesIO(content)).convert("RGB")
+    picture = Image.open(io.BytesIO(content), formats=("JPEG",)).convert("RGB")
     if picture.size != ALIGNED:
         raise ValueError(f"{picture.size[0]}x{picture.size[1]} pixels instead of 178x218")
     left, top = ((side - config.crop) // 2 for side in ALIGNED)

@@ -13,6 +13,7 @@ from genlab.config.errors import GenLabError
 from genlab.config.layout import SampleFolder
 from genlab.config.spec import read_samples
 from genlab.data.files import array_writer, read_array
+from genlab.data.origin import row_origin
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.randomness import generator
 
@@ -41,7 +42,8 @@ def floor(at: SampleFolder) -> None:
         )
     random = generator(spec.seed, "floor", spec.row)
     chosen = fair_share(len(real), spec.seed)
-    with array_writer(at.samples, (spec.samples, *real.shape[1:]), "uint8") as samples:
+    shape = (spec.samples, *real.shape[1:])
+    with array_writer(at.samples, shape, "uint8", row_origin(at)) as samples:
         for i in range(spec.samples):
             if spec.row == "real":
                 samples[i] = real[chosen[i]]

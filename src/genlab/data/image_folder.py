@@ -1,135 +1,76 @@
-"""Your own pictures, from a folder or a zip file.
-
-Three layouts are understood, and told apart by the depth of the pictures:
-`split/class/picture.png` with the splits `train` and `test` (or `val`), `class/picture.png`, and
-`picture.png`. Where there is no test split, a share of each class is held out.
-"""
+"""Your own pictures, from a folder or a zip file (layouts: `genlab.config.picture_layout`)."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genlab.config.datasets import ImageFolderConfig
 from genlab.config.errors import GenLabError
-from genlab.data.arrays import Source, Split, hold_out
-
-SUFFIXES = {".png", ".jpg", ".jpeg"}
-TRAIN, TEST = {"train"}, {"test", "val", "valid", "validation"}
+from genlab.config.picture_files import UNREADABLE, Listing, printable, zip_members
+from genlab.config.picture_layout import arrange
+from genlab.data.arrays import Source, Split
+from genlab.data.decoding import load_picture, to_pixels
 
 
 def fetch(config: ImageFolderConfig, raw: Path) -> list[Path]:
     """The zip file, or every picture of the folder; used where they are."""
-    path = Path(config.path)
-    if not path.exists():
-        raise GenLabError(f"{path}: no such folder or zip file (the data set's `path`)")
-    if path.is_file():
-        return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+    for remark in config.layout.remarks:
+        print(f"{config.path}: {remark}")
+    return config.own_files
 
 
-def _pictures(
-    config: ImageFolderConfig, files: list[Path]
-) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Every picture's path within the folder or zip, and its content, in order of the paths."""
-    path = Path(config.path)
+def _contents(path: Path, names: list[str]) -> Iterator[bytes]:
+    """The files `names` in the folder or zip `path`.
+
+    Raises:
+        GenLabError: one is missing or damaged.
+    """
+    name = ""
     try:
         if path.is_file():
             with zipfile.ZipFile(path) as archive:
-                for name in sorted(archive.namelist()):
-                    if PurePosixPath(name).suffix.lower() in SUFFIXES:
-                        yield PurePosixPath(name), archive.read(name)
+                members = zip_members(archive)
+                for name in names:
+                    with archive.open(members[name]) as member:
+                        # No more than is declared, whatever it would unpack to
+                        content = member.read(members[name].file_size)
+                    yield content
         else:
-            for file in files:
-                yield PurePosixPath(file.relative_to(path)), file.read_bytes()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise GenLabError(f"{path}: can't be read ({error})") from None
-
-
-def decode(name: PurePosixPath, content: bytes, config: ImageFolderConfig) -> NDArray[np.uint8]:
-    """One picture as uint8 [C, H, W] of the shape that the config asks for."""
-    where = f"{config.path}: {name}"
-    mode, side = ("L", "RGB")[config.channels == 3], config.size
-    try:
-        picture: Image.Image = Image.open(io.BytesIO(content))
-        picture.load()
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise GenLabError(f"{where}: not a readable picture ({error})") from None
-    if picture.mode != mode:
-        if not config.convert:
-            raise GenLabError(
-                f"{where}: colour mode {picture.mode}, but channels: {config.channels} means "
-                f"{mode}; set `convert: true` to convert such pictures"
-            )
-        picture = picture.convert(mode)
-    if picture.size != (side, side):
-        if not config.resize:
-            raise GenLabError(
-                f"{where}: {picture.size[0]}x{picture.size[1]} pixels, but size: {side} asks for "
-                f"{side}x{side}; set `resize: true` to scale and crop such pictures"
-            )
-        picture = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture, dtype=np.uint8)
-    return pixels[None] if config.channels == 1 else pixels.transpose(2, 0, 1)
+            for name in names:
+                yield (path / name).read_bytes()
+    except UNREADABLE as error:
+        raise GenLabError(f"{path}: {printable(name)}: can't be read ({error})") from None
 
 
 def read(config: ImageFolderConfig, files: list[Path]) -> Source:
-    """Decode all pictures and sort them into splits and classes.
+    """Decode the pictures of both splits.
 
     Raises:
-        GenLabError: no picture at all, an unreadable one, one of another size or mode, or
-            pictures at different depths.
+        GenLabError: a picture is unreadable, or of another size or colour mode.
     """
-    names, images = [], []
-    for name, content in _pictures(config, files):
-        names.append(name)
-        images.append(decode(name, content, config))
-    if not names:
-        raise GenLabError(f"{config.path}: holds no .png, .jpg or .jpeg pictures")
-    depths = {len(name.parts) for name in names}
-    if len(depths) > 1 or max(depths) > 3:
-        odd = max(names, key=lambda name: len(name.parts))
-        other = min(names, key=lambda name: len(name.parts))
-        raise GenLabError(
-            f"{config.path}: pictures lie at different depths or too deep ('{other}', '{odd}'); "
-            "expected split/class/picture, class/picture or picture throughout"
-        )
-    kinds = [name.parent.name for name in names]
-    classes = sorted(set(kinds))
-    labels = np.array([classes.index(kind) for kind in kinds], dtype=np.int64)
-    stack = np.stack(images)
-    if depths == {3}:
-        return _by_split(config, [name.parts[0] for name in names], stack, labels, classes)
-    train, test = hold_out(stack, labels, every=max(2, round(1 / config.test_fraction)))
-    if not len(test.images):
-        raise GenLabError(f"{config.path}: too few pictures to hold any out for testing")
-    return Source(train, test, classes)
-
-
-def _by_split(
-    config: ImageFolderConfig,
-    splits: list[str],
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    classes: list[str],
-) -> Source:
-    """The split that each picture's first folder names."""
-    unknown = set(splits) - TRAIN - TEST
-    if unknown:
-        raise GenLabError(
-            f"{config.path}: unknown split '{min(unknown)}'; name the folders train and test"
-        )
-    is_test = np.array([split in TEST for split in splits])
-    if is_test.all():
-        raise GenLabError(f"{config.path}: holds no train split")
-    train = Split(images[~is_test], labels[~is_test])
-    if is_test.any():
-        return Source(train, Split(images[is_test], labels[is_test]), classes)
-    parts = hold_out(train.images, train.labels, every=max(2, round(1 / config.test_fraction)))
-    return Source(*parts, classes)
+    path = Path(config.path)
+    listing = config.listing
+    if not path.is_file():
+        listing = Listing([str(file.relative_to(path)) for file in files], [])
+    layout = arrange(path, listing, config.test_fraction)
+    pictures = layout.train + layout.test
+    images = np.empty((len(pictures), *config.shape), np.uint8)
+    labels = np.array([label for _, label in pictures], np.int64)
+    names = [name for name, _ in pictures]
+    transparent = 0
+    for i, (name, content) in enumerate(zip(names, _contents(path, names), strict=True)):
+        try:
+            picture = load_picture(content)
+            images[i] = to_pixels(picture, config)
+        except GenLabError as error:
+            raise GenLabError(f"{path}: {printable(name)}: {error}") from None
+        transparent += picture.has_transparency_data
+    if transparent:
+        print(f"{path}: {transparent} pictures have transparency: shown on {config.background}")
+    n = len(layout.train)
+    train, test = Split(images[:n], labels[:n]), Split(images[n:], labels[n:])
+    return Source(train, test, layout.classes)

@@ -11,10 +11,13 @@ import numpy as np
 
 from genlab.config.datasets import DatasetConfig, LabelledConfig
 from genlab.config.errors import ConfigError, GenLabError
+from genlab.config.hashes import digest, hashes
 from genlab.config.layout import DataFolder
+from genlab.config.picture_files import printable
 from genlab.config.spec import read_dataset
 from genlab.data.arrays import Source, Split
 from genlab.data.files import read_json, sha256, write_array, write_json, write_text
+from genlab.data.origin import KEY
 from genlab.data.tokenizer import Tokenizer, train_tokenizer
 
 
@@ -27,13 +30,24 @@ def fetch(at: DataFolder) -> None:
     """Make the raw files of the data set present, and list them with their SHA-256."""
     config = read_dataset(at.config)
     files: list[Path] = _module(config).fetch(config, at.folder / "raw")
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            digest.update(f"{file.name} {sha256(file)}\n".encode())
-        except OSError as error:
-            raise GenLabError(f"{file}: can't be read: {error.strerror}") from None
-    write_json(at.fetched, {"files": [str(file) for file in files], "sha256": digest.hexdigest()})
+    checksums = hashes(files, at.hashes, keep=True)
+    write_json(at.fetched, {"files": checksums, "sha256": digest(checksums)})
+
+
+def _fetched(at: DataFolder) -> list[Path]:
+    """The files that `fetch` listed.
+
+    Raises:
+        GenLabError: one is not what it was when it was listed.
+    """
+    listed: dict[str, str] = read_json(at.fetched)["files"]
+    for path, checksum in hashes(map(Path, listed), at.hashes).items():
+        if checksum != listed[path]:
+            raise GenLabError(
+                f"{printable(path)}: has changed since it was listed; delete {at.fetched} and run "
+                "again"
+            )
+    return [Path(path) for path in listed]
 
 
 def prepare(at: DataFolder) -> None:
@@ -42,9 +56,12 @@ def prepare(at: DataFolder) -> None:
     Of factors there are none, [N, 0], where the source doesn't know what its images were made from.
     """
     config = read_dataset(at.config)
-    files = [Path(file) for file in read_json(at.fetched)["files"]]
-    source = cast(Source, _module(config).read(config, files))
-    manifest: dict[str, Any] = {"shape": list(config.shape), "classes": source.classes}
+    source = cast(Source, _module(config).read(config, _fetched(at)))
+    manifest: dict[str, Any] = {
+        KEY: config.digest,
+        "shape": list(config.shape),
+        "classes": source.classes,
+    }
     if config.factors:
         manifest["factors"] = config.factors
         manifest["values"] = config.values
@@ -79,8 +96,8 @@ def prepare(at: DataFolder) -> None:
     manifest["text"] = _write_captions(at, config, source)
     parts = [path(split) for path in (at.images, at.labels, at.factors, at.captions)
              for split in source.splits()]  # fmt: skip
-    hashes = "".join(sha256(path) for path in [*parts, at.texts, at.tokens, at.tokenizer])
-    manifest["sha256"] = hashlib.sha256(hashes.encode()).hexdigest()
+    checksums = "".join(sha256(path) for path in [*parts, at.texts, at.tokens, at.tokenizer])
+    manifest["sha256"] = hashlib.sha256(checksums.encode()).hexdigest()
     write_json(at.manifest, manifest)
 
 

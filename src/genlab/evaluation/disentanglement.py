@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
-from genlab.data.files import read_array, read_json, write_json
+from genlab.data.files import read_array, read_json
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.randomness import generator
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, encode
@@ -160,8 +161,8 @@ def disentangle(run: RunFolder, *, cpu: bool = False) -> None:
     sizes = read_json(run.data.manifest).get("factors")
     if sizes is None:
         raise GenLabError(f"{run.data.manifest}: names no factors that '{run.dataset}' was made of")
-    device = pick_device(cpu)
-    model = as_encoder(load_model(run, device))
+    device, origin = pick_device(cpu), run_origin(run)
+    model = as_encoder(load_model(run, device, origin))
     latents, factors = {}, {}
     for split in ("train", "test"):
         images = read_array(run.data.images(split))
@@ -179,6 +180,6 @@ def disentangle(run: RunFolder, *, cpu: bool = False) -> None:
         "active": int(active.sum()),
         "images": sum(map(len, factors.values())),
     }
-    write_json(run.disentanglement, found)
+    write_measured(run.disentanglement, found, origin)
     metrics = {name: float(v) for name, v in found.items() if isinstance(v, float)}
     leave_record(run, "disentangle", metrics=metrics, artifacts=[run.disentanglement])

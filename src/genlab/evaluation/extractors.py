@@ -7,7 +7,6 @@ workflow trains for each data set, registered with torch-fidelity under that nam
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +21,8 @@ from torch_fidelity.utils import create_feature_extractor
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import CLASSIFIER, RunFolder
+from genlab.config.study import weights_problem
+from genlab.data.origin import run_origin
 from genlab.models.batches import to_float
 from genlab.models.classifier import Classifier
 from genlab.models.store import load_model
@@ -57,7 +58,7 @@ class DomainClassifier(FeatureExtractorBase):  # type: ignore[misc]
         if feature_extractor_weights_path is None:
             raise GenLabError("the extractor 'classifier' needs the folder of a trained classifier")
         run = RunFolder(Path(feature_extractor_weights_path))
-        classifier = load_model(run)
+        classifier = load_model(run, origin=run_origin(run))
         if not isinstance(classifier, Classifier):
             raise GenLabError(f"{run.folder}: holds a {type(classifier).__name__}, no classifier")
         self.classifier = classifier
@@ -93,14 +94,19 @@ def make_extractor(name: str, classifier: RunFolder, weights: str | None, cuda: 
     if CLASSIFIER not in FEATURE_EXTRACTORS_REGISTRY:
         register_feature_extractor(CLASSIFIER, DomainClassifier)
     path = str(classifier.folder) if name == CLASSIFIER else weights
+    if name != CLASSIFIER and weights is not None and (problem := weights_problem(weights)):
+        raise GenLabError(f"evaluation.inception_weights: {problem}")
     try:
         return create_feature_extractor(
             name, list(LAYERS[name]), cuda=cuda, feature_extractor_weights_path=path, verbose=False
         )
-    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError, TypeError) as error:
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except GenLabError:
+        raise
+    except Exception as error:  # torch's readers meet a damaged file with any exception at all
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise GenLabError(
-            f"the extractor '{name}' can't be made ({path or 'its weights are fetched'}): {said}. "
+            f"the extractor '{name}' can't be made ({path or 'its weights are fetched'}): "
+            f"{reason}. "
             "Where nothing can be downloaded, set evaluation.inception_weights to a local file "
             "of tensors, or use the extractor 'classifier'"
         ) from None

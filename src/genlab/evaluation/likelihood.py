@@ -22,7 +22,8 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.families import Likelihood
 from genlab.config.layout import RunFolder
-from genlab.data.files import read_array, write_json
+from genlab.data.files import read_array
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.randomness import address
 from genlab.models.base import HasBoundTerms, HasLikelihood, Model
 from genlab.models.devices import pick_device
@@ -88,8 +89,8 @@ def likelihood(
     Raises:
         GenLabError: the family has no density of 8-bit pixels.
     """
-    device = pick_device(cpu)
-    model = load_model(run, device)
+    device, origin = pick_device(cpu), run_origin(run)
+    model = load_model(run, device, origin)
     if not model.config.likelihoods:
         raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
     pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)
@@ -106,5 +107,6 @@ def likelihood(
         error = float(values.std(correction=0) / len(values) ** 0.5)
         measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
     flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}
-    write_json(run.likelihood, {**measured, **terms, "images": len(pixels), "k": k})
+    content = {**measured, **terms, "images": len(pixels), "k": k}
+    write_measured(run.likelihood, content, origin)
     leave_record(run, "likelihood", metrics=flat)

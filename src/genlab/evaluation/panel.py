@@ -14,6 +14,7 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.layout import DataFolder, RunFolder
 from genlab.data.files import read_array, read_json
+from genlab.data.origin import run_origin
 from genlab.models.base import Model, Words
 from genlab.models.batches import in_parts, read_factors
 from genlab.models.clip import CLIP
@@ -74,7 +75,7 @@ def each(values: dict[str, Any], measure: Callable[[Tensor], Any]) -> dict[str, 
 
 def loaded(run: RunFolder, kind: type[M], device: torch.device) -> M:
     """The trained model of a run that must be of a `kind`."""
-    model = load_model(run, device)
+    model = load_model(run, device, run_origin(run))
     if not isinstance(model, kind):
         raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
     return model

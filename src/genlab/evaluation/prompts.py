@@ -18,7 +18,8 @@ from genlab.config.layout import DataFolder, RunFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, write_json
+from genlab.data.files import read_array, read_json
+from genlab.data.origin import run_origin, write_measured
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, first_unjudged, shares
 from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, save_candidates
 from genlab.models.base import Model
@@ -92,8 +93,8 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
     Raises:
         GenLabError: the model takes no prompts, or CLIP or judge aren't there.
     """
-    device = pick_device(cpu)
-    model = load_model(run, device)
+    device, origin = pick_device(cpu), run_origin(run)
+    model = load_model(run, device, origin)
     if not model.config.takes_prompts:
         raise GenLabError(f"{run.folder}: {type(model).__name__} takes no prompts")
     spec, panel = read_prompts(run.prompts_config), Panel(run, device)
@@ -130,7 +131,7 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
         "shown": shown,
         "attention": seen,
     }
-    write_json(run.prompts / "prompts.json", content)
+    write_measured(run.prompts / "prompts.json", content, origin)
     _leave_record(run, content)
 
 

@@ -1,6 +1,8 @@
 """The stages `features`, `evaluate` and `rfid`: images to features, features to metrics.
 
-The features of rows are extracted once and kept; every metric reads the same files.
+The features of rows are extracted once and kept; every metric reads the same files. A file of
+features names the images and the extractor that it was made from, and a metric refuses features of
+other images than those that lie there now, or of another extractor than the reference's.
 """
 
 from __future__ import annotations
@@ -16,11 +18,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
+from genlab.config.base import short_hash
 from genlab.config.errors import GenLabError
-from genlab.config.layout import FLOOR, RunFolder, StudyFolder
+from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import read_evaluation
-from genlab.data.files import read_array, replacing, write_json
+from genlab.data.files import read_array, read_json, read_note, replacing, write_json
 from genlab.data.floors import fair_share
+from genlab.data.origin import (
+    KEY,
+    check_origin,
+    metrics_origin,
+    row_origin,
+    run_origin,
+    write_measured,
+)
 from genlab.evaluation.classes import classes_asked, measure_classes
 from genlab.evaluation.extractors import LAYERS, make_extractor
 from genlab.evaluation.metrics import Features, frechet, full_rank, measure
@@ -57,45 +68,76 @@ def features_of(
     return {"features": found[layers.features].numpy(), "logits": found[layers.logits].numpy()}
 
 
+def features_origin(study: StudyFolder, dataset: str, extractor: str, images: Path) -> str:
+    """What the features of the array at `images` depend on: its pixels, and the extractor."""
+    trained = run_origin(study.classifier(dataset)) if extractor == CLASSIFIER else ""
+    return short_hash(read_note(images).sha256, extractor, trained)
+
+
 def extract(
     study: StudyFolder, dataset: str, extractor: str, images: Path, out: Path, cpu: bool = False
 ) -> None:
     """Write the features and logits of the images at `images` to `out` (.npz)."""
-    arrays: dict[str, Any] = {**features_of(study, dataset, extractor, read_array(images), cpu)}
+    origin = features_origin(study, dataset, extractor, images)
+    features = features_of(study, dataset, extractor, read_array(images), cpu)
+    arrays: dict[str, Any] = {KEY: np.array(origin), **features}
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def read_features(path: Path) -> Features:
-    """The arrays `features` and `logits` that `extract` wrote."""
+def read_features(path: Path, origin: str) -> Features:
+    """The arrays `features` and `logits` that `extract` wrote.
+
+    Raises:
+        GenLabError: the file is missing or damaged, or its features are of another origin.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {"features": file["features"], "logits": file["logits"]}
+            features = {"features": file["features"], "logits": file["logits"]}
+            own = str(file[KEY])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise GenLabError(f"{path}: not a file of features ({error}); delete it") from None
+        raise GenLabError(
+            f"{path}: not a whole file of features ({error}); delete it and run again"
+        ) from None
+    check_origin(path, own, origin)
+    return features
 
 
 def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
     """Measure `rows` of a run in the features of every extractor; write its metrics.json.
 
     None stands for all rows that have features. Where a class was asked for with each sample, the
-    samples of each class are measured against the training images of the same one as well.
+    samples of each class are measured against the training images of the same one as well. A domain
+    classifier on a data set of one class has no inception score.
     """
-    config = read_evaluation(run.study.evaluation)
+    study, dataset, config = run.study, run.dataset, read_evaluation(run.study.evaluation)
     if not rows:
         rows = sorted(path.parent.name for path in run.folder.glob("samples/*/features"))
-    measured: dict[str, dict[str, Any]] = {row: {} for row in rows}
+    for at in map(run.samples, rows):
+        check_origin(at.samples, read_note(at.samples).made_from, row_origin(at))
+    measured: dict[str, dict[str, Any]] = {
+        row: {KEY: metrics_origin(run.samples(row))} for row in rows
+    }
     tracked: dict[str, float] = {}
+    one_class = len(read_json(run.data.manifest)["classes"]) == 1
     for extractor in config.extractors:
-        reference = read_features(run.study.reference(run.dataset, extractor))
+        reference = _reference(study, dataset, extractor)
         for row in rows:
-            sample = read_features(run.samples(row).features(extractor))
-            overall = {
+            at = run.samples(row)
+            origin = features_origin(study, dataset, extractor, at.samples)
+            sample = read_features(at.features(extractor), origin)
+            overall: dict[str, Any] = {
                 **measure(sample, reference, config),
                 "samples": len(sample["features"]),
                 "reference_images": len(reference["features"]),
             }
-            tracked |= {f"{row}/{extractor}/{name}": value for name, value in overall.items()}
+            if extractor == CLASSIFIER and one_class:  # its logits are those of quarter turns
+                overall |= {"inception_score": None, "inception_score_std": None}
+            tracked |= {
+                f"{row}/{extractor}/{name}": value
+                for name, value in overall.items()
+                if value is not None
+            }
             asked = classes_asked(run, row, len(sample["features"]))
             measured[row][extractor] = overall
             if asked is not None:
@@ -106,6 +148,13 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
         leave_record(run, "evaluate", metrics=tracked)
 
 
+def _reference(study: StudyFolder, dataset: str, extractor: str) -> Features:
+    """The features of the training images."""
+    images = study.data(dataset).images("train")
+    origin = features_origin(study, dataset, extractor, images)
+    return read_features(study.reference(dataset, extractor), origin)
+
+
 def rfid(run: RunFolder, *, cpu: bool = False) -> None:
     """Measure reconstructions as if a generator had drawn them; write the FID by extractor.
 
@@ -113,15 +162,16 @@ def rfid(run: RunFolder, *, cpu: bool = False) -> None:
     what the autoencoder adds, and the FID of whatever draws through its decoder compares as well.
     null stands where they are fewer than the features have dimensions.
     """
-    config = read_evaluation(run.study.evaluation)
+    config, origin = read_evaluation(run.study.evaluation), run_origin(run)
     images = read_array(run.reconstructed)
+    check_origin(run.reconstructed, read_note(run.reconstructed).made_from, origin)
     chosen = np.array(images[fair_share(len(images))[: config.samples]])
     found: dict[str, float | None] = {}
     for extractor in config.extractors:
-        reference = read_features(run.study.reference(run.dataset, extractor))
+        reference = _reference(run.study, run.dataset, extractor)
         features = features_of(run.study, run.dataset, extractor, chosen, cpu)
         both = features["features"], reference["features"]
         found[extractor] = frechet(*both) if full_rank(*both) else None
-    write_json(run.rfid, found)
+    write_measured(run.rfid, found, origin)
     tracked = {f"{e}/reconstruction_fid": v for e, v in found.items() if v is not None}
     leave_record(run, "rfid", metrics=tracked)

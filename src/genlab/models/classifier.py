@@ -3,6 +3,10 @@
 On digits or faces the features of an ImageNet network say little. A classifier trained on the
 data set itself knows what matters there; it takes Inception's place in the Frechet distance, in
 KID, precision and recall (penultimate layer) and in the inception score (logits).
+
+Where a data set has a single class there is nothing to tell apart. The classifier then learns which
+of four quarter turns an image was given (RotNet, Gidaris et al. 2018, https://arxiv.org/abs/1803.07728),
+which takes features of what the images show.
 """
 
 from __future__ import annotations
@@ -15,9 +19,14 @@ from genlab.config.families.classifier import ClassifierConfig
 from genlab.models.base import Batch, Model
 from genlab.nn.unet import group_norm
 
+TURNS = 4
+
 
 class Classifier(Model):
-    """Convolutions at sides H, H/2, H/4, mean over positions, one hidden layer of features."""
+    """Convolutions at sides H, H/2, H/4, mean over positions, one hidden layer of features.
+
+    With a single class its logits are those of the quarter turns 0 ... 3.
+    """
 
     def __init__(self, config: ClassifierConfig, shape: tuple[int, int, int], classes: int) -> None:
         super().__init__(config, shape, classes)
@@ -38,7 +47,7 @@ class Classifier(Model):
             nn.Linear(4 * c * 16, config.features),
             nn.SiLU(),
         ).to(memory_format=torch.channels_last)  # in which it trains a tenth faster
-        self.head = nn.Linear(config.features, classes)
+        self.head = nn.Linear(config.features, TURNS if classes == 1 else classes)
 
     def features(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] on [0, 1] -> features [B, config.features]."""
@@ -47,6 +56,14 @@ class Classifier(Model):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy in nats, and the share of right answers."""
-        logits = self.head(self.features(batch.images)).float()
-        right = (logits.argmax(dim=1) == batch.labels).float().mean()
-        return {"loss": F.cross_entropy(logits, batch.labels), "accuracy": right}
+        images, labels = turn(batch.images) if self.classes == 1 else (batch.images, batch.labels)
+        logits = self.head(self.features(images)).float()
+        right = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": right}
+
+
+def turn(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Square images [B, C, H, H], each turned by a random number of quarters; the numbers [B]."""
+    quarters = torch.randint(TURNS, (len(images),), device=images.device)
+    turned = torch.stack([images.rot90(k, (2, 3)) for k in range(TURNS)])
+    return turned[quarters, torch.arange(len(images), device=images.device)], quarters

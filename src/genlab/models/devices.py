@@ -1,55 +1,94 @@
 """Which device a process computes on, and in which precision.
 
-Snakemake counts GPUs but assigns none. A process that may choose takes the first card nobody
-holds, by a file lock that the kernel releases when the process ends, however it ends. Whoever set
-CUDA_VISIBLE_DEVICES, or Slurm, or a launcher of several processes, has chosen already.
+Snakemake counts GPUs but assigns none. Of several visible cards a process takes the first that no
+other process of this user holds, by a file lock that the kernel releases when the process ends,
+however it ends. A single visible card is left as it is, and so is the choice of a launcher of
+several processes.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
+import pynvml
 import torch
 from filelock import FileLock, Timeout
 
 from genlab.config.base import Precision
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and Arm, as Linux calls them
-CHOSEN_ELSEWHERE = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
 
 _held: list[FileLock] = []  # kept for the life of the process
 
 
 def cards() -> int:
     """NVIDIA cards of this machine, counted without starting CUDA in this process."""
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
 
 
-def claim_gpu(count: int | None = None, folder: Path | None = None) -> str | None:
-    """Make one free card the only visible one, and return its number.
+def visible_cards() -> list[str]:
+    """The cards this process may use, by the names (numbers or UUIDs) that CUDA has for them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        names = (name.strip() for name in chosen.split(","))
+        return list(takewhile(lambda name: name not in ("", "-1"), names))  # as CUDA reads it
+    if "SLURM_JOB_ID" in os.environ:  # the machine's cards, but none of this job's
+        return []
+    return [str(number) for number in range(cards())]
 
-    Args:
-        count: cards of the machine; None counts them.
-        folder: where the locks lie; None takes the machine's folder for temporary files.
+
+def lock_folder() -> Path:
+    """This user's own folder for the locks; nobody else can put anything into it.
+
+    Raises:
+        OSError: it can't be made, or its name is taken by something else.
+    """
+    folder = Path(tempfile.gettempdir()) / f"genlab-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise NotADirectoryError(f"{folder} is not a folder of this user")
+    return folder
+
+
+def claim_gpu() -> str | None:
+    """Of several visible cards make a free one the only visible one, and return its name.
 
     Returns:
-        None where there is no card, the choice was made elsewhere, or all cards are held (then
+        None where there is nothing to choose, a launcher has chosen, or all cards are held (then
         the processes share them as CUDA sees fit).
     """
-    if any(chosen in os.environ for chosen in CHOSEN_ELSEWHERE):
+    names = visible_cards()
+    if len(names) < 2 or "LOCAL_RANK" in os.environ:
         return None
-    for number in range(cards() if count is None else count):
-        lock = FileLock((folder or Path(tempfile.gettempdir())) / f"genlab-gpu{number}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _held.append(lock)
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
-        return str(number)
+    # Each allocation of Slurm may number its own cards from 0.
+    allocation = os.environ.get("SLURM_JOB_ID", "machine")
+    try:
+        folder = lock_folder()
+        for name in names:
+            file = f"{allocation}-gpu{name}.lock".replace("/", "-")  # MIG's names hold slashes
+            lock = FileLock(folder / file, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            _held.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            return name
+    except OSError as error:
+        print(
+            f"warning: no GPU could be reserved, this job may share one ({error})", file=sys.stderr
+        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.families import build_family
 from genlab.config.layout import RunFolder
-from genlab.config.spec import RunSpec
-from genlab.data.files import read_json, replacing, write_json
+from genlab.config.spec import RunSpec, read_run
+from genlab.data.files import read_json, replacing, sha256, write_json
+from genlab.data.origin import KEY, check_origin, run_origin
 from genlab.models.base import Facts, Model, Words, build_model
 
 RAW, EMA = "raw.", "ema."
+CHECKSUM, ARCHITECTURE = "sha256", "architecture"  # of the tensors, and of config.json
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -26,7 +29,8 @@ def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write `tensors` as a safetensors file at `path`, all or nothing."""
+    """Write `tensors` as a safetensors file at `path`, all or nothing, and their checksum."""
+    metadata = {**metadata, CHECKSUM: _checksum(tensors)}
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
@@ -34,23 +38,41 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
 
 
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of `tensors`, which are on the CPU."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of the safetensors file at `path`.
 
     Raises:
-        GenLabError: it is missing, truncated, or anything but safetensors (a pickle, say).
+        GenLabError: it is missing, truncated, damaged, or anything but safetensors (a pickle, say).
     """
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in names}
+            metadata = file.metadata() or {}
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run `genlab train` first") from None
+    except PermissionError:
+        raise GenLabError(f"{path}: no permission to read it") from None
     except (SafetensorError, OSError) as error:
         raise GenLabError(
             f"{path}: not a complete safetensors file ({error}); it is neither loaded nor "
             "unpickled. Delete it and train again"
         ) from None
+    if metadata.pop(CHECKSUM, None) != _checksum(tensors):
+        raise GenLabError(
+            f"{path}: damaged, its tensors don't have the checksum that was written with them; "
+            "delete it and run again"
+        )
+    return tensors, metadata
 
 
 def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None:
@@ -71,8 +93,15 @@ def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None
     model.load_state_dict(tensors)
 
 
-def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tensor] | None) -> None:
-    """Write the final weights, raw and (where kept) averaged, and what rebuilds the model."""
+def save_model(
+    run: RunFolder, spec: RunSpec, origin: str, model: Model, ema: dict[str, Tensor] | None
+) -> None:
+    """Write the final weights, raw and (where kept) averaged, and what rebuilds the model.
+
+    Args:
+        origin: as `genlab.data.origin.run_origin` gives it, of the spec and the data that the
+            model was trained on.
+    """
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
@@ -82,8 +111,9 @@ def save_model(run: RunFolder, spec: RunSpec, model: Model, ema: dict[str, Tenso
         stages.append(stage.model.model_dump(mode="json"))
         stage = stage.first_stage
     facts = model.facts._asdict() | {"words": model.facts.words._asdict()}
-    write_json(run.architecture, {"spec": spec.digest, "stages": stages, "facts": facts})
-    write_tensors(run.weights, tensors, {"spec": spec.digest})
+    write_json(run.architecture, {"stages": stages, "facts": facts})
+    metadata = {KEY: origin, ARCHITECTURE: sha256(run.architecture)}
+    write_tensors(run.weights, tensors, metadata)
 
 
 def first_stage_run(run: RunFolder, spec: RunSpec) -> RunFolder:
@@ -97,27 +127,44 @@ def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:
     """The trained model that the run `spec` builds on, if it builds on any.
 
     Raises:
-        GenLabError: it was trained for another spec than the one `spec` names.
+        GenLabError: it was trained for another spec than the one `spec` names, or on other data.
     """
     if spec.first_stage is None:
         return None
     below = first_stage_run(run, spec)
-    trained = read_json(below.architecture).get("spec")
-    if trained != spec.first_stage.digest:
+    planned = read_run(below.config).digest
+    if planned != spec.first_stage.digest:
         raise GenLabError(
-            f"{below.architecture}: the first stage was trained for spec {trained}, but "
-            f"{run.config} builds on {spec.first_stage.digest}: train '{spec.first_stage.name}' "
-            "again first"
+            f"{below.config}: its digest is {planned}, but {run.config} builds on "
+            f"{spec.first_stage.digest}: run the workflow again"
         )
-    return load_model(below)
+    return load_model(below, origin=run_origin(below))
 
 
-def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
-    """The trained model in evaluation mode, with averaged weights where there are any."""
-    made = read_json(run.architecture)
+def load_model(
+    run: RunFolder, device: torch.device | str = "cpu", origin: str | None = None
+) -> Model:
+    """The trained model in evaluation mode, with averaged weights where there are any.
+
+    Args:
+        origin: what it must have been trained from (`genlab.data.origin.run_origin`); None takes
+            it as it is, and `model/` is then all that is needed.
+
+    Raises:
+        GenLabError: a file is missing or damaged, or of another origin.
+    """
+    tensors, metadata = read_tensors(run.weights)
+    if origin is not None:
+        check_origin(run.weights, metadata.get(KEY), origin)
+    architecture = read_json(run.architecture)
+    if sha256(run.architecture) != metadata.get(ARCHITECTURE):
+        raise GenLabError(
+            f"{run.architecture}: not the file that was written with the weights beside it; delete "
+            "both and run again"
+        )
     try:
-        stages = [build_family(values, run.architecture) for values in made["stages"]]
-        of = made["facts"]
+        stages = [build_family(values, run.architecture) for values in architecture["stages"]]
+        of = architecture["facts"]
         facts = Facts(
             tuple(of["shape"]), int(of["classes"]), Words(**of["words"]), dict(of["factors"])
         )
@@ -126,12 +173,6 @@ def load_model(run: RunFolder, device: torch.device | str = "cpu") -> Model:
         raise GenLabError(f"{run.architecture}: not a model's config.json; train again") from None
     while stages:
         model = build_model(stages.pop(), facts, 0, model)
-    tensors, metadata = read_tensors(run.weights)
-    if metadata.get("spec") != made.get("spec"):
-        raise GenLabError(
-            f"{run.weights}: was written for spec {metadata.get('spec')}, but config.json beside "
-            f"it for {made.get('spec')}: weights of another run; train again"
-        )
     kept = EMA if any(name.startswith(EMA) for name in tensors) else RAW
     weights = {n.removeprefix(kept): t for n, t in tensors.items() if n.startswith(kept)}
     load_weights(model, weights, run.weights)

@@ -6,17 +6,19 @@ from typing import Any
 
 from genlab.config.layout import RunFolder
 from genlab.data.files import read_json
+from genlab.data.origin import read_metrics
 from genlab.report.league import readable
 from genlab.report.understanding import label
 
 
-def _cell(measured: dict[str, float | None] | None) -> str:
-    """KID, and FID where there were images enough for it."""
+def _cell(measured: dict[str, float | None] | None) -> dict[str, Any]:
+    """KID, by which the table sorts, and FID where there were images enough for it."""
     if measured is None:
-        return "(too few)"
-    return " · ".join(
+        return {"text": "(too few)", "raw": ""}
+    text = " · ".join(
         readable(measured[name], name) for name in ("kid", "fid") if measured[name] is not None
     )
+    return {"text": text, "raw": measured["kid"]}
 
 
 def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any]]:
@@ -25,7 +27,7 @@ def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any
     for run in runs:
         if not run.metrics.exists():  # it draws nothing
             continue
-        for row, measured in read_json(run.metrics).items():
+        for row, measured in read_metrics(run).items():
             for extractor in extractors:
                 parts = measured[extractor].get("per_class")
                 if parts is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,12 @@ GAPS = {
     "approximation_gap": "approximation: q is a factorised Gaussian",
     "amortisation_gap": "amortisation: one encoder for all images",
 }
+
+
+def images_of(parts: Iterable[dict[str, Any]]) -> str:
+    """How many images the numbers of `parts` are of: '16 images', or '16 to 20 images'."""
+    counts = {part["images"] for part in parts}
+    return " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)})) + " images"
 
 
 def _curve(axis: Axes, curve: list[dict[str, float]], **style: Any) -> None:
@@ -48,7 +55,8 @@ def ppca_bounds(content: dict[str, Any]) -> bytes:
             shown = gap > 2 * table["error"]  # below that it is noise
             right.plot(table["k"][shown], gap[shown], marker="o", ms=3.5, lw=1.4, color=colour)
             right.axhline(found["kl"], color=colour, ls=":", lw=1)
-    left.set(xscale="log", xlabel="K", ylabel="nats for each image", title="IWAE-K; K = 1: ELBO")
+    left.set(xscale="log", xlabel="K", ylabel=f"nats, mean of {images_of([content])}",
+             title="IWAE-K; K = 1: ELBO")  # fmt: skip
     left.legend(fontsize="x-small", loc="lower right")
     right.set(xscale="log", yscale="log", xlabel="K", ylabel="nats",
               title="log p(x) - IWAE-K; dotted: KL(q || p(z|x))")  # fmt: skip
@@ -94,7 +102,7 @@ def _stacked(axis: Axes, rows: dict[str, dict[str, Any]], parts: dict[str, str])
         axis.barh(table.index, table[label], left=left, xerr=2 * errors[label], color=colour,
                   height=0.6, label=label, error_kw={"lw": 1, "ecolor": "0.25"})  # fmt: skip
         left += table[label]
-    axis.set_xlabel("nats for each image")
+    axis.set_xlabel("nats")
 
 
 def elbo_parts(runs: dict[str, dict[str, Any]]) -> bytes:
@@ -106,13 +114,17 @@ def elbo_parts(runs: dict[str, dict[str, Any]]) -> bytes:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 0.45 * len(runs) + 1.9), layout="constrained", sharey=True
     )
-    _stacked(left, {run: content["decomposition"] for run, content in runs.items()}, PARTS)
-    most = max(content["decomposition"]["log_images"] for content in runs.values())
+    decomposed = {run: content["decomposition"] for run, content in runs.items()}
+    annealed = {run: content["annealing"] for run, content in runs.items()}
+    _stacked(left, decomposed, PARTS)
+    most = max(part["log_images"] for part in decomposed.values())
     left.axvline(most, color="0.3", ls="--", lw=1)
-    left.set_title("KL(q(z|x) || p(z)); dashed: log of the number of images", fontsize="small")
+    count = images_of(decomposed.values())
+    left.set_title(f"KL(q(z|x) || p(z)), mean of {count}; dashed: log of that", fontsize="small")
     left.invert_yaxis()
-    _stacked(right, {run: content["annealing"] for run, content in runs.items()}, GAPS)
-    right.set_title("log p(x) - ELBO, log p(x) by annealing", fontsize="small")
+    _stacked(right, annealed, GAPS)
+    count = images_of(annealed.values())
+    right.set_title(f"log p(x) - ELBO, mean of {count}, by annealing", fontsize="small")
     figure.legend(*left.get_legend_handles_labels(), fontsize="x-small", loc="outside lower left")
     figure.legend(*right.get_legend_handles_labels(), fontsize="x-small", loc="outside lower right")
     return png(figure)
@@ -139,7 +151,8 @@ def bound_curves(runs: dict[str, dict[str, Any]]) -> bytes:
         low = log_p["value"] - 2 * log_p["error"]
         high = log_p["value"] + 2 * log_p["error"] + max(0.0, slack["value"])
         axis.axhspan(low, high, color="0.2", alpha=0.12, lw=0)
-        axis.set(xscale="log", xlabel="K", ylabel="nats for each image")
+        count = images_of([content["bounds"]])
+        axis.set(xscale="log", xlabel="K", ylabel=f"nats, mean of {count}")
         axis.set_title(f"{run}\n{content['likelihood']}", fontsize="small")
         axis.legend(fontsize="x-small", loc="lower right")
     for axis in axes.flat[len(runs) :]:

@@ -25,12 +25,14 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
+def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
     """Training loss against images seen, a panel for each model, a line for each seed.
+
+    The loss on the held-out images is a dashed line in the colour of its seed.
 
     Args:
         history: columns model, seed, images, loss.
-        held_out: mean loss on the held-out images by model, drawn as a dashed line.
+        held_out: columns model, seed, loss: the mean over the held-out images after training.
     """
     models = list(dict.fromkeys(history["model"]))
     columns = min(len(models), 3)  # more would leave nothing to read
@@ -41,12 +43,17 @@ def loss_curves(history: pd.DataFrame, held_out: dict[str, float]) -> bytes:
     for axis in axes.flat[len(models) :]:
         axis.remove()
     for axis, model in zip(axes.flat, models, strict=False):
-        part = history[history["model"] == model]
-        sns.lineplot(part, x="images", y="loss", hue="seed", palette="colorblind", lw=1, ax=axis)
-        axis.axhline(held_out[model], color="0.3", ls="--", lw=1, label="held out, at the end")
+        part, after = (table[table["model"] == model] for table in (history, held_out))
+        seeds = list(dict.fromkeys(part["seed"]))
+        colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
+        sns.lineplot(part, x="images", y="loss", hue="seed", palette=colours, lw=1, ax=axis)
+        for seed, loss in zip(after["seed"], after["loss"], strict=True):
+            axis.axhline(loss, color=colours[seed], ls="--", lw=1)
+        axis.plot([], [], color="0.3", ls="--", lw=1, label="held out, at the end")
         # The first steps would squeeze the rest of the curve into a line.
         late = part[part["images"] > 0.05 * part["images"].max()]["loss"]
-        low, high = min(late.min(), held_out[model]), max(late.quantile(0.995), held_out[model])
+        low = min(late.min(), after["loss"].min())
+        high = max(late.quantile(0.995), after["loss"].max())
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         axis.set(title=model, xlabel="images seen", ylabel="training loss")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: 10000 would touch 20000

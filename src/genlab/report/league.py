@@ -13,9 +13,10 @@ import pandas as pd
 
 from genlab.config.base import read_yaml
 from genlab.config.families import FamilyConfig
-from genlab.config.layout import FLOOR, RunFolder, StudyFolder
+from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
 from genlab.config.spec import RunSpec, read_run
 from genlab.data.files import read_json, write_text
+from genlab.data.origin import read_measured, read_metrics, row_origin, run_origin
 
 COLUMNS = {
     "dataset": "data set",
@@ -57,16 +58,22 @@ NO_CODES = "no codes"
 TOO_FEW = "too few images"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
+NO_CLASSES = "one class"
+TURNS = "classifier of turns"
+"""The domain classifier of a data set with a single class (`genlab.models.classifier`)."""
 NO_BOUND = {"exact": "exact", "ode": "no bound"}
 """What stands in the ELBO's column of a family that has another kind of bits/dim alone."""
 
 
-def bits_of(run: RunFolder, family: FamilyConfig) -> dict[str, Any]:
-    """The last kind of bits/dim of a run, and those of the ELBO; or why there are none."""
+def bits_of(family: FamilyConfig, measured: dict[str, Any]) -> dict[str, Any]:
+    """The last kind of bits/dim of a run, and those of the ELBO; or why there are none.
+
+    Args:
+        measured: what the stage `likelihood` found, where the family has one.
+    """
     if not family.likelihoods:
         reason = family.no_likelihood
         return {"bits_per_dim": reason, "bits_kind": "none", "elbo_bits_per_dim": reason}
-    measured = read_json(run.likelihood)
     names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}", "ode": "ODE"}
     shown = family.likelihoods[-1]
     bounded = "elbo" in family.likelihoods
@@ -93,13 +100,15 @@ def _chain(run: RunFolder) -> Chain:
 
 def _of_run(chain: Chain) -> dict[str, Any]:
     """What holds for all rows of a run; the cost includes that of all it builds on."""
-    (run, family), summaries = chain[0], [read_json(run.summary) for run, _ in chain]
+    run, family = chain[0]
+    summaries = [read_measured(run.summary, run_origin(run)) for run, _ in chain]
+    measured = read_measured(run.likelihood, run_origin(run)) if family.likelihoods else {}
     return {
         "variant": family.variant,
         "parameters": summaries[0]["parameters"],
         "images_seen": sum(summary["images"] for summary in summaries),
         "train_seconds": sum(read_json(run.cost)["train_seconds"] for run, _ in chain),
-        **bits_of(run, family),
+        **bits_of(family, measured),
     }
 
 
@@ -110,24 +119,36 @@ def _reconstruction(chain: Chain, extractor: str) -> dict[str, Any]:
     """
     for run, family in chain:
         if family.reconstructs:
-            measured = read_json(run.reconstructions / "metrics.json")
-            fid = read_json(run.rfid)[extractor]
+            origin = run_origin(run)
+            measured = read_measured(run.reconstructions / "metrics.json", origin)
+            fid = read_measured(run.rfid, origin)[extractor]
             return {
                 "reconstruction_mse": measured["reconstruction_mse"],
                 "reconstruction_psnr": measured["reconstruction_psnr"],
                 "reconstruction_fid": TOO_FEW if fid is None else fid,
-                "used_codes": read_json(run.summary)["held_out"].get("used_codes", NO_CODES),
+                "used_codes": read_measured(run.summary, origin)["held_out"].get(
+                    "used_codes", NO_CODES
+                ),
             }
     return dict.fromkeys(RECONSTRUCTION, NO_ENCODER)
 
 
+def extractor_name(run: RunFolder, extractor: str) -> str:
+    """What the league calls the extractor of a run's features."""
+    one_class = len(read_json(run.data.manifest)["classes"]) == 1
+    return TURNS if extractor == CLASSIFIER and one_class else extractor
+
+
 def _of_rows(run: RunFolder, names: dict[str, Any], chain: Chain) -> Iterator[dict[str, Any]]:
     """A mapping for each row and extractor of one run; floors have no chain of models."""
-    for row, by_extractor in read_json(run.metrics).items():
-        cost = read_json(run.samples(row).cost) if chain else {}
+    for row, by_extractor in read_metrics(run).items():
+        at = run.samples(row)
+        cost = read_measured(at.cost, row_origin(at)) if chain else {}
         for extractor, metrics in by_extractor.items():
             below = _reconstruction(chain, extractor) if chain else {}
-            yield names | {"sampler": row, "extractor": extractor} | cost | below | metrics
+            measured = {k: NO_CLASSES if v is None else v for k, v in metrics.items()}
+            where = {"sampler": row, "extractor": extractor_name(run, extractor)}
+            yield names | where | cost | below | measured
 
 
 def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -149,7 +170,7 @@ def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any
                 yield from _of_rows(run, names, chain)
                 continue
             for extractor in content["evaluation"]["extractors"]:
-                none = {"sampler": NO_SAMPLER, "extractor": extractor}
+                none = {"sampler": NO_SAMPLER, "extractor": extractor_name(run, extractor)}
                 below = _reconstruction(chain, extractor)
                 yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none | below
 

@@ -13,6 +13,7 @@ from genlab.config.base import read_yaml
 from genlab.config.families import build_family
 from genlab.config.layout import FLOOR, RunFolder, StudyFolder
 from genlab.data.files import read_json, write_text
+from genlab.data.origin import read_measured, run_origin
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
@@ -91,7 +92,7 @@ def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
 
 def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
     """Loss curves of every run."""
-    frames, held_out = [], {}
+    frames, held_out = [], []
     for run in runs:
         name = run.model_name
         batch = content["models"][name]["training"]["batch_size"]
@@ -99,8 +100,9 @@ def _curves(content: dict[str, Any], runs: list[RunFolder]) -> str:
         label = f"{name} ({run.dataset})" if len(content["datasets"]) > 1 else name
         seed = run.folder.name.removeprefix("seed")
         frames.append(frame.assign(model=label, seed=seed, images=frame["step"] * batch))
-        held_out[label] = read_json(run.summary)["held_out"]["loss"]
-    return embedded(loss_curves(pd.concat(frames), held_out))
+        loss = read_measured(run.summary, run_origin(run))["held_out"]["loss"]
+        held_out.append({"model": label, "seed": seed, "loss": loss})
+    return embedded(loss_curves(pd.concat(frames), pd.DataFrame(held_out)))
 
 
 def read_costs(study: StudyFolder) -> pd.DataFrame:
@@ -148,7 +150,7 @@ def report(study: StudyFolder) -> None:
         {
             "title": label(run),
             "picture": embedded((run.reconstructions / "pairs.png").read_bytes()),
-            **read_json(run.reconstructions / "metrics.json"),
+            **read_measured(run.reconstructions / "metrics.json", run_origin(run)),
         }
         for run in runs
         if (run.reconstructions / "metrics.json").exists()
@@ -158,6 +160,8 @@ def report(study: StudyFolder) -> None:
         for name, entry in content["models"].items()
     }
     costs = read_costs(study)
+    manifests = {d: read_json(study.data(d).manifest) for d in content["datasets"]}
+    several = [run for run in runs if len(manifests[run.dataset]["classes"]) > 1]
     environment = Environment(
         loader=PackageLoader("genlab", "report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -177,7 +181,7 @@ def report(study: StudyFolder) -> None:
         curves=_curves(content, runs),
         crossing=crossing(table, content),
         walks=walks(runs, families),
-        prompted=prompted(runs, families),
+        prompted=prompted(several, families),
         path_bounds=path_bounds(runs, families),
         latents=latent_space(runs, families),
         disentangled=disentangled(runs, families),
@@ -187,10 +191,14 @@ def report(study: StudyFolder) -> None:
         cost_total=costs["seconds"].sum(),
         cost_figure=embedded(cost_bars(costs)),
         classifiers=[
-            {"dataset": d, **read_json(study.classifier(d).summary)} for d in content["datasets"]
+            {"dataset": d, **read_measured(run.summary, run_origin(run))}
+            for d in content["datasets"]
+            for run in [study.classifier(d)]
         ],
-        precisions={run.model_name: read_json(run.summary)["precision"] for run in runs},
-        manifests={d: read_json(study.data(d).manifest) for d in content["datasets"]},
+        precisions={
+            run.model_name: read_measured(run.summary, run_origin(run))["precision"] for run in runs
+        },
+        manifests=manifests,
         config_text=Path(study.config).read_text(encoding="utf-8"),
     )
     write_text(study.report, page)

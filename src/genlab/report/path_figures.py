@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from genlab.config.layout import CLASSIFIER
 from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler
 from genlab.report.figures import png
+from genlab.report.league import TURNS
 
 MEASURED = {
     "fid": "fid",
@@ -63,7 +65,7 @@ def path_rows(
         the FID of held-out images, NaN where it was not asked for.
     """
     walks = {row: s for row, s in samplers.items() if isinstance(s, PathSampler)}
-    there = league[league["extractor"] == extractor]
+    there = league[league["extractor"].replace(TURNS, CLASSIFIER) == extractor]
     rows = there[there["sampler"].isin(walks)].rename(columns=MEASURED)
     rows = rows.astype(dict.fromkeys(MEASURED.values(), float))
     keys = ["dataset", "model", "sampler"]

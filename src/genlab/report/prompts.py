@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genlab.config.layout import RunFolder
-from genlab.data.files import read_array, read_json
+from genlab.data.files import read_array
+from genlab.data.origin import read_measured, run_origin
 from genlab.report.prompt_figures import guidance_curves, ranking_curves
 from genlab.report.understanding import Families, embedded
 
@@ -109,7 +110,9 @@ def prompted(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
     sections = []
     for dataset in dict.fromkeys(run.dataset for run in taking):
         found = {
-            run: read_json(run.prompts / "prompts.json") for run in taking if run.dataset == dataset
+            run: read_measured(run.prompts / "prompts.json", run_origin(run))
+            for run in taking
+            if run.dataset == dataset
         }
         points, first = _points(found), next(iter(found.values()))
         figures = (

@@ -13,6 +13,7 @@ from genlab.config.families.vae import VAEOptions
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.study import load_sampler
 from genlab.data.files import read_json
+from genlab.data.origin import data_origin, read_measured, run_origin
 from genlab.report.elbo_figures import bound_curves, elbo_parts, gradient_spread, ppca_bounds
 from genlab.report.figures import rate_distortion
 from genlab.report.latent_figures import importance_matrix
@@ -49,7 +50,7 @@ def latent_space(runs: list[RunFolder], families: Families) -> list[dict[str, An
     for run in runs:
         if not families[run.model_name].encodes:
             continue
-        content = read_json(run.latents / "latents.json")
+        content = read_measured(run.latents / "latents.json", run_origin(run))
         pictures = {
             kind: embedded((run.latent_figures / f"{kind}.png").read_bytes())
             for kind in ("traversals", "interpolation", "attributes")
@@ -70,7 +71,7 @@ def latent_space(runs: list[RunFolder], families: Families) -> list[dict[str, An
 def disentangled(runs: list[RunFolder], families: Families) -> list[dict[str, Any]]:
     """MIG and DCI of each VAE on data of known factors."""
     found = [
-        (run, read_json(run.disentanglement))
+        (run, read_measured(run.disentanglement, run_origin(run)))
         for run in runs
         if families[run.model_name].posterior and read_json(run.data.manifest).get("factors")
     ]
@@ -84,7 +85,8 @@ def rates(runs: list[RunFolder], families: Families) -> str | None:
     """Rate against distortion on the held-out images: a panel for each p(x|z) of several VAEs."""
     points: list[dict[str, Any]] = []
     for run in runs:
-        family, losses = families[run.model_name], read_json(run.summary)["held_out"]
+        family = families[run.model_name]
+        losses = read_measured(run.summary, run_origin(run))["held_out"]
         if isinstance(family, VAEOptions):
             group = f"{run.dataset}, {family.likelihood_name}"
             point = {"rate": losses["kl"], "distortion": losses["distortion"]}
@@ -101,11 +103,18 @@ def laboratory(
     known = []
     for dataset in datasets:
         at = study.laboratory(dataset)
-        ppca = read_json(at / "ppca.json")
-        pictures = [ppca_bounds(ppca), gradient_spread(read_json(at / "gradients.json"))]
+        origin = data_origin(study.data(dataset))
+        ppca, gradients = (
+            read_measured(at / f"{name}.json", origin) for name in ("ppca", "gradients")
+        )
+        pictures = [ppca_bounds(ppca), gradient_spread(gradients)]
         figures = [embedded(picture) for picture in pictures]
         known.append({"dataset": dataset, "ppca": ppca, "pictures": figures})
-    vaes = {label(run): read_json(run.elbo) for run in runs if families[run.model_name].posterior}
+    vaes = {
+        label(run): read_measured(run.elbo, run_origin(run))
+        for run in runs
+        if families[run.model_name].posterior
+    }
     figures = [embedded(elbo_parts(vaes)), embedded(bound_curves(vaes))] if vaes else []
     return {"known": known, "vaes": vaes, "figures": figures}
 
@@ -113,9 +122,9 @@ def laboratory(
 def walks(runs: list[RunFolder], families: Families) -> dict[str, Any]:
     """The walks between noise and image of each run on a Gaussian path; empty if there is none."""
     walked = [run for run in runs if families[run.model_name].generates == "gaussian"]
-    found = []
+    found: list[dict[str, Any]] = []
     for run in walked:
-        content = read_json(run.walks / "walks.json")
+        content = read_measured(run.walks / "walks.json", run_origin(run))
         pictures = {
             kind: embedded((run.walk_figures / f"{kind}.png").read_bytes()) for kind in content
         }
@@ -163,7 +172,7 @@ def _several(rows: pd.DataFrame, alike: list[str], differs: str) -> pd.Series[bo
 def path_bounds(runs: list[RunFolder], families: Families) -> dict[str, str]:
     """Bits/dim of the same weights by ELBO and ODE, and the terms of the bound, where measured."""
     measured = {
-        label(run): read_json(run.likelihood)
+        label(run): read_measured(run.likelihood, run_origin(run))
         for run in runs
         if {"elbo", "ode"} <= set(families[run.model_name].likelihoods)
     }

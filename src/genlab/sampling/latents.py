@@ -22,7 +22,8 @@ from torch import Tensor
 
 from genlab.config.layout import RunFolder
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, replacing, write_json
+from genlab.data.files import read_array, read_json, replacing
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.pictures import save_grid, tile
 from genlab.data.randomness import generator
 from genlab.models.base import Encodes
@@ -185,8 +186,8 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     Raises:
         GenLabError: the family has no latent vector.
     """
-    device = pick_device(cpu)
-    at = Explorer(run, as_encoder(load_model(run, device)), device)
+    device, origin = pick_device(cpu), run_origin(run)
+    at = Explorer(run, as_encoder(load_model(run, device, origin)), device)
     # A figure that isn't drawn any more would pass for a new one.
     for old in run.latent_figures.glob("*"):
         old.unlink()
@@ -202,7 +203,7 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     if len(at.names) > 1:
         found["attributes"] = at.attributes()
     description = run.latents / "latents.json"
-    write_json(description, found)
+    write_measured(description, found, origin)
     pictures = sorted(path for path in at.at.iterdir() if path.suffix in (".png", ".gif"))
     leave_record(
         run,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ from genlab.config.layout import RunFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.spec import read_prompts, read_run
 from genlab.config.study import load_sampler
-from genlab.data.files import read_json
-from genlab.data.image_folder import decode
+from genlab.data.decoding import load_picture, to_pixels
+from genlab.data.files import read_array, read_json
 from genlab.data.pictures import save_grid
 from genlab.data.tokenizer import Tokenizer, words
 from genlab.evaluation.panel import check_words, loaded
 from genlab.models.base import HasDenoiser, Model
-from genlab.models.batches import to_float, to_uint8
+from genlab.models.batches import in_parts, to_float, to_uint8
 from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
@@ -43,6 +44,19 @@ from genlab.sampling.inpainting import complete
 BATCH = 16  # candidates drawn at a time
 LARGE = 256  # pixels, about, along the side of a picture that is written
 MENTIONED = 20  # known words that a message names
+FUNCTION_WORDS = {
+    "a", "an", "the", "this", "that", "these", "those", "some", "any", "each", "no", "not",
+    "of", "in", "on", "at", "by", "with", "to", "from", "for", "as", "and", "or", "but",
+    "is", "are", "be", "was", "were", "has", "have", "do", "does", "please",
+    "it", "its", "he", "she", "his", "her", "they", "their", "i", "you", "me", "my", "your",
+}  # fmt: skip
+"""Words of English grammar, which say nothing of what is to be seen.
+
+Captions alone don't tell them: of scenes "on" stands beside some images only, as "red" does.
+Words for places ("above", "left") are none of them.
+"""
+REAL = 500  # held-out images whose CLIP scores say what is usual
+UNUSUAL = 0.05  # the share of them that score lower than what is taken to be usual
 HALF = 128  # a mask's grey value from which on pixels are drawn anew
 
 
@@ -87,19 +101,36 @@ def find_run(results: Path, model: str, dataset: str | None = None) -> RunFolder
     Raises:
         GenLabError: there is none.
     """
-    found = [RunFolder(path.parent.parent) for path in results.glob("*/*/*/seed*/model/cost.json")]
-    found = [run for run in found if dataset in (None, run.dataset)]
-    asked = [run for run in found if run.prompts_config.exists()]
-    if runs := [run for run in asked if run.model_name == model]:
-        return max(runs, key=lambda run: run.cost.stat().st_mtime)
-    if any(run.model_name == model for run in found):
-        raise GenLabError(f"{results}: the model '{model}' takes no prompts")
+    where = results.absolute()
+    if not results.is_dir():
+        raise GenLabError(
+            f"{where}: no such folder, so there is no run to draw from; go to a project in which a "
+            "study ran, or name the folder of a run with --run"
+        )
+    runs = [run for run in finished_runs(results) if dataset in (None, run.dataset)]
+    taking = [run for run in runs if run.prompts_config.exists()]
+    if named := [run for run in taking if run.model_name == model]:
+        return max(named, key=lambda run: run.cost.stat().st_mtime)
+    if any(run.model_name == model for run in runs):
+        raise GenLabError(f"{where}: {takes_no_prompts(model, results)}")
     on = f" on the data set '{dataset}'" if dataset else ""
     raise GenLabError(
-        f"{results}: no finished run of a model '{model}'{on} ("
-        f"{nearest(model, {run.model_name for run in asked})}); run a study with it, or name the "
+        f"{where}: no finished run of a model '{model}'{on} ("
+        f"{nearest(model, {run.model_name for run in taking})}); run a study with it, or name the "
         "folder of a run with --run"
     )
+
+
+def finished_runs(results: Path) -> list[RunFolder]:
+    """The runs of all studies whose training is finished."""
+    return [RunFolder(path.parent.parent) for path in results.glob("*/*/*/seed*/model/cost.json")]
+
+
+def takes_no_prompts(model: str, results: Path) -> str:
+    """A sentence that says so, and names the models of finished runs that do."""
+    names = {run.model_name for run in finished_runs(results) if run.prompts_config.exists()}
+    others = f"of the finished runs these do: {', '.join(sorted(names))}"
+    return f"the model '{model}' takes no prompts; {others if names else 'no finished run does'}"
 
 
 def chosen_sampler(run: RunFolder, changes: dict[str, Any]) -> SamplerConfig:
@@ -120,22 +151,39 @@ def chosen_sampler(run: RunFolder, changes: dict[str, Any]) -> SamplerConfig:
     return load_sampler(values | changes, f"sampler '{sampler.sampler}'")
 
 
+def content_words(run: RunFolder) -> set[str]:
+    """The words that say what is to be seen: those that tell one training image from another.
+
+    A word that stands beside every training image, as "photo" in captions "a photo of a ship" and
+    "a photo of a frog", asks for none of them. Nor do FUNCTION_WORDS.
+    """
+    texts = [frozenset(words(text)) for text in read_json(run.data.texts)["texts"]]
+    images = np.unique(read_array(run.data.captions("train")), axis=0)  # alike ones count once
+    beside = [frozenset[str]().union(*(texts[number] for number in row)) for row in images]
+    everywhere = frozenset.intersection(*beside) if len(beside) > 1 else frozenset()
+    return set(frozenset[str]().union(*beside) - everywhere - FUNCTION_WORDS)
+
+
 def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
     """The prompt, its words spelt as in the training captions; and those that are in none.
 
     They are left out: to the model they would be letters that it has never seen, and many.
 
     Raises:
-        GenLabError: nothing is left.
+        GenLabError: none is left that says what is to be seen.
     """
     captions = read_json(run.data.texts)
     said = re.findall(r"\w+", " ".join(captions["texts"][: captions["known"]]))
     spelling = {word.lower(): word for word in said}
-    unknown = [word for word in dict.fromkeys(words(prompt)) if word not in spelling]
-    if len(unknown) == len(set(words(prompt))):
-        known = ", ".join(sorted(spelling)[:MENTIONED])
+    requested = dict.fromkeys(words(prompt))
+    unknown = [word for word in requested if word not in spelling]
+    content = content_words(run)
+    if not requested.keys() & content:
+        known = sorted(content)
+        more = " ..." if len(known) > MENTIONED else ""
         raise GenLabError(
-            f"'{prompt}': no word of it is in a training caption; they say {known} ..."
+            f"'{prompt}': no word that says what to draw is in a training caption; known are "
+            f"{', '.join(known[:MENTIONED])}{more}"
         )
     text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), ""), prompt)
     heard = set("".join(captions["texts"][: captions["known"]]))  # a full stop, say, is not
@@ -147,7 +195,14 @@ def read_picture(path: Path, channels: int, size: int) -> Tensor:
     """A picture of any size and mode as float32 [1, C, H, W] on [0, 1]."""
     shape = {"size": size, "channels": channels, "resize": True, "convert": True}
     config = build(ImageFolderConfig, {"path": str(path.parent), **shape}, path)
-    pixels = decode(PurePosixPath(path.name), path.read_bytes(), config)
+    if not path.is_file():
+        raise GenLabError(f"{path}: no such picture file")
+    try:
+        pixels = to_pixels(load_picture(path.read_bytes()), config)
+    except OSError as error:
+        raise GenLabError(f"{path}: can't be read: {error.strerror}") from None
+    except GenLabError as error:
+        raise GenLabError(f"{path}: {error}") from None
     return to_float(torch.from_numpy(np.array(pixels)))[None]
 
 
@@ -200,19 +255,34 @@ def draw_candidates(model: Model, sampler: SamplerConfig, wish: Wish, tokens: Te
 
 
 @torch.no_grad()
+def usual_score(run: RunFolder, clip: CLIP, device: torch.device) -> float:
+    """The CLIP score that all held-out images but a few (UNUSUAL) reach with their own captions."""
+    images = read_array(run.data.images("test"))
+    spread = slice(None, None, max(1, len(images) // REAL))
+    captions = np.array(read_array(run.data.captions("test"))[spread, 0])
+    tokens = torch.from_numpy(np.array(read_array(run.data.tokens)[captions])).to(device)
+    parts = zip(in_parts(images[spread], device, REAL), torch.split(tokens, REAL), strict=True)
+    scores = torch.cat([clip.score(*part) for part in parts])
+    return 100 * float(scores.quantile(UNUSUAL))
+
+
+@torch.no_grad()
 def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> None:
     """Draw a wish's candidates, write the best as a picture, and say how well they fit.
 
     Raises:
-        GenLabError: the prompt is empty or longer than the model's context, the run takes none, or
-            there is no CLIP.
+        GenLabError: the prompt is empty or longer than the model's context, the run takes none,
+            there is no CLIP, or `out` can't be written.
     """
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise GenLabError(f"--out: {out}: name a PNG file, such as picture.png")
     if not wish.prompt.strip():
         raise GenLabError("the prompt is empty; say what is to be seen")
     if wish.keep > wish.candidates:
         raise GenLabError(f"--keep: {wish.keep} pictures of {wish.candidates} candidates")
     if not read_run(run.config).model.takes_prompts:
-        raise GenLabError(f"{run.folder}: the model '{run.model_name}' takes no prompts")
+        says = takes_no_prompts(run.model_name, run.study.results)
+        raise GenLabError(f"{run.folder}: {says}")
     device, sampler = pick_device(cpu), chosen_sampler(run, wish.changes)
     model = load_model(run, device)
     clip = loaded(run.study.clip(run.dataset), CLIP, device)
@@ -234,3 +304,11 @@ def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> 
     save_grid(out, kept, columns, side=LARGE // columns, gap=min(1, wish.keep - 1))
     marks = ", ".join(f"{float(scores[i]):.1f} (candidate {int(i)})" for i in best)
     print(f"{out}: CLIP score {marks}; of all {len(pixels)} {float(scores.mean()):.1f} in the mean")
+    usual, highest = usual_score(run, clip, device), float(scores[best[0]])
+    reached = f"{1 - UNUSUAL:.0%} of held-out images reach with their own captions"
+    if highest < usual:
+        print(
+            f"warning: CLIP score {highest:.1f} is below the {usual:.1f} that {reached}; the "
+            "picture hardly shows what the prompt says",
+            file=sys.stderr,
+        )

@@ -11,7 +11,8 @@ from torch import Tensor
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder, SampleFolder
 from genlab.config.spec import read_samples
-from genlab.data.files import array_writer, read_array, write_json
+from genlab.data.files import array_writer, read_array
+from genlab.data.origin import row_origin, run_origin, write_measured
 from genlab.data.pictures import GRID, save_grid
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import in_parts, to_uint8
@@ -36,9 +37,10 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     if spec.sampler is None:
         raise GenLabError(f"{at.config}: names no sampler; is this a floor row?")
     device = pick_device(cpu)
-    model = load_model(at.run, device)
+    model = load_model(at.run, device, run_origin(at.run))
     evaluations, begun = 0.0, time.perf_counter()
-    with array_writer(at.samples, (spec.samples, *model.shape), "uint8") as samples:
+    shape, origin = (spec.samples, *model.shape), row_origin(at)
+    with array_writer(at.samples, shape, "uint8", origin) as samples:
         for start in range(0, spec.samples, batch_size):
             which = range(start, min(start + batch_size, spec.samples))
             noise = SampleNoise(spec.seed, which, device)
@@ -50,7 +52,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     evaluations /= spec.samples
     computed_in = precision_of(spec.sampler, device)
     cost = {"seconds_per_image": seconds, "evaluations": evaluations, "computed_in": computed_in}
-    write_json(at.cost, cost)
+    write_measured(at.cost, cost, origin)
     pictures = [at.grid]
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
@@ -83,15 +85,15 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
     Raises:
         GenLabError: the family doesn't reconstruct.
     """
-    device = pick_device(cpu)
-    model = load_model(run, device)
+    device, origin = pick_device(cpu), run_origin(run)
+    model = load_model(run, device, origin)
     if not isinstance(model, Reconstructs):
         raise GenLabError(
             f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with"
         )
     images = read_array(run.data.images("test"))
     errors, pairs = [], []
-    with array_writer(run.reconstructed, images.shape, "uint8") as reconstructed:
+    with array_writer(run.reconstructed, images.shape, "uint8", origin) as reconstructed:
         for k, real in enumerate(in_parts(images, device, batch_size)):
             start = k * batch_size
             again = model.reconstruct(real).clamp(0, 1)
@@ -106,5 +108,6 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
     sheet = run.reconstructions / "pairs.png"
     shown = torch.cat(pairs)[:32].flatten(0, 1)  # image, reconstruction, image, ...
     save_grid(sheet, to_uint8(shown).cpu().numpy(), columns=8)
-    write_json(run.reconstructions / "metrics.json", {**measured, "images": len(images)})
+    content = {**measured, "images": len(images)}
+    write_measured(run.reconstructions / "metrics.json", content, origin)
     leave_record(run, "reconstruct", metrics=measured, artifacts=[sheet])

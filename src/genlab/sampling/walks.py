@@ -34,7 +34,8 @@ from genlab.config.samplers import (
 )
 from genlab.config.spec import read_run
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, write_json
+from genlab.data.files import read_array, read_json
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.pictures import save_grid, save_rows
 from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import to_float, to_uint8
@@ -234,8 +235,8 @@ def walk(run: RunFolder, *, cpu: bool = False) -> None:
     Raises:
         GenLabError: the family walks no Gaussian path.
     """
-    device = pick_device(cpu)
-    at = Walker(run, load_model(run, device), device)
+    device, origin = pick_device(cpu), run_origin(run)
+    at = Walker(run, load_model(run, device, origin), device)
     found = {
         "denoising": at.denoising(),
         "samplers": at.samplers(),
@@ -244,7 +245,7 @@ def walk(run: RunFolder, *, cpu: bool = False) -> None:
         "inpainting": at.inpainting(),
     }
     description = run.walks / "walks.json"
-    write_json(description, found)
+    write_measured(description, found, origin)
     most = found["inversion"]["rows"][-1]
     shown = [at.at / f"{name}.png" for name in found]
     leave_record(

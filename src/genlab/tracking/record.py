@@ -14,7 +14,7 @@ from typing import Any
 
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
-from genlab.data.files import read_json, sha256, write_json, write_text
+from genlab.data.files import read_json, sha256, write_json
 
 Row = dict[str, float]
 
@@ -43,12 +43,6 @@ def read_history(path: Path) -> list[Row]:
             except ValueError:
                 break
     return rows
-
-
-def truncate_history(path: Path, step: int) -> None:
-    """Drop what was logged after `step`: a resumed training logs it again."""
-    kept = [row for row in read_history(path) if row["step"] <= step]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def leave_record(

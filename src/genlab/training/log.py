@@ -16,6 +16,16 @@ from genlab.tracking.record import Row, append_history
 LOGGED_ROWS = 1000  # a longer run logs means over several steps, so that no store drowns
 
 
+def not_finite(run: RunFolder, step: int, values: dict[str, float]) -> GenLabError:
+    """The error of a training whose `values` after `step` steps hold NaN or infinity."""
+    numbers = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+    return GenLabError(
+        f"{run.folder}: step {step}: {numbers}: not finite, training stopped and no weights saved. "
+        "Lower training.learning_rate or use training.precision: fp32 to train anew; unchanged, "
+        "the same command goes on from the last checkpoint before this step"
+    )
+
+
 class Log:
     """Collects what every step reports, and checks it, without waiting for the device each time."""
 
@@ -40,11 +50,7 @@ class Log:
         if not finite.all():
             bad = int((~finite).nonzero()[0])
             step, values = self.pending[bad][0], table[bad].tolist()
-            said = ", ".join(f"{n} = {v:g}" for n, v in zip(names, values, strict=True))
-            raise GenLabError(
-                f"{self.run.folder}: step {step}: {said}: not finite, training stopped. The last "
-                "checkpoint is kept; lower training.learning_rate or use precision: fp32"
-            )
+            raise not_finite(self.run, step, dict(zip(names, values, strict=True)))
         for start in range(0, len(self.pending), self.every):
             end = min(start + self.every, len(self.pending))
             step, now, rate, _ = self.pending[end - 1]

@@ -2,8 +2,8 @@
 
 They lie in the run's `resume/` folder, outside what the workflow knows, since it deletes the
 outputs of a failed attempt. A checkpoint is one safetensors file, written under a temporary name
-and renamed: weights, their average, the optimisers' moments, and the step. There is no state of a
-random generator to keep, since randomness is addressed by the step.
+and renamed: weights, their average, the optimisers' moments, the step, and the history up to it.
+There is no state of a random generator to keep, since randomness is addressed by the step.
 """
 
 from __future__ import annotations
@@ -26,10 +26,22 @@ from genlab.models.store import EMA, RAW, load_weights, prefixed, read_tensors, 
 
 @dataclass
 class Progress:
-    """How far a training has come: optimiser steps done, and seconds spent on them."""
+    """How far a training has come.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: time spent on them.
+        history: the rows logged up to the checkpoint that the training started from, as the text
+            of `history.jsonl`.
+    """
 
     step: int = 0
     seconds: float = 0.0
+    history: str = ""
+
+
+PATIENCE = 30.0
+"""Seconds that a workflow gives the trainer of a killed one to write a checkpoint and end."""
 
 
 @contextlib.contextmanager
@@ -39,7 +51,8 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
     Raises:
         GenLabError: another process is training this run, or the folder can't be written.
     """
-    lock = FileLock(run.resume / "lock", timeout=0)
+    patience = PATIENCE if "GENLAB_WORKFLOW" in os.environ else 0.0
+    lock = FileLock(run.resume / "lock", timeout=patience)
     holder = run.resume / "pid"
     try:
         run.resume.mkdir(parents=True, exist_ok=True)
@@ -62,26 +75,34 @@ def _path(run: RunFolder, point: str) -> Path:
     return run.resume / f"{point}.safetensors"
 
 
-def save(
-    run: RunFolder,
-    point: str,
-    progress: Progress,
-    model: Model,
-    ema: dict[str, Tensor] | None,
-    optimizers: list[torch.optim.Optimizer],
-) -> None:
-    """Write a checkpoint; the one before it stays until it is complete.
-
-    Args:
-        point: what it belongs to, in a name: the spec, the data, the first stage, the precision.
-    """
+def contents(
+    model: Model, ema: dict[str, Tensor] | None, optimizers: list[torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """The tensors of a checkpoint: weights, their average and the optimisers' moments."""
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
     for k, optimizer in enumerate(optimizers):
         for i, state in optimizer.state_dict()["state"].items():
             tensors |= prefixed(f"optimizer.{k}.{i}.", state)
-    metadata = {"point": point, "step": str(progress.step), "seconds": str(progress.seconds)}
+    return tensors
+
+
+def save(run: RunFolder, point: str, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint; the one before it stays until it is complete.
+
+    It holds the history so far, since a training with another point overwrites `history.jsonl`.
+
+    Args:
+        point: what it belongs to, in a name: the spec, the data, the first stage, the precision.
+        tensors: from `contents`.
+    """
+    metadata = {
+        "point": point,
+        "step": str(progress.step),
+        "seconds": str(progress.seconds),
+        "history": run.history.read_text(encoding="utf-8"),
+    }
     write_tensors(_path(run, point), tensors, metadata)
 
 
@@ -102,7 +123,7 @@ def restore(
         return None
     tensors, metadata = read_tensors(path)
     try:
-        progress = Progress(int(metadata["step"]), float(metadata["seconds"]))
+        progress = Progress(int(metadata["step"]), float(metadata["seconds"]), metadata["history"])
     except (KeyError, ValueError):
         raise GenLabError(f"{path}: not a checkpoint of a training; delete it") from None
 

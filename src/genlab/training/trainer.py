@@ -2,8 +2,8 @@
 
 Read `train` from top to bottom. What it guarantees: the budget is counted in images; randomness
 is a function of (seed, step); a kill at any moment loses at most the time since the last
-checkpoint and changes no bit of the result; a loss that is not finite ends the run before it
-reaches a checkpoint.
+checkpoint and changes no bit of the result; a loss, gradient, weight or held-out loss that is not
+finite ends the run before it reaches a checkpoint or the final weights.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from genlab.config.base import Precision
 from genlab.config.errors import GenLabError
 from genlab.config.layout import RunFolder
 from genlab.config.spec import RunSpec, read_run, read_tracking
-from genlab.data.files import read_json, sha256, write_json
+from genlab.data.files import read_json, sha256, write_json, write_text
+from genlab.data.origin import run_origin, write_measured
 from genlab.data.randomness import address
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, flip, load, read_table
 from genlab.models.devices import claim_gpu, resolve_precision
-from genlab.models.store import first_stage_run, load_first_stage, load_weights, save_model
+from genlab.models.store import first_stage_run, load_first_stage, save_model
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags
-from genlab.tracking.record import flatten, leave_record, truncate_history
+from genlab.tracking.record import flatten, leave_record
 from genlab.training import resume
-from genlab.training.log import Log
+from genlab.training.log import Log, not_finite
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
 
 
@@ -87,6 +88,7 @@ class Training:
 
     def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
         self.run, self.spec, self.accelerator = run, spec, accelerator
+        self.origin = run_origin(run)
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         training, data = spec.training, run.data
         facts = Facts.of(read_json(data.manifest))
@@ -147,17 +149,39 @@ class Training:
         self.progress.step += 1
         return rate, {**values, "grad_norm": norm}
 
+    def contents(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, checked: a step's losses do not show what its update did.
+
+        Raises:
+            GenLabError: a weight, an average or a moment is not finite.
+        """
+        tensors = resume.contents(self.model, self.ema, self.optimizers)
+        for name, tensor in tensors.items():
+            bad = tensor[~tensor.isfinite()]
+            if len(bad):
+                raise not_finite(self.run, self.progress.step, {name: float(bad[0])})
+        return tensors
+
     def checkpoint(self) -> None:
         """Write a resume point; the log has been checked before."""
-        resume.save(self.run, self.point, self.progress, self.model, self.ema, self.optimizers)
+        resume.save(self.run, self.point, self.progress, self.contents())
 
     def finish(self) -> dict[str, float]:
-        """Write the weights and the summary; returns the losses on the held-out images."""
-        save_model(self.run, self.spec, self.model, self.ema)
-        if self.ema is not None:
-            load_weights(self.model, self.ema, self.run.weights)
+        """Write the weights and the summary; returns the losses on the held-out images.
+
+        Raises:
+            GenLabError: a weight or a held-out loss is not finite.
+        """
+        self.contents()
+        raw = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.ema or raw)
         self.model.eval()
         losses = validate(self.model, self.held_out, 500)
+        if not np.isfinite(list(losses.values())).all():
+            values = {f"held-out {name}": value for name, value in losses.items()}
+            raise not_finite(self.run, self.progress.step, values)
+        self.model.load_state_dict(raw)
+        save_model(self.run, self.spec, self.origin, self.model, self.ema)
         summary = {
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "steps": self.progress.step,
@@ -165,7 +189,7 @@ class Training:
             "precision": self.precision,
             "held_out": losses,
         }
-        write_json(self.run.summary, summary)
+        write_measured(self.run.summary, summary, self.origin)
         return losses
 
 
@@ -176,7 +200,10 @@ def _run_steps(
     seconds: float,
     stopped: list[str],
 ) -> None:
-    """Train to the end of the budget, or until `stopped`, with a checkpoint every `seconds`."""
+    """Train to the end of the budget, or until `stopped`, with a checkpoint every `seconds`.
+
+    The last step writes none: its weights are not known to be good before `Training.finish`.
+    """
     steps, batch_size = state.spec.training.steps, state.spec.training.batch_size
     main = state.accelerator.is_main_process
     begun, before = time.monotonic(), state.progress.seconds
@@ -198,7 +225,8 @@ def _run_steps(
                 if main:
                     done = (state.progress.step - last_step) * batch_size
                     log.flush(done / max(now - last, 1e-9))
-                    state.checkpoint()
+                    if state.progress.step < steps:
+                        state.checkpoint()
                 last, last_step = now, state.progress.step
                 if mirrored is not None and not ended:
                     mirrored.update()
@@ -215,6 +243,18 @@ def make_accelerator(asked: Precision, cpu: bool) -> Accelerator:
     """Device, processes and mixed precision, for the precision that the config asks for."""
     precision = resolve_precision(asked, cuda=not cpu and torch.cuda.is_available())
     return Accelerator(cpu=cpu, mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+def begin_history(run: RunFolder, state: Training) -> None:
+    """Start from the checkpoint's history, or an empty one; its next rows are logged again.
+
+    Where the tracking services have received another training's rows, they get a new run.
+    """
+    history = state.progress.history
+    before = run.history.read_text(encoding="utf-8") if run.history.exists() else ""
+    if not (state.resumed and before.startswith(history)):
+        forget(run)
+    write_text(run.history, history)
 
 
 def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
@@ -237,11 +277,9 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
     with resume.only_trainer(run) if main else contextlib.nullcontext():
         state = Training(run, spec, accelerator)
         if main:
-            truncate_history(run.history, state.progress.step)
             if state.resumed:
                 print(f"resuming at step {state.progress.step} of {spec.training.steps}")
-            else:
-                forget(run)
+            begin_history(run, state)
             params = flatten(spec.model_dump(mode="json"))
             leave_record(run, "config", params=params, tags=run_tags(run.data))
         mirrored = (

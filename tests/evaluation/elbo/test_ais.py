@@ -17,7 +17,7 @@ from genlab.evaluation.elbo.ais import (
     tune,
     upper_bound,
 )
-from genlab.evaluation.elbo.hmc import Target, leapfrog, target, transition
+from genlab.evaluation.elbo.hmc import Point, Target, leapfrog, target, transition
 from genlab.models.vae import log_mean_exp, log_weight
 
 IMAGES = 6
@@ -129,6 +129,25 @@ def test_temperatures_rise_from_0_to_1() -> None:
     assert (len(betas), betas[0], betas[-1]) == (21, 0.0, 1.0)
     assert betas == sorted(set(betas))
     assert betas[10] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("latents", "step"), [(1, 1.0), (16, 0.5)])
+def test_step_sizes_are_tuned_from_the_scaling_of_hmc(latents: int, step: float) -> None:
+    """L^(-1/4) keeps the acceptance where it is as dimensions grow (Beskos et al. 2013).
+
+    From there its logarithm changes by half the distance of the acceptance, 0 to 1, from 0.65.
+    """
+
+    def at(u: Tensor) -> Point:  # N(0, I) at every temperature
+        return Point(u, torch.zeros_like(u[..., 0]), torch.zeros_like(u))
+
+    steps = tune(at, torch.zeros(4, latents).double(), 10, 1, stream()).steps
+    assert steps.shape == (11, 1, 4, 1)
+    assert steps[0].flatten().tolist() == [step] * 4
+    growth = (steps[1:] / steps[:-1]).log()
+    # A step of leapfrog is accepted with a probability near 1 here. 1e-9: rounding of float64.
+    assert float(growth.max()) == pytest.approx(0.5 * (1 - 0.65), abs=1e-9)
+    assert float(growth.min()) > -0.5 * 0.65
 
 
 def annealed(

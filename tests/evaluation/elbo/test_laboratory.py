@@ -91,6 +91,11 @@ def test_the_gap_and_its_parts_are_the_known_ones() -> None:
     assert found["amortisation_gap"]["value"] == pytest.approx(amortisation, abs=0.02)
     total = found["approximation_gap"]["value"] + found["amortisation_gap"]["value"]
     assert found["gap"]["value"] == pytest.approx(total, abs=1e-9)
+    # The ELBO of the very images that log p(x) is of, and the spread of both over them
+    elbo, log_p = found["elbo"], found["log_p_over_images"]
+    assert log_p["value"] == found["log_p"]["value"]
+    assert elbo["value"] == pytest.approx(log_p["value"] - found["gap"]["value"], abs=1e-9)
+    assert log_p["error"] == pytest.approx(float(model.log_p(x).std()) / 40**0.5, rel=0.02)
     assert approximation > 0.06 and amortisation > 0.5  # so that a missing part would be noticed
 
 
@@ -114,8 +119,12 @@ def test_the_elbo_is_reconstruction_less_kl() -> None:
     q = mean_field(model.ppca.posterior(x))
     q = q._replace(mean=q.at(torch.full_like(q.mean, model.shift)))
     expected = float(model.ppca.elbo(x, q).mean())
-    assert found["elbo"]["error"] < 0.03
-    assert found["elbo"]["value"] == pytest.approx(expected, abs=4 * found["elbo"]["error"])
+    error = found["reconstruction"]["error"]  # the KL has none: it is known of each image
+    assert error < 0.03
+    assert found["elbo"]["value"] == pytest.approx(expected, abs=4 * error)
+    spread = float(model.ppca.elbo(x, q).std()) / 100**0.5
+    # Draws make up less than a tenth of the spread over images.
+    assert found["elbo"]["error"] == pytest.approx(spread, rel=0.1)
     assert found["kl"] == pytest.approx(float(q.kl(model.ppca.prior()).mean()), abs=1e-9)
 
 
@@ -159,8 +168,9 @@ def test_taking_apart_a_trained_vae(tiny_vaes: StudyFolder) -> None:
         assert curve[-1] < annealed["log_p"]["value"] + slack
         assert len(found["decomposition"]["dimensions"]) == load_model(run).config.latent
         # The same four images: their ELBO by two sets of draws.
-        elbo = annealed["log_p"]["value"] - annealed["gap"]["value"]
+        elbo = annealed["elbo"]["value"]
         assert elbo == pytest.approx(curve[0], abs=4 * found["bounds"]["curve"][0]["error"] + 1)
+        assert (found["decomposition"]["images"], annealed["images"]) == (40, 4)
         assert set(read_json(run.outbox / "elbo.json")["metrics"]) >= {"elbo_gap"}
     with pytest.raises(GenLabError, match=r"model\.family: 'ddpm' has no Gaussian posterior"):
         take_apart(tiny_vaes.run("stripes", "ddpm", 0), SMALL, cpu=True)

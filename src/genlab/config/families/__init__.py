@@ -12,8 +12,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from genlab.config.base import Strict, build
-from genlab.config.errors import ConfigError, nearest
+from genlab.config.base import Strict, build, pick
+from genlab.config.errors import ConfigError
 
 Generates = Literal["nothing", "direct", "gaussian"]
 Likelihood = Literal["exact", "elbo", "iwae", "ode"]
@@ -105,16 +105,8 @@ def family_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
 
 
-def family_class(name: str, source: str | Path) -> type[FamilyConfig]:
-    """The configuration class of the family `name`.
-
-    Raises:
-        ConfigError: there is no such family; the message starts with `source`.
-    """
-    if name not in family_names():
-        raise ConfigError(
-            f"{source}: family: unknown family '{name}': {nearest(name, family_names())}"
-        )
+def family_class(name: str) -> type[FamilyConfig]:
+    """The configuration class of the family `name`, which exists."""
     module = importlib.import_module(f"{__name__}.{name}")
     for value in vars(module).values():
         if (
@@ -128,6 +120,5 @@ def family_class(name: str, source: str | Path) -> type[FamilyConfig]:
 
 def build_family(values: dict[str, Any], source: str | Path) -> FamilyConfig:
     """Validate a model's hyperparameters by the class that their `family:` names."""
-    if "family" not in values:
-        raise ConfigError(f"{source}: family: missing; {nearest('', family_names())}")
-    return build(family_class(str(values["family"]), source), values, source)
+    name = pick({name: name for name in family_names()}, "family", values, source)
+    return build(family_class(name), values, source)

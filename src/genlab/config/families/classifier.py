@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
-
+from genlab.config.base import Width
 from genlab.config.families import FamilyConfig
 
 
@@ -13,9 +12,9 @@ class ClassifierConfig(FamilyConfig):
     """A small convolutional classifier; its features measure the generated images."""
 
     family: Literal["classifier"] = "classifier"
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Channels of the first convolution; doubled with every halving of the side."""
-    features: PositiveInt = 64
+    features: Width = 64
     """Dimensions of the layer before the logits, in which Frechet distances are measured."""
 
     implementation: ClassVar[str] = "genlab.models.classifier:Classifier"

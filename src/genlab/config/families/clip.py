@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 
+from genlab.config.base import Depth, Width
 from genlab.config.families import FamilyConfig
 
 
@@ -13,16 +14,16 @@ class CLIPConfig(FamilyConfig):
     """Contrastive learning of images and captions: how well a picture fits a sentence."""
 
     family: Literal["clip"] = "clip"
-    embedding: PositiveInt = 64
+    embedding: Width = 64
     """Dimensions of the space that images and captions share."""
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Channels of the image encoder's first convolution, and a quarter of its last one's."""
-    features: PositiveInt = 128
+    features: Width = 128
     """Dimensions of the image encoder's last layer."""
-    width: PositiveInt = 64
+    width: Width = 64
     """Channels of the text encoder."""
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
+    layers: Depth = 2
+    heads: Width = 4
     """Of the text encoder's attention; they share the width evenly."""
 
     implementation: ClassVar[str] = "genlab.models.clip:CLIP"

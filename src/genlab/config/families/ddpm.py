@@ -17,7 +17,7 @@ class DDPMConfig(UnitTimeConfig):
     schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
     """How noise grows with time: 'linear' (Ho et al. 2020), 'cosine' (Nichol & Dhariwal 2021), or
     'sigmoid' (Jabri et al. 2022)."""
-    timesteps: Annotated[int, Field(ge=2)] = 1000
+    timesteps: Annotated[int, Field(ge=2, le=100_000)] = 1000
     zero_terminal_snr: bool = False
     """Rescale the schedule so that nothing of the image is left at the last timestep."""
     prediction: Literal["eps", "x0", "v"] = "v"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 
+from genlab.config.base import Steps
 from genlab.config.families import FamilyConfig
 from genlab.config.gaussian import UnitTimeConfig
 
@@ -19,7 +20,7 @@ class FlowMatchingConfig(UnitTimeConfig):
     clip: bool = False
     first_stage: str | None = None
     """Reflow: the model whose own pairs of noise and image are straightened; null for none."""
-    reflow_steps: PositiveInt = 20
+    reflow_steps: Steps = 20
     """Heun steps from noise to image behind each of those pairs, two network evaluations each."""
 
     implementation: ClassVar[str] = "genlab.models.flow_matching:FlowMatching"

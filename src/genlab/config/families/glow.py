@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
+from genlab.config.base import Depth, Width
 from genlab.config.families import FamilyConfig, Likelihood
 
 LARGEST_MIX = 2048
@@ -20,16 +21,16 @@ class GlowConfig(FamilyConfig):
     coupling: Literal["glow", "realnvp"] = "glow"
     """'glow': invertible 1x1 convolutions and couplings of channels; 'realnvp': fixed
     checkerboard and channel masks."""
-    steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 4)
+    steps: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=10)] = (2, 4)
     """Of flow in each level, from fine to coarse; there are as many levels as numbers. A level
     halves the image's side; at its end half of the channels leave the flow. A step: normalise,
     mix, couple."""
-    hidden: PositiveInt = 32
+    hidden: Width = 32
     """Channels inside the couplings of the first level, doubled in every next one."""
-    global_steps: NonNegativeInt = 6
+    global_steps: Annotated[int, Field(ge=0, le=256)] = 6
     """Steps of a last level whose couplings see the whole image at once: all that is left lies in
     the channels of one pixel. 0 leaves it out, as both papers do."""
-    global_hidden: PositiveInt = 256
+    global_hidden: Width = 256
     """Channels inside the couplings of that level."""
     margin: Annotated[float, Field(ge=0, lt=0.5)] = 1e-6
     """Pixels y on [0, 1) become logit(margin + (1 - 2 margin) y). A larger margin pushes black

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
-
+from genlab.config.base import Width
 from genlab.config.families import FamilyConfig
 
 
@@ -13,9 +12,9 @@ class JudgeConfig(FamilyConfig):
     """A classifier of every factor of an image; it says whether a picture shows what was asked."""
 
     family: Literal["judge"] = "judge"
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Channels of the first convolution, and a quarter of the last one's."""
-    features: PositiveInt = 128
+    features: Width = 128
     """Dimensions of the layer before the logits."""
 
     implementation: ClassVar[str] = "genlab.models.judge:Judge"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import NonNegativeFloat
 
 from genlab.config.autoencoders import AutoencoderConfig
+from genlab.config.base import Width
 from genlab.config.families import FamilyConfig
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.layout import CLASSIFIER
@@ -16,7 +17,7 @@ class KLAutoencoderConfig(AutoencoderConfig):
     """An autoencoder with a grid of latents, held near N(0, 1) by next to nothing."""
 
     family: Literal["kl_autoencoder"] = "kl_autoencoder"
-    latent: Annotated[int, Field(ge=1)] = 4
+    latent: Width = 4
     kl: NonNegativeFloat = 1e-6
     """Weight of KL(q(z|x) || N(0, 1)) beside -log p(x|z), both in nats an image: 1 is the bound of
     a VAE."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 
+from genlab.config.base import Depth, Width
 from genlab.config.families import FamilyConfig, Likelihood
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
@@ -20,10 +21,10 @@ class LatentDiffusionConfig(DDPMConfig):
     """The model whose latents are learned, of family kl_autoencoder."""
     text: bool = False
     """Whether the network is told a caption of the image, so that it can be asked for one."""
-    text_width: PositiveInt = 64
+    text_width: Width = 64
     """Channels of the encoder of captions, which is trained along."""
-    text_layers: PositiveInt = 2
-    text_heads: PositiveInt = 4
+    text_layers: Depth = 2
+    text_heads: Width = 4
     """Of its attention; they share the width evenly."""
     clip: Literal[False] = False
     """Latents have no range to clip to."""

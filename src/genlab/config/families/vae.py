@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.base import Strict
+from genlab.config.base import Strict, Width
 from genlab.config.families import FamilyConfig
 from genlab.config.families import Likelihood as Bound
 
@@ -25,11 +25,11 @@ class VAEOptions(Strict):
     binarise: Literal["none", "dynamic"] = "none"
     """Of 'bernoulli': 'dynamic' makes an image black and white anew each time it is seen, a pixel
     white with the probability that is its grey value; 'none' takes grey values as they are."""
-    latent: PositiveInt = 16
+    latent: Width = 16
     """Dimensions of z."""
-    channels: PositiveInt = 32
+    channels: Width = 32
     """Channels of the convolutions, on a grid of a quarter of the side."""
-    hidden: PositiveInt = 256
+    hidden: Width = 256
     """Width of the fully connected layer on either side of z."""
 
     reconstructs: ClassVar[bool] = True

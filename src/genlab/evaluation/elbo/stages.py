@@ -1,7 +1,9 @@
 """The stages of the ELBO laboratory: `laboratory` on a data set, `take_apart` on a trained VAE.
 
 Both write numbers alone, as JSON; the report draws them. Estimates are {value, error}, error being
-one standard error; all of them are in nats for each image unless they say otherwise.
+one standard error; all of them are in nats for each image unless they say otherwise. Each part
+says in `images` how many images it is the mean of: the first ones of one random order of the
+held-out images. Images differ, so only numbers of the same images compare.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from genlab.config.errors import GenLabError
 from genlab.config.laboratory import GradientsConfig, LaboratoryConfig, PPCAConfig
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
-from genlab.data.files import read_array, write_json
+from genlab.data.files import read_array
+from genlab.data.origin import data_origin, run_origin, write_measured
 from genlab.data.randomness import address, generator
 from genlab.evaluation.elbo.bounds import estimate, iwae_curve, normal
 from genlab.evaluation.elbo.gradients import exact_gradient, gradient_estimates, spread
@@ -125,7 +128,7 @@ def laboratory(
     Raises:
         GenLabError: more latent dimensions than the images have, or images too large.
     """
-    device = pick_device(cpu)
+    device, origin = pick_device(cpu), data_origin(study.data(dataset))
     train, test = (
         dequantised(some_images(study, dataset, split, n).to(device), 0).flatten(1).double()
         for split, n in (("train", config.ppca.train_images), ("test", config.ppca.held_out))
@@ -134,8 +137,10 @@ def laboratory(
         raise GenLabError(f"laboratory: {dataset}: {problem}")
     data = spectrum(train)
     folder = study.laboratory(dataset)
-    write_json(folder / "ppca.json", {"train": len(train), **ppca(data, test, config.ppca)})
-    write_json(folder / "gradients.json", gradients(data, test[:1], config.gradients))
+    of_ppca = {"train": len(train), **ppca(data, test, config.ppca)}
+    write_measured(folder / "ppca.json", of_ppca, origin)
+    of_gradients = gradients(data, test[:1], config.gradients)
+    write_measured(folder / "gradients.json", of_gradients, origin)
 
 
 def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -> None:
@@ -150,8 +155,8 @@ def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -
             f"{run.config}: model.family: '{spec.model.family}' has no Gaussian posterior q(z|x), "
             "so there is no bound to take apart"
         )
-    device, seed = pick_device(cpu), spec.seed
-    model = cast(VAE, load_model(run, device).requires_grad_(False))
+    device, seed, origin = pick_device(cpu), spec.seed, run_origin(run)
+    model = cast(VAE, load_model(run, device, origin).requires_grad_(False))
     wanted = max(config.decomposition.images, config.bounds.images, config.annealing.images)
     images = to_float(some_images(run.study, run.dataset, "test", wanted).to(device))
     torch.manual_seed(address("laboratory", "observed"))
@@ -173,7 +178,7 @@ def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -
         "annealing": annealing(model, images[: config.annealing.images], config, seed),
         "simulated": _simulated(model, images, config, stream(seed, "simulated")),
     }
-    write_json(run.elbo, content)
+    write_measured(run.elbo, content, origin)
     leave_record(run, "elbo", metrics=_headline(content))
 
 

@@ -20,7 +20,7 @@ from genlab.evaluation.elbo.bounds import Estimate, estimate, normal
 from genlab.evaluation.elbo.decomposition import decompose
 from genlab.evaluation.elbo.hmc import Target, target
 from genlab.evaluation.elbo.local import local_posterior
-from genlab.models.vae import LatentModel, log_weight
+from genlab.models.vae import LatentModel, gaussian_kl, log_weight
 
 BATCH = 250  # images decoded at a time; random numbers do not depend on it
 Posterior = tuple[Tensor, Tensor]
@@ -50,7 +50,10 @@ def over_images(values: Tensor) -> dict[str, float]:
 def decomposition(
     model: LatentModel, images: Tensor, config: DecompositionConfig, random: torch.Generator
 ) -> dict[str, Any]:
-    """ELBO = reconstruction - KL over `images` [N, C, H, W], and the KL taken apart."""
+    """ELBO = reconstruction - KL over `images` [N, C, H, W], and the KL taken apart.
+
+    The error of the ELBO is that over images; those of the other numbers are of the draws alone.
+    """
     encoded = [model.encode(some) for some in torch.split(images, BATCH)]
     mu, logvar = (torch.cat(values) for values in zip(*encoded, strict=True))
     drawn = []
@@ -58,14 +61,12 @@ def decomposition(
         z = mu + (0.5 * logvar).exp() * normal(random, mu, *mu.shape)
         pairs = zip(torch.split(images, BATCH), torch.split(z, BATCH), strict=True)
         drawn.append(torch.cat([model.log_likelihood(x, model.decode(some)) for x, some in pairs]))
-    reconstruction = estimate(torch.stack(drawn))
-    found = decompose(mu, logvar, config.draws, random)
-    elbo = reconstruction._replace(value=reconstruction.value - found["kl"])
+    reconstruction = torch.stack(drawn).double()  # [S, N]
     return {
         "images": len(images),
-        "elbo": elbo._asdict(),
-        "reconstruction": reconstruction._asdict(),
-        **found,
+        "elbo": over_images(reconstruction.mean(dim=0) - gaussian_kl(mu, logvar).sum(dim=1)),
+        "reconstruction": estimate(reconstruction)._asdict(),
+        **decompose(mu, logvar, config.draws, random),
     }
 
 
@@ -121,7 +122,8 @@ def annealing(
     """log p(x) of `images` [B, C, H, W] by AIS, and the gap to it, taken apart.
 
     Both posteriors, the encoder's and the local one, are judged on the same draws u, so that most
-    of their noise is common.
+    of their noise is common. The error of `log_p` is that of annealing alone; all others are those
+    over images, the error of the same log p(x) in `log_p_over_images` among them.
     """
     random = stream(seed, "annealing")
     local = local_posterior(model, images, config.local, random)
@@ -141,6 +143,8 @@ def annealing(
         "images": len(images),
         "log_p": Estimate(float(log_p.mean()), error)._asdict(),
         "acceptance": acceptance,
+        "elbo": over_images(amortised),
+        "log_p_over_images": over_images(log_p),
         "gap": over_images(log_p - amortised),
         "approximation_gap": over_images(log_p - best),
         "amortisation_gap": over_images(best - amortised),

@@ -1,0 +1,72 @@
+"""SHA-256 of many files; a file is read again only if its size or its times changed.
+
+So planning can tell, in seconds, whether the content of a folder of pictures has changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genlab.config.errors import GenLabError
+
+Entries = dict[str, list[Any]]
+"""By path: size, time of modification and of the last change of any kind (ns), SHA-256."""
+
+
+def _read(table: Path) -> Entries:
+    """The cache; empty where it is missing or damaged."""
+    try:
+        entries = json.loads(table.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def _write(table: Path, entries: Entries) -> None:
+    """Keep the entries if that is possible; a reader sees all or nothing."""
+    temporary = table.with_name(f".{table.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        table.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(entries), encoding="ascii")
+        temporary.replace(table)
+
+
+def hashes(files: Iterable[Path], table: Path, keep: bool = False) -> dict[str, str]:
+    """The SHA-256 of each file, by its path.
+
+    Args:
+        table: the cache, which need not exist.
+        keep: update the cache.
+
+    Raises:
+        GenLabError: a file can't be read.
+    """
+    cached = _read(table)
+    entries: Entries = {}
+    for file in files:
+        path = str(file)
+        try:
+            status = file.stat()
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            entry = cached.get(path)
+            if not isinstance(entry, list) or len(entry) != 4 or entry[:3] != state:
+                with file.open("rb") as content:
+                    entry = [*state, hashlib.file_digest(content, "sha256").hexdigest()]
+            entries[path] = entry
+        except OSError as error:
+            raise GenLabError(f"{file}: can't be read: {error.strerror}") from None
+    if keep and entries != cached:
+        _write(table, entries)
+    return {path: entry[3] for path, entry in entries.items()}
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """One hash over the names and the contents of files."""
+    lines = (b"%s %s\n" % (os.fsencode(path), of.encode()) for path, of in sorted(hashes.items()))
+    return hashlib.sha256(b"".join(lines)).hexdigest()

@@ -1,0 +1,104 @@
+"""A study on a folder of own pictures without classes, through the real Snakemake."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from project import CORES, Job, Project
+
+STUDY = "config/studies/own.yaml"
+SIDE, PICTURES = 8, 170
+ALL = {
+    Job("fetch"), Job("prepare"), Job("train", "classifier"), Job("train", "vae"),
+    Job("reference_features"), Job("floor"), Job("sample", "vae"), Job("features", "vae"),
+    Job("features", "floor"), Job("evaluate", "vae"), Job("evaluate", "floor"),
+    Job("reconstruct", "vae"), Job("rfid", "vae"), Job("likelihood", "vae"), Job("explore", "vae"),
+    Job("league"), Job("report"), Job("publish"),
+}  # fmt: skip
+
+
+def draw(project: Project, name: str, seed: int) -> None:
+    """A picture that is light above and dark below, with noise."""
+    noise = np.random.default_rng(seed).integers(0, 60, (SIDE, SIDE))
+    light = np.linspace(180, 20, SIDE)[:, None]
+    Image.fromarray((light + noise).astype(np.uint8)).save(project.root / "pictures" / name)
+
+
+def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
+    """Planned, broken, mended, run; then what a touched, another, a removed picture redo."""
+    (bare.root / "pictures").mkdir()
+    for i in range(PICTURES):
+        draw(bare, f"{i:03}.png", i)
+    dataset = {"source": "image_folder", "path": "pictures", "size": SIDE, "channels": 1,
+               "test_fraction": 0.4}  # fmt: skip
+    study = {
+        "name": "own", "datasets": ["leaves"],
+        "models": [{"preset": "vae", "channels": 4, "latent": 2}],
+        "samplers": {"prior": {"sampler": "prior"}}, "training": {"images": 320},
+        "evaluation": {"samples": 64, "kid_subset_size": 32, "kid_subsets": 4,
+                       "classifier": {"images": 2560}},
+        "tracking": {"tensorboard": False, "system_metrics": False},
+    }  # fmt: skip
+    for path, content in (("config/datasets/leaves.yaml", dataset), (STUDY, study)):
+        (bare.root / path).write_text(yaml.safe_dump(content))
+    broken = bare.root / "pictures/200.png"
+    broken.write_bytes(b"not a picture")
+
+    # A broken picture is named; once it is deleted, nobody asks for it.
+    done = bare.run("snakemake", "--cores", CORES, "--configfile", STUDY)
+    log = (bare.root / "results/own/logs/leaves/prepare.log").read_text()
+    assert done.returncode == 1
+    assert log.startswith("error: pictures: 200.png: not a readable picture")
+    broken.unlink()
+    bare.snakemake("--cores", CORES, study=STUDY)
+
+    # One class: the report names what the features are of, and no number stands for its classes.
+    with (bare.root / "results/own/league.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["model"] for row in rows} == {"floor", "vae"}
+    for row in rows:
+        assert row["extractor"] == "classifier of turns"
+        assert (row["inception_score"], row["inception_score_std"]) == ("one class", "one class")
+        assert (row["samples"], row["reference_images"]) == ("64", "102")
+    fid = {row["sampler"]: float(row["fid"]) for row in rows}
+    assert fid["real"] < fid["noise"]
+    page = (bare.root / "results/own/report/index.html").read_text(encoding="utf-8")
+    assert "which of four quarter turns an image was given" in page
+
+    # The same content at another time redoes nothing, another content does.
+    os.utime(bare.root / "pictures/000.png")
+    assert bare.plan(study=STUDY) == set()
+    old = (bare.root / "pictures/000.png").read_bytes()
+    for change in (
+        lambda: draw(bare, "000.png", 999),
+        lambda: draw(bare, "200.png", 200),
+        (bare.root / "pictures/001.png").unlink,
+    ):
+        change()
+        assert bare.plan(study=STUDY) == ALL
+        (bare.root / "pictures/000.png").write_bytes(old)
+        (bare.root / "pictures/200.png").unlink(missing_ok=True)
+    draw(bare, "001.png", 1)
+    assert bare.plan(study=STUDY) == set()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "config/datasets/pictures.yaml: path: pictures: no such folder or zip"),
+        (lambda p: p.write_bytes(b"no zip"), "pictures.yaml: path: pictures: can't be read (File"),
+    ],
+)
+def test_pictures_that_can_not_be_used_are_named_when_planning(
+    bare: Project, make: object, message: str
+) -> None:
+    make(bare.root / "pictures")  # type: ignore[operator]
+    done = bare.run("snakemake", "-n", "--config", "datasets=[pictures]")
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,72 @@
+"""What the READMEs say of changing a study is so, by the real Snakemake."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from project import Job, Project, jobs
+from test_readme import READMES, ROOT, code_blocks
+
+DEFAULT = "config/config.yaml"
+MINE = "config/studies/mine.yaml"
+
+
+def commands(readme: str) -> list[list[str]]:
+    """The calls of Snakemake in the README's part on changing a study, as dry runs."""
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    (part,) = re.findall(r"^## (?:Change the study|修改研究)\n(.*?)^## ", text, re.S | re.M)
+    lines = re.findall(r"^    (?:\$ )?(snakemake .*)$", part, re.M)
+    return [["-n", *shlex.split(line, comments=True)[1:]] for line in lines]
+
+
+def test_the_readmes_give_the_same_commands() -> None:
+    for readme in READMES:
+        assert [command[3:] for command in commands(readme)] == [
+            ["--config", "seeds=[0, 1, 2]"],
+            ["--configfile", "config/studies/beta.yaml"],
+            ["--config", "models=[vae, ddmp]"],
+        ]
+
+
+def test_the_wrong_command_ends_as_shown_and_the_right_one_plans(bare: Project) -> None:
+    """In the study that is left, rows that draw from neither model are named, and only they."""
+    *_, wrong = commands(READMES[0])
+    refused = bare.run("snakemake", *wrong)
+    assert refused.returncode != 0
+    for readme in READMES:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        (shown,) = re.findall(r"^    (config/config\.yaml: .*), \.\.\.\)$", text, re.M)
+        assert shown in refused.stdout + refused.stderr
+    right = bare.run("snakemake", *[part.replace("ddmp", "ddpm") for part in wrong])
+    assert right.returncode == 0, right.stdout + right.stderr
+    notes = re.findall(r"^note: samplers: '(\S+)' is left out", right.stderr, re.M)
+    assert notes == ["prior-t0.7", "tokens-w2", "dpm-20-w2"]
+    assert {Job("train", model) for model in ("vae", "ddpm")} <= jobs(right.stdout + right.stderr)
+
+
+def test_the_example_of_a_model_is_a_model_of_a_study(bare: Project) -> None:
+    """Its two files and its line in a copy of the default study, as they are written."""
+    for path, code in code_blocks(READMES[0]).items():
+        if path.endswith("/pixelwise.py"):
+            (bare.root / path).write_text(code, encoding="utf-8")
+    lines = [
+        re.findall(r"`(models: \[pixelwise\])`", (ROOT / readme).read_text(encoding="utf-8"))
+        for readme in READMES
+    ]
+    assert lines == [["models: [pixelwise]"]] * 2
+    study = (bare.root / DEFAULT).read_text(encoding="utf-8")
+    study, changed = re.subn(r"^models: .*$", lines[0][0], study, flags=re.M)
+    assert changed == 1
+    (bare.root / MINE).write_text(study, encoding="utf-8")
+    planned = bare.plan(study=MINE)
+    assert {Job(rule, "pixelwise") for rule in ("train", "sample", "evaluate")} <= planned
+
+
+def test_the_default_study_on_colour_is_refused_with_the_line_that_plans(bare: Project) -> None:
+    colour = ["-n", "--config", "datasets=[cifar10]"]
+    refused = bare.run("snakemake", *colour)
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.stdout + refused.stderr
+    (models,) = re.findall(r"the line is `models: (\[.*\])`", refused.stdout + refused.stderr)
+    assert Job("train", "vae-gaussian") in bare.plan(*colour[1:], f"models={models}", study=None)

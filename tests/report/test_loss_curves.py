@@ -1,0 +1,45 @@
+"""The loss figure: every seed has its own curve and, in the same colour, its own held-out loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from genlab.report import figures
+from genlab.report.figures import loss_curves
+
+HELD_OUT = pd.DataFrame(
+    [
+        {"model": model, "seed": seed, "loss": loss}
+        for model, losses in {"vae": (0.5, 0.9, 1.4), "ddpm": (3.0, 2.0, 2.5)}.items()
+        for seed, loss in zip("017", losses, strict=True)
+    ]
+)
+
+
+def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(figures, "png", lambda figure: figure)
+    history = pd.DataFrame(
+        [
+            {"model": model, "seed": seed, "images": images, "loss": 1.0 + int(seed)}
+            for model in ("vae", "ddpm") for seed in "017" for images in (100, 200, 300)
+        ]
+    )  # fmt: skip
+    figure: Any = loss_curves(history, HELD_OUT)
+    for axis in figure.axes:
+        drawn = [(line, list(line.get_ydata())) for line in axis.lines if len(line.get_ydata())]
+        curves = {
+            str(int(y[0]) - 1): line.get_color() for line, y in drawn if line.get_linestyle() == "-"
+        }
+        dashed = {y[0]: line.get_color() for line, y in drawn if line.get_linestyle() == "--"}
+        of_model = HELD_OUT[HELD_OUT["model"] == axis.get_title()]
+        assert len(set(curves.values())) == 3
+        assert dashed == {row.loss: curves[row.seed] for row in of_model.itertuples()}
+        low, high = axis.get_ylim()
+        assert low < of_model["loss"].min() and of_model["loss"].max() < high
+        names = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert names == ["0", "1", "7", "held out, at the end"]
