@@ -90,13 +90,12 @@ def ui(results: Path, port: int) -> None:
         return
     _check_free(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
-    command += ["--backend-store-uri", uri, "--workers", "1"]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    command += ["--backend-store-uri", uri, "--uvicorn-opts", "--log-level warning"]
+    command += ["--workers", "1"]  # one reader; MLflow would start four
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    environment = os.environ | quiet
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(command, env=os.environ | quiet, stdout=subprocess.DEVNULL)
     try:
         while server.poll() is None and not _answers(port):
             time.sleep(0.1)
