@@ -61,8 +61,8 @@ class Plan:
         """A line for each rule and cause, with the number of jobs and the models they are for."""
         rows = [("jobs", "rule", "of", "why")]
         for (rule, cause), line in self.lines.items():
-            why = f"{cause}: {several(list(line.files))}" if line.files else cause
-            rows.append((str(line.count), rule, several(list(line.models)), why))
+            why = f"{cause}: {several(sorted(line.files))}" if line.files else cause
+            rows.append((str(line.count), rule, several(sorted(line.models)), why))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             f"{count:>{widths[0]}}  {rule:{widths[1]}}  {models:{widths[2]}}  {why}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from project import Job, Project, jobs
+from project import LONG, Job, Project, jobs
 from test_readme import READMES, ROOT, code_blocks
 
 DEFAULT = "config/config.yaml"
@@ -38,7 +38,7 @@ def test_the_wrong_command_ends_as_shown_and_the_right_one_plans(bare: Project) 
         text = (ROOT / readme).read_text(encoding="utf-8")
         (shown,) = re.findall(r"^    (config/config\.yaml: .*), \.\.\.\)$", text, re.M)
         assert shown in refused.stdout + refused.stderr
-    right = bare.run("snakemake", *[part.replace("ddmp", "ddpm") for part in wrong])
+    right = bare.run("snakemake", LONG, *[part.replace("ddmp", "ddpm") for part in wrong])
     assert right.returncode == 0, right.stdout + right.stderr
     notes = re.findall(r"^note: samplers: '(\S+)' is left out", right.stderr, re.M)
     assert notes == ["prior-t0.7", "tokens-w2", "dpm-20-w2"]
