@@ -21,7 +21,7 @@ from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.spec import read_run
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_json, write_json
+from genlab.data.files import read_array, read_json, sha256, write_array, write_json
 from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
 from genlab.tracking.mlflow_sink import store_uri
@@ -202,9 +202,12 @@ def other_budget(make: Make) -> None:
 
 
 def other_pictures(make: Make) -> None:
-    """The spec stays as it is."""
-    manifest = make(training={"images": 256 * 32}).data("stripes").manifest
-    write_json(manifest, read_json(manifest) | {"pictures": "others"})
+    """Negatives of the same ones, while the spec stays as it is."""
+    data = make(training={"images": 256 * 32}).data("stripes")
+    write_array(data.images("train"), 255 - read_array(data.images("train")))
+    manifest = read_json(data.manifest)
+    manifest["train"]["images_sha256"] = sha256(data.images("train"))
+    write_json(data.manifest, manifest)
 
 
 @pytest.mark.parametrize("change", [other_budget, other_pictures])
