@@ -273,7 +273,7 @@ def test_planning_names_the_file_and_the_key(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}/datasets/own.yaml: path: {tmp_path}/own: no such folder or zip file"
     )
-    with pytest.raises(ConfigError, match=r"own\.yaml: path: String should have at least 1"):
+    with pytest.raises(ConfigError, match=r"own\.yaml: path: is empty; write a value"):
         dataset(tmp_path, path="")
     for i in range(4):
         (tmp_path / f"own/{i % 2}/").mkdir(parents=True, exist_ok=True)

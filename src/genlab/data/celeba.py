@@ -42,6 +42,7 @@ def fetch(config: CelebAConfig, raw: Path) -> list[Path]:
     Raises:
         GenLabError: they can't be had; Google lends each only so often a day.
     """
+    config.check()  # before 1.4 GB are fetched
     if config.raw is not None:
         return [as_it_is(Path(config.raw), name) for name in (PICTURES, ATTRIBUTES, PARTS)]
     from torchvision.datasets import CelebA
