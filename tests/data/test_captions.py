@@ -49,6 +49,11 @@ def test_rows_end_and_are_padded(texts: list[str]) -> None:
         assert TOKENIZER.decode(row) == text
 
 
+def test_the_special_tokens_are_the_tokenizer_s_first_two() -> None:
+    encoder = Tokenizer(train_tokenizer(["a"], 258)).encoder
+    assert (PAD, END) == (encoder.token_to_id("<pad>"), encoder.token_to_id("<end>")) == (0, 1)
+
+
 def test_a_special_token_s_name_is_text_like_any_other() -> None:
     assert TOKENIZER.decode(TOKENIZER.encode("<end> of <pad>")) == "<end> of <pad>"
 

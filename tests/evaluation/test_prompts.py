@@ -24,7 +24,7 @@ from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.files import read_array, read_json, write_array, write_json, write_text
 from genlab.data.tokenizer import train_tokenizer
 from genlab.evaluation import prompts as stage
-from genlab.evaluation.panel import Panel, best_of, counts_up_to, shares
+from genlab.evaluation.panel import Panel, best_of, counts_up_to, first_unjudged, shares
 from genlab.evaluation.prompt_pictures import WATCHED, Prompts, save_attention
 from genlab.evaluation.prompts import draw_and_judge, prompts, prompts_from
 from genlab.models.base import Model
@@ -95,6 +95,16 @@ def test_prompts_are_the_first_captions_of_their_images(known: bool, tmp_path: P
     wanted = [columns[i].tolist() if known else [labels[i]] for i in which]
     assert asked.factors.tolist() == wanted
     assert len(prompts_from(data, "test", 99, CPU).texts) == 6
+
+
+def test_prompts_of_new_combinations_are_those_that_the_judge_was_not_trained_on(
+    tmp_path: Path,
+) -> None:
+    """It is trained on the first half, 3 of 7."""
+    data = DataFolder(tmp_path)
+    for split in ("test", "unseen"):
+        write_array(data.labels(split), np.arange(7))
+    assert (first_unjudged(data, "test"), first_unjudged(data, "unseen")) == (0, 3)
 
 
 class EchoConfig(FamilyConfig):

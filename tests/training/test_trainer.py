@@ -211,6 +211,25 @@ def test_a_model_knows_how_far_its_training_has_come(
     assert [batch.epoch for batch in batches] == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
+def test_the_average_follows_the_weights_of_every_step(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """Its decay is 1/10 after the first step and 2/11 after the second."""
+    run = tiny_study().run("stripes", "ddpm", 0)
+    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    assert state.ema is not None
+    expected = {name: tensor.double() for name, tensor in state.ema.items()}
+    for decay in (1 / 10, 2 / 11):
+        state.step()
+        for name, tensor in state.model.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * tensor.double()
+            # float32 rounding of numbers of size 1
+            torch.testing.assert_close(state.ema[name].double(), expected[name], rtol=0, atol=1e-6)
+    apart = [(state.ema[name] - tensor).abs().max() for name, tensor in
+             state.model.state_dict().items()]  # fmt: skip
+    assert float(max(apart)) > 1e-5  # they are not the same tensors
+
+
 def test_the_seconds_of_a_training_are_those_of_all_its_parts(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
