@@ -94,11 +94,6 @@ def test_ema_is_the_recursion_written_by_hand() -> None:
         assert ema["steps_seen"].dtype == torch.int64 and ema["initialised"].dtype == torch.bool
 
 
-@given(decay=st.floats(0, 0.99999), step=st.integers(0, 1_000_000))
-def test_ema_decay_warms_up(decay: float, step: int) -> None:
-    assert ema_decay(decay, step) == min(decay, (1 + step) / (10 + step))
-
-
 @pytest.mark.parametrize("updates", [1, 10, 100])
 def test_warm_up_drops_the_initial_weights_from_the_average(updates: int) -> None:
     """Their share after n updates is prod (1 + k) / (10 + k) = n! 9! / (n + 9)! = 1 / C(n + 9, 9).
