@@ -97,8 +97,8 @@ class Progress:
         like the mean job. That says little while many of the jobs left are of such rules, as
         before the first training is done; so nothing is said until two thirds are of others.
         """
-        known = sum(self.waiting[rule] for rule in self.seconds)
-        self.estimates |= bool(self.seconds) and 3 * known >= 2 * self.waiting.total()
+        timed = sum(self.waiting[rule] for rule in self.seconds)
+        self.estimates |= bool(self.seconds) and 3 * timed >= 2 * self.waiting.total()
         if not self.estimates:
             return None
         overall = fmean(second for seconds in self.seconds.values() for second in seconds)

@@ -175,10 +175,10 @@ class Study(Strict):
     def features(self) -> dict[str, int]:
         """The dimensions that each extractor's features have."""
         model = self.classifier.model
-        known = {INCEPTION: INCEPTION_FEATURES}
+        dimensions = {INCEPTION: INCEPTION_FEATURES}
         if isinstance(model, ClassifierConfig):
-            known[CLASSIFIER] = model.features
-        return {extractor: known[extractor] for extractor in self.evaluation.extractors}
+            dimensions[CLASSIFIER] = model.features
+        return {extractor: dimensions[extractor] for extractor in self.evaluation.extractors}
 
     @property
     def notes(self) -> list[str]:

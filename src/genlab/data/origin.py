@@ -10,16 +10,32 @@ refuses an input that has another one: it belongs to another version of the stud
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from genlab.config.base import short_hash
+from genlab.config.base import Strict, short_hash
 from genlab.config.errors import GenLabError
 from genlab.config.layout import FLOOR, DataFolder, RunFolder, SampleFolder
 from genlab.config.spec import read_dataset, read_evaluation, read_run, read_samples
 from genlab.data.files import read_json, write_json
 
 KEY = "made_from"
+
+
+def _digest(read: Callable[[Path], Strict], path: Path) -> str:
+    """The digest of the configuration at `path`; a version of a file is read once in a process."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return read(path).digest  # which says what is wrong
+    return _digest_of_version(read, path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_of_version(read: Callable[[Path], Strict], path: Path, modified: int, size: int) -> str:
+    return read(path).digest
 
 
 def data_origin(data: DataFolder) -> str:
@@ -29,25 +45,25 @@ def data_origin(data: DataFolder) -> str:
         GenLabError: it was prepared by another configuration than the one beside it.
     """
     manifest = read_json(data.manifest)
-    check_origin(data.manifest, manifest.get(KEY), read_dataset(data.config).digest)
+    check_origin(data.manifest, manifest.get(KEY), _digest(read_dataset, data.config))
     return str(manifest["sha256"])
 
 
 def run_origin(run: RunFolder) -> str:
     """What a trained model depends on: its spec, that of its first stage, and its data."""
-    return short_hash(read_run(run.config).digest, data_origin(run.data))
+    return short_hash(_digest(read_run, run.config), data_origin(run.data))
 
 
 def row_origin(row: SampleFolder) -> str:
     """What samples depend on: their spec, and the model or the data that they are drawn from."""
     run = row.run
     source = data_origin(run.data) if run.model_name == FLOOR else run_origin(run)
-    return short_hash(read_samples(row.config).digest, source)
+    return short_hash(_digest(read_samples, row.config), source)
 
 
 def metrics_origin(row: SampleFolder) -> str:
     """What the metrics of a row depend on: its samples, and the study's `evaluation:`."""
-    return short_hash(row_origin(row), read_evaluation(row.run.study.evaluation).digest)
+    return short_hash(row_origin(row), _digest(read_evaluation, row.run.study.evaluation))
 
 
 def check_origin(path: Path, origin: str | None, expected: str) -> None:

@@ -65,12 +65,12 @@ def path_rows(
         the FID of held-out images, NaN where it was not asked for.
     """
     walks = {row: s for row, s in samplers.items() if isinstance(s, PathSampler)}
-    there = league[league["extractor"].replace(TURNS, CLASSIFIER) == extractor]
-    rows = there[there["sampler"].isin(walks)].rename(columns=MEASURED)
+    of_extractor = league[league["extractor"].replace(TURNS, CLASSIFIER) == extractor]
+    rows = of_extractor[of_extractor["sampler"].isin(walks)].rename(columns=MEASURED)
     rows = rows.astype(dict.fromkeys(MEASURED.values(), float))
     keys = ["dataset", "model", "sampler"]
     rows = rows.groupby(keys, sort=False)[list(MEASURED.values())].mean().reset_index()
-    real = there[there["sampler"] == "real"].set_index("dataset")["fid"].astype(float)
+    real = of_extractor[of_extractor["sampler"] == "real"].set_index("dataset")["fid"].astype(float)
     several = rows["dataset"].nunique() > 1
     places = rows["model"] + (" (" + rows["dataset"] + ")" if several else "")
     kinds = [walks[row] for row in rows["sampler"]]

@@ -179,11 +179,11 @@ def as_captions(run: RunFolder, prompt: str) -> tuple[str, list[str]]:
     unknown = [word for word in requested if word not in spelling]
     content = content_words(run)
     if not requested.keys() & content:
-        known = sorted(content)
-        more = " ..." if len(known) > MENTIONED else ""
+        vocabulary = sorted(content)
+        more = " ..." if len(vocabulary) > MENTIONED else ""
         raise GenLabError(
             f"'{prompt}': no word that says what to draw is in a training caption; known are "
-            f"{', '.join(known[:MENTIONED])}{more}"
+            f"{', '.join(vocabulary[:MENTIONED])}{more}"
         )
     text = re.sub(r"\w+", lambda word: spelling.get(word[0].lower(), ""), prompt)
     heard = set("".join(captions["texts"][: captions["known"]]))  # a full stop, say, is not
