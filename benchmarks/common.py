@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genlab.data.files import write_json, write_text
+from genlab.io.files import write_json, write_text
 
 CHECKOUT = Path(__file__).parents[1]
 RESULTS = Path("results/benchmarks")

@@ -34,12 +34,12 @@ from sides import DIGITS, GenLab, Sampler, Side, compare, nearest, parameters, s
 from torch import Tensor
 from vqvae import FIRST, GenLabFirst
 
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import TokenSampler
 from genlab.models.base import Model
 from genlab.models.batches import Batches, read_table
 from genlab.models.dalle import DALLE
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import captions_of, draw
 
 MODEL, FIRST_SECONDS = "dalle", 60

@@ -52,9 +52,9 @@ from ema_pytorch import EMA
 from sides import PIXELS, GenLab, Peer, Sampler, Side, by_adamw, compare, nearest
 from torch import Tensor, nn
 
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import DDIMSampler, DDPMSampler, SamplerConfig
 from genlab.models.devices import resolve_precision
+from genlab.results.layout import StudyFolder
 
 STEPS = 50  # of every sampler
 DDIM = f"ddim-{STEPS}"  # all three libraries have it, with eta 0

@@ -42,8 +42,8 @@ from torchcfm import ConditionalFlowMatcher
 from torchcfm.models.unet.unet import UNetModelWrapper
 from torchdiffeq import odeint
 
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import DPMSolverSampler, EulerSampler
+from genlab.results.layout import StudyFolder
 from genlab.training.optimisation import ema_decay
 
 STEPS = 50

@@ -31,8 +31,8 @@ import torch
 from sides import PIXELS, GenLab, Peer, Sampler, Side, compare, nearest
 from torch import Tensor, nn
 
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler, SamplerConfig
+from genlab.results.layout import StudyFolder
 from genlab.training.optimisation import learning_rate
 
 LEVELS, BLOCKS = 2, 16

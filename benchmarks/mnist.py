@@ -14,12 +14,13 @@ from torch import Tensor
 from genlab.config.base import dump_yaml
 from genlab.config.datasets import TorchvisionConfig
 from genlab.config.families import FamilyConfig
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import RunSpec
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_array, write_text
 from genlab.data.prepare import fetch, prepare
+from genlab.io.arrays import read_array
+from genlab.io.files import write_text
 from genlab.models.base import Model
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.spec import RunSpec
 
 TRAIN_IMAGES = 60_000
 

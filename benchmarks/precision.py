@@ -23,7 +23,7 @@ from torch import Tensor
 from genlab.config.datasets import DigitsConfig
 from genlab.config.samplers import DDIMSampler
 from genlab.config.study import load_model
-from genlab.data.digits import fetch, read
+from genlab.data.sources.digits import fetch, read
 from genlab.models.base import Facts, build_model
 from genlab.models.batches import Batches, Table
 from genlab.models.ddpm import DDPM

@@ -26,20 +26,20 @@ from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from genlab.cli import keep_freed_memory
-from genlab.config.layout import RunFolder, SampleFolder, StudyFolder
+from genlab.app.cli import keep_freed_memory
 from genlab.config.samplers import SamplerConfig
-from genlab.config.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.config.study import load_study
-from genlab.data.files import read_array, write_array
 from genlab.data.floors import floor
 from genlab.data.pictures import GRID, save_grid
 from genlab.data.prepare import fetch, prepare
 from genlab.evaluation.stages import extract, read_features
+from genlab.io.arrays import read_array, write_array
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, Table, to_uint8
 from genlab.models.store import load_model, save_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder, SampleFolder, StudyFolder
+from genlab.results.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
 

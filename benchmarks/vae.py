@@ -34,8 +34,8 @@ from pythae.models.nn.benchmarks.mnist import Decoder_ResNet_AE_MNIST, Encoder_R
 from sides import PIXELS, GenLab, Peer, Sampler, Side, compare
 from torch import Tensor
 
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler
+from genlab.results.layout import StudyFolder
 
 MODEL = "vae-bernoulli"
 

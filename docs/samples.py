@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from genlab.config.layout import FLOOR, StudyFolder
+from genlab.config.evaluators import FLOOR
+from genlab.results.layout import StudyFolder
 
 STUDY = StudyFolder(Path("results/default"))
 SHOWN = {

@@ -14,20 +14,15 @@ gc.freeze()
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from genlab.config.base import merge, read_yaml, short_hash
-from genlab.config.errors import GenLabError
-from genlab.config.hashes import digest, hashes
-from genlab.config.layout import (
-    CLASSIFIER,
-    FLOOR,
-    RESULTS,
-    StudyFolder,
-    note_path,
-    seed_of,
-)
-from genlab.config.lock import WorkflowLock
+from genlab.errors import GenLabError
+from genlab.io.hashes import digest, hashes
+from genlab.io.files import note_path
+from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
+from genlab.results.layout import RESULTS, StudyFolder
+from genlab.results.lock import WorkflowLock
 from genlab.config.samplers import DETERMINISTIC
-from genlab.config.sources import code
-from genlab.config.spec import (
+from genlab.results.code import code
+from genlab.results.spec import (
     check_source,
     check_specs,
     prompts_spec,
@@ -65,7 +60,7 @@ if not workflow.overwrite_configfiles:
     configfile: FILES[0]  # for Snakemake's report and archives
 
 
-# Jobs end with the process that started them (genlab.cli).
+# Jobs end with the process that started them (genlab.app.cli).
 os.environ.update(GENLAB_WORKFLOW=str(os.getpid()))
 
 

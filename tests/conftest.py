@@ -20,9 +20,9 @@ import pytest
 import yaml
 from tiny import CONFIG, TEST, TRAIN, make_study, png, stripes
 
-from genlab.cli import main
+from genlab.app.cli import main
 from genlab.config.base import merge
-from genlab.config.layout import StudyFolder
+from genlab.results.layout import StudyFolder
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("whatever the time", deadline=None)

@@ -16,9 +16,9 @@ from nbformat import NotebookNode
 from PIL import Image
 from tiny import make_study
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.notebook import open_run, show
+from genlab.app.notebook import open_run, show
+from genlab.errors import GenLabError
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.training.trainer import train
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -142,7 +142,7 @@ def test_a_run_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_a_notebook_shows_no_more_of_that_than_the_words(tmp_path: Path) -> None:
-    lines = ["from genlab.notebook import open_run", 'open_run("default/digits/ddpm/seed0")']
+    lines = ["from genlab.app.notebook import open_run", 'open_run("default/digits/ddpm/seed0")']
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
     client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}})
     with pytest.raises(CellExecutionError):

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from genlab.config.layout import StudyFolder
+from genlab.results.layout import StudyFolder
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genlab.config.base import merge
-from genlab.config.layout import StudyFolder
-from genlab.config.spec import study_specs, write_specs
 from genlab.config.study import load_study
 from genlab.data.prepare import fetch, prepare
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import study_specs, write_specs
 
 SIDE, TRAIN, TEST = 8, 96, 64
 

@@ -26,7 +26,7 @@ def _leave() -> None:
 def run() -> None:
     """The command line, as a process of its own."""
     global _status  # noqa: PLW0603 - a process has one
-    from genlab.cli import main
+    from genlab.app.cli import main
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log shows each line when it is written

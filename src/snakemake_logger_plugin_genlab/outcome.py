@@ -6,7 +6,8 @@ import csv
 from itertools import groupby
 from operator import itemgetter
 
-from genlab.config.layout import FLOOR, StudyFolder
+from genlab.config.evaluators import FLOOR
+from genlab.results.layout import StudyFolder
 
 BEST = 3  # rows that are named of each data set
 

@@ -12,7 +12,7 @@ from genlab.config.base import build
 from genlab.config.datasets import SOURCES, LabelledConfig
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.study import load_model
-from genlab.data import digits, scenes, sprites
+from genlab.data.sources import digits, scenes, sprites
 from genlab.models.base import Facts, build_model
 from genlab.models.classifier import Classifier
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from genlab.config.errors import ConfigError
 from genlab.config.families import FamilyConfig, build_family, family_class, family_names
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import TrainingConfig, load_model
+from genlab.errors import ConfigError
 
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "mlflow", "PIL", "accelerate", "safetensors"}
 
@@ -139,8 +139,8 @@ import importlib, pkgutil, sys
 import genlab.config
 for module in pkgutil.walk_packages(genlab.config.__path__, "genlab.config."):
     importlib.import_module(module.name)
-from genlab.config.sources import code
-code("genlab.cli")
+from genlab.results.code import code
+code("genlab.app.cli")
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     ended = subprocess.run(

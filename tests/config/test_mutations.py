@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genlab.config.base import read_yaml
-from genlab.config.errors import GenLabError
 from genlab.config.study import Study, load_study
+from genlab.errors import GenLabError
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY = """

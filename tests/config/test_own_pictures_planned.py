@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.hashes import digest, hashes
 from genlab.config.picture_files import Listing, list_pictures
 from genlab.config.picture_layout import Layout, arrange, held_out
 from genlab.config.study import load_dataset
+from genlab.errors import ConfigError, GenLabError
+from genlab.io.hashes import digest, hashes
 
 WHERE = Path("leaves.zip")
 Places = dict[str, list[str]]

@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel
 
 from genlab.config.base import dump_yaml, merge, read_yaml
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.layout import RULERS
-from genlab.config.spec import read_run, read_samples
+from genlab.config.evaluators import EVALUATORS
 from genlab.config.study import Study, load_study
+from genlab.errors import ConfigError, GenLabError
+from genlab.results.spec import read_run, read_samples
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
@@ -60,7 +60,7 @@ def test_every_dataset_that_is_shipped_is_valid(
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIG / "models").glob("*.yaml")))
 def test_every_model_that_is_shipped_is_valid_or_generates_nothing(name: str) -> None:
     changes = {"models": ["vae", "ddpm", {"preset": name, "name": "another"}]}
-    if name in RULERS:
+    if name in EVALUATORS:
         with pytest.raises(ConfigError, match="'another' generates no images"):
             load(changes)
     else:

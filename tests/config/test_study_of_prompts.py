@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from genlab.config.base import merge
-from genlab.config.errors import ConfigError
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import StudyFolder
-from genlab.config.spec import read_prompts, read_run, study_specs, write_specs
 from genlab.config.study import Study, load_study
+from genlab.errors import ConfigError
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import read_prompts, read_run, study_specs, write_specs
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY: dict[str, Any] = {

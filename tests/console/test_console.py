@@ -16,7 +16,7 @@ SOURCES = Path(__file__).parents[2] / "src"
 SNAKEFILE = """
 from pathlib import Path
 from snakemake.logging import logger
-from genlab.config.layout import StudyFolder
+from genlab.results.layout import StudyFolder
 
 study = StudyFolder(Path("results/mini"))
 logger.info("Study mini", extra={"study": study, "workflow": workflow})

@@ -11,12 +11,12 @@ import yaml
 from tiny import TEST
 
 from genlab.config.base import read_yaml
-from genlab.config.errors import GenLabError
-from genlab.config.layout import StudyFolder
 from genlab.data.arrays import hold_out
-from genlab.data.files import read_array
 from genlab.data.floors import floor
 from genlab.data.pictures import tile
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.results.layout import StudyFolder
 
 
 def test_real_images_are_held_out_ones_each_at_most_once(

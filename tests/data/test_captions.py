@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from genlab.config.base import build, read_yaml
 from genlab.config.datasets import DIGITS, DigitsConfig
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json, sha256
 from genlab.data.prepare import fetch, prepare
 from genlab.data.tokenizer import END, PAD, Tokenizer, train_tokenizer, words
+from genlab.errors import ConfigError, GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json, sha256
+from genlab.results.layout import DataFolder
 
 TEXTS = [f"a {size} {digit}" for digit in DIGITS for size in ("small", "large")]
 TOKENIZER = Tokenizer(train_tokenizer(TEXTS, 300))

@@ -28,8 +28,9 @@ from servers import Mirror, serving
 from torchvision.datasets import CelebA
 
 from genlab.config.datasets import FACE_ATTRIBUTES
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder
 
 Genlab = Callable[..., Any]
 PARTS = [0, 2, 1, 0, 0, 2]  # of the six pictures: training, test, validation ...

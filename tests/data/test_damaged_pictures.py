@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import GenLabError
 from genlab.data.decoding import load_picture, to_pixels
-from genlab.data.image_folder import fetch, read
+from genlab.data.sources.image_folder import fetch, read
+from genlab.errors import GenLabError
 
 ANY_FOLDER = [HealthCheck.function_scoped_fixture]  # each example writes its own file anew
 

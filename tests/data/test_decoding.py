@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import GenLabError
 from genlab.data.decoding import load_picture, to_pixels
+from genlab.errors import GenLabError
 
 
 def stored(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

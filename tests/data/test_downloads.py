@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from servers import Mirror, serving
 from torchvision.datasets import MNIST, FashionMNIST
 
-import genlab.data.torchvision as source
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json
+import genlab.data.sources.torchvision as source
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder
 
 Genlab = Callable[..., Any]
 RANDOM = np.random.default_rng(0)

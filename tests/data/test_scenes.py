@@ -16,19 +16,20 @@ from scipy.stats import chisquare
 
 from genlab.config.base import build
 from genlab.config.datasets import COLOURS, DIGITS, HELD_OUT, DigitsConfig, ScenesConfig
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
-from genlab.config.layout import DataFolder
-from genlab.data import digits
 from genlab.data.arrays import Source
-from genlab.data.files import read_array, read_json
 from genlab.data.prepare import fetch, prepare
-from genlab.data.randomness import generator
-from genlab.data.scenes import RGB, cut_out, draw_scene
-from genlab.data.scenes import fetch as fetch_scenes
-from genlab.data.scenes import read as read_scenes
+from genlab.data.sources import digits
+from genlab.data.sources.scenes import RGB, cut_out, draw_scene
+from genlab.data.sources.scenes import fetch as fetch_scenes
+from genlab.data.sources.scenes import read as read_scenes
+from genlab.errors import ConfigError
 from genlab.evaluation.prompts import prompts_from
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.io.randomness import generator
 from genlab.models.batches import read_table
+from genlab.results.layout import DataFolder
 
 SMALL = {"source": "scenes", "train": 300, "test": 60, "unseen": 60}
 SPLITS = ("train", "test", "unseen")

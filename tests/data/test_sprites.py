@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from genlab.config.base import build
 from genlab.config.datasets import SPRITES, SpritesConfig
-from genlab.config.errors import ConfigError
-from genlab.config.layout import DataFolder, StudyFolder
-from genlab.data.files import read_array, read_json
 from genlab.data.prepare import fetch, prepare
-from genlab.data.sprites import FINE, FULL_SIZE, SHAPES, draw, mask, places, read
+from genlab.data.sources.sprites import FINE, FULL_SIZE, SHAPES, draw, mask, places, read
+from genlab.errors import ConfigError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder, StudyFolder
 
 SHAPE, SCALE, ROTATION, X, Y = range(5)
 Array = NDArray[np.float64]

@@ -11,15 +11,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_samples
 from genlab.config.study import EvaluationConfig
-from genlab.data.files import read_array, read_json, write_array, write_json
 from genlab.data.tokenizer import Tokenizer
 from genlab.evaluation import classes
 from genlab.evaluation.classes import FEWEST, classes_asked, measure_classes
 from genlab.evaluation.metrics import measure
+from genlab.io.arrays import read_array, write_array
+from genlab.io.files import read_json, write_json
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.spec import read_samples
 from genlab.sampling.draw import captions_of, classes_of
 
 DIMENSIONS = 6

@@ -16,9 +16,7 @@ from scipy import stats
 from sklearn.metrics import mutual_info_score
 from tiny import make_study
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
 from genlab.evaluation.disentanglement import (
     completeness,
     discretise,
@@ -31,9 +29,12 @@ from genlab.evaluation.disentanglement import (
     measure,
     mutual_information,
 )
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.latents import ACTIVE, encode
 from genlab.models.store import load_model
 from genlab.report.latent_figures import SHOWN, importance_matrix, in_order
+from genlab.results.layout import StudyFolder
 from genlab.training.trainer import train
 
 Floats = NDArray[np.float64]

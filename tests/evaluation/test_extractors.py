@@ -15,12 +15,12 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from traps import Trap
 
 from genlab.config.base import read_yaml
-from genlab.config.errors import GenLabError
-from genlab.config.layout import StudyFolder
 from genlab.config.study import INCEPTION, INCEPTION_FEATURES, weights_problem
-from genlab.data.files import read_array, write_array
+from genlab.errors import GenLabError
 from genlab.evaluation.extractors import LAYERS, make_extractor
 from genlab.evaluation.stages import extract, features_origin, read_features
+from genlab.io.arrays import read_array, write_array
+from genlab.results.layout import StudyFolder
 
 
 class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]

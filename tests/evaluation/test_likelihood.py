@@ -11,10 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families import Likelihood
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
 from genlab.evaluation.likelihood import (
     BATCH,
     bits,
@@ -23,8 +21,11 @@ from genlab.evaluation.likelihood import (
     dequantised,
     likelihood,
 )
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.models.store import load_model
+from genlab.results.layout import StudyFolder
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)

@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from torch_fidelity import calculate_metrics
 
 from genlab.config.base import read_yaml
-from genlab.config.errors import GenLabError
-from genlab.config.layout import StudyFolder
-from genlab.config.spec import read_evaluation
 from genlab.config.study import EvaluationConfig
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
 from genlab.evaluation import metrics
 from genlab.evaluation.extractors import make_extractor
 from genlab.evaluation.metrics import Features, measure, precision_recall
@@ -29,6 +26,10 @@ from genlab.evaluation.stages import (
     features_origin,
     read_features,
 )
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import read_evaluation
 
 CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
 N, DIMENSIONS = 400, 6

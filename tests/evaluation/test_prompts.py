@@ -15,21 +15,22 @@ from latent_models import captions, make_ldm
 from tiny import SIDE, TEST, sheet, stripes
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import DataFolder, RunFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, PriorSampler
-from genlab.config.spec import PromptsSpec, read_prompts
-from genlab.data.files import read_array, read_json, write_array, write_json, write_text
 from genlab.data.tokenizer import train_tokenizer
+from genlab.errors import GenLabError
 from genlab.evaluation import prompts as stage
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, first_unjudged, shares
 from genlab.evaluation.prompt_pictures import WATCHED, Prompts, save_attention
 from genlab.evaluation.prompts import draw_and_judge, prompts, prompts_from
+from genlab.io.arrays import read_array, write_array
+from genlab.io.files import read_json, write_json, write_text
 from genlab.models.base import Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import DataFolder, RunFolder, StudyFolder
+from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.attention import attention_maps
 from genlab.sampling.draw import draw
 from genlab.tracking.record import read_records

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.config.layout import DataFolder
-from genlab.data.files import write_array
+from genlab.io.arrays import write_array
 from genlab.models.base import Batch
 from genlab.models.batches import (
     Batches,
@@ -21,6 +20,7 @@ from genlab.models.batches import (
     to_float,
     to_uint8,
 )
+from genlab.results.layout import DataFolder
 
 
 def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Batches:

@@ -10,9 +10,9 @@ from oracles import awake
 from torch import Tensor
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families.beta_vae import BetaVAEConfig
 from genlab.config.families.vae import VAEConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch
 from genlab.models.beta_vae import BetaVAE
 from genlab.models.vae import VAE, gaussian_kl

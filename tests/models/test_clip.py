@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.clip import CLIPConfig
 from genlab.data.tokenizer import END, PAD
+from genlab.errors import ConfigError
 from genlab.models.base import Batch, Words
 from genlab.models.clip import CLIP
 

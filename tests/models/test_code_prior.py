@@ -12,11 +12,11 @@ from oracles import awake, first_stage
 from torch import Tensor
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import AT_ONCE, to_float
 from genlab.models.code_prior import CodePrior

@@ -14,20 +14,20 @@ from oracles import awake, first_stage
 from torch import Tensor
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError, GenLabError
 from genlab.config.families import build_family
 from genlab.config.families.dalle import DALLEConfig
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import StudyFolder
 from genlab.config.samplers import PriorSampler, TokenSampler
-from genlab.data.files import read_array
 from genlab.data.tokenizer import END, PAD
+from genlab.errors import ConfigError, GenLabError
+from genlab.io.arrays import read_array
 from genlab.models.base import Batch, Facts, Words, build_model
 from genlab.models.dalle import DALLE
 from genlab.models.dvae import DVAE
 from genlab.nn.transformer import draw_token, likeliest
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.stages import sample
 from genlab.training.trainer import train

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families.dvae import DVAEConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch
 from genlab.models.dvae import DVAE, cosine, gumbel, kl_to_uniform, relaxed
 

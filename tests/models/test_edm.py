@@ -8,9 +8,9 @@ import torch
 from oracles import awake
 from torch.distributions import Normal
 
-from genlab.config.errors import GenLabError
 from genlab.config.families.edm import EDMConfig
 from genlab.config.networks import UNetConfig
+from genlab.errors import GenLabError
 from genlab.models.base import Batch
 from genlab.models.edm import EDM
 

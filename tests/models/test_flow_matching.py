@@ -13,13 +13,13 @@ from oracles import awake
 from torch import Tensor
 from torch.distributions import Normal, Uniform
 
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
-from genlab.config.layout import StudyFolder
+from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.flow_matching import FlowMatching, nearest_noise
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import StudyFolder
 from genlab.samplers import find
 from genlab.training.trainer import train
 

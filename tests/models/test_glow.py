@@ -13,9 +13,9 @@ from oracles import StreamNoise, awake
 from torch import Tensor
 from torch.func import jacrev
 
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.glow import GlowConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_uint8
 from genlab.models.glow import Glow

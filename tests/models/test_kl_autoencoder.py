@@ -12,9 +12,9 @@ from oracles import awake
 from torch.distributions import Normal, kl_divergence
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
+from genlab.errors import ConfigError
 from genlab.models.base import build_model
 from genlab.models.classifier import Classifier
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior

@@ -10,11 +10,10 @@ import torch
 from latent_models import FACTS, NETWORK, TEXT, batch_of, captions, make_autoencoder, make_ldm
 from torch import Tensor
 
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.latent_diffusion import LatentDiffusionConfig
-from genlab.config.layout import StudyFolder
 from genlab.data.tokenizer import END, PAD
+from genlab.errors import ConfigError
 from genlab.models.base import Facts, Words, build_model
 from genlab.models.batches import AT_ONCE, to_float
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
@@ -22,6 +21,7 @@ from genlab.models.latent_diffusion import LatentDiffusion
 from genlab.models.store import load_model
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import StudyFolder
 from genlab.samplers import find
 from genlab.training.trainer import train
 

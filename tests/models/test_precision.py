@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from genlab.config.base import Precision
-from genlab.config.errors import ConfigError
 from genlab.config.samplers import SAMPLERS, SteppedSampler
 from genlab.config.study import load_sampler
+from genlab.errors import ConfigError
 from genlab.models.devices import has_bf16, resolve_precision
 from genlab.sampling.draw import precision_of
 from genlab.training.trainer import make_accelerator

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families.vae import Likelihood, VAEConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch
 from genlab.models.vae import LOGVAR_RANGE, VAE, gaussian_kl, log_mean_exp, log_normal
 from genlab.processes.noise import SampleNoise

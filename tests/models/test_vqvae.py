@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genlab.config.base import build
-from genlab.config.errors import ConfigError
 from genlab.config.families import build_family
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
+from genlab.errors import ConfigError
 from genlab.models.base import Batch
 from genlab.models.batches import to_float
 from genlab.models.dvae import DVAE

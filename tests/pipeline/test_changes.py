@@ -9,7 +9,7 @@ import yaml
 from mlflow import MlflowClient
 from project import CORES, LONG, SMOKE, Job, Project, jobs
 
-from genlab.config.spec import read_run
+from genlab.results.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
 MEASURED = {

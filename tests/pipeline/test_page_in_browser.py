@@ -10,7 +10,7 @@ from browser import blank_page, needs_chromium
 from playwright.sync_api import Page
 from project import Project
 
-from genlab.data.files import read_json
+from genlab.io.files import read_json
 
 pytestmark = needs_chromium
 

@@ -11,7 +11,7 @@ import pytest
 from project import Project
 from typer.main import get_command
 
-from genlab.cli import app
+from genlab.app.cli import app
 
 RULES = """
 import json

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from project import CORES, LONG, SMOKE, Job, Project, jobs
 
-from genlab.config.spec import read_run
+from genlab.results.spec import read_run
 from genlab.tracking.record import flatten
 
 END = 6  # lines that a finished study ends with: the best rows, the report, MLflow

@@ -17,9 +17,7 @@ from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.families.glow import GlowConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_json, write_json
-from genlab.data.origin import KEY, metrics_origin
+from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     NAMES,
@@ -32,6 +30,8 @@ from genlab.report.league import (
     readable,
 )
 from genlab.report.page import report
+from genlab.results.layout import StudyFolder
+from genlab.results.origin import KEY, metrics_origin
 
 BENCHMARK = "s\th:m:s\tmax_rss\n{}\t0:00:01\t{}\n"
 

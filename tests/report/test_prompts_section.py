@@ -17,13 +17,14 @@ from PIL import Image
 from genlab.config.families import FamilyConfig
 from genlab.config.families.dalle import DALLEConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_dataset, study_specs, write_specs
 from genlab.config.study import load_study
-from genlab.data.files import write_array, write_json, write_text
-from genlab.data.origin import run_origin, write_measured
+from genlab.io.arrays import write_array
+from genlab.io.files import write_json, write_text
 from genlab.report import prompt_figures, prompts
 from genlab.report.prompts import prompted
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import run_origin, write_measured
+from genlab.results.spec import read_dataset, study_specs, write_specs
 
 COUNTS, SCALES = [1, 2, 4], [1.0, 3.0]
 MODELS = {"dalle": 0.0, "other": 0.1}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genlab.config.layout import FLOOR
+from genlab.config.evaluators import FLOOR
 from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL
 from genlab.report.seeds import OF_ROW, over_seeds
 

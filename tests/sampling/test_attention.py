@@ -6,8 +6,8 @@ import pytest
 import torch
 from latent_models import captions, make_ldm
 
-from genlab.config.errors import GenLabError
 from genlab.config.samplers import DDIMSampler
+from genlab.errors import GenLabError
 from genlab.nn.unet import CrossAttention, Texts
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.attention import attention_maps, watched

@@ -16,13 +16,13 @@ import torch
 from safetensors import safe_open
 from traps import Trap
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_run
-from genlab.data.files import sha256
-from genlab.data.origin import run_origin
+from genlab.errors import GenLabError
+from genlab.io.files import sha256
 from genlab.models.base import Facts, build_model
 from genlab.models.store import load_model, read_tensors, write_tensors
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import run_origin
+from genlab.results.spec import read_run
 from genlab.training import resume
 
 

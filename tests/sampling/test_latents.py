@@ -16,11 +16,12 @@ from PIL import Image
 from tiny import sheet
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.latents import activity, as_encoder, decode, encode
 from genlab.models.store import load_model
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling.latents import (
     FRAMES,
     MILLISECONDS,

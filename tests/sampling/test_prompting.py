@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny import SIDE, make_study
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, TokenSampler
-from genlab.data.files import read_array, read_json, write_array, write_json, write_text
 from genlab.data.tokenizer import Tokenizer
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array, write_array
+from genlab.io.files import read_json, write_json, write_text
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.prompting import chosen_sampler, find_run, usual_score
 from genlab.training.trainer import train

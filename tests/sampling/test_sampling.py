@@ -13,13 +13,14 @@ import yaml
 from PIL import Image
 
 from genlab.config.base import read_yaml
-from genlab.config.errors import GenLabError
-from genlab.config.layout import SampleFolder, StudyFolder
 from genlab.config.samplers import DDIMSampler, DDPMSampler, PriorSampler
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.devices import has_bf16
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import SampleFolder, StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.stages import reconstruct, sample
 

@@ -13,9 +13,7 @@ from PIL import Image
 from tiny import SIDE, sheet
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families.flow_matching import FlowMatchingConfig
-from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.networks import UNetConfig
 from genlab.config.samplers import (
     DETERMINISTIC,
@@ -24,11 +22,14 @@ from genlab.config.samplers import (
     DPMSolverSampler,
     SamplerConfig,
 )
-from genlab.data.files import read_array, read_json
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.store import load_model
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling import walks
 from genlab.sampling.draw import draw
 from genlab.sampling.walks import (

@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from runs import Study, begin
 
-from genlab.config.layout import RunFolder, StudyFolder
+from genlab.results.layout import RunFolder, StudyFolder
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from genlab.config.layout import RunFolder, StudyFolder
 from genlab.data.pictures import save_grid
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.tracking.record import append_history, leave_record
 
 Study = Callable[..., StudyFolder]

@@ -18,9 +18,9 @@ from mlflow import MlflowClient
 from runs import Study, begin, history, local, log, runs_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_json
 from genlab.data.pictures import save_grid
+from genlab.io.files import read_json
+from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
 from genlab.tracking.mlflow_sink import SystemMetrics
 from genlab.tracking.record import leave_record, read_history
@@ -240,7 +240,7 @@ def test_what_the_machine_does_is_sampled_into_the_run(run: RunFolder) -> None:
 def test_a_service_that_is_switched_off_is_not_imported(run: RunFolder) -> None:
     """Weights & Biases and TensorBoard are off in the tiny study."""
     script = (
-        "import sys; from pathlib import Path; from genlab.config.layout import RunFolder;"
+        "import sys; from pathlib import Path; from genlab.results.layout import RunFolder;"
         "from genlab.tracking.mirror import mirror;"
         f"mirror(RunFolder(Path({str(run.folder)!r})), 'RUNNING');"
         "print(*{'wandb', 'tensorboard', 'torch'} & set(sys.modules))"

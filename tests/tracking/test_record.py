@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genlab.config.layout import RunFolder
+from genlab.results.layout import RunFolder
 from genlab.tracking.provenance import git_commit
 from genlab.tracking.record import (
     append_history,

@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from runs import Study, begin, draw, history, local, log, runs_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.data.files import read_json
+from genlab.io.files import read_json
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.tracking.mirror import mirror, publish
 from genlab.tracking.mlflow_store import store_number
 
@@ -30,7 +30,7 @@ MIRROR = """
 import os, sys
 from pathlib import Path
 import mlflow
-from genlab.config.layout import RunFolder
+from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
 print("ready", flush=True)
 for folder in iter(lambda: sys.stdin.readline().strip(), ""):

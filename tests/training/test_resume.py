@@ -16,14 +16,15 @@ from mlflow import MlflowClient
 from torch.optim import Optimizer
 
 from genlab.config.base import Precision
-from genlab.config.errors import GenLabError
 from genlab.config.families.classifier import ClassifierConfig
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_run
 from genlab.config.study import TrainingConfig
-from genlab.data.files import read_array, read_json, sha256, write_array, write_json
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array, write_array
+from genlab.io.files import read_json, sha256, write_json
 from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.spec import read_run
 from genlab.tracking.mlflow_sink import store_uri
 from genlab.tracking.record import append_history, read_history
 from genlab.training import resume

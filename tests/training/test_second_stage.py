@@ -11,12 +11,12 @@ import torch
 from tiny import STUDY
 
 from genlab.config.base import merge
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.layout import StudyFolder
-from genlab.config.spec import read_run, run_spec
 from genlab.config.study import Study, load_study
+from genlab.errors import ConfigError, GenLabError
 from genlab.models.code_prior import CodePrior
 from genlab.models.store import RAW, load_model, read_tensors
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import read_run, run_spec
 from genlab.training.trainer import train
 
 PRIOR = {"models": ["vqvae-prior"], "samplers": {"prior": {"sampler": "prior"}}}

@@ -17,12 +17,12 @@ import torch
 from accelerate.state import AcceleratorState
 from tiny import make_study
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_run
-from genlab.data.files import read_json
+from genlab.errors import GenLabError
+from genlab.io.files import read_json
 from genlab.models.base import Batch
 from genlab.models.store import read_tensors
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.spec import read_run
 from genlab.tracking.record import append_history, read_history, read_records
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from yaml.constructor import ConstructorError
 
-from genlab.config.errors import ConfigError, explain, nearest, shown
+from genlab.errors import ConfigError, explain, nearest, shown
 
 T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K")

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from genlab.config.base import LARGEST_SIDE, Images, Strict
-from genlab.config.errors import GenLabError, nearest
 from genlab.config.picture_files import Listing, list_pictures
 from genlab.config.picture_layout import Layout, arrange
+from genlab.errors import GenLabError, nearest
 
 SPRITES = ("square", "ellipse", "heart")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -302,7 +302,7 @@ class ImageFolderConfig(LabelledConfig):
 
 
 class SpritesConfig(LabelledConfig):
-    """Every combination of five known factors, drawn by GenLab itself (`genlab.data.sprites`)."""
+    """Every combination of five known factors, drawn by `genlab.data.sources.sprites`."""
 
     source: Literal["sprites"] = "sprites"
     size: Annotated[int, Field(ge=24, le=128)] = 32
@@ -353,7 +353,7 @@ class SpritesConfig(LabelledConfig):
 
 
 class ScenesConfig(DatasetConfig):
-    """One or two coloured digits on a coloured ground, put together by `genlab.data.scenes`."""
+    """One or two coloured digits on a coloured ground (`genlab.data.sources.scenes`)."""
 
     source: Literal["scenes"] = "scenes"
     train: Images = 20_000

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from genlab.config.base import DEFAULT_BACKBONE, Depth, Strict, Width, build, pick
-from genlab.config.errors import shown
+from genlab.errors import shown
 
 
 class UNetConfig(Strict):

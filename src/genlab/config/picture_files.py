@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini")

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from genlab.config.errors import GenLabError
 from genlab.config.picture_files import SUFFIXES, Listing, examples, printable
+from genlab.errors import GenLabError
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")

@@ -2,7 +2,7 @@
 
 A study file says which, the files under `config/datasets` and `config/models` say what they are.
 `load_study` brings everything together, checks all of it before any job starts, and returns the
-typed `Study`, from which `genlab.config.spec` cuts the part that each run needs.
+typed `Study`, from which `genlab.results.spec` cuts the part that each run needs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from pydantic import (
 
 from genlab.config.base import Images, Precision, Strict, build, merge, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, GenLabError, nearest, shown
+from genlab.config.elbo_study import LaboratoryConfig
+from genlab.config.evaluators import CLASSIFIER, CLIP, EVALUATORS, JUDGE
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.families.classifier import ClassifierConfig
-from genlab.config.laboratory import LaboratoryConfig
-from genlab.config.layout import CLASSIFIER, CLIP, JUDGE, RULERS
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
+from genlab.errors import ConfigError, GenLabError, nearest, shown
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RESERVED_MODELS = (*RULERS, "floor", "laboratory", "reference", "report")
+RESERVED_MODELS = (*EVALUATORS, "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 INCEPTION = "inception-v3-compat"

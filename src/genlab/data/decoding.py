@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 

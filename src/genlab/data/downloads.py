@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 SECONDS = 60.0  # without a byte, after which a connection to Google Drive is given up
 Get = Callable[[Path], None]

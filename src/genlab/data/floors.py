@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import SampleFolder
-from genlab.config.spec import read_samples
-from genlab.data.files import array_writer, read_array
-from genlab.data.origin import row_origin
 from genlab.data.pictures import GRID, save_grid
-from genlab.data.randomness import generator
+from genlab.errors import GenLabError
+from genlab.io.arrays import array_writer, read_array
+from genlab.io.randomness import generator
+from genlab.results.layout import SampleFolder
+from genlab.results.origin import row_origin
+from genlab.results.spec import read_samples
 
 
 def fair_share(held_out: int, seed: int = 0) -> NDArray[np.int64]:

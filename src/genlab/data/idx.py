@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

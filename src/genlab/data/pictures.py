@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from genlab.data.files import replacing
+from genlab.io.files import replacing
 
 GRID = 64  # images in a grid of samples
 

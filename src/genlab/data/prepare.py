@@ -10,20 +10,21 @@ from typing import Any, cast
 import numpy as np
 
 from genlab.config.datasets import DatasetConfig, LabelledConfig
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.hashes import digest, hashes
-from genlab.config.layout import DataFolder
 from genlab.config.picture_files import printable
-from genlab.config.spec import read_dataset
 from genlab.data.arrays import Source, Split
-from genlab.data.files import read_json, sha256, write_array, write_json, write_text
-from genlab.data.origin import KEY
 from genlab.data.tokenizer import Tokenizer, train_tokenizer
+from genlab.errors import ConfigError, GenLabError
+from genlab.io.arrays import write_array
+from genlab.io.files import read_json, sha256, write_json, write_text
+from genlab.io.hashes import digest, hashes
+from genlab.results.layout import DataFolder
+from genlab.results.origin import KEY
+from genlab.results.spec import read_dataset
 
 
 def _module(config: DatasetConfig) -> Any:
     """The file `genlab.data.SOURCE`, with `fetch(config, raw)` and `read(config, files)`."""
-    return importlib.import_module(f"genlab.data.{config.source}")
+    return importlib.import_module(f"genlab.data.sources.{config.source}")
 
 
 def fetch(at: DataFolder) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Encoder
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 PAD, END = 0, 1  # token numbers: what stands after the end, and the end of a text
 SPECIAL = ["<pad>", "<end>"]

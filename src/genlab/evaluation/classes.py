@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genlab.config.layout import FLOOR, RunFolder
-from genlab.config.spec import read_run, read_samples
+from genlab.config.evaluators import FLOOR
 from genlab.config.study import EvaluationConfig
-from genlab.data.files import read_array, read_json
 from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder
+from genlab.results.spec import read_run, read_samples
 from genlab.sampling.draw import captions_of
 
 FEWEST = 10  # images of a class from which on its KID says anything: it is unbiased, but scatters

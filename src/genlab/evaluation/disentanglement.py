@@ -31,14 +31,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_array, read_json
-from genlab.data.origin import run_origin, write_measured
-from genlab.data.randomness import generator
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.io.randomness import generator
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, encode
 from genlab.models.store import load_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
 
 Floats = NDArray[np.float64]

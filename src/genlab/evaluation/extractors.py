@@ -19,13 +19,14 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 from torch_fidelity.utils import create_feature_extractor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import CLASSIFIER, RunFolder
+from genlab.config.evaluators import CLASSIFIER
 from genlab.config.study import weights_problem
-from genlab.data.origin import run_origin
+from genlab.errors import GenLabError
 from genlab.models.batches import to_float
 from genlab.models.classifier import Classifier
 from genlab.models.store import load_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin
 
 
 class Layers(NamedTuple):

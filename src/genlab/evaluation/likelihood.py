@@ -19,16 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families import Likelihood
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_array
-from genlab.data.origin import run_origin, write_measured
-from genlab.data.randomness import address
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.randomness import address
 from genlab.models.base import HasBoundTerms, HasLikelihood, Model
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
 
 BATCH = 250  # part of what a bound's random numbers depend on, so it is no option

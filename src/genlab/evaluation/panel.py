@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import DataFolder, RunFolder
-from genlab.data.files import read_array, read_json
-from genlab.data.origin import run_origin
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import Model, Words
 from genlab.models.batches import in_parts, read_factors
 from genlab.models.clip import CLIP
 from genlab.models.judge import Judge
 from genlab.models.store import load_model
+from genlab.results.layout import DataFolder, RunFolder
+from genlab.results.origin import run_origin
 
 BATCH = 500  # real images that are looked at at a time
 RETRIEVED = 100  # distinct captions among which CLIP must find an image's own

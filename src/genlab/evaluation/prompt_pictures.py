@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.layout import RunFolder
 from genlab.config.samplers import SamplerConfig, SteppedSampler
-from genlab.config.spec import PromptsSpec
-from genlab.data.files import write_array
 from genlab.data.pictures import save_rows
 from genlab.data.tokenizer import END, Tokenizer
 from genlab.evaluation.panel import Panel, shares
+from genlab.io.arrays import write_array
 from genlab.models.base import Model
 from genlab.models.batches import to_uint8
 from genlab.models.gaussian import GaussianModel
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder
+from genlab.results.spec import PromptsSpec
 from genlab.sampling.attention import attention_maps
 
 COLUMNS = 8  # candidates of a prompt that are shown, before the one that is kept

@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import DataFolder, RunFolder
 from genlab.config.samplers import SamplerConfig
-from genlab.config.spec import PromptsSpec, read_prompts
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json
-from genlab.data.origin import run_origin, write_measured
+from genlab.errors import GenLabError
 from genlab.evaluation.panel import Panel, best_of, counts_up_to, each, first_unjudged, shares
 from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, save_candidates
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.models.batches import read_factors, to_float, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import DataFolder, RunFolder
+from genlab.results.origin import run_origin, write_measured
+from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
 

@@ -19,12 +19,17 @@ from torch.utils.data import Dataset
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from genlab.config.base import short_hash
-from genlab.config.errors import GenLabError
-from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
-from genlab.config.spec import read_evaluation
-from genlab.data.files import read_array, read_json, read_note, replacing, write_json
+from genlab.config.evaluators import CLASSIFIER, FLOOR
 from genlab.data.floors import fair_share
-from genlab.data.origin import (
+from genlab.errors import GenLabError
+from genlab.evaluation.classes import classes_asked, measure_classes
+from genlab.evaluation.extractors import LAYERS, make_extractor
+from genlab.evaluation.metrics import Features, frechet, full_rank, measure
+from genlab.io.arrays import read_array, read_note
+from genlab.io.files import read_json, replacing, write_json
+from genlab.models.devices import pick_device
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import (
     KEY,
     check_origin,
     metrics_origin,
@@ -32,10 +37,7 @@ from genlab.data.origin import (
     run_origin,
     write_measured,
 )
-from genlab.evaluation.classes import classes_asked, measure_classes
-from genlab.evaluation.extractors import LAYERS, make_extractor
-from genlab.evaluation.metrics import Features, frechet, full_rank, measure
-from genlab.models.devices import pick_device
+from genlab.results.spec import read_evaluation
 from genlab.tracking.record import leave_record
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.config.families import FamilyConfig
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_array
-from genlab.data.randomness import generator
+from genlab.io.arrays import read_array
+from genlab.io.randomness import generator
 from genlab.models.base import Batch
+from genlab.results.layout import DataFolder
 
 AT_ONCE = 500  # images, where nothing else is said
 

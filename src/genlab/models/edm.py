@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families.edm import EDMConfig
+from genlab.errors import GenLabError
 from genlab.models.base import Model
 from genlab.models.batches import AT_ONCE
 from genlab.models.gaussian import GaussianModel

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 from genlab.models.base import Encodes, Model
 from genlab.models.batches import in_parts, to_uint8
 

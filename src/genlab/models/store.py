@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
 from genlab.config.families import build_family
-from genlab.config.layout import RunFolder
-from genlab.config.spec import RunSpec, read_run
-from genlab.data.files import read_json, replacing, sha256, write_json
-from genlab.data.origin import KEY, check_origin, run_origin
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, replacing, sha256, write_json
 from genlab.models.base import Facts, Model, Words, build_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import KEY, check_origin, run_origin
+from genlab.results.spec import RunSpec, read_run
 
 RAW, EMA = "raw.", "ema."
 METADATA = "genlab"  # the key of a file's metadata, a JSON object
@@ -107,7 +107,7 @@ def save_model(
     """Write the final weights, raw and (where kept) averaged, and what rebuilds the model.
 
     Args:
-        origin: as `genlab.data.origin.run_origin` gives it, of the spec and the data that the
+        origin: as `genlab.results.origin.run_origin` gives it, of the spec and the data that the
             model was trained on.
     """
     tensors = prefixed(RAW, model.state_dict())
@@ -155,7 +155,7 @@ def load_model(
     """The trained model in evaluation mode, with averaged weights where there are any.
 
     Args:
-        origin: what it must have been trained from (`genlab.data.origin.run_origin`); None takes
+        origin: what it must have been trained from (`genlab.results.origin.run_origin`); None takes
             it as it is, and `model/` is then all that is needed.
 
     Raises:

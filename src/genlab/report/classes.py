@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_json
-from genlab.data.origin import read_metrics
+from genlab.io.files import read_json
 from genlab.report.league import readable
 from genlab.report.understanding import label
+from genlab.results.layout import RunFolder
+from genlab.results.origin import read_metrics
 
 
 def _cell(measured: dict[str, float | None] | None) -> dict[str, Any]:

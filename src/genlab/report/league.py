@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.base import read_yaml
+from genlab.config.evaluators import CLASSIFIER, FLOOR
 from genlab.config.families import FamilyConfig
-from genlab.config.layout import CLASSIFIER, FLOOR, RunFolder, StudyFolder
-from genlab.config.spec import RunSpec, read_run
-from genlab.data.files import read_json, write_text
-from genlab.data.origin import read_measured, read_metrics, row_origin, run_origin
+from genlab.io.files import read_json, write_text
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
+from genlab.results.spec import RunSpec, read_run
 
 COLUMNS = {
     "dataset": "data set",

@@ -10,10 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from genlab import __version__
 from genlab.config.base import read_yaml
+from genlab.config.evaluators import FLOOR
 from genlab.config.families import build_family
-from genlab.config.layout import FLOOR, RunFolder, StudyFolder
-from genlab.data.files import read_json, write_text
-from genlab.data.origin import read_measured, run_origin
+from genlab.io.files import read_json, write_text
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
@@ -30,6 +29,8 @@ from genlab.report.understanding import (
     rates,
     walks,
 )
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import read_measured, run_origin
 from genlab.tracking.record import read_history
 
 LOWER_IS_BETTER = (

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from genlab.config.layout import CLASSIFIER
+from genlab.config.evaluators import CLASSIFIER
 from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler
 from genlab.report.figures import png
 from genlab.report.league import TURNS

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_array
-from genlab.data.origin import read_measured, run_origin
+from genlab.io.arrays import read_array
 from genlab.report.prompt_figures import guidance_curves, ranking_curves
 from genlab.report.understanding import Families, embedded
+from genlab.results.layout import RunFolder
+from genlab.results.origin import read_measured, run_origin
 
 SHARES = ("subject", "all")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from genlab.config.layout import FLOOR
+from genlab.config.evaluators import FLOOR
 from genlab.report.league import COLUMNS, NAMES, is_reason, readable
 
 OF_ROW = ["dataset", "model", "sampler", "extractor"]

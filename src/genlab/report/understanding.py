@@ -10,10 +10,8 @@ import pandas as pd
 
 from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEOptions
-from genlab.config.layout import RunFolder, StudyFolder
 from genlab.config.study import load_sampler
-from genlab.data.files import read_json
-from genlab.data.origin import data_origin, read_measured, run_origin
+from genlab.io.files import read_json
 from genlab.report.elbo_figures import bound_curves, elbo_parts, gradient_spread, ppca_bounds
 from genlab.report.figures import rate_distortion
 from genlab.report.latent_figures import importance_matrix
@@ -28,6 +26,8 @@ from genlab.report.path_figures import (
     step_curves,
     two_bounds,
 )
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import data_origin, read_measured, run_origin
 
 
 def embedded(picture: bytes, kind: str = "png") -> str:

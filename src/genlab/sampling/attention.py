@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.config.errors import GenLabError
 from genlab.config.samplers import SteppedSampler
+from genlab.errors import GenLabError
 from genlab.models.gaussian import GaussianModel
 from genlab.nn.unet import CrossAttention
 from genlab.processes.noise import SampleNoise

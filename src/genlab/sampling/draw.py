@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import DataFolder
 from genlab.config.samplers import (
     DirectSampler,
     PathSampler,
@@ -20,11 +18,13 @@ from genlab.config.samplers import (
     TokenSampler,
     settings,
 )
-from genlab.data.files import read_array
-from genlab.data.randomness import generator
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.randomness import generator
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.models.devices import resolve_precision
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import DataFolder
 from genlab.samplers import Denoiser, Step, find
 
 

@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from genlab.config.layout import RunFolder
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json, replacing
-from genlab.data.origin import run_origin, write_measured
 from genlab.data.pictures import save_grid, tile
-from genlab.data.randomness import generator
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json, replacing
+from genlab.io.randomness import generator
 from genlab.models.base import Encodes
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, decode, encode
 from genlab.models.store import load_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
 
 ROWS = 10  # of every figure, at most

@@ -21,22 +21,23 @@ from tqdm import tqdm
 
 from genlab.config.base import build
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import GenLabError, nearest
-from genlab.config.layout import RunFolder
 from genlab.config.samplers import SamplerConfig
-from genlab.config.spec import read_prompts, read_run
 from genlab.config.study import load_sampler
 from genlab.data.decoding import load_picture, to_pixels
-from genlab.data.files import read_array, read_json
 from genlab.data.pictures import save_grid
 from genlab.data.tokenizer import Tokenizer, words
+from genlab.errors import GenLabError, nearest
 from genlab.evaluation.panel import check_words, loaded
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import in_parts, to_float, to_uint8
 from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder
+from genlab.results.spec import read_prompts, read_run
 from genlab.sampling.draw import draw
 from genlab.sampling.image_to_image import image_to_image
 from genlab.sampling.inpainting import complete

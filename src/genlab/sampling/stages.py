@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, SampleFolder
-from genlab.config.spec import read_samples
-from genlab.data.files import array_writer, read_array
-from genlab.data.origin import row_origin, run_origin, write_measured
 from genlab.data.pictures import GRID, save_grid
+from genlab.errors import GenLabError
+from genlab.io.arrays import array_writer, read_array
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
+from genlab.results.layout import RunFolder, SampleFolder
+from genlab.results.origin import row_origin, run_origin, write_measured
+from genlab.results.spec import read_samples
 from genlab.sampling.draw import captions_of, draw, precision_of
 from genlab.tracking.record import leave_record
 

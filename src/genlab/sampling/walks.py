@@ -21,8 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
 from genlab.config.samplers import (
     DETERMINISTIC,
     SAMPLERS,
@@ -32,16 +30,19 @@ from genlab.config.samplers import (
     SamplerConfig,
     Spacing,
 )
-from genlab.config.spec import read_run
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json
-from genlab.data.origin import run_origin, write_measured
 from genlab.data.pictures import save_grid, save_rows
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import GivenNoise, SampleNoise
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
+from genlab.results.spec import read_run
 from genlab.samplers import Denoiser, Step, start
 from genlab.sampling.draw import captions_of, classes_of, steps_of
 from genlab.sampling.inpainting import complete

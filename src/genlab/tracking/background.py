@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_json
+from genlab.io.files import read_json
+from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import Status, mirror
 from genlab.tracking.mlflow_sink import SystemMetrics
 

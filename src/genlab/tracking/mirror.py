@@ -18,11 +18,11 @@ from typing import Any, Literal, Protocol
 
 from filelock import FileLock
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import RunSpec, read_run, read_tracking
 from genlab.config.study import TrackingConfig
-from genlab.data.files import read_json, write_json
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, write_json
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.mlflow_store import note_store
 from genlab.tracking.record import Row, read_history, read_records
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_json, write_json
+from genlab.io.files import read_json, write_json
+from genlab.results.layout import StudyFolder
 
 # A server that doesn't answer must not hold up a training for MLflow's default of minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

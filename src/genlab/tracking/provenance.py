@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from genlab import __version__
-from genlab.config.layout import DataFolder
-from genlab.data.files import read_json
+from genlab.io.files import read_json
+from genlab.results.layout import DataFolder
 
 
 def git_commit(folder: Path | None = None) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_json, sha256, write_json
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, sha256, write_json
+from genlab.results.layout import RunFolder
 
 Row = dict[str, float]
 

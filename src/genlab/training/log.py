@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
+from genlab.errors import GenLabError
+from genlab.results.layout import RunFolder
 from genlab.tracking.record import Row, append_history
 
 LOGGED_ROWS = 1000  # a longer run logs means over several steps, so that no store drowns

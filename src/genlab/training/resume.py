@@ -18,10 +18,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
+from genlab.errors import GenLabError
 from genlab.models.base import Model
 from genlab.models.store import EMA, RAW, load_weights, prefixed, read_tensors, write_tensors
+from genlab.results.layout import RunFolder
 
 
 @dataclass

@@ -22,16 +22,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.base import Precision
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
-from genlab.config.spec import RunSpec, read_run, read_tracking
-from genlab.data.files import read_json, sha256, write_json, write_text
-from genlab.data.origin import run_origin, write_measured
-from genlab.data.randomness import address
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, sha256, write_json, write_text
+from genlab.io.randomness import address
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, flip, load, read_table
 from genlab.models.devices import claim_gpu, resolve_precision
 from genlab.models.store import first_stage_run, load_first_stage, save_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
+from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
 from genlab.tracking.provenance import run_tags

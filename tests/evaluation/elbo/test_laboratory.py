@@ -13,16 +13,16 @@ import torch
 from linear import LinearVAE, correlated, fitted, stream
 
 from genlab.config.base import merge
-from genlab.config.errors import ConfigError, GenLabError
-from genlab.config.laboratory import LaboratoryConfig, read_laboratory
-from genlab.config.layout import StudyFolder
-from genlab.data.files import read_json
+from genlab.config.elbo_study import LaboratoryConfig, read_laboratory
+from genlab.errors import ConfigError, GenLabError
 from genlab.evaluation.elbo.local import local_posterior
 from genlab.evaluation.elbo.ppca import mean_field
 from genlab.evaluation.elbo.stages import laboratory, take_apart
 from genlab.evaluation.elbo.vae import annealing, decomposition, two_sided
+from genlab.io.files import read_json
 from genlab.models.store import load_model
 from genlab.models.vae import log_weight
+from genlab.results.layout import StudyFolder
 from genlab.training.trainer import train
 
 SMALL = LaboratoryConfig.model_validate(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from genlab.config.base import Strict, build, pick
-from genlab.config.errors import ConfigError
+from genlab.errors import ConfigError
 
 Generates = Literal["nothing", "direct", "gaussian"]
 Likelihood = Literal["exact", "elbo", "iwae", "ode"]

@@ -8,9 +8,9 @@ from pydantic import NonNegativeFloat
 
 from genlab.config.autoencoders import AutoencoderConfig
 from genlab.config.base import Width
+from genlab.config.evaluators import CLASSIFIER
 from genlab.config.families import FamilyConfig
 from genlab.config.families.classifier import ClassifierConfig
-from genlab.config.layout import CLASSIFIER
 
 
 class KLAutoencoderConfig(AutoencoderConfig):

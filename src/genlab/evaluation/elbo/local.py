@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genlab.config.laboratory import LocalConfig
+from genlab.config.elbo_study import LocalConfig
 from genlab.evaluation.elbo.bounds import normal
 from genlab.models.vae import LatentModel, log_weight
 

@@ -13,13 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.laboratory import GradientsConfig, LaboratoryConfig, PPCAConfig
-from genlab.config.layout import RunFolder, StudyFolder
-from genlab.config.spec import read_run
-from genlab.data.files import read_array
-from genlab.data.origin import data_origin, run_origin, write_measured
-from genlab.data.randomness import address, generator
+from genlab.config.elbo_study import GradientsConfig, LaboratoryConfig, PPCAConfig
+from genlab.errors import GenLabError
 from genlab.evaluation.elbo.bounds import estimate, iwae_curve, normal
 from genlab.evaluation.elbo.gradients import exact_gradient, gradient_estimates, spread
 from genlab.evaluation.elbo.ppca import (
@@ -33,10 +28,15 @@ from genlab.evaluation.elbo.ppca import (
 )
 from genlab.evaluation.elbo.vae import annealing, decomposition, over_images, stream, two_sided
 from genlab.evaluation.likelihood import bits_per_dim, dequantised
+from genlab.io.arrays import read_array
+from genlab.io.randomness import address, generator
 from genlab.models.batches import to_float
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.models.vae import VAE
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import data_origin, run_origin, write_measured
+from genlab.results.spec import read_run
 from genlab.tracking.record import leave_record
 
 

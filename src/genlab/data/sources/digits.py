@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from genlab.config.datasets import DigitsConfig
-from genlab.config.errors import GenLabError
 from genlab.data.arrays import Source, hold_out
+from genlab.errors import GenLabError
 
 FILE = "data/data/mnist_5k.csv.gz"
 

@@ -16,19 +16,12 @@ import pytest
 import torch
 from traps import Trap
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
-from genlab.data.files import (
-    array_writer,
-    read_array,
-    read_json,
-    replacing,
-    write_array,
-    write_json,
-    write_text,
-)
 from genlab.data.pictures import save_grid
+from genlab.errors import GenLabError
+from genlab.io.arrays import array_writer, read_array, write_array
+from genlab.io.files import read_json, replacing, write_json, write_text
 from genlab.models.store import read_tensors, write_tensors
+from genlab.results.layout import RunFolder
 from genlab.tracking.record import append_history
 from genlab.training.resume import only_trainer
 

@@ -1,6 +1,6 @@
 """What a notebook needs: a trained run opened, and its pictures shown.
 
-from genlab.notebook import open_run, show
+from genlab.app.notebook import open_run, show
 
 run = open_run("../results/default/digits/ddpm/seed0")
 show(run.batch(16).images)
@@ -18,14 +18,15 @@ import torch
 from IPython.display import Image
 from torch import Tensor
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
 from genlab.data.arrays import rank_in_class
-from genlab.data.files import read_array, read_json
 from genlab.data.pictures import named_rows, sheet
+from genlab.errors import GenLabError
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.models.base import Batch
 from genlab.models.batches import load, read_table
 from genlab.models.store import load_model
+from genlab.results.layout import RunFolder
 from genlab.sampling.walks import to_numpy
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from genlab.config import sources
-
 Write = Callable[[str, str], None]
 
 
@@ -16,13 +14,13 @@ Write = Callable[[str, str], None]
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a module of a small package that stands in for GenLab's own."""
     package = tmp_path / "genlab"
-    monkeypatch.setattr(sources, "PACKAGE", package)
+    monkeypatch.setattr(code, "PACKAGE", package)
 
     def write(name: str, text: str) -> None:
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        sources._source.cache_clear()
+        code._source.cache_clear()
 
     write("stage.py", "import os\nimport genlab.deep.one\n\ndef f(x):\n    return x\n")
     write("deep/__init__.py", "")
@@ -34,15 +32,15 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 def test_imports_are_followed_wherever_they_stand(write: Write) -> None:
     """Nested packages, imports within functions, and imports of a module by `from`."""
-    assert list(sources.modules(["genlab.stage:f"])) == [
+    assert list(code.modules(["genlab.stage:f"])) == [
         "genlab.deep", "genlab.deep.one", "genlab.deep.two", "genlab.stage",
     ]  # fmt: skip
-    assert "genlab.stage" in sources.modules(["genlab.apart"])
+    assert "genlab.stage" in code.modules(["genlab.apart"])
 
 
 def test_imports_may_go_in_circles(write: Write) -> None:
     write("deep/two.py", "import genlab.stage\n")
-    assert "genlab.deep.two" in sources.modules(["genlab.deep.one"])
+    assert "genlab.deep.two" in code.modules(["genlab.deep.one"])
 
 
 @pytest.mark.parametrize(
@@ -55,9 +53,9 @@ def test_imports_may_go_in_circles(write: Write) -> None:
     ],
 )
 def test_a_change_of_code_changes_the_hash(write: Write, name: str, text: str) -> None:
-    before = sources.code("genlab.stage")
+    before = code.code("genlab.stage")
     write(name, text)
-    assert sources.code("genlab.stage") != before
+    assert code.code("genlab.stage") != before
 
 
 @pytest.mark.parametrize(
@@ -72,31 +70,31 @@ def test_a_change_of_code_changes_the_hash(write: Write, name: str, text: str) -
 def test_words_and_other_modules_do_not(write: Write, name: str, text: str) -> None:
     write("stage.py", '"""Said."""\nimport os\nimport genlab.deep.one\n\n'
                       'def f(x):\n    """Text."""\n    return x\n')  # fmt: skip
-    before = sources.code("genlab.stage")
+    before = code.code("genlab.stage")
     write(name, text)
-    assert sources.code("genlab.stage") == before
+    assert code.code("genlab.stage") == before
 
 
 def test_a_file_beside_a_module_counts_as_its_code(write: Write) -> None:
     """A template or a style sheet that bears the module's name."""
-    before = sources.code("genlab.stage")
+    before = code.code("genlab.stage")
     write("other.css", "p { color: red }")
-    assert sources.code("genlab.stage") == before
+    assert code.code("genlab.stage") == before
     write("stage.css", "p { color: red }")
-    assert sources.code("genlab.stage") != before
+    assert code.code("genlab.stage") != before
 
 
 def test_a_new_root_changes_the_hash(write: Write) -> None:
-    assert sources.code("genlab.stage") != sources.code("genlab.stage", "genlab.apart")
+    assert code.code("genlab.stage") != code.code("genlab.stage", "genlab.apart")
 
 
 def test_each_stage_depends_on_its_own_part_of_the_house() -> None:
     """Training depends on its model, not on how samples are drawn or measured."""
-    trained = sources.modules(["genlab.training.trainer", "genlab.models.vae:VAE"])
+    trained = code.modules(["genlab.training.trainer", "genlab.models.vae:VAE"])
     assert {"genlab.models.vae", "genlab.config.families.vae", "genlab.training.resume"} <= {
         *trained
     }
     for name in ("evaluation", "report", "samplers", "sampling", "models.ddpm"):
         assert not any(module.startswith(f"genlab.{name}") for module in trained)
-    measured = sources.modules(["genlab.evaluation.stages"])
+    measured = code.modules(["genlab.evaluation.stages"])
     assert not any(module.startswith(("genlab.training", "genlab.report")) for module in measured)

@@ -18,8 +18,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 from runs import Study, begin, draw, runs_in
 
-from genlab.config.layout import RunFolder
-from genlab.data.files import read_json
+from genlab.io.files import read_json
+from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -11,12 +11,13 @@ import yaml
 
 from genlab.config.base import build, dump_yaml, merge, read_yaml
 from genlab.config.datasets import SOURCES
-from genlab.config.errors import GenLabError
 from genlab.config.families import build_family
-from genlab.config.layout import StudyFolder
 from genlab.config.networks import DiTConfig
 from genlab.config.samplers import SAMPLERS, settings
-from genlab.config.spec import (
+from genlab.config.study import load_model, load_study
+from genlab.errors import GenLabError
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import (
     read_evaluation,
     read_run,
     read_samples,
@@ -24,7 +25,6 @@ from genlab.config.spec import (
     study_specs,
     write_specs,
 )
-from genlab.config.study import load_model, load_study
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY: dict[str, Any] = {

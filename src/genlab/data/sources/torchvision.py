@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from genlab.config.datasets import TorchvisionConfig
-from genlab.config.errors import GenLabError
 from genlab.data.arrays import Source, Split
 from genlab.data.downloads import as_it_is, download, on_mirrors
 from genlab.data.idx import read_idx
+from genlab.errors import GenLabError
 
 CIFAR10 = ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
 CIFAR10_MIRROR = "https://www.cs.toronto.edu/~kriz/"

@@ -1,7 +1,7 @@
 """The command `genlab`: one subcommand for each stage; the rules call just these.
 
 A stage is told one file, a `config.yaml` that the workflow wrote under results/, and finds all
-other files from there (`genlab.config.layout`). With GENLAB_TIMINGS=FILE in the environment every
+other files from there (`genlab.results.layout`). With GENLAB_TIMINGS=FILE in the environment every
 command appends to FILE when its process started and when its stage began and ended.
 """
 
@@ -23,8 +23,8 @@ from typing import Annotated, ParamSpec
 import typer
 
 from genlab import __version__
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
+from genlab.errors import GenLabError
+from genlab.results.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
 
 P = ParamSpec("P")
 
@@ -196,7 +196,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it is served.")] = 5000,
 ) -> None:
     """Show all runs in MLflow's interface, until Ctrl-C."""
-    from genlab.tracking.ui import ui as stage
+    from genlab.app.ui import ui as stage
 
     work(stage, Path(RESULTS), port)
 
@@ -317,7 +317,7 @@ def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
 @stage_command()
 def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
     """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
-    from genlab.config.laboratory import read_laboratory
+    from genlab.config.elbo_study import read_laboratory
     from genlab.evaluation.elbo.stages import take_apart as stage
 
     run = RunFolder(folder(config))
@@ -331,7 +331,7 @@ def laboratory(
     gpus: Gpus = 1,
 ) -> None:
     """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
-    from genlab.config.laboratory import read_laboratory
+    from genlab.config.elbo_study import read_laboratory
     from genlab.evaluation.elbo.stages import laboratory as stage
 
     study = StudyFolder(folder(config))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from genlab.config.errors import GenLabError
-from genlab.config.lock import WorkflowLock
+from genlab.errors import GenLabError
+from genlab.results.lock import WorkflowLock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from genlab.config.lock import WorkflowLock
+from genlab.results.lock import WorkflowLock
 
 lock = WorkflowLock(Path(sys.argv[1]))
 lock.plan()

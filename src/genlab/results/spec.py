@@ -16,9 +16,10 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, fie
 
 from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
-from genlab.config.errors import ConfigError, GenLabError
+from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.layout import FLOOR, StudyFolder, seed_of
+from genlab.config.evaluators import FLOOR, seed_of
+from genlab.results.layout import StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
     EvaluationConfig,

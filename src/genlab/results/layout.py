@@ -31,22 +31,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from genlab.config.evaluators import CLASSIFIER, CLIP, FLOOR, JUDGE
+
 RESULTS = "results"
-FLOOR = "floor"
-CLASSIFIER = "classifier"
-CLIP = "clip"
-JUDGE = "judge"
-RULERS = (CLASSIFIER, CLIP, JUDGE)  # models that others are measured by; one run a data set
-
-
-def note_path(array: Path) -> Path:
-    """The note beside an array: its checksum, and what it was made from."""
-    return array.with_name(array.name + ".json")
-
-
-def seed_of(model: str, seed: int) -> int:
-    """The seed of the run of `model` that a run with `seed` builds on or is judged by."""
-    return 0 if model in RULERS else seed
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ class DataFolder:
 
     @property
     def hashes(self) -> Path:
-        """A cache of the fetched files' checksums (`genlab.config.hashes`)."""
+        """A cache of the fetched files' checksums (`genlab.io.hashes`)."""
         return self.folder / "hashes.json"
 
     @property

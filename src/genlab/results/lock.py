@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 PLANNING_SECONDS = 5.0  # how long another process may plan before this one goes on without it
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from genlab.config.base import Strict, short_hash
-from genlab.config.errors import GenLabError
-from genlab.config.layout import FLOOR, DataFolder, RunFolder, SampleFolder
-from genlab.config.spec import read_dataset, read_evaluation, read_run, read_samples
-from genlab.data.files import read_json, write_json
+from genlab.errors import GenLabError
+from genlab.config.evaluators import FLOOR
+from genlab.results.layout import DataFolder, RunFolder, SampleFolder
+from genlab.results.spec import read_dataset, read_evaluation, read_run, read_samples
+from genlab.io.files import read_json, write_json
 
 KEY = "made_from"
 

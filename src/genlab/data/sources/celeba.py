@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from genlab.config.datasets import FACE_ATTRIBUTES, CelebAConfig
-from genlab.config.errors import GenLabError
 from genlab.data.arrays import Source, Split
 from genlab.data.downloads import Get, as_it_is, by_google_drive, download, on_mirrors
+from genlab.errors import GenLabError
 
 ALIGNED = (178, 218)
 TRAIN, TEST = 0, 2

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import StudyFolder, note_path
-from genlab.data.files import read_array, write_array
-from genlab.data.origin import data_origin, read_measured, read_metrics, run_origin
 from genlab.data.prepare import prepare
+from genlab.errors import GenLabError
 from genlab.evaluation.stages import evaluate, extract, rfid
+from genlab.io.arrays import read_array, write_array
+from genlab.io.files import note_path
 from genlab.models.store import load_model, read_tensors
 from genlab.report.league import read_league
+from genlab.results.layout import StudyFolder
+from genlab.results.origin import data_origin, read_measured, read_metrics, run_origin
 from genlab.sampling.stages import sample
 
 OTHER = "made from another version of the study"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genlab.config.errors import GenLabError
+from genlab.errors import GenLabError
 
 Entries = dict[str, list[Any]]
 """By path: size, time of modification and of the last change of any kind (ns), SHA-256."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from genlab.config.datasets import ImageFolderConfig
-from genlab.config.errors import GenLabError
 from genlab.config.picture_files import UNREADABLE, Listing, printable, zip_members
 from genlab.config.picture_layout import arrange
 from genlab.data.arrays import Source, Split
 from genlab.data.decoding import load_picture, to_pixels
+from genlab.errors import GenLabError
 
 
 def fetch(config: ImageFolderConfig, raw: Path) -> list[Path]:

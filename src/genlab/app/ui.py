@@ -12,9 +12,9 @@ import webbrowser
 from pathlib import Path
 from types import FrameType
 
-from genlab.config.errors import GenLabError
-from genlab.config.layout import RunFolder
-from genlab.config.spec import read_tracking
+from genlab.errors import GenLabError
+from genlab.results.layout import RunFolder
+from genlab.results.spec import read_tracking
 from genlab.tracking.mlflow_store import connect, sqlite_file, store_uri, without_password
 
 HOST = "127.0.0.1"
