@@ -30,7 +30,7 @@ from torch import Tensor
 from genlab.config.families.vae import VAEConfig
 from genlab.config.study import TrainingConfig
 from genlab.data.pictures import GRID, save_grid
-from genlab.io.randomness import address
+from genlab.data.randomness import address
 from genlab.models.base import Batch
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.vae import VAE, log_mean_exp

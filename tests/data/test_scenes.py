@@ -19,6 +19,7 @@ from genlab.config.datasets import COLOURS, DIGITS, HELD_OUT, DigitsConfig, Scen
 from genlab.config.families import build_family
 from genlab.data.arrays import Source
 from genlab.data.prepare import fetch, prepare
+from genlab.data.randomness import generator
 from genlab.data.sources import digits
 from genlab.data.sources.scenes import RGB, cut_out, draw_scene
 from genlab.data.sources.scenes import fetch as fetch_scenes
@@ -27,7 +28,6 @@ from genlab.errors import ConfigError
 from genlab.evaluation.prompts import prompts_from
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.io.randomness import generator
 from genlab.models.batches import read_table
 from genlab.results.layout import DataFolder
 

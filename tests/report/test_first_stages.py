@@ -15,11 +15,11 @@ from jinja2 import Environment, PackageLoader
 from tiny import make_study
 
 from genlab.data.floors import fair_share
+from genlab.data.randomness import generator
 from genlab.evaluation.metrics import measure
 from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json
-from genlab.io.randomness import generator
 from genlab.report.classes import by_class
 from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, league, read_league
 from genlab.report.page import _league

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.data.pictures import GRID, save_grid
+from genlab.data.randomness import generator
 from genlab.errors import GenLabError
 from genlab.io.arrays import array_writer, read_array
-from genlab.io.randomness import generator
 from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin
 from genlab.results.spec import read_samples

@@ -31,10 +31,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genlab.data.randomness import generator
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.io.randomness import generator
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, encode
 from genlab.models.store import load_model

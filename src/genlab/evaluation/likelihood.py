@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from genlab.config.families import Likelihood
+from genlab.data.randomness import address
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
-from genlab.io.randomness import address
 from genlab.models.base import HasBoundTerms, HasLikelihood, Model
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model

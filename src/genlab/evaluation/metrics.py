@@ -12,8 +12,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from genlab.config.study import EvaluationConfig
+from genlab.data.randomness import generator
 from genlab.errors import GenLabError
-from genlab.io.randomness import generator
 
 Array = NDArray[np.float32]
 Features = dict[str, Array]

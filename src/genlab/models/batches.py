@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.config.families import FamilyConfig
+from genlab.data.randomness import generator
 from genlab.io.arrays import read_array
-from genlab.io.randomness import generator
 from genlab.models.base import Batch
 from genlab.results.layout import DataFolder
 

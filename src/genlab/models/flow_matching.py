@@ -26,7 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genlab.config.families.flow_matching import FlowMatchingConfig
-from genlab.io.randomness import address
+from genlab.data.randomness import address
 from genlab.models.base import Batch, Model
 from genlab.models.gaussian import GaussianModel, logit_normal
 from genlab.processes.noise import GivenNoise, SampleNoise

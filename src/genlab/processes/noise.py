@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.io.randomness import generator
+from genlab.data.randomness import generator
 
 
 class SampleNoise:

@@ -29,7 +29,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from genlab.io.randomness import generator
+from genlab.data.randomness import generator
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.ode import rms, solve
 

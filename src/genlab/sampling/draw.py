@@ -18,9 +18,9 @@ from genlab.config.samplers import (
     TokenSampler,
     settings,
 )
+from genlab.data.randomness import generator
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
-from genlab.io.randomness import generator
 from genlab.models.base import Generates, HasDenoiser, Model
 from genlab.models.devices import resolve_precision
 from genlab.processes.noise import SampleNoise

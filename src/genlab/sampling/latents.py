@@ -22,9 +22,9 @@ from torch import Tensor
 
 from genlab.data.arrays import rank_in_class
 from genlab.data.pictures import save_grid, tile
+from genlab.data.randomness import generator
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json, replacing
-from genlab.io.randomness import generator
 from genlab.models.base import Encodes
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, decode, encode

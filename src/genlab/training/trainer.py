@@ -22,9 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.base import Precision
+from genlab.data.randomness import address
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, sha256, write_json, write_text
-from genlab.io.randomness import address
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, flip, load, read_table
 from genlab.models.devices import claim_gpu, resolve_precision

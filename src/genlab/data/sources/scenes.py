@@ -31,8 +31,8 @@ from genlab.config.datasets import (
     ScenesConfig,
 )
 from genlab.data.arrays import Source, Split
+from genlab.data.randomness import generator
 from genlab.data.sources import digits
-from genlab.io.randomness import generator
 
 SIDE = 32
 JITTER = 1  # pixels by which a digit may miss the middle of its place, in each direction

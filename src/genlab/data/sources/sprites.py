@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from genlab.config.datasets import SPRITES, SpritesConfig
 from genlab.data.arrays import Source, hold_out
-from genlab.io.randomness import generator
+from genlab.data.randomness import generator
 
 Points = NDArray[np.float64]
 FULL_SIZE = 0.3  # sqrt(area) at full scale, in sides of the image

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.elbo_study import GradientsConfig, LaboratoryConfig, PPCAConfig
+from genlab.data.randomness import address, generator
 from genlab.errors import GenLabError
 from genlab.evaluation.elbo.bounds import estimate, iwae_curve, normal
 from genlab.evaluation.elbo.gradients import exact_gradient, gradient_estimates, spread
@@ -29,7 +30,6 @@ from genlab.evaluation.elbo.ppca import (
 from genlab.evaluation.elbo.vae import annealing, decomposition, over_images, stream, two_sided
 from genlab.evaluation.likelihood import bits_per_dim, dequantised
 from genlab.io.arrays import read_array
-from genlab.io.randomness import address, generator
 from genlab.models.batches import to_float
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from genlab.config.elbo_study import AnnealingConfig, DecompositionConfig, LaboratoryConfig
+from genlab.data.randomness import address
 from genlab.evaluation.elbo.ais import Schedule, anneal, lower_bound, tune, upper_bound
 from genlab.evaluation.elbo.bounds import Estimate, estimate, normal
 from genlab.evaluation.elbo.decomposition import decompose
 from genlab.evaluation.elbo.hmc import Target, target
 from genlab.evaluation.elbo.local import local_posterior
-from genlab.io.randomness import address
 from genlab.models.vae import LatentModel, gaussian_kl, log_weight
 
 BATCH = 250  # images decoded at a time; random numbers do not depend on it
