@@ -16,10 +16,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genlab.api import evaluate, fit, load, load_data, sample, save
+    from genlab.api import evaluate, fit, load, load_data, sample, save, save_grid
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "fit", "load", "load_data", "sample", "save"]
+__all__ = ["evaluate", "fit", "load", "load_data", "sample", "save", "save_grid"]
 
 
 def __getattr__(name: str) -> Any:

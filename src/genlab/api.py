@@ -24,6 +24,7 @@ from genlab.config.families import FamilyConfig, build_family
 from genlab.config.picture_files import list_pictures
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import TrainingConfig, available, load_dataset, load_model, load_sampler
+from genlab.data import pictures
 from genlab.data.prepare import source_module
 from genlab.data.randomness import address
 from genlab.errors import ConfigError, GenLabError, nearest
@@ -298,6 +299,12 @@ def _check(name: str, config: FamilyConfig, data: ImageData, first_stage: Model 
     problems += config.problems(channels, height // shrinks)
     if problems:
         raise ConfigError("\n".join(f"'{name}': {problem}" for problem in problems))
+
+
+def save_grid(images: NDArray[np.uint8] | Tensor, path: str | Path, columns: int = 8) -> None:
+    """Write uint8 images [N, C, H, W] as one PNG picture, `columns` to a row."""
+    pixels = images.cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    pictures.save_grid(Path(path), pixels, columns)
 
 
 def save(model: Model, path: str | Path) -> None:
