@@ -35,6 +35,6 @@ genlab.save_grid(genlab.sample(model, "prior", n=64, seed=0), "vae_samples.png")
 
 # A straight line in latent space from one digit to another.
 with torch.no_grad():
-    start, end = model.to_latent(held_out[:2])
+    start, end = model.to_latent(held_out[[0, -1]])  # a zero and a nine
     line = torch.stack([torch.lerp(start, end, share) for share in torch.linspace(0, 1, 16)])
     genlab.save_grid((255 * model.from_latent(line)).round().byte(), "vae_line.png", columns=16)

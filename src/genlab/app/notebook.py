@@ -24,9 +24,10 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Batch
-from genlab.models.batches import load, read_table
+from genlab.models.batches import load
 from genlab.results.layout import RunFolder
 from genlab.sampling.walks import to_numpy
+from genlab.workflow.data import read_table
 from genlab.workflow.models import load_trained
 
 

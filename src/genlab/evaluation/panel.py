@@ -15,11 +15,12 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model, Words
-from genlab.models.batches import in_parts, read_factors
+from genlab.models.batches import in_parts
 from genlab.models.clip import CLIP
 from genlab.models.judge import Judge
 from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.origin import run_origin
+from genlab.workflow.data import read_factors
 from genlab.workflow.models import load_trained
 
 BATCH = 500  # real images that are looked at at a time

@@ -21,7 +21,7 @@ from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, sa
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model
-from genlab.models.batches import read_factors, to_float, to_uint8
+from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import DataFolder, RunFolder
@@ -29,6 +29,7 @@ from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
+from genlab.workflow.data import read_factors
 from genlab.workflow.models import load_trained
 
 KINDS = {"seen": "test", "unseen": "unseen"}  # of prompts, and the split that they are taken from

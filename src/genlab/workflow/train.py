@@ -17,7 +17,6 @@ from genlab.errors import GenLabError
 from genlab.io.files import read_json, sha256, write_json, write_text
 from genlab.io.history import append_history
 from genlab.models.base import Facts, build_model
-from genlab.models.batches import read_table
 from genlab.models.devices import claim_gpu
 from genlab.models.store import save_model
 from genlab.results.layout import RunFolder
@@ -30,6 +29,7 @@ from genlab.tracking.record import flatten, leave_record
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
 from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.data import read_table
 from genlab.workflow.models import first_stage_run, load_first_stage
 
 PATIENCE = 30.0
