@@ -36,11 +36,12 @@ from vqvae import FIRST, GenLabFirst
 
 from genlab.config.samplers import TokenSampler
 from genlab.models.base import Model
-from genlab.models.batches import Batches, read_table
+from genlab.models.batches import Batches
 from genlab.models.dalle import DALLE
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import captions_of, draw
+from genlab.workflow.data import read_table
 
 MODEL, FIRST_SECONDS = "dalle", 60
 

@@ -36,12 +36,13 @@ from genlab.evaluation.stages import extract, read_features
 from genlab.io.arrays import read_array, write_array
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, Table, to_uint8
-from genlab.models.store import load_model, save_model
+from genlab.models.store import save_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, SampleFolder, StudyFolder
 from genlab.results.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.models import load_trained
 
 WARM_UP = 3  # training steps before the clock starts
 DRAWN = 100  # images drawn at a time
@@ -124,7 +125,7 @@ class GenLab:
     def trained(self) -> Model:
         """The model as `genlab sample` would load it: saved, and with averaged weights."""
         save_model(self.run, self.training.spec, self.training.model, self.training.ema)
-        return load_model(self.run)
+        return load_trained(self.run)
 
     def samplers(self) -> dict[str, Sampler]:
         model = self.trained()

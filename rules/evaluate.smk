@@ -127,7 +127,6 @@ rule rfid:
 rule likelihood:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=DATA.images("test"),
     output:
         RUN.likelihood,

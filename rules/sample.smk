@@ -5,7 +5,6 @@
 rule sample:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
     output:
         samples=ROW.samples,
         note=note_path(ROW.samples),
@@ -69,7 +68,6 @@ ruleorder: floor > sample
 rule reconstruct:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=DATA.images("test"),
     output:
         images=RUN.reconstructed,
@@ -104,7 +102,6 @@ rule reconstruct:
 rule walk:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=[DATA.images("test"), DATA.labels("test"), DATA.manifest],
     output:
         RUN.walks / "walks.json",

@@ -10,7 +10,6 @@ rule train:
         first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
     output:
         RUN.weights,
-        RUN.architecture,
         RUN.summary,
         RUN.cost,
     log:
@@ -30,6 +29,6 @@ rule train:
     params:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.training.trainer"),
+        code=lambda w: model_code(w.model, "genlab.workflow.train"),
     shell:
         "genlab train --config {params.config} --gpus {resources.gpu} > {log} 2>&1"

@@ -4,7 +4,6 @@
 rule explore:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=[DATA.images("train"), DATA.images("test")],
         labels=[DATA.labels("train"), DATA.labels("test"), DATA.manifest],
     output:
@@ -39,7 +38,6 @@ rule explore:
 rule disentangle:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=[DATA.images("train"), DATA.images("test")],
         factors=[DATA.factors("train"), DATA.factors("test"), DATA.manifest],
     output:
@@ -67,7 +65,6 @@ rule disentangle:
 rule prompts:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         clip=STUDY_AT.clip("{dataset}").weights,
         judge=STUDY_AT.judge("{dataset}").weights,
         images=[DATA.images("test"), DATA.factors("test"), DATA.manifest],
@@ -105,7 +102,6 @@ rule prompts:
 rule elbo:
     input:
         weights=RUN.weights,
-        architecture=RUN.architecture,
         images=DATA.images("test"),
     output:
         RUN.elbo,

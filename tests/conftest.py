@@ -67,7 +67,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
     from genlab.sampling.walks import walk
-    from genlab.training.trainer import train
+    from genlab.workflow.train import train
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -13,7 +13,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "genlab"
 FLOORS = [
     {"app", "__main__"},
+    {"workflow"},
     {"report"},
+    {"api"},
     {"training", "sampling", "evaluation"},
     {"tracking"},
     {"models"},

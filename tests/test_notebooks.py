@@ -19,7 +19,7 @@ from tiny import make_study
 from genlab.app.notebook import open_run, show
 from genlab.errors import GenLabError
 from genlab.results.layout import RunFolder, StudyFolder
-from genlab.training.trainer import train
+from genlab.workflow.train import train
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NETWORK = {"channels": 8, "multipliers": [1], "attention": []}

@@ -28,8 +28,8 @@ from genlab.errors import ConfigError
 from genlab.evaluation.prompts import prompts_from
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.models.batches import read_table
 from genlab.results.layout import DataFolder
+from genlab.workflow.data import read_table
 
 SMALL = {"source": "scenes", "train": 300, "test": 60, "unseen": 60}
 SPLITS = ("train", "test", "unseen")

@@ -32,10 +32,10 @@ from genlab.evaluation.disentanglement import (
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.latents import ACTIVE, encode
-from genlab.models.store import load_model
 from genlab.report.latent_figures import SHOWN, importance_matrix, in_order
 from genlab.results.layout import StudyFolder
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -248,7 +248,7 @@ def test_the_stage_measures_the_posterior_means_of_all_images(shapes: StudyFolde
     splits = ("train", "test")
     images = np.concatenate([read_array(run.data.images(split)) for split in splits])
     factors = np.concatenate([read_array(run.data.factors(split)) for split in splits])
-    latents = encode(load_model(run), images, "cpu").double().numpy()  # type: ignore[arg-type]
+    latents = encode(load_trained(run), images, "cpu").double().numpy()  # type: ignore[arg-type]
     # Float32 sums over the images, in another order.
     assert found["variance"] == pytest.approx(latents.var(axis=0), rel=1e-4)
     latents[:, latents.var(axis=0) <= ACTIVE] = 0

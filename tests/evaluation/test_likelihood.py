@@ -24,8 +24,8 @@ from genlab.evaluation.likelihood import (
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model
-from genlab.models.store import load_model
 from genlab.results.layout import StudyFolder
+from genlab.workflow.models import load_trained
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)
@@ -99,7 +99,7 @@ def test_a_bound_over_timesteps_is_evaluated_once_for_its_sum_and_its_parts(
     """Its sum is the kind 'elbo' on the same random numbers; the parts stand beside it."""
     run = trained_study.run("stripes", "ddpm", 0)
     found = read_json(run.likelihood)
-    model = load_model(run)
+    model = load_trained(run)
     images = torch.from_numpy(read_array(run.data.images("test"))[:4].copy())
     expected = bits(model, images, "elbo", 1)
     summed, terms = bits_by_timestep(model, images)  # type: ignore[arg-type]

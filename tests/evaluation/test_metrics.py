@@ -221,11 +221,11 @@ def test_real_images_are_near_and_noise_is_far(trained_study: StudyFolder) -> No
 
 def test_features_are_the_classifier_s_own(trained_study: StudyFolder, tmp_path: Path) -> None:
     from genlab.models.batches import to_float
-    from genlab.models.store import load_model
+    from genlab.workflow.models import load_trained
 
     at = trained_study
     pixels = torch.from_numpy(np.array(read_array(at.data("stripes").images("test"))))
-    classifier: Any = load_model(at.classifier("stripes"))
+    classifier: Any = load_trained(at.classifier("stripes"))
     with torch.no_grad():
         expected = classifier.features(to_float(pixels))
     images = at.data("stripes").images("test")

@@ -34,7 +34,7 @@ from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.attention import attention_maps
 from genlab.sampling.draw import draw
 from genlab.tracking.record import read_records
-from genlab.training.trainer import train
+from genlab.workflow.train import train
 
 CPU = torch.device("cpu")
 CANDIDATES, ASKED, SHOWN = 4, 12, 3

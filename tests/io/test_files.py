@@ -20,10 +20,10 @@ from genlab.data.pictures import save_grid
 from genlab.errors import GenLabError
 from genlab.io.arrays import array_writer, read_array, write_array
 from genlab.io.files import read_json, replacing, write_json, write_text
+from genlab.io.history import append_history
 from genlab.models.store import read_tensors, write_tensors
 from genlab.results.layout import RunFolder
-from genlab.tracking.record import append_history
-from genlab.training.resume import only_trainer
+from genlab.workflow.train import only_trainer
 
 NOBODY = 65534
 LARGE = np.random.default_rng(0).integers(0, 256, (400, 1, 64, 64), np.uint8)  # 1.6 MB of noise

@@ -10,17 +10,9 @@ import torch
 
 from genlab.io.arrays import write_array
 from genlab.models.base import Batch
-from genlab.models.batches import (
-    Batches,
-    Table,
-    flip,
-    in_parts,
-    load,
-    read_factors,
-    to_float,
-    to_uint8,
-)
+from genlab.models.batches import Batches, Table, flip, in_parts, load, to_float, to_uint8
 from genlab.results.layout import DataFolder
+from genlab.workflow.data import read_factors
 
 
 def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Batches:

@@ -30,7 +30,7 @@ from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.stages import sample
-from genlab.training.trainer import train
+from genlab.workflow.train import train
 
 WORDS = Words(vocabulary=7, length=4)
 

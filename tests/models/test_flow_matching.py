@@ -17,11 +17,11 @@ from genlab.config.families import build_family
 from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.flow_matching import FlowMatching, nearest_noise
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.samplers import find
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 SHAPE = (1, 4, 4)
 NETWORK: dict[str, Any] = {"channels": 4, "multipliers": [1], "attention": []}
@@ -184,7 +184,7 @@ def test_reflow_is_trained_and_loaded_as_a_second_stage(
     at = tiny_study(models=["vae", flow, reflow], samplers=rows)
     for name in ("flow", "reflow"):
         train(at.run("stripes", name, 0), cpu=True)
-    first, above = (load_model(at.run("stripes", name, 0)) for name in ("flow", "reflow"))
+    first, above = (load_trained(at.run("stripes", name, 0)) for name in ("flow", "reflow"))
     assert isinstance(first, FlowMatching) and isinstance(above, FlowMatching)
     below_it = above.first_stage
     assert below_it is not None

@@ -18,12 +18,12 @@ from genlab.models.base import Facts, Words, build_model
 from genlab.models.batches import AT_ONCE, to_float
 from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
 from genlab.models.latent_diffusion import LatentDiffusion
-from genlab.models.store import load_model
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.samplers import find
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 NOTHING = null_prompt(5)
 
@@ -179,7 +179,7 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
         train(each, cpu=True)
     for each in (classifier, below):
         each.weights.unlink()  # not needed any more
-    model = load_model(run)
+    model = load_trained(run)
     assert isinstance(model, LatentDiffusion)
     assert model.first_stage.first_stage is not None
     assert float(model.scale.min()) > 0 and not torch.equal(model.scale, torch.ones(4, 1, 1))

@@ -27,7 +27,7 @@ from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation
 from genlab.sampling.stages import reconstruct, sample
-from genlab.training.trainer import train
+from genlab.workflow.train import train
 
 ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}
 

@@ -5,7 +5,6 @@ The final weights, which sampling loads, and the resume point, which training go
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,14 @@ from traps import Trap
 from genlab.errors import GenLabError
 from genlab.io.files import sha256
 from genlab.models.base import Facts, build_model
+from genlab.models.ddpm import DDPM
 from genlab.models.store import load_model, read_tensors, write_tensors
+from genlab.models.vae import VAE
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import run_origin
 from genlab.results.spec import read_run
 from genlab.training import resume
+from genlab.workflow.models import load_trained
 
 
 class Checkpoint(NamedTuple):
@@ -34,7 +36,7 @@ class Checkpoint(NamedTuple):
 
 
 def final_weights(run: RunFolder) -> Checkpoint:
-    return Checkpoint(run.weights, lambda: load_model(run))
+    return Checkpoint(run.weights, lambda: load_trained(run))
 
 
 def resume_point(run: RunFolder) -> Checkpoint:
@@ -46,12 +48,13 @@ def resume_point(run: RunFolder) -> Checkpoint:
     sum(parameter.square().sum() for parameter in model.parameters()).backward()
     optimizer.step()
     tensors = resume.contents(model, ema, [optimizer])
-    resume.save(run, spec.digest, resume.Progress(1, 2.0), tensors)
+    checkpoint = resume.Checkpoint(run.resume / "it.safetensors", "it")
+    resume.save(checkpoint, resume.Progress(1, 2.0), tensors)
 
     def load() -> object:
-        return resume.restore(run, spec.digest, model, ema, [optimizer])
+        return resume.restore(checkpoint, model, ema, [optimizer])
 
-    return Checkpoint(run.resume / f"{spec.digest}.safetensors", load)
+    return Checkpoint(checkpoint.path, load)
 
 
 @pytest.fixture(params=[final_weights, resume_point])
@@ -121,12 +124,9 @@ def test_weights_of_another_run_are_refused(trained_study: StudyFolder) -> None:
     """The VAE's weights under the DDPM's name, as by a wrong copy."""
     run, other = (trained_study.run("stripes", model, 0) for model in ("ddpm", "vae"))
     run.weights.write_bytes(other.weights.read_bytes())
-    with pytest.raises(GenLabError, match="not the file that was written with the weights beside"):
-        load_model(run)
-    run.architecture.write_bytes(other.architecture.read_bytes())
-    load_model(run)
+    assert isinstance(load_trained(run), VAE)
     with pytest.raises(GenLabError, match="made from another version of the study"):
-        load_model(run, origin=run_origin(run))
+        load_trained(run, origin=run_origin(run))
 
 
 def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder) -> None:
@@ -137,26 +137,33 @@ def test_a_resume_point_that_names_no_step_is_refused(trained_study: StudyFolder
         load()
 
 
+def test_a_checkpoint_of_another_training_is_refused(trained_study: StudyFolder) -> None:
+    path, load = resume_point(trained_study.run("stripes", "ddpm", 0))
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"point": "another"})
+    with pytest.raises(GenLabError, match="the checkpoint of another training"):
+        load()
+
+
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        ("{", "not valid JSON"),
-        ("{}", "not a model's config.json; train again"),
-        ("[]", "not a model's config.json; train again"),
+        ("{", "doesn't say which model it holds; train again"),
+        ("{}", "doesn't say which model it holds; train again"),
+        ("[]", "doesn't say which model it holds; train again"),
         ('{"stages": [{"family": "vaee"}], "facts": {}}', "family 'vaee'"),
     ],
 )
 def test_a_wrong_description_of_the_model_is_refused(
-    content: str, said: str, trained_study: StudyFolder
+    content: str, message: str, trained_study: StudyFolder
 ) -> None:
-    run = trained_study.run("stripes", "vae", 0)
-    run.architecture.write_text(content)
-    tensors, metadata = read_tensors(run.weights)
-    write_tensors(run.weights, tensors, metadata | {"architecture": sha256(run.architecture)})
+    path = trained_study.run("stripes", "vae", 0).weights
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | {"architecture": content})
     with pytest.raises(GenLabError) as caught:
-        load_model(run)
-    assert str(caught.value).startswith(f"{run.architecture}: ")
-    assert said in str(caught.value)
+        load_model(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
 
 
 def test_the_command_line_says_so_without_a_traceback(
@@ -184,16 +191,14 @@ def test_a_damaged_resume_point_stops_the_training(
     assert not run.weights.exists()
 
 
-def test_the_description_beside_the_weights_is_all_it_takes(trained_study: StudyFolder) -> None:
-    """`model/` can be copied elsewhere: neither the study nor the data is needed to load it."""
-    run = trained_study.run("stripes", "ddpm", 0)
-    alone = RunFolder(trained_study.results.parent / "elsewhere")
-    alone.folder.mkdir()
-    run.model.rename(alone.model)
-    model = load_model(alone)
+def test_a_file_of_weights_is_all_it_takes(trained_study: StudyFolder, tmp_path: Path) -> None:
+    """It can be copied elsewhere: neither the study nor the data is needed to load it."""
+    path = tmp_path / "elsewhere.safetensors"
+    trained_study.run("stripes", "ddpm", 0).weights.rename(path)
+    model = load_model(path)
+    assert isinstance(model, DDPM)
     assert model.shape == (1, 8, 8)
-    assert json.loads(alone.architecture.read_text())["stages"][0]["family"] == "ddpm"
     # The averaged weights are the ones that are used.
-    with safe_open(alone.weights, framework="pt") as file:
+    with safe_open(path, framework="pt") as file:
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, file.get_tensor(f"ema.{name}"))

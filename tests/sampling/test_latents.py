@@ -20,7 +20,6 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.latents import activity, as_encoder, decode, encode
-from genlab.models.store import load_model
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling.latents import (
     FRAMES,
@@ -36,6 +35,7 @@ from genlab.sampling.latents import (
     slerp,
     traverse,
 )
+from genlab.workflow.models import load_trained
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -185,7 +185,7 @@ def close(shown: NDArray[np.uint8], expected: Tensor) -> bool:
 
 @torch.no_grad()
 def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
-    model = as_encoder(load_model(explored))
+    model = as_encoder(load_trained(explored))
     images = torch.from_numpy(np.array(read_array(explored.data.images("test")))).float() / 255
     labels = read_array(explored.data.labels("test"))
     names = read_json(explored.data.manifest)["classes"]

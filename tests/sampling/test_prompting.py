@@ -23,12 +23,12 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json, write_json, write_text
 from genlab.models.batches import to_float, to_uint8
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.prompting import chosen_sampler, find_run, usual_score
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 PROMPT = "a picture of down"
 NETWORK = {"channels": 8, "multipliers": [1], "attention": [0], "head_channels": 4}
@@ -66,7 +66,7 @@ def study(_trained: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def tokens_of(run: RunFolder, n: int) -> torch.Tensor:
-    rows = Tokenizer.load(run.data.tokenizer).rows([PROMPT], load_model(run).facts.words.length)
+    rows = Tokenizer.load(run.data.tokenizer).rows([PROMPT], load_trained(run).facts.words.length)
     return torch.from_numpy(rows).expand(n, -1)
 
 
@@ -89,8 +89,8 @@ def test_the_candidates_that_fit_best_are_kept(
     ended = genlab("draw", PROMPT, "--model", model, "--candidates", 20, "--seed", 3,
                    "--keep", 4, "--out", "best.png")  # fmt: skip
     assert ended.status == 0, ended.err
-    tokens, clip = tokens_of(run, 20), load_model(study.clip("stripes"))
-    images = draw(load_model(run), sampler, SampleNoise(3, range(20)), tokens).images
+    tokens, clip = tokens_of(run, 20), load_trained(study.clip("stripes"))
+    images = draw(load_trained(run), sampler, SampleNoise(3, range(20)), tokens).images
     pixels = to_uint8(images)
     with torch.no_grad():
         scores: Any = 100 * clip.score(to_float(pixels), tokens)  # type: ignore[operator]
@@ -134,7 +134,7 @@ def test_image_to_image_at_strength_0_is_the_reconstruction(
     options = ("--model", "ldm", "--candidates", 2, "--image", "given.png")
     ended = genlab("draw", PROMPT, *options, "--strength", 0, "--out", "same.png")
     assert ended.status == 0, ended.err
-    first: Any = load_model(run).first_stage
+    first: Any = load_trained(run).first_stage
     with torch.no_grad():
         again = to_uint8(first.reconstruct(to_float(torch.from_numpy(pixels))[None]))[0, 0]
     # float32, and shift and scale of the latents between: a grey value.
@@ -244,7 +244,7 @@ def test_outside_a_project_the_folder_is_named_that_was_searched(
 
 def test_the_usual_score_is_the_one_that_most_real_images_reach(study: StudyFolder) -> None:
     """The 5 % quantile of the 64 held-out images with their captions, by hand."""
-    run, clip = study.run("stripes", "dalle", 0), load_model(study.clip("stripes"))
+    run, clip = study.run("stripes", "dalle", 0), load_trained(study.clip("stripes"))
     images = np.array(read_array(run.data.images("test")))
     captions = np.array(read_array(run.data.captions("test")))[:, 0]
     tokens = torch.from_numpy(np.array(read_array(run.data.tokens))[captions])
@@ -288,10 +288,10 @@ def test_the_version_and_two_groups_of_commands(genlab: Callable[..., Any]) -> N
 
 
 def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[..., Any]) -> None:
-    study.clip("stripes").architecture.unlink()
+    study.clip("stripes").weights.unlink()
     ended = genlab("draw", PROMPT, "--out", "out.png")
     assert ended.status == 1
-    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/config.json: no such file",
+    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/weights.safetensors: no such",
                      ended.err, re.M)  # fmt: skip
 
 

@@ -18,11 +18,11 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.devices import has_bf16
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder, StudyFolder
 from genlab.sampling.draw import draw
 from genlab.sampling.stages import reconstruct, sample
+from genlab.workflow.models import load_trained
 
 ROWS = [("vae", "prior"), ("ddpm", "ddim-3")]
 
@@ -80,7 +80,7 @@ def test_another_seed_draws_other_samples_and_more_samples_keep_the_first(
 
 
 def test_a_sampler_that_does_not_fit_is_refused(trained_study: StudyFolder) -> None:
-    vae, ddpm = (load_model(trained_study.run("stripes", m, 0)) for m in ("vae", "ddpm"))
+    vae, ddpm = (load_trained(trained_study.run("stripes", m, 0)) for m in ("vae", "ddpm"))
     noise = SampleNoise(0, range(2))
     with pytest.raises(GenLabError, match="'ddim' draws from gaussian models, but VAE is none"):
         draw(vae, DDIMSampler(), noise)
@@ -92,7 +92,7 @@ def test_a_sampler_that_does_not_fit_is_refused(trained_study: StudyFolder) -> N
 def test_more_steps_than_timesteps_are_refused(
     kind: type[DDIMSampler | DDPMSampler], trained_study: StudyFolder
 ) -> None:
-    ddpm = load_model(trained_study.run("stripes", "ddpm", 0))
+    ddpm = load_trained(trained_study.run("stripes", "ddpm", 0))
     with pytest.raises(GenLabError, match=r"steps must lie in 1\.\.10, not 11"):
         draw(ddpm, kind(steps=11), SampleNoise(0, range(2)))
     assert draw(ddpm, kind(steps=10), SampleNoise(0, range(2))).evaluations == 10
@@ -100,7 +100,7 @@ def test_more_steps_than_timesteps_are_refused(
 
 def test_a_trail_ends_in_the_sample(trained_study: StudyFolder) -> None:
     """After the last step of DDIM the sample is the x_0 predicted in it."""
-    ddpm = load_model(trained_study.run("stripes", "ddpm", 0))
+    ddpm = load_trained(trained_study.run("stripes", "ddpm", 0))
     drawing = draw(ddpm, DDIMSampler(steps=4), SampleNoise(0, range(2)), trail=True)
     assert len(drawing.trail) == 4
     assert torch.equal(drawing.trail[-1], drawing.images)
@@ -118,7 +118,7 @@ def test_mse_and_psnr_are_what_they_say(trained_study: StudyFolder) -> None:
     run = trained_study.run("stripes", "vae", 0)
     images = torch.from_numpy(np.array(read_array(run.data.images("test")))).float() / 255
     with torch.no_grad():
-        again = load_model(run).reconstruct(images)
+        again = load_trained(run).reconstruct(images)
     mse = ((images - again).double() ** 2).flatten(1).mean(dim=1).numpy()
     measured = read_json(run.reconstructions / "metrics.json")
     # Float32 pixels: a relative error of some 1e-7, and a few digits are lost in differences.

@@ -26,7 +26,6 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Facts, Model, build_model
-from genlab.models.store import load_model
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, StudyFolder
@@ -50,6 +49,7 @@ from genlab.sampling.walks import (
     to_be_seen,
     walk,
 )
+from genlab.workflow.models import load_trained
 
 KINDS = [kind for kind in DETERMINISTIC if kind != "dopri5"]
 SHAPE = (1, SIDE, SIDE)
@@ -82,7 +82,7 @@ def test_the_strip_ends_in_the_samples_and_begins_in_their_noise(run: RunFolder)
     assert len(lines) == 2 * SHOWN
     x_t, x_0 = lines[::2], lines[1::2]
     sampler = DDIMSampler(steps=FRAMES, spacing=SPACING)
-    assert close(x_0[:, -1], images_by(load_model(run), sampler, range(SHOWN)))
+    assert close(x_0[:, -1], images_by(load_trained(run), sampler, range(SHOWN)))
     # At the first instant alpha is next to 0, and x_t is the sample's noise.
     noise = SampleNoise(0, range(SHOWN)).normal(*SHAPE)[:, 0]
     assert close(x_t[:, 0], (127.5 * (noise + 1)).clamp(0, 255).round().to(torch.uint8).numpy())
@@ -99,7 +99,7 @@ def test_the_strip_ends_in_the_samples_and_begins_in_their_noise(run: RunFolder)
 
 def test_all_samplers_start_at_the_same_noise_and_none_is_another(run: RunFolder) -> None:
     rows = read_json(run.walks / "walks.json")["samplers"]["rows"]
-    model = load_model(run)
+    model = load_trained(run)
     chosen: list[SamplerConfig] = [sampler_with(kind, n) for n in BUDGETS for kind in KINDS]
     lines = sheet(run.walk_figures / "samplers.png", COLUMNS)
     exact = draw(model, Dopri5Sampler(), SampleNoise(0, range(COLUMNS)))
@@ -123,7 +123,7 @@ def test_a_budget_is_spent_to_the_last_evaluation(kind: str, evaluations: int) -
 def test_interpolations_go_from_sample_to_sample(run: RunFolder) -> None:
     lines = sheet(run.walk_figures / "interpolation.png", len(BETWEEN))
     samples = images_by(
-        load_model(run), DPMSolverSampler(steps=STEPS, spacing=SPACING), range(2 * PAIRS)
+        load_trained(run), DPMSolverSampler(steps=STEPS, spacing=SPACING), range(2 * PAIRS)
     )
     rows = read_json(run.walks / "walks.json")["interpolation"]["rows"]
     for line, row in zip(lines, rows, strict=True):
@@ -144,7 +144,7 @@ def test_noise_between_two_noises_is_as_long_as_they_are(
         return [walks.Step(begun[-1], begun[-1])]
 
     monkeypatch.setattr(walks, "walk_from", watched)
-    Walker(run, load_model(run), torch.device("cpu")).interpolation()
+    Walker(run, load_trained(run), torch.device("cpu")).interpolation()
     lengths = begun[0].flatten(1).norm(dim=1).reshape(PAIRS, len(BETWEEN))
     # |a| to |b| in even steps, to the roundings of float32
     torch.testing.assert_close(lengths, torch.lerp(lengths[:, :1], lengths[:, -1:], BETWEEN))

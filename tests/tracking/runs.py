@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from genlab.data.pictures import save_grid
+from genlab.io.history import append_history
 from genlab.results.layout import RunFolder, StudyFolder
-from genlab.tracking.record import append_history, leave_record
+from genlab.tracking.record import leave_record
 
 Study = Callable[..., StudyFolder]
 

@@ -20,10 +20,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from genlab.data.pictures import save_grid
 from genlab.io.files import read_json
+from genlab.io.history import read_history
 from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
 from genlab.tracking.mlflow_sink import SystemMetrics
-from genlab.tracking.record import leave_record, read_history
+from genlab.tracking.record import leave_record
 
 DOWN = "http://127.0.0.1:9"  # the discard service's port, where nobody listens
 
@@ -157,7 +158,7 @@ def test_training_goes_on_without_the_server_and_it_is_sent_later(
 def test_a_training_and_its_later_stages_are_one_run(study: Study) -> None:
     """Of the runs that were only planned, nothing is published."""
     from genlab.sampling.stages import reconstruct, sample
-    from genlab.training.trainer import train
+    from genlab.workflow.train import train
 
     at = study()
     run = at.run("stripes", "vae", 0)

@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from genlab.io.history import append_history, read_history
 from genlab.results.layout import RunFolder
 from genlab.tracking.provenance import git_commit
-from genlab.tracking.record import (
-    append_history,
-    flatten,
-    leave_record,
-    read_history,
-    read_records,
-)
+from genlab.tracking.record import flatten, leave_record, read_records
 
 ROWS = [{"step": float(step), "loss": 1 / step} for step in range(1, 6)]
 

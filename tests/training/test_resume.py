@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from mlflow import MlflowClient
 from torch.optim import Optimizer
 
@@ -21,15 +21,16 @@ from genlab.config.study import TrainingConfig
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json, sha256, write_json
+from genlab.io.history import as_lines, read_history
 from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
 from genlab.tracking.mlflow_sink import store_uri
-from genlab.tracking.record import append_history, read_history
 from genlab.training import resume
 from genlab.training.optimisation import make_optimizers
-from genlab.training.trainer import Training, begin_history, make_accelerator, train
+from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.train import begin_history, begin_training, train
 
 CLASSIFIER = ClassifierConfig(channels=4, features=8)
 
@@ -52,23 +53,21 @@ def steps(model: Model, optimizers: list[Optimizer], n: int) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_next_step_is_the_one_that_would_have_been_taken(
-    layout: torch.memory_format, optimizer: str, tiny_study: Callable[..., StudyFolder]
+    layout: torch.memory_format, optimizer: str, tmp_path: Path
 ) -> None:
     """To the bit, in whatever order the numbers of a weight lie in memory."""
-    run = tiny_study().run("stripes", "vae", 0)
     model, optimizers = fresh(layout, optimizer)
     steps(model, optimizers, 2)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    append_history(run.history, [{"step": 1, "loss": 2}, {"step": 2, "loss": 1}])
-    resume.save(run, "it", resume.Progress(2, 1.5), resume.contents(model, ema, optimizers))
-    rows = run.history.read_text()
-    run.history.unlink()
+    rows = as_lines([{"step": 1, "loss": 2}, {"step": 2, "loss": 1}])
+    checkpoint = resume.Checkpoint(tmp_path / "resume/it", "it")
+    progress = resume.Progress(2, 1.5, rows)
+    resume.save(checkpoint, progress, resume.contents(model, ema, optimizers))
     steps(model, optimizers, 1)
 
     again, its_optimizers = fresh(layout, optimizer)
     its_ema = {name: torch.zeros_like(tensor) for name, tensor in ema.items()}
-    progress = resume.restore(run, "it", again, its_ema, its_optimizers)
-    assert progress == resume.Progress(2, 1.5, rows)
+    assert resume.restore(checkpoint, again, its_ema, its_optimizers) == progress
     assert all(torch.equal(its_ema[name], ema[name]) for name in ema)
     steps(again, its_optimizers, 1)
     expected = model.state_dict()
@@ -76,8 +75,7 @@ def test_the_next_step_is_the_one_that_would_have_been_taken(
 
 
 def begun(run: RunFolder, precision: Precision = "fp32") -> Training:
-    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
-    state = Training(run, read_run(run.config), make_accelerator(precision, cpu=True))
+    state = begin_training(run, read_run(run.config), make_accelerator(precision, cpu=True))
     begin_history(run, state)
     return state
 
@@ -110,8 +108,8 @@ def test_what_stood_on_something_else_begins_anew(
     train(study.run("stripes", "vqvae", 0), cpu=True)
     state = begun(study.run("stripes", "vqvae-prior", 0))
     state.step()
-    state.checkpoint()
-    assert begun(state.run).progress.step == 1
+    state.save_checkpoint()
+    assert begun(study.run("stripes", "vqvae-prior", 0)).progress.step == 1
     other = change(study)
     assert not other.resumed
     assert other.progress.step == 0
@@ -147,10 +145,10 @@ def test_what_is_not_finite_is_never_saved(
     run = tiny_study().run("stripes", "ddpm", 0)
     state = begun(run)
     state.step()
-    state.checkpoint()
+    state.save_checkpoint()
     state.step()
     poison(state)
-    for write in (state.checkpoint, state.finish):
+    for write in (state.save_checkpoint, state.finish):
         with pytest.raises(GenLabError, match=message) as stopped:
             write()
         assert "training.learning_rate" in str(stopped.value)
@@ -165,7 +163,7 @@ def test_averaged_weights_that_measure_nothing_are_never_saved(
     run = tiny_study().run("stripes", "ddpm", 0)
     state = begun(run)
     state.step()
-    state.checkpoint()
+    state.save_checkpoint()
     assert state.ema is not None
     for tensor in state.ema.values():
         tensor.fill_(1e30)
@@ -176,7 +174,6 @@ def test_averaged_weights_that_measure_nothing_are_never_saved(
 
 def interrupt(run: RunFolder, rows: int) -> None:
     """Train in this process, and send SIGTERM once `rows` rows are logged."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
     finished = threading.Event()
 
     def stop() -> None:
@@ -224,7 +221,6 @@ def test_a_history_is_that_of_the_checkpoint_that_is_resumed(
     assert not run.history.read_text().startswith(first)
 
     tiny_study(training={"images": 256 * 32})
-    AcceleratorState._reset_state(reset_partial_state=True)
     train(run, cpu=True)
     assert run.history.read_text().startswith(first)
     rows = read_history(run.history)

@@ -14,10 +14,11 @@ from genlab.config.base import merge
 from genlab.config.study import Study, load_study
 from genlab.errors import ConfigError, GenLabError
 from genlab.models.code_prior import CodePrior
-from genlab.models.store import RAW, load_model, read_tensors
+from genlab.models.store import RAW, read_tensors
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_run, run_spec
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 PRIOR = {"models": ["vqvae-prior"], "samplers": {"prior": {"sampler": "prior"}}}
 
@@ -132,7 +133,7 @@ def test_the_second_stage_holds_the_first_one_unchanged(
             kept = second[f"{RAW}first_stage.{name.removeprefix(RAW)}"]
             assert torch.equal(kept, tensor), name
     below.weights.unlink()  # not needed any more
-    model = load_model(run)
+    model = load_trained(run)
     assert isinstance(model, CodePrior)
     assert not model.train().first_stage.training
 

@@ -14,19 +14,20 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from tiny import make_study
 
 from genlab.errors import GenLabError
 from genlab.io.files import read_json
+from genlab.io.history import append_history, read_history
 from genlab.models.base import Batch
 from genlab.models.store import read_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
-from genlab.tracking.record import append_history, read_history, read_records
+from genlab.tracking.record import read_records
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
-from genlab.training.trainer import Training, begin_history, make_accelerator, train, validate
+from genlab.training.trainer import make_accelerator, validate
+from genlab.workflow.train import begin_history, begin_training, train
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
 
@@ -140,7 +141,6 @@ def short_run(results: Path, config: Path, **options: Any) -> Trained:
     """A VAE trained for 250 images, and its weights."""
     changes = {"training": {"images": 250, "batch_size": 32, **options}}
     run = make_study(results, config, changes).run("stripes", "vae", 0)
-    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
     train(run, cpu=True)
     return run, read_tensors(run.weights)[0]
 
@@ -200,12 +200,12 @@ def test_a_model_knows_how_far_its_training_has_come(
 ) -> None:
     """8 batches of 32 out of 96 images; and every step is as long as the schedule says."""
     run = tiny_study().run("stripes", "vae", 0)
-    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     batches: list[Batch] = []
     state.model.register_forward_pre_hook(lambda _, args: batches.append(args[0]))
     for k in range(8):
         rate, _ = state.step()
-        assert rate == learning_rate(state.spec.training, k)
+        assert rate == learning_rate(state.training, k)
         assert {group["lr"] for group in state.optimizers[0].param_groups} == {rate}
     assert [batch.progress for batch in batches] == [k / 8 for k in range(1, 9)]
     assert [batch.epoch for batch in batches] == [0, 0, 0, 1, 1, 1, 2, 2]
@@ -216,7 +216,7 @@ def test_the_average_follows_the_weights_of_every_step(
 ) -> None:
     """Its decay is 1/10 after the first step and 2/11 after the second."""
     run = tiny_study().run("stripes", "ddpm", 0)
-    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     assert state.ema is not None
     expected = {name: tensor.double() for name, tensor in state.ema.items()}
     for decay in (1 / 10, 2 / 11):
@@ -235,13 +235,12 @@ def test_the_seconds_of_a_training_are_those_of_all_its_parts(
 ) -> None:
     """Until a checkpoint, 1,000 of them here, and of the 7 steps from there."""
     run = tiny_study().run("stripes", "vae", 0)
-    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     begin_history(run, state)
     state.step()
     state.progress.seconds = 1000
-    state.checkpoint()
+    state.save_checkpoint()
     begin = time.monotonic()
-    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process of its own
     train(run, cpu=True)
     wall = time.monotonic() - begin
     rows = read_history(run.history)
@@ -257,7 +256,7 @@ def test_the_seconds_of_a_training_are_those_of_all_its_parts(
 def test_held_out_losses_are_means_over_images(tiny_study: Callable[..., StudyFolder]) -> None:
     """64 images in batches of 40 and 24, which do not count alike."""
     run = tiny_study().run("stripes", "classifier", 0)
-    state = Training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     state.model.eval()
     whole, parts = (validate(state.model, state.held_out, size) for size in (64, 40))
     assert parts == pytest.approx(whole, rel=1e-5)  # sums of float32
@@ -266,13 +265,13 @@ def test_held_out_losses_are_means_over_images(tiny_study: Callable[..., StudyFo
 
 def test_a_long_training_logs_means_over_several_steps(tmp_path: Path) -> None:
     """5,000 steps in 1,000 rows: five to a row, and what is left at a checkpoint."""
-    run = RunFolder(tmp_path)
-    log = Log(run, 5000)
+    history = tmp_path / "history.jsonl"
+    log = Log("it", 5000, lambda rows: append_history(history, rows))
     for step in range(1, 13):
         log.add(step, step / 100, {"loss": torch.tensor(float(step)), "kl": torch.tensor(1.0)})
     log.flush(images_per_second=7.0)
     log.flush(images_per_second=7.0)
-    rows = read_history(run.history)
+    rows = read_history(history)
     assert [(row["step"], row["loss"], row["lr"]) for row in rows] == [
         (5, 3.0, 0.05), (10, 8.0, 0.1), (12, 11.5, 0.12),
     ]  # fmt: skip

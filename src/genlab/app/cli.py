@@ -226,7 +226,7 @@ def train(
     ] = 60.0,
 ) -> None:
     """Train a model; after a kill, the same command goes on from the last checkpoint."""
-    from genlab.training.trainer import train as stage
+    from genlab.workflow.train import train as stage
 
     work(stage, RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)
 

@@ -24,10 +24,11 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Batch
-from genlab.models.batches import load, read_table
-from genlab.models.store import load_model
+from genlab.models.batches import load
 from genlab.results.layout import RunFolder
 from genlab.sampling.walks import to_numpy
+from genlab.workflow.data import read_table
+from genlab.workflow.models import load_trained
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def open_run(folder: str | Path) -> Opened:
             f"{Path(folder).resolve()}: no trained model. `make` trains those of the default "
             "study; a run of another one is at results/STUDY/DATASET/MODEL/seedK"
         )
-    return Opened(run, load_model(run))
+    return Opened(run, load_trained(run))
 
 
 def show(images: Tensor | dict[str, Tensor], columns: int = 16, side: int = 42) -> Image:

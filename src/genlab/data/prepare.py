@@ -22,7 +22,7 @@ from genlab.results.origin import KEY
 from genlab.results.spec import read_dataset
 
 
-def _module(config: DatasetConfig) -> Any:
+def source_module(config: DatasetConfig) -> Any:
     """The file `genlab.data.SOURCE`, with `fetch(config, raw)` and `read(config, files)`."""
     return importlib.import_module(f"genlab.data.sources.{config.source}")
 
@@ -30,7 +30,7 @@ def _module(config: DatasetConfig) -> Any:
 def fetch(at: DataFolder) -> None:
     """Make the raw files of the data set present, and list them with their SHA-256."""
     config = read_dataset(at.config)
-    files: list[Path] = _module(config).fetch(config, at.folder / "raw")
+    files: list[Path] = source_module(config).fetch(config, at.folder / "raw")
     checksums = hashes(files, at.hashes, keep=True)
     write_json(at.fetched, {"files": checksums, "sha256": digest(checksums)})
 
@@ -57,7 +57,7 @@ def prepare(at: DataFolder) -> None:
     Of factors there are none, [N, 0], where the source doesn't know what its images were made from.
     """
     config = read_dataset(at.config)
-    source = cast(Source, _module(config).read(config, _fetched(at)))
+    source = cast(Source, source_module(config).read(config, _fetched(at)))
     manifest: dict[str, Any] = {
         KEY: config.digest,
         "shape": list(config.shape),

@@ -37,10 +37,10 @@ from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, encode
-from genlab.models.store import load_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -163,7 +163,7 @@ def disentangle(run: RunFolder, *, cpu: bool = False) -> None:
     if sizes is None:
         raise GenLabError(f"{run.data.manifest}: names no factors that '{run.dataset}' was made of")
     device, origin = pick_device(cpu), run_origin(run)
-    model = as_encoder(load_model(run, device, origin))
+    model = as_encoder(load_trained(run, device, origin))
     latents, factors = {}, {}
     for split in ("train", "test"):
         images = read_array(run.data.images(split))

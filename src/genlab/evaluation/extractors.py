@@ -24,9 +24,9 @@ from genlab.config.study import weights_problem
 from genlab.errors import GenLabError
 from genlab.models.batches import to_float
 from genlab.models.classifier import Classifier
-from genlab.models.store import load_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin
+from genlab.workflow.models import load_trained
 
 
 class Layers(NamedTuple):
@@ -59,7 +59,7 @@ class DomainClassifier(FeatureExtractorBase):  # type: ignore[misc]
         if feature_extractor_weights_path is None:
             raise GenLabError("the extractor 'classifier' needs the folder of a trained classifier")
         run = RunFolder(Path(feature_extractor_weights_path))
-        classifier = load_model(run, origin=run_origin(run))
+        classifier = load_trained(run, origin=run_origin(run))
         if not isinstance(classifier, Classifier):
             raise GenLabError(f"{run.folder}: holds a {type(classifier).__name__}, no classifier")
         self.classifier = classifier

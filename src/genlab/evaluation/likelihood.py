@@ -25,11 +25,11 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.models.base import HasBoundTerms, HasLikelihood, Model
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 BATCH = 250  # part of what a bound's random numbers depend on, so it is no option
 
@@ -90,7 +90,7 @@ def likelihood(
         GenLabError: the family has no density of 8-bit pixels.
     """
     device, origin = pick_device(cpu), run_origin(run)
-    model = load_model(run, device, origin)
+    model = load_trained(run, device, origin)
     if not model.config.likelihoods:
         raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
     pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)

@@ -15,12 +15,13 @@ from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model, Words
-from genlab.models.batches import in_parts, read_factors
+from genlab.models.batches import in_parts
 from genlab.models.clip import CLIP
 from genlab.models.judge import Judge
-from genlab.models.store import load_model
 from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.origin import run_origin
+from genlab.workflow.data import read_factors
+from genlab.workflow.models import load_trained
 
 BATCH = 500  # real images that are looked at at a time
 RETRIEVED = 100  # distinct captions among which CLIP must find an image's own
@@ -76,7 +77,7 @@ def each(values: dict[str, Any], measure: Callable[[Tensor], Any]) -> dict[str, 
 
 def loaded(run: RunFolder, kind: type[M], device: torch.device) -> M:
     """The trained model of a run that must be of a `kind`."""
-    model = load_model(run, device, run_origin(run))
+    model = load_trained(run, device, run_origin(run))
     if not isinstance(model, kind):
         raise GenLabError(f"{run.folder}: holds a {type(model).__name__}, no {kind.__name__}")
     return model

@@ -21,15 +21,16 @@ from genlab.evaluation.prompt_pictures import Drawn, Prompts, save_attention, sa
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model
-from genlab.models.batches import read_factors, to_float, to_uint8
+from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
+from genlab.workflow.data import read_factors
+from genlab.workflow.models import load_trained
 
 KINDS = {"seen": "test", "unseen": "unseen"}  # of prompts, and the split that they are taken from
 BATCH = 400  # pictures drawn at a time
@@ -95,7 +96,7 @@ def prompts(run: RunFolder, *, cpu: bool = False) -> None:
         GenLabError: the model takes no prompts, or CLIP or judge aren't there.
     """
     device, origin = pick_device(cpu), run_origin(run)
-    model = load_model(run, device, origin)
+    model = load_trained(run, device, origin)
     if not model.config.takes_prompts:
         raise GenLabError(f"{run.folder}: {type(model).__name__} takes no prompts")
     spec, panel = read_prompts(run.prompts_config), Panel(run, device)

@@ -28,7 +28,7 @@ _held: list[FileLock] = []  # kept for the life of the process
 
 
 def cards() -> int:
-    """NVIDIA cards of this machine, counted without starting CUDA in this process."""
+    """Count the NVIDIA cards of this machine without starting CUDA in this process."""
     try:
         pynvml.nvmlInit()
         return int(pynvml.nvmlDeviceGetCount())
@@ -37,21 +37,21 @@ def cards() -> int:
 
 
 def visible_cards() -> list[str]:
-    """The cards this process may use, by the names (numbers or UUIDs) that CUDA has for them."""
+    """The cards that this process may use, by their CUDA names (numbers or UUIDs)."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         names = (name.strip() for name in chosen.split(","))
         return list(takewhile(lambda name: name not in ("", "-1"), names))  # as CUDA reads it
-    if "SLURM_JOB_ID" in os.environ:  # the machine's cards, but none of this job's
+    if "SLURM_JOB_ID" in os.environ:  # the machine has cards, but this job was given none
         return []
     return [str(number) for number in range(cards())]
 
 
 def lock_folder() -> Path:
-    """This user's own folder for the locks; nobody else can put anything into it.
+    """Return the folder for this user's locks; nobody else can write into it.
 
     Raises:
-        OSError: it can't be made, or its name is taken by something else.
+        OSError: it can't be created, or something else has its name.
     """
     folder = Path(tempfile.gettempdir()) / f"genlab-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -62,7 +62,7 @@ def lock_folder() -> Path:
 
 
 def claim_gpu() -> str | None:
-    """Of several visible cards make a free one the only visible one, and return its name.
+    """Reserve a free card of several visible ones, make it the only visible one, return its name.
 
     Returns:
         None where there is nothing to choose, a launcher has chosen, or all cards are held (then
@@ -93,7 +93,7 @@ def claim_gpu() -> str | None:
 
 
 def pick_device(cpu: bool) -> torch.device:
-    """A GPU where there is one and it is wanted, otherwise the CPU."""
+    """Return a GPU where there is one and `cpu` is false, otherwise the CPU."""
     if cpu:
         return torch.device("cpu")
     claim_gpu()
@@ -111,8 +111,8 @@ def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return not flags.isdisjoint(BF16_FLAGS)
 
 
-def resolve_precision(asked: Precision, cuda: bool) -> Literal["fp32", "bf16"]:
-    """What a `precision` of the configuration comes to on this machine."""
-    if asked != "auto":
-        return asked
+def resolve_precision(precision: Precision, cuda: bool) -> Literal["fp32", "bf16"]:
+    """Resolve the `precision` of a configuration on this machine."""
+    if precision != "auto":
+        return precision
     return "bf16" if has_bf16(cuda) else "fp32"

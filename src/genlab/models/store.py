@@ -1,4 +1,9 @@
-"""Trained models on disk: weights as safetensors, architecture as JSON; nothing is unpickled."""
+"""Trained models as files: weights and architecture in one safetensors file, never unpickled.
+
+A file holds the raw weights and, where the training averaged them, the averaged ones. Its metadata
+say what rebuilds the model: the configurations of the family and of all it builds on, and the facts
+of the data set that it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +17,39 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genlab.config.families import build_family
+from genlab.config.families import FamilyConfig, build_family
 from genlab.errors import GenLabError
-from genlab.io.files import read_json, replacing, sha256, write_json
+from genlab.io.files import replacing
 from genlab.models.base import Facts, Model, Words, build_model
-from genlab.results.layout import RunFolder
-from genlab.results.origin import KEY, check_origin, run_origin
-from genlab.results.spec import RunSpec, read_run
 
 RAW, EMA = "raw.", "ema."
 METADATA = "genlab"  # the key of a file's metadata, a JSON object
-CHECKSUM, ARCHITECTURE = "sha256", "architecture"  # in it: of the tensors, and of config.json
+CHECKSUM, ARCHITECTURE = "sha256", "architecture"  # its keys: of the tensors, of the model
+
+Metadata = dict[str, str]
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`tensors` under names that start with `prefix`, laid out as safetensors wants them."""
+    """Return `tensors` under names that start with `prefix`, laid out for safetensors."""
     return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write `tensors` as a safetensors file at `path`, all or nothing, and their checksum."""
+def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return those of `tensors` whose names start with `prefix`, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
+    """Write `tensors` and their checksum as a safetensors file at `path`, all or nothing."""
     # As one entry: safetensors writes several in an order that changes from call to call.
-    noted = json.dumps({**metadata, CHECKSUM: _checksum(tensors)}, sort_keys=True)
+    content = json.dumps({**metadata, CHECKSUM: _checksum(tensors)}, sort_keys=True)
     with replacing(path) as temporary:
         try:
-            save_file(tensors, temporary, {METADATA: noted})
+            save_file(tensors, temporary, {METADATA: content})
         except SafetensorError as error:
             raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
 
@@ -50,18 +63,18 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of the safetensors file at `path`.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
+    """Read the tensors and the metadata of the safetensors file at `path`.
 
     Raises:
-        GenLabError: it is missing, truncated, damaged, or anything but safetensors (a pickle, say).
+        GenLabError: it is missing, truncated, damaged, or not safetensors (a pickle, say).
     """
     try:
-        path.open("rb").close()  # safetensors says of any file it can't open that there is none
+        path.open("rb").close()  # safetensors reports any file that it can't open as missing
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-            noted = (file.metadata() or {}).get(METADATA, "{}")
+            content = (file.metadata() or {}).get(METADATA, "{}")
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run `genlab train` first") from None
     except PermissionError:
@@ -72,7 +85,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             "unpickled. Delete it and train again"
         ) from None
     try:
-        metadata: dict[str, str] = json.loads(noted)
+        metadata: Metadata = json.loads(content)
     except ValueError:
         metadata = {}
     if metadata.pop(CHECKSUM, None) != _checksum(tensors):
@@ -83,11 +96,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None:
+def load_weights(model: Model, tensors: dict[str, Tensor], source: str | Path) -> None:
     """Copy `tensors` into `model`.
 
     Raises:
-        GenLabError: names or shapes differ, that is, they belong to another architecture.
+        GenLabError: names or shapes differ, so they belong to another architecture.
     """
     own = model.state_dict()
     wrong = [name for name in own if name not in tensors]
@@ -101,88 +114,79 @@ def load_weights(model: Model, tensors: dict[str, Tensor], source: Path) -> None
     model.load_state_dict(tensors)
 
 
+def _architecture(model: Model) -> str:
+    """What rebuilds `model`, as JSON: its configuration and those of all it builds on."""
+    stages: list[dict[str, Any]] = []
+    stage: Model | None = model
+    while stage is not None:
+        stages.append(stage.config.model_dump(mode="json"))
+        stage = stage.first_stage
+    facts = model.facts._asdict() | {"words": model.facts.words._asdict()}
+    return json.dumps({"stages": stages, "facts": facts})
+
+
+def _rebuild(architecture: str | None, source: str | Path) -> Model:
+    """Return the model that `_architecture` described, with new weights."""
+    try:
+        content = json.loads(architecture or "")
+        configs: list[FamilyConfig] = [build_family(v, source) for v in content["stages"]]
+        values = content["facts"]
+        facts = Facts(
+            tuple(values["shape"]),
+            int(values["classes"]),
+            Words(**values["words"]),
+            dict(values["factors"]),
+        )
+        model = build_model(configs.pop(), facts, 0)
+        while configs:
+            model = build_model(configs.pop(), facts, 0, model)
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise GenLabError(f"{source}: doesn't say which model it holds; train again") from None
+    return model
+
+
 def save_model(
-    run: RunFolder, spec: RunSpec, origin: str, model: Model, ema: dict[str, Tensor] | None
+    path: Path,
+    model: Model,
+    ema: dict[str, Tensor] | None = None,
+    metadata: Metadata | None = None,
 ) -> None:
-    """Write the final weights, raw and (where kept) averaged, and what rebuilds the model.
+    """Write a model as one safetensors file.
 
     Args:
-        origin: as `genlab.results.origin.run_origin` gives it, of the spec and the data that the
-            model was trained on.
+        ema: the averaged weights, where they were kept beside those of `model`.
+        metadata: more entries of the file's metadata.
     """
     tensors = prefixed(RAW, model.state_dict())
     if ema is not None:
         tensors |= prefixed(EMA, ema)
-    stages: list[Any] = []  # the model itself, its first stage, the first stage of that ...
-    stage: RunSpec | None = spec
-    while stage is not None:
-        stages.append(stage.model.model_dump(mode="json"))
-        stage = stage.first_stage
-    facts = model.facts._asdict() | {"words": model.facts.words._asdict()}
-    write_json(run.architecture, {"stages": stages, "facts": facts})
-    metadata = {KEY: origin, ARCHITECTURE: sha256(run.architecture)}
-    write_tensors(run.weights, tensors, metadata)
+    write_tensors(path, tensors, {ARCHITECTURE: _architecture(model), **(metadata or {})})
 
 
-def first_stage_run(run: RunFolder, spec: RunSpec) -> RunFolder:
-    """The run that the run `spec` builds on."""
-    if spec.first_stage is None:
-        raise ValueError(f"{run.folder} builds on no other run")
-    return run.study.run(spec.dataset, spec.first_stage.name, spec.first_stage.seed)
-
-
-def load_first_stage(run: RunFolder, spec: RunSpec) -> Model | None:
-    """The trained model that the run `spec` builds on, if it builds on any.
-
-    Raises:
-        GenLabError: it was trained for another spec than the one `spec` names, or on other data.
-    """
-    if spec.first_stage is None:
-        return None
-    below = first_stage_run(run, spec)
-    planned = read_run(below.config).digest
-    if planned != spec.first_stage.digest:
-        raise GenLabError(
-            f"{below.config}: its digest is {planned}, but {run.config} builds on "
-            f"{spec.first_stage.digest}: run the workflow again"
-        )
-    return load_model(below, origin=run_origin(below))
-
-
-def load_model(
-    run: RunFolder, device: torch.device | str = "cpu", origin: str | None = None
+def build_trained(
+    tensors: dict[str, Tensor],
+    metadata: Metadata,
+    source: Path,
+    device: torch.device | str = "cpu",
 ) -> Model:
-    """The trained model in evaluation mode, with averaged weights where there are any.
+    """Return the model of a file that `read_tensors` read, as `load_model`."""
+    model = _rebuild(metadata.get(ARCHITECTURE), source)
+    weights = without_prefix(EMA, tensors) or without_prefix(RAW, tensors)
+    load_weights(model, weights, source)
+    return for_inference(model, device)
 
-    Args:
-        origin: what it must have been trained from (`genlab.results.origin.run_origin`); None takes
-            it as it is, and `model/` is then all that is needed.
 
-    Raises:
-        GenLabError: a file is missing or damaged, or of another origin.
-    """
-    tensors, metadata = read_tensors(run.weights)
-    if origin is not None:
-        check_origin(run.weights, metadata.get(KEY), origin)
-    architecture = read_json(run.architecture)
-    if sha256(run.architecture) != metadata.get(ARCHITECTURE):
-        raise GenLabError(
-            f"{run.architecture}: not the file that was written with the weights beside it; delete "
-            "both and run again"
-        )
-    try:
-        stages = [build_family(values, run.architecture) for values in architecture["stages"]]
-        of = architecture["facts"]
-        facts = Facts(
-            tuple(of["shape"]), int(of["classes"]), Words(**of["words"]), dict(of["factors"])
-        )
-        model = build_model(stages.pop(), facts, 0)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise GenLabError(f"{run.architecture}: not a model's config.json; train again") from None
-    while stages:
-        model = build_model(stages.pop(), facts, 0, model)
-    kept = EMA if any(name.startswith(EMA) for name in tensors) else RAW
-    weights = {n.removeprefix(kept): t for n, t in tensors.items() if n.startswith(kept)}
-    load_weights(model, weights, run.weights)
+def for_inference(model: Model, device: torch.device | str) -> Model:
+    """Move `model` to `device` in evaluation mode, laid out for its kernels."""
     # Channels last suits the kernels of convolutions, on processors as on GPUs.
     return model.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+    """Load a model in evaluation mode, with averaged weights where the file holds any.
+
+    Raises:
+        GenLabError: the file is missing, damaged, or holds no model of GenLab.
+    """
+    tensors, metadata = read_tensors(path)
+    return build_trained(tensors, metadata, path, device)

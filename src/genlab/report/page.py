@@ -13,6 +13,7 @@ from genlab.config.base import read_yaml
 from genlab.config.evaluators import FLOOR
 from genlab.config.families import build_family
 from genlab.io.files import read_json, write_text
+from genlab.io.history import read_history
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
 from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
@@ -31,7 +32,6 @@ from genlab.report.understanding import (
 )
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, run_origin
-from genlab.tracking.record import read_history
 
 LOWER_IS_BETTER = (
     "fid",

@@ -10,7 +10,7 @@ results/
       laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
         config.yaml                  its spec, written when a workflow starts to run
-        model/                       weights, config.json, summary.json
+        model/                       weights, summary.json, cost.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
@@ -147,11 +147,6 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         return self.model / "weights.safetensors"
-
-    @property
-    def architecture(self) -> Path:
-        """config.json: family, hyperparameters and image shape; enough to rebuild the model."""
-        return self.model / "config.json"
 
     @property
     def summary(self) -> Path:

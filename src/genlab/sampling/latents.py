@@ -28,10 +28,10 @@ from genlab.io.files import read_json, replacing
 from genlab.models.base import Encodes
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, decode, encode
-from genlab.models.store import load_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 ROWS = 10  # of every figure, at most
 MOST = 2000  # training images behind activity and attribute vectors
@@ -188,7 +188,7 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
         GenLabError: the family has no latent vector.
     """
     device, origin = pick_device(cpu), run_origin(run)
-    at = Explorer(run, as_encoder(load_model(run, device, origin)), device)
+    at = Explorer(run, as_encoder(load_trained(run, device, origin)), device)
     # A figure that isn't drawn any more would pass for a new one.
     for old in run.latent_figures.glob("*"):
         old.unlink()

@@ -34,13 +34,13 @@ from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import in_parts, to_float, to_uint8
 from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder
 from genlab.results.spec import read_prompts, read_run
 from genlab.sampling.draw import draw
 from genlab.sampling.image_to_image import image_to_image
 from genlab.sampling.inpainting import complete
+from genlab.workflow.models import load_trained
 
 BATCH = 16  # candidates drawn at a time
 LARGE = 256  # pixels, about, along the side of a picture that is written
@@ -285,7 +285,7 @@ def draw_prompt(run: RunFolder, wish: Wish, out: Path, *, cpu: bool = False) -> 
         says = takes_no_prompts(run.model_name, run.study.results)
         raise GenLabError(f"{run.folder}: {says}")
     device, sampler = pick_device(cpu), chosen_sampler(run, wish.changes)
-    model = load_model(run, device)
+    model = load_trained(run, device)
     clip = loaded(run.study.clip(run.dataset), CLIP, device)
     check_words(model, read_json(run.data.manifest), run.data.manifest)
     way = f"sampler '{sampler.sampler}'"

@@ -14,13 +14,13 @@ from genlab.io.arrays import array_writer, read_array
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
 from genlab.results.spec import read_samples
 from genlab.sampling.draw import captions_of, draw, precision_of
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
 
@@ -37,7 +37,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     if spec.sampler is None:
         raise GenLabError(f"{at.config}: names no sampler; is this a floor row?")
     device = pick_device(cpu)
-    model = load_model(at.run, device, run_origin(at.run))
+    model = load_trained(at.run, device, run_origin(at.run))
     evaluations, begun = 0.0, time.perf_counter()
     shape, origin = (spec.samples, *model.shape), row_origin(at)
     with array_writer(at.samples, shape, "uint8", origin) as samples:
@@ -86,7 +86,7 @@ def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> 
         GenLabError: the family doesn't reconstruct.
     """
     device, origin = pick_device(cpu), run_origin(run)
-    model = load_model(run, device, origin)
+    model = load_trained(run, device, origin)
     if not isinstance(model, Reconstructs):
         raise GenLabError(
             f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with"

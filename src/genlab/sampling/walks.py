@@ -38,7 +38,6 @@ from genlab.io.files import read_json
 from genlab.models.base import HasDenoiser, Model
 from genlab.models.batches import to_float, to_uint8
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
@@ -49,6 +48,7 @@ from genlab.sampling.inpainting import complete
 from genlab.sampling.inversion import round_trip
 from genlab.sampling.latents import save_film, slerp
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 SPACING: Spacing = "karras"
 COLUMNS = 8  # samples, or images, side by side
@@ -237,7 +237,7 @@ def walk(run: RunFolder, *, cpu: bool = False) -> None:
         GenLabError: the family walks no Gaussian path.
     """
     device, origin = pick_device(cpu), run_origin(run)
-    at = Walker(run, load_model(run, device, origin), device)
+    at = Walker(run, load_trained(run, device, origin), device)
     found = {
         "denoising": at.denoising(),
         "samplers": at.samplers(),

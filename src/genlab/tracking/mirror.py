@@ -21,10 +21,11 @@ from filelock import FileLock
 from genlab.config.study import TrackingConfig
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
+from genlab.io.history import Row, read_history
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.mlflow_store import note_store
-from genlab.tracking.record import Row, read_history, read_records
+from genlab.tracking.record import read_records
 
 
 class Sink(Protocol):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from genlab.config.study import TrackingConfig
+from genlab.io.history import Row
 from genlab.results.layout import RunFolder
 from genlab.results.spec import RunSpec
 from genlab.tracking.mirror import Status
 from genlab.tracking.mlflow_store import artifact_folder, connect, store_uri
-from genlab.tracking.record import Row
 
 
 @contextmanager

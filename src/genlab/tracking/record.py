@@ -7,42 +7,12 @@ to be up, or imports one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genlab.errors import GenLabError
 from genlab.io.files import read_json, sha256, write_json
 from genlab.results.layout import RunFolder
-
-Row = dict[str, float]
-
-
-def append_history(path: Path, rows: Iterable[Row]) -> None:
-    """Add a line for each of `rows`; each holds its 'step'.
-
-    Raises:
-        GenLabError: the disk is full, or the file can't be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-    except OSError as error:
-        raise GenLabError(f"{path}: can't be written: {error.strerror or error}") from error
-
-
-def read_history(path: Path) -> list[Row]:
-    """All logged steps, in order; a line cut off by a kill ends the list."""
-    rows: list[Row] = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-    return rows
 
 
 def leave_record(

@@ -1,42 +1,57 @@
-"""What a training says of every step: checked, averaged, appended to the run's history."""
+"""What a training logs of every step: checked, averaged, and handed on in rows."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from genlab.errors import GenLabError
-from genlab.results.layout import RunFolder
-from genlab.tracking.record import Row, append_history
+from genlab.io.history import Row
 
 LOGGED_ROWS = 1000  # a longer run logs means over several steps, so that no store drowns
 
+OnRows = Callable[[list[Row]], None]
 
-def not_finite(run: RunFolder, step: int, values: dict[str, float]) -> GenLabError:
-    """The error of a training whose `values` after `step` steps hold NaN or infinity."""
+
+def not_finite(name: str, step: int, values: dict[str, float]) -> GenLabError:
+    """Return the error of a training whose `values` after `step` steps hold NaN or infinity.
+
+    Args:
+        name: what the training is called in messages.
+    """
     numbers = ", ".join(f"{name} = {value:g}" for name, value in values.items())
     return GenLabError(
-        f"{run.folder}: step {step}: {numbers}: not finite, training stopped and no weights saved. "
+        f"{name}: step {step}: {numbers}: not finite, training stopped and no weights saved. "
         "Lower training.learning_rate or use training.precision: fp32 to train anew; unchanged, "
-        "the same command goes on from the last checkpoint before this step"
+        "training goes on from the last checkpoint before this step"
     )
 
 
 class Log:
-    """Collects what every step reports, and checks it, without waiting for the device each time."""
+    """Collects and checks what every step reports, without waiting for the device each time.
 
-    def __init__(self, run: RunFolder, steps: int) -> None:
-        self.run, self.steps, self.every = run, steps, max(1, steps // LOGGED_ROWS)
+    Args:
+        name: what the training is called in messages.
+        steps: of the whole training.
+        on_rows: called with the rows collected since the last call.
+        lines: whether each flush prints a line of numbers.
+    """
+
+    def __init__(self, name: str, steps: int, on_rows: OnRows, lines: bool = True) -> None:
+        self.name, self.steps, self.every = name, steps, max(1, steps // LOGGED_ROWS)
+        self.on_rows, self.lines = on_rows, lines
         self.bar = sys.stderr.isatty()  # a progress bar on a terminal, plain lines in a log
         self.pending: list[tuple[int, float, float, dict[str, Tensor]]] = []
         self.rows: list[Row] = []
         self.last: Row = {}
 
     def add(self, step: int, rate: float, values: dict[str, Tensor]) -> None:
+        """Note the learning rate and the values of a step; they stay on their device."""
         self.pending.append((step, time.time(), rate, values))
 
     def drain(self) -> None:
@@ -50,7 +65,7 @@ class Log:
         if not finite.all():
             bad = int((~finite).nonzero()[0])
             step, values = self.pending[bad][0], table[bad].tolist()
-            raise not_finite(self.run, step, dict(zip(names, values, strict=True)))
+            raise not_finite(self.name, step, dict(zip(names, values, strict=True)))
         for start in range(0, len(self.pending), self.every):
             end = min(start + self.every, len(self.pending))
             step, now, rate, _ = self.pending[end - 1]
@@ -60,15 +75,16 @@ class Log:
         self.last = self.rows[-1]
         self.pending = []
 
-    def flush(self, images_per_second: float) -> None:
-        """Append the collected rows to the run's history."""
+    def flush(self, images_per_second: float) -> list[Row]:
+        """Return the rows collected since the last call, and hand them on."""
         self.drain()
         for row in self.rows:
             row["images_per_second"] = images_per_second
-        append_history(self.run.history, self.rows)
-        if self.rows:
+        self.on_rows(self.rows)
+        if self.rows and self.lines:
             row = self.last
             shown = {k: v for k, v in row.items() if k not in ("step", "time") and "/" not in k}
-            said = "  ".join(f"{k} {v:.4g}" for k, v in shown.items())
-            tqdm.write(f"step {int(row['step'])}/{self.steps}  {said}")
-        self.rows = []
+            numbers = "  ".join(f"{k} {v:.4g}" for k, v in shown.items())
+            tqdm.write(f"step {int(row['step'])}/{self.steps}  {numbers}")
+        rows, self.rows = self.rows, []
+        return rows

@@ -1,22 +1,21 @@
-"""Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon): steps that change a weight
-matrix as much in every direction.
+"""Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon): orthogonalised momentum.
 
-The momentum M = U S V^T of a gradient is mostly a few directions, those of large singular values;
-a step along M, and along Adam's quotients of its numbers as well, learns little in all others. Muon
-takes U V^T in its place, the nearest matrix whose singular values are all one. With the momentum
-mu and the gradient G of a weight W [m, n],
+The momentum M = U S V^T of a weight matrix is dominated by a few directions with large singular
+values; a step along M, or along Adam's normalised gradient, learns little in all others. Muon steps
+along U V^T instead, the nearest matrix whose singular values are all one. With momentum mu and the
+gradient G of a weight W [m, n],
 
     M <- mu M + (1 - mu) G
     W <- W - lr .2 sqrt(max(m, n)) orthogonalised((1 - mu) G + mu M)
 
-where the factor makes the numbers of a step as large as AdamW's usually are, so that the same
-learning rate serves both (Liu et al. 2025, arXiv:2502.16982, equation 4). A convolution
-[C_out, C_in, K, K] is the matrix [C_out, C_in K K], a transposed one, as it is kept,
-[C_in, C_out K K]. Jordan et al. leave the first and last layers to AdamW; here Muon takes them too.
+The factor gives a step the size that AdamW's usually have, so one learning rate serves both
+(Liu et al. 2025, arXiv:2502.16982, equation 4). A convolution [C_out, C_in, K, K] is treated as the
+matrix [C_out, C_in K K], a transposed one as [C_in, C_out K K]. Jordan et al. leave the first and
+last layers to AdamW; here Muon takes them too.
 
-`torch.optim.Muon` does the same for matrices alone, one at a time and in bfloat16. Here all whose
-smaller side is the same are iterated on together, by their Gram matrices, in float32: on a CPU in
-less than a third of the time.
+`torch.optim.Muon` handles matrices only, one at a time and in bfloat16. Here all matrices with the
+same smaller side are iterated together, through their Gram matrices, in float32: on a CPU this
+takes less than a third of the time.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ import torch
 from torch import Tensor, nn
 
 A, B, C = 3.4445, -4.7750, 2.0315
-"""Of the polynomial a x + b x^3 + c x^5 (Jordan et al., 'Newton-Schulz'). Five times over it takes
-singular values of .002 to 1 near one, to .68 at least and 1.21 at most, and smaller ones as far as
-five slopes of a do."""
+"""Coefficients of the polynomial a x + b x^3 + c x^5 (Jordan et al., 'Newton-Schulz'). Applied five
+times it maps singular values from .002 to 1 into .68 to 1.21, and multiplies smaller ones by about
+a^5."""
 ITERATIONS = 5
-TINY = 1e-14  # no squared norm is taken for less: zeros stay zeros, and what is nearly zero small
+TINY = 1e-14  # the least squared norm that is divided by, so that zeros stay zeros
 
 
 def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
-    """U V^T of each U S V^T, roughly: singular values near 1, but for those below .002 of the norm.
+    """Return U V^T for each U S V^T, up to singular values below .002 of the norm.
 
-    X <- a X + b (X X^T) X + c (X X^T)^2 X is iterated as X <- P X, where the Gram matrix G = X X^T
-    of the smaller side and the product P of all polynomials say everything. G holds squares, so it
-    takes float32 in earnest: with TensorFloat-32's rounding it would not do.
+    X <- a X + b (X X^T) X + c (X X^T)^2 X is iterated as X <- P X; only the Gram matrix G = X X^T
+    of the smaller side and the product P of all polynomials are kept. G holds squares, so it needs
+    full float32: TensorFloat-32 is not precise enough.
 
     Args:
         matrices: float32 [m, n] each, of any sizes; divided by their norm first.
@@ -49,11 +48,11 @@ def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
     by_side: dict[int, list[int]] = {}
     for i, x in enumerate(wide):
         by_side.setdefault(len(x), []).append(i)
-    made: dict[int, Tensor] = {}
-    for which in by_side.values():
-        factors = _factors(torch.stack([wide[i] @ wide[i].T for i in which]))
-        made |= {i: factor @ wide[i] for i, factor in zip(which, factors.unbind(), strict=True)}
-    return [made[i].T if x.shape[0] > x.shape[1] else made[i] for i, x in enumerate(matrices)]
+    results: dict[int, Tensor] = {}
+    for group in by_side.values():
+        factors = _factors(torch.stack([wide[i] @ wide[i].T for i in group]))
+        results |= {i: factor @ wide[i] for i, factor in zip(group, factors.unbind(), strict=True)}
+    return [results[i].T if x.shape[0] > x.shape[1] else results[i] for i, x in enumerate(matrices)]
 
 
 def _factors(gram: Tensor) -> Tensor:
@@ -63,7 +62,7 @@ def _factors(gram: Tensor) -> Tensor:
     polynomial = _polynomial(gram)
     total = polynomial * (1 / norm)
     for _ in range(ITERATIONS - 1):
-        # They commute with each other and with the Gram matrix, being polynomials of it.
+        # Polynomials of the Gram matrix commute with it and with each other.
         gram = polynomial @ gram @ polynomial
         polynomial = _polynomial(gram)
         total = polynomial @ total
@@ -78,9 +77,9 @@ def _polynomial(gram: Tensor) -> Tensor:
 
 
 def is_matrix(module: nn.Module) -> bool:
-    """Whether the weight of `module` maps one space to another, so that Muon can take it.
+    """Whether Muon can take the weight of `module`: a linear map from one space to another.
 
-    Not where every channel has a small filter of its own, nor the rows of an embedding.
+    Depthwise convolutions and embeddings are none.
     """
     return isinstance(module, nn.Linear) or (
         isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.groups == 1
@@ -88,7 +87,7 @@ def is_matrix(module: nn.Module) -> bool:
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of Muon for weights [m, n] and [C_out, C_in, K, K].
+    """The Muon optimiser for weights [m, n] and [C_out, C_in, K, K].
 
     Args:
         weight_decay: lambda; weights shrink by lr lambda a step, as AdamW's do.
@@ -106,7 +105,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step of all weights that have a gradient; there is no use for `closure`."""
+        """Take one step for all weights that have a gradient; `closure` is not used."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if weights:

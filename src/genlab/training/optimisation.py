@@ -1,4 +1,4 @@
-"""The optimisers, the learning rate's course, and the moving average of the weights."""
+"""Optimisers, learning rate schedule, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from genlab.training.muon import Muon, is_matrix
 
 
 def make_optimizers(model: nn.Module, training: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """One optimiser or two, which share the weights that are learnt between them.
+    """Create one optimiser or two for the trainable weights of `model`.
 
-    AdamW has them all, or where Muon is asked for what isn't a matrix.
+    AdamW takes all of them; with `optimizer: muon`, Muon takes the matrices and AdamW the rest.
     """
     matrices = {id(module.weight) for module in model.modules() if is_matrix(module)}
     by_muon: list[nn.Parameter] = []
@@ -33,7 +33,7 @@ def make_optimizers(model: nn.Module, training: TrainingConfig) -> list[torch.op
 
 
 def learning_rate(training: TrainingConfig, step: int) -> float:
-    """The learning rate of step 0, 1, ...: linear warm-up, then the decay that the config names."""
+    """Learning rate of step 0, 1, ...: linear warm-up, then the decay of the configuration."""
     done = (step + 1) / training.steps
     if done <= training.warmup:
         return training.learning_rate * done / training.warmup
@@ -47,7 +47,7 @@ def learning_rate(training: TrainingConfig, step: int) -> float:
 
 
 def ema_decay(decay: float, step: int) -> float:
-    """The decay after step 0, 1, ...: min(decay, (1 + n) / (10 + n)).
+    """Decay of the average after step 0, 1, ...: min(decay, (1 + n) / (10 + n)).
 
     The warm-up keeps the random initial weights out of the average of a short run.
     """

@@ -1,68 +1,41 @@
-"""The stage `train`: one run, from its spec and its data to weights on disk.
+"""Training: from a model and a data set to weights.
 
-Read `train` from top to bottom. What it guarantees: the budget is counted in images; randomness
+Read `Training` from top to bottom. What it guarantees: the budget is counted in images; randomness
 is a function of (seed, step); a kill at any moment loses at most the time since the last
 checkpoint and changes no bit of the result; a loss, gradient, weight or held-out loss that is not
-finite ends the run before it reaches a checkpoint or the final weights.
+finite ends the training before it reaches a checkpoint or the final weights.
 """
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.base import Precision
+from genlab.config.study import TrainingConfig
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
-from genlab.io.files import read_json, sha256, write_json, write_text
-from genlab.models.base import Facts, Model, build_model
-from genlab.models.batches import Batches, flip, load, read_table
-from genlab.models.devices import claim_gpu, resolve_precision
-from genlab.models.store import first_stage_run, load_first_stage, save_model
-from genlab.results.layout import RunFolder
-from genlab.results.origin import run_origin, write_measured
-from genlab.results.spec import RunSpec, read_run, read_tracking
-from genlab.tracking.background import BackgroundMirror
-from genlab.tracking.mirror import Status, forget
-from genlab.tracking.provenance import run_tags
-from genlab.tracking.record import flatten, leave_record
+from genlab.io.history import as_lines
+from genlab.models.base import Model
+from genlab.models.batches import Batches, Table, flip, load
+from genlab.models.devices import resolve_precision
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
 
 
-@contextlib.contextmanager
-def noting_signals() -> Iterator[list[str]]:
-    """Names of the SIGTERM and SIGINT received, so that the step under way ends in good order."""
-    received: list[str] = []
+def set_seed(number: int) -> None:
+    """Seed torch's generators, as `torch.manual_seed` does, at every step.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def seed(number: int) -> None:
-    """`torch.manual_seed`, at every step.
-
-    Where CUDA hasn't begun, that keeps a list of who asked, with the whole stack of calls.
+    `torch.manual_seed` queues a traceback per call until CUDA is initialised, which would leak.
     """
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -75,59 +48,99 @@ def validate(model: Model, batches: Batches, batch_size: int) -> dict[str, float
     totals: dict[str, float] = {}
     n = len(batches.table.images)
     for start in range(0, n, batch_size):
-        which = np.arange(start, min(start + batch_size, n))
-        batch = load(batches.table, which, batches.device)
+        indices = np.arange(start, min(start + batch_size, n))
+        batch = load(batches.table, indices, batches.device)
         torch.manual_seed(address(batches.seed, "validate", start))
         for name, value in model.loss(batch).items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(batch.images) / n
     return totals
 
 
-class Training:
-    """The state of one training: model, average, optimisers, data, and how far it has come."""
+def make_accelerator(precision: Precision, cpu: bool) -> Accelerator:
+    """Device, processes and mixed precision for a training.
 
-    def __init__(self, run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> None:
-        self.run, self.spec, self.accelerator = run, spec, accelerator
-        self.origin = run_origin(run)
+    Args:
+        precision: as the configuration has it.
+        cpu: stay on the CPU where there is a GPU.
+    """
+    resolved = resolve_precision(precision, cuda=not cpu and torch.cuda.is_available())
+    # accelerate keeps device and precision for the whole process; the next training may differ.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=cpu, mixed_precision="bf16" if resolved == "bf16" else "no")
+
+
+class Weights(NamedTuple):
+    """What a training ends with.
+
+    Attributes:
+        raw, averaged: tensors by name; no averaged ones where `training.ema` is 0.
+        losses: means over the held-out images, of the averaged weights where there are any.
+    """
+
+    raw: dict[str, Tensor]
+    averaged: dict[str, Tensor] | None
+    losses: dict[str, float]
+
+
+class Training:
+    """The state of one training: model, average, optimisers, data, and how far it has come.
+
+    Args:
+        model: with its initial weights.
+        data, held_out: the images to train on, and those that the final losses are measured on.
+        name: what the training is called in messages.
+        checkpoint: where the training continues, and writes its checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Table,
+        held_out: Table,
+        training: TrainingConfig,
+        seed: int,
+        accelerator: Accelerator,
+        name: str,
+        checkpoint: resume.Checkpoint | None = None,
+    ) -> None:
+        self.training, self.seed, self.accelerator = training, seed, accelerator
+        self.name, self.checkpoint = name, checkpoint
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-        training, data = spec.training, run.data
-        facts = Facts.of(read_json(data.manifest))
         self.batches, self.held_out = (
             Batches(
-                read_table(data, split, spec.model),
+                table,
                 training.batch_size,
-                spec.seed,
+                seed,
                 accelerator.device,
                 (accelerator.process_index, accelerator.num_processes),
             )
-            for split in ("train", "test")
+            for table in (data, held_out)
         )
-        first = load_first_stage(run, spec)
-        self.model = build_model(spec.model, facts, address(spec.seed, "weights"), first)
-        self.model.to(accelerator.device)
-        begun = time.monotonic()
+        self.model = model.to(accelerator.device)
+        start = time.monotonic()
         self.model.measure(self.batches.table.images)
-        measuring = time.monotonic() - begun
+        seconds = time.monotonic() - start
         self.optimizers = make_optimizers(self.model, training)
         self.ema = (
             {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             if training.ema
             else None
         )
-        # A resume point belongs to this spec, these data, this very first stage, this precision.
-        below = [data.manifest, *([first_stage_run(run, spec).weights] if first else [])]
-        self.point = "-".join([spec.digest, *(sha256(path)[:16] for path in below), self.precision])
-        found = resume.restore(run, self.point, self.model, self.ema, self.optimizers)
-        self.resumed = found is not None
-        self.progress = found or resume.Progress(seconds=measuring)
+        earlier = (
+            resume.restore(checkpoint, self.model, self.ema, self.optimizers)
+            if checkpoint
+            else None
+        )
+        self.resumed = earlier is not None
+        self.progress = earlier or resume.Progress(seconds=seconds)
         if training.compile:
             self.model.compile()
         self.wrapped, *self.steppers = accelerator.prepare(self.model, *self.optimizers)
 
     def step(self) -> tuple[float, dict[str, Tensor]]:
-        """One optimiser step; returns the learning rate and the numbers to log."""
-        k, training = self.progress.step, self.spec.training
-        seed(address(self.spec.seed, "step", k, self.accelerator.process_index))
+        """Take one optimiser step; return the learning rate and the numbers to log."""
+        k, training = self.progress.step, self.training
+        set_seed(address(self.seed, "step", k, self.accelerator.process_index))
         batch = self.batches[k]._replace(
             progress=(k + 1) / training.steps,
             epoch=k * training.batch_size // len(self.batches.table.images),
@@ -149,8 +162,67 @@ class Training:
         self.progress.step += 1
         return rate, {**values, "grad_norm": norm}
 
+    def run(
+        self,
+        log: Log,
+        *,
+        checkpoint_seconds: float = 60.0,
+        signals: Sequence[str] = (),
+        on_checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train to the end of the budget, or until there are `signals`.
+
+        The last step writes no checkpoint: its weights are not known to be good before `finish`.
+
+        Args:
+            checkpoint_seconds: time between checkpoints; it changes no result.
+            signals: names of the signals received, which may grow meanwhile.
+            on_checkpoint: called after each checkpoint.
+
+        Raises:
+            GenLabError: a number is not finite, or a signal stopped the training.
+        """
+        steps, batch_size = self.training.steps, self.training.batch_size
+        main = self.accelerator.is_main_process
+        start, before = time.monotonic(), self.progress.seconds
+        last, last_step = start, self.progress.step
+        with tqdm(
+            total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
+        ) as bar:
+            while self.progress.step < steps:
+                rate, values = self.step()
+                log.add(self.progress.step, rate, values)
+                bar.update()
+                if len(log.pending) >= 50 * log.every:
+                    log.drain()
+                    bar.set_postfix(loss=f"{log.last['loss']:.4g}")
+                now = time.monotonic()
+                stopping = bool(signals)  # read once: a later signal waits for the next step
+                ended = stopping or self.progress.step == steps
+                if ended or now - last >= checkpoint_seconds:
+                    log.drain()
+                    self.progress.seconds = before + now - start
+                    if main:
+                        self._flush(log, (self.progress.step - last_step) * batch_size, now - last)
+                    last, last_step = now, self.progress.step
+                    if main and not ended:
+                        on_checkpoint()
+                if stopping:
+                    break
+        if self.progress.step < steps:
+            raise GenLabError(
+                f"{self.name}: stopped by {signals[0]} at step {self.progress.step}; "
+                "the same command goes on from there"
+            )
+
+    def _flush(self, log: Log, images: int, seconds: float) -> None:
+        """Add what was logged to the history; write a checkpoint unless this was the last step."""
+        self.progress.history += as_lines(log.flush(images / max(seconds, 1e-9)))
+        if self.progress.step < self.training.steps:
+            self.save_checkpoint()
+
     def contents(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, checked: a step's losses do not show what its update did.
+        """Return what a checkpoint holds; a step's losses do not show what its update did.
 
         Raises:
             GenLabError: a weight, an average or a moment is not finite.
@@ -159,15 +231,16 @@ class Training:
         for name, tensor in tensors.items():
             bad = tensor[~tensor.isfinite()]
             if len(bad):
-                raise not_finite(self.run, self.progress.step, {name: float(bad[0])})
+                raise not_finite(self.name, self.progress.step, {name: float(bad[0])})
         return tensors
 
-    def checkpoint(self) -> None:
-        """Write a resume point; the log has been checked before."""
-        resume.save(self.run, self.point, self.progress, self.contents())
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint, where the training has a place for it."""
+        if self.checkpoint is not None:
+            resume.save(self.checkpoint, self.progress, self.contents())
 
-    def finish(self) -> dict[str, float]:
-        """Write the weights and the summary; returns the losses on the held-out images.
+    def finish(self) -> Weights:
+        """Return the final weights, and measure the losses on the held-out images.
 
         Raises:
             GenLabError: a weight or a held-out loss is not finite.
@@ -179,127 +252,6 @@ class Training:
         losses = validate(self.model, self.held_out, 500)
         if not np.isfinite(list(losses.values())).all():
             values = {f"held-out {name}": value for name, value in losses.items()}
-            raise not_finite(self.run, self.progress.step, values)
+            raise not_finite(self.name, self.progress.step, values)
         self.model.load_state_dict(raw)
-        save_model(self.run, self.spec, self.origin, self.model, self.ema)
-        summary = {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "steps": self.progress.step,
-            "images": self.progress.step * self.spec.training.batch_size,
-            "precision": self.precision,
-            "held_out": losses,
-        }
-        write_measured(self.run.summary, summary, self.origin)
-        return losses
-
-
-def _run_steps(
-    state: Training,
-    log: Log,
-    mirrored: BackgroundMirror | None,
-    seconds: float,
-    stopped: list[str],
-) -> None:
-    """Train to the end of the budget, or until `stopped`, with a checkpoint every `seconds`.
-
-    The last step writes none: its weights are not known to be good before `Training.finish`.
-    """
-    steps, batch_size = state.spec.training.steps, state.spec.training.batch_size
-    main = state.accelerator.is_main_process
-    begun, before = time.monotonic(), state.progress.seconds
-    last, last_step = begun, state.progress.step
-    with tqdm(total=steps, initial=last_step, unit="step", disable=not (main and log.bar)) as bar:
-        while state.progress.step < steps:
-            rate, values = state.step()
-            log.add(state.progress.step, rate, values)
-            bar.update()
-            if len(log.pending) >= 50 * log.every:
-                log.drain()
-                bar.set_postfix(loss=f"{log.last['loss']:.4g}")
-            now = time.monotonic()
-            stopping = bool(stopped)  # asked once: a signal after this waits for the next step
-            ended = stopping or state.progress.step == steps
-            if ended or now - last >= seconds:
-                log.drain()
-                state.progress.seconds = before + now - begun
-                if main:
-                    done = (state.progress.step - last_step) * batch_size
-                    log.flush(done / max(now - last, 1e-9))
-                    if state.progress.step < steps:
-                        state.checkpoint()
-                last, last_step = now, state.progress.step
-                if mirrored is not None and not ended:
-                    mirrored.update()
-            if stopping:
-                break
-    if state.progress.step < steps:
-        raise GenLabError(
-            f"{state.run.folder}: stopped by {stopped[0]} at step {state.progress.step}; "
-            "the same command goes on from there"
-        )
-
-
-def make_accelerator(asked: Precision, cpu: bool) -> Accelerator:
-    """Device, processes and mixed precision, for the precision that the config asks for."""
-    precision = resolve_precision(asked, cuda=not cpu and torch.cuda.is_available())
-    return Accelerator(cpu=cpu, mixed_precision="bf16" if precision == "bf16" else "no")
-
-
-def begin_history(run: RunFolder, state: Training) -> None:
-    """Start from the checkpoint's history, or an empty one; its next rows are logged again.
-
-    Where the tracking services have received another training's rows, they get a new run.
-    """
-    history = state.progress.history
-    before = run.history.read_text(encoding="utf-8") if run.history.exists() else ""
-    if not (state.resumed and before.startswith(history)):
-        forget(run)
-    write_text(run.history, history)
-
-
-def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
-    """Train the run whose spec is `run.config` and write its `model/`.
-
-    Args:
-        checkpoint_seconds: time between resume points; it changes no result.
-        cpu: stay on the CPU where there is a GPU.
-
-    Raises:
-        GenLabError: data or checkpoint don't fit, the loss is not finite, another process trains
-            this run, or a signal asked to stop.
-    """
-    spec = read_run(run.config)
-    if not cpu:
-        claim_gpu()
-    accelerator = make_accelerator(spec.training.precision, cpu)
-    main = accelerator.is_main_process
-    log = Log(run, spec.training.steps)
-    with resume.only_trainer(run) if main else contextlib.nullcontext():
-        state = Training(run, spec, accelerator)
-        if main:
-            if state.resumed:
-                print(f"resuming at step {state.progress.step} of {spec.training.steps}")
-            begin_history(run, state)
-            params = flatten(spec.model_dump(mode="json"))
-            leave_record(run, "config", params=params, tags=run_tags(run.data))
-        mirrored = (
-            BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
-            if main
-            else None
-        )
-        if mirrored is not None:
-            mirrored.update()
-        status: Status = "FAILED"
-        try:
-            with noting_signals() as stopped:
-                _run_steps(state, log, mirrored, checkpoint_seconds, stopped)
-            if main:
-                losses = state.finish()
-                write_json(run.cost, {"train_seconds": state.progress.seconds})
-                measured = {f"held_out_{name}": value for name, value in losses.items()}
-                leave_record(run, "train", metrics=measured)
-                resume.clear(run)
-            status = "RUNNING"  # sampling and measuring follow
-        finally:
-            if mirrored is not None:
-                mirrored.finish(status)
+        return Weights(raw, self.ema, losses)

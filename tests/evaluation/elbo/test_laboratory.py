@@ -20,10 +20,10 @@ from genlab.evaluation.elbo.ppca import mean_field
 from genlab.evaluation.elbo.stages import laboratory, take_apart
 from genlab.evaluation.elbo.vae import annealing, decomposition, two_sided
 from genlab.io.files import read_json
-from genlab.models.store import load_model
 from genlab.models.vae import log_weight
 from genlab.results.layout import StudyFolder
-from genlab.training.trainer import train
+from genlab.workflow.models import load_trained
+from genlab.workflow.train import train
 
 SMALL = LaboratoryConfig.model_validate(
     {
@@ -166,7 +166,7 @@ def test_taking_apart_a_trained_vae(tiny_vaes: StudyFolder) -> None:
         # Below log p(x) the curve stays, but for the draws' luck.
         slack = 4 * (found["bounds"]["curve"][-1]["error"] + annealed["log_p"]["error"])
         assert curve[-1] < annealed["log_p"]["value"] + slack
-        assert len(found["decomposition"]["dimensions"]) == load_model(run).config.latent
+        assert len(found["decomposition"]["dimensions"]) == load_trained(run).config.latent
         # The same four images: their ELBO by two sets of draws.
         elbo = annealed["elbo"]["value"]
         assert elbo == pytest.approx(curve[0], abs=4 * found["bounds"]["curve"][0]["error"] + 1)

@@ -32,12 +32,12 @@ from genlab.evaluation.likelihood import bits_per_dim, dequantised
 from genlab.io.arrays import read_array
 from genlab.models.batches import to_float
 from genlab.models.devices import pick_device
-from genlab.models.store import load_model
 from genlab.models.vae import VAE
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import data_origin, run_origin, write_measured
 from genlab.results.spec import read_run
 from genlab.tracking.record import leave_record
+from genlab.workflow.models import load_trained
 
 
 def some_images(study: StudyFolder, dataset: str, split: str, n: int) -> Tensor:
@@ -156,7 +156,7 @@ def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -
             "so there is no bound to take apart"
         )
     device, seed, origin = pick_device(cpu), spec.seed, run_origin(run)
-    model = cast(VAE, load_model(run, device, origin).requires_grad_(False))
+    model = cast(VAE, load_trained(run, device, origin).requires_grad_(False))
     wanted = max(config.decomposition.images, config.bounds.images, config.annealing.images)
     images = to_float(some_images(run.study, run.dataset, "test", wanted).to(device))
     torch.manual_seed(address("laboratory", "observed"))

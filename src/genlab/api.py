@@ -1,0 +1,321 @@
+"""The library without a workflow: train, sample, measure, save and load models on arrays.
+
+A study's stages call the same code with the same defaults, so the same data, budget and seed give
+the same weights and samples here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import Tensor
+
+from genlab.config.base import build, pick, short_hash
+from genlab.config.datasets import SOURCES, DatasetConfig
+from genlab.config.families import FamilyConfig, build_family
+from genlab.config.picture_files import list_pictures
+from genlab.config.samplers import SamplerConfig
+from genlab.config.study import TrainingConfig, available, load_dataset, load_model, load_sampler
+from genlab.data import pictures
+from genlab.data.prepare import source_module
+from genlab.data.randomness import address
+from genlab.errors import ConfigError, GenLabError, nearest
+from genlab.io.history import Row
+from genlab.models import store
+from genlab.models.base import Facts, Model, build_model
+from genlab.models.batches import Table, to_uint8
+from genlab.models.devices import pick_device
+from genlab.processes.noise import SampleNoise
+from genlab.sampling.draw import draw
+from genlab.training.log import Log
+from genlab.training.resume import Checkpoint
+from genlab.training.trainer import Training, make_accelerator
+
+PRESETS = Path(__file__).parent / "presets"
+"""The project's `config/`: data sets and models by name."""
+CACHE = Path("~/.cache/genlab").expanduser()
+"""Where the data sets are kept that are downloaded."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images to train on, and others to measure on.
+
+    Attributes:
+        images, held_out: uint8 [N, C, H, W] and [M, C, H, W]; M may be 0.
+        labels, held_out_labels: int64 [N] and [M], classes from 0.
+        classes: their names.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    held_out: NDArray[np.uint8]
+    held_out_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+Images = ImageData | NDArray[np.uint8] | Tensor | str | Path
+"""Images as the functions below take them: arrays, a data set's name, a folder or a zip file."""
+
+
+def load_data(source: str | Path, **settings: Any) -> ImageData:
+    """Read a data set.
+
+    Args:
+        source: a name of `config/datasets` ("digits", "mnist", ...), or a folder or zip file of
+            pictures, in folders by class or without.
+        settings: keys of the data set's configuration to change, such as `size=32`. Own pictures
+            keep the size and the channels of the first one where these are not given.
+
+    Raises:
+        GenLabError: there is no such data set, or it can't be read.
+    """
+    name = str(source)
+    if name in available(PRESETS / "datasets"):
+        config = load_dataset(name, PRESETS, "genlab.load_data")
+        if settings:
+            values = config.model_dump(mode="json") | settings
+            config = build(pick(SOURCES, "source", values, name), values, name)
+    elif Path(source).exists():
+        config = _own_pictures(Path(source), settings)
+    else:
+        known = available(PRESETS / "datasets")
+        raise GenLabError(f"'{name}': no file or folder, and no data set: {nearest(name, known)}")
+    module = source_module(config)
+    splits = module.read(config, module.fetch(config, CACHE / name))
+    return ImageData(
+        splits.train.images,
+        splits.train.labels,
+        splits.test.images,
+        splits.test.labels,
+        tuple(splits.classes),
+    )
+
+
+def _own_pictures(path: Path, settings: dict[str, Any]) -> DatasetConfig:
+    """The configuration of a folder or zip file of pictures."""
+    values = {"source": "image_folder", "path": str(path), **settings}
+    if path.is_dir() and "size" not in settings:
+        names = list_pictures(path).pictures
+        if names:
+            with Image.open(path / names[0]) as picture:
+                channels = 1 if picture.mode in ("1", "L", "LA", "I;16") else 3
+                values = {"size": picture.width, "channels": channels, **values}
+    config: DatasetConfig = build(pick(SOURCES, "source", values, path), values, path)
+    config.check()
+    return config
+
+
+def as_data(images: Images, labels: ArrayLike | None = None) -> ImageData:
+    """Return images as `ImageData`; of arrays none are held out.
+
+    Args:
+        labels: int [N], classes from 0; without them all images belong to one class.
+
+    Raises:
+        GenLabError: an array of another type or shape.
+    """
+    if isinstance(images, str | Path):
+        images = load_data(images)
+    if isinstance(images, ImageData):
+        if labels is not None:
+            raise GenLabError("labels: the data set has its own; pass its `images` with others")
+        return images
+    pixels = images.cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+        raise GenLabError(
+            f"images: expected uint8 [N, C, H, W] with 1 or 3 channels, got {pixels.dtype} "
+            f"{list(pixels.shape)}"
+        )
+    numbers = np.zeros(len(pixels), np.int64) if labels is None else np.asarray(labels, np.int64)
+    if numbers.shape != (len(pixels),) or (numbers < 0).any():
+        raise GenLabError(f"labels: expected {len(pixels)} classes from 0, got {numbers.shape}")
+    classes = tuple(map(str, range(int(numbers.max(initial=0)) + 1)))
+    return ImageData(pixels, numbers, pixels[:0], numbers[:0], classes)
+
+
+def _resolve(
+    family: str | FamilyConfig, images_seen: int | None, settings: dict[str, Any]
+) -> tuple[FamilyConfig, TrainingConfig]:
+    """The model and its training, as a study resolves an entry of its `models:`."""
+    keys = TrainingConfig.model_fields.keys() - {"images"}
+    training = {key: value for key, value in settings.items() if key in keys}
+    changes = {key: value for key, value in settings.items() if key not in keys}
+    if images_seen is not None:
+        training["images"] = images_seen
+    if isinstance(family, FamilyConfig):
+        values = family.model_dump(mode="json") | changes
+        where = f"genlab.fit: {family.family}"
+        return build_family(values, where), build(TrainingConfig, training, where)
+    entry = load_model({"preset": family, **changes}, training, PRESETS, "genlab.fit")
+    return entry.model, entry.training
+
+
+def fit(
+    family: str | FamilyConfig,
+    images: Images,
+    *,
+    labels: ArrayLike | None = None,
+    images_seen: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    first_stage: Model | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    on_log: Callable[[list[Row]], None] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Model:
+    """Train a model and return it in evaluation mode, with averaged weights where it keeps any.
+
+    Args:
+        family: a preset of `config/models` ("ddpm", "vae", "glow", ...), the name of a family, or
+            its typed configuration.
+        images: see `Images`.
+        labels: int [N], for arrays of images of several classes.
+        images_seen: the budget; training stops after this many images, each epoch counting anew.
+        seed: of the weights, the order of the images and the noise.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+        first_stage: the trained model that a second stage builds on, such as the autoencoder of
+            latent diffusion.
+        checkpoint: a file; the training continues from it, and removes it at the end.
+        on_log: called with the rows that were logged since the last call; a row has `step`, `loss`,
+            `lr`, `images_per_second` and the other values of the family's loss.
+        progress: show a progress bar on a terminal.
+        settings: hyperparameters of the family (`timesteps=500`) and of the training
+            (`batch_size=64`, `learning_rate=1e-3`, `precision="bf16"`, ...).
+
+    Raises:
+        GenLabError: unknown names, images of another shape, a loss that is not finite.
+    """
+    config, training = _resolve(family, images_seen, settings)
+    data = as_data(images, labels)
+    name = family if isinstance(family, str) else config.family
+    _check(name, config, data, first_stage)
+    facts = Facts(data.images.shape[1:], len(data.classes), factors={"class": len(data.classes)})
+    accelerator = make_accelerator(training.precision, cpu=device == "cpu")
+    model = build_model(config, facts, address(seed, "weights"), first_stage)
+    point = None
+    if checkpoint is not None:
+        digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes())
+        for _, tensor in sorted(model.state_dict().items()):  # the first stage's among them
+            digest.update(tensor.cpu().numpy().tobytes())
+        parts = (config.digest, training.digest, str(seed), accelerator.mixed_precision)
+        point = Checkpoint(Path(checkpoint), short_hash(*parts, digest.hexdigest()))
+    state = Training(
+        model,
+        _table(data.images, data.labels),
+        _table(data.held_out, data.held_out_labels),
+        training,
+        seed,
+        accelerator,
+        name,
+        point,
+    )
+    log = Log(name, training.steps, on_log or (lambda rows: None), lines=False)
+    log.bar = log.bar and progress
+    state.run(log, checkpoint_seconds=checkpoint_seconds)
+    weights = state.finish()
+    trained = build_model(config, facts, 0, first_stage)
+    store.load_weights(trained, weights.averaged or weights.raw, name)
+    if checkpoint is not None:
+        Path(checkpoint).unlink(missing_ok=True)
+    return store.for_inference(trained, accelerator.device)
+
+
+def sample(
+    model: Model,
+    sampler: str | SamplerConfig | None = None,
+    n: int = 64,
+    *,
+    seed: int = 0,
+    batch_size: int = 100,
+    **settings: Any,
+) -> Tensor:
+    """Draw images from a model: uint8 [n, C, H, W], on the CPU.
+
+    Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only. From a model
+    that knows classes, sample i is one of class i modulo their number.
+
+    Args:
+        sampler: "prior" and "tokens" for models that draw in one pass; "ddpm", "ddim",
+            "dpm-solver", "edm", "heun" ... for diffusion and flow models. None takes DPM-Solver++
+            in 20 steps for the latter.
+        settings: of the sampler, such as `steps=20`, `guidance=2.0` or `temperature=0.7`.
+
+    Raises:
+        GenLabError: unknown names, or a sampler that can't draw from this model.
+    """
+    if sampler is None and model.config.generates == "gaussian":
+        sampler, settings = "dpm-solver", {"steps": 20, **settings}
+    elif sampler is None:
+        sampler = "tokens" if model.config.draws_tokens else "prior"
+    if isinstance(sampler, SamplerConfig):
+        settings = sampler.model_dump(mode="json") | settings
+    else:
+        settings = {"sampler": sampler, **settings}
+    config = load_sampler(settings, "genlab.sample")
+    device = next(model.parameters()).device
+    parts = []
+    for start in range(0, n, batch_size):
+        noise = SampleNoise(seed, range(start, min(start + batch_size, n)), device)
+        parts.append(to_uint8(draw(model, config, noise).images).cpu())
+    return torch.cat(parts)
+
+
+def _table(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Table:
+    return Table(images, labels, factors=labels[:, None])
+
+
+def _check(name: str, config: FamilyConfig, data: ImageData, first_stage: Model | None) -> None:
+    """Refuse a model that can't be trained on these data.
+
+    Raises:
+        ConfigError: with what to change.
+    """
+    if config.reads_captions:
+        raise ConfigError(f"'{name}' reads captions, which only a study's data sets have")
+    needed = config.first_stage_name
+    if needed is not None and first_stage is None:
+        raise ConfigError(
+            f"'{name}' builds on a trained model: first_stage=genlab.fit('{needed}', ...)"
+        )
+    channels, height, width = data.images.shape[1:]
+    problems = []
+    if height != width:
+        problems.append(f"images must be square, these have {height} x {width} pixels")
+    shrinks = 1
+    if first_stage is not None:
+        problems += config.first_stage_problems(first_stage.config)
+        shrinks = first_stage.config.shrinks
+    problems += config.problems(channels, height // shrinks)
+    if problems:
+        raise ConfigError("\n".join(f"'{name}': {problem}" for problem in problems))
+
+
+def save_grid(images: NDArray[np.uint8] | Tensor, path: str | Path, columns: int = 8) -> None:
+    """Write uint8 images [N, C, H, W] as one PNG picture, `columns` to a row."""
+    pixels = images.cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
+    pictures.save_grid(Path(path), pixels, columns)
+
+
+def save(model: Model, path: str | Path) -> None:
+    """Write a model as one safetensors file, its architecture included."""
+    store.save_model(Path(path), model)
+
+
+def load(path: str | Path, device: str | None = None) -> Model:
+    """Load a model from a file that `save` or a study's training wrote.
+
+    Raises:
+        GenLabError: the file is missing, damaged, or holds no model of GenLab.
+    """
+    return store.load_model(Path(path), pick_device(device == "cpu"))

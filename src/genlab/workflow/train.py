@@ -1,0 +1,183 @@
+"""The stage `train`: one run, from its spec and its data to a file of weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+
+from genlab.data.randomness import address
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, sha256, write_json, write_text
+from genlab.io.history import append_history
+from genlab.models.base import Facts, build_model
+from genlab.models.devices import claim_gpu
+from genlab.models.store import save_model
+from genlab.results.layout import RunFolder
+from genlab.results.origin import KEY, run_origin, write_measured
+from genlab.results.spec import RunSpec, read_run, read_tracking
+from genlab.tracking.background import BackgroundMirror
+from genlab.tracking.mirror import Status, forget
+from genlab.tracking.provenance import run_tags
+from genlab.tracking.record import flatten, leave_record
+from genlab.training.log import Log
+from genlab.training.resume import Checkpoint
+from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.data import read_table
+from genlab.workflow.models import first_stage_run, load_first_stage
+
+PATIENCE = 30.0
+"""Seconds that a workflow gives the trainer of a killed one to write a checkpoint and end."""
+
+
+@contextlib.contextmanager
+def received_signals() -> Iterator[list[str]]:
+    """Collect the names of SIGTERM and SIGINT, so that the current step ends in good order."""
+    received: list[str] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def only_trainer(run: RunFolder) -> Iterator[None]:
+    """Lock the run's folder: an orphaned trainer and its successor must not share it.
+
+    Raises:
+        GenLabError: another process is training this run, or the folder can't be written.
+    """
+    patience = PATIENCE if "GENLAB_WORKFLOW" in os.environ else 0.0
+    lock = FileLock(run.resume / "lock", timeout=patience)
+    holder = run.resume / "pid"
+    try:
+        run.resume.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        holder.write_text(str(os.getpid()))
+    except Timeout:
+        raise GenLabError(
+            f"{run.folder}: process {holder.read_text() if holder.exists() else '?'} is training "
+            "this run already; wait for it, or end it, then run again"
+        ) from None
+    except OSError as error:
+        raise GenLabError(f"{run.resume}: can't be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> Training:
+    """Prepare the training of a run, from its checkpoint where there is one.
+
+    A checkpoint belongs to this spec, this data, this very first stage and this precision.
+    """
+    first = load_first_stage(run, spec)
+    model = build_model(
+        spec.model, Facts.of(read_json(run.data.manifest)), address(spec.seed, "weights"), first
+    )
+    below = first_stage_run(run, spec)
+    inputs = [run.data.manifest, *([below.weights] if below else [])]
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
+    return Training(
+        model,
+        read_table(run.data, "train", spec.model),
+        read_table(run.data, "test", spec.model),
+        spec.training,
+        spec.seed,
+        accelerator,
+        str(run.folder),
+        Checkpoint(run.resume / f"{point}.safetensors", point),
+    )
+
+
+def begin_history(run: RunFolder, state: Training) -> None:
+    """Start from the checkpoint's history, or an empty one; its next rows are logged again.
+
+    If the tracking services hold rows of another training, they get a new run.
+    """
+    history = state.progress.history
+    before = run.history.read_text(encoding="utf-8") if run.history.exists() else ""
+    if not (state.resumed and before.startswith(history)):
+        forget(run)
+    write_text(run.history, history)
+
+
+def finish_training(run: RunFolder, state: Training) -> None:
+    """Write the weights, the summary and the cost of a training; delete its checkpoints."""
+    origin = run_origin(run)
+    weights = state.finish()
+    save_model(run.weights, state.model, weights.averaged, {KEY: origin})
+    summary = {
+        "parameters": sum(p.numel() for p in state.model.parameters()),
+        "steps": state.progress.step,
+        "images": state.progress.step * state.training.batch_size,
+        "precision": state.precision,
+        "held_out": weights.losses,
+    }
+    write_measured(run.summary, summary, origin)
+    write_json(run.cost, {"train_seconds": state.progress.seconds})
+    losses = {f"held_out_{name}": value for name, value in weights.losses.items()}
+    leave_record(run, "train", metrics=losses)
+    for path in run.resume.glob("*.safetensors"):
+        path.unlink()
+
+
+def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
+    """Train the run whose spec is `run.config` and write its `model/`.
+
+    Args:
+        checkpoint_seconds: time between checkpoints; it changes no result.
+        cpu: stay on the CPU where there is a GPU.
+
+    Raises:
+        GenLabError: data or checkpoint don't fit, the loss is not finite, another process trains
+            this run, or a signal stopped it.
+    """
+    spec = read_run(run.config)
+    if not cpu:
+        claim_gpu()
+    accelerator = make_accelerator(spec.training.precision, cpu)
+    if not accelerator.is_main_process:
+        state = begin_training(run, spec, accelerator)
+        with received_signals() as signals:
+            state.run(Log(state.name, spec.training.steps, lambda rows: None), signals=signals)
+        return
+    with only_trainer(run):
+        state = begin_training(run, spec, accelerator)
+        if state.resumed:
+            print(f"resuming at step {state.progress.step} of {spec.training.steps}")
+        begin_history(run, state)
+        params = flatten(spec.model_dump(mode="json"))
+        leave_record(run, "config", params=params, tags=run_tags(run.data))
+        mirror = BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
+        mirror.update()
+        log = Log(state.name, spec.training.steps, lambda rows: append_history(run.history, rows))
+        status: Status = "FAILED"
+        try:
+            with received_signals() as signals:
+                state.run(
+                    log,
+                    checkpoint_seconds=checkpoint_seconds,
+                    signals=signals,
+                    on_checkpoint=mirror.update,
+                )
+            finish_training(run, state)
+            status = "RUNNING"  # sampling and measuring follow
+        finally:
+            mirror.finish(status)
