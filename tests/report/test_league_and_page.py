@@ -25,13 +25,13 @@ from genlab.report.league import (
     NO_ENCODER,
     NO_MODEL,
     bits_of,
-    league,
     markdown,
     readable,
 )
-from genlab.report.page import report
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import KEY, metrics_origin
+from genlab.workflow.league import league
+from genlab.workflow.report import report
 
 BENCHMARK = "s\th:m:s\tmax_rss\n{}\t0:00:01\t{}\n"
 
