@@ -184,8 +184,8 @@ def test_every_panel_says_how_many_images_it_is_the_mean_of(
     monkeypatch.setattr(elbo_study, "png", lambda figure: figure)
     parts: Any = elbo_parts({"a": run(1), "b": run(1, images=20)})
     kl, gap = (axis.get_title() for axis in parts.axes)
-    assert kl == "KL(q(z|x) || p(z)), mean over 1,000 images (dashed: log of their number)"
-    assert gap == "log p(x) - ELBO, mean over 16 to 20 images, by annealed importance sampling"
+    assert kl == "KL(q(z|x) || p(z)), mean over 1,000 images\n(dashed: log of their number)"
+    assert gap == "log p(x) - ELBO, mean over 16 to 20 images,\nby annealed importance sampling"
     curves: Any = bound_curves({"a": run(1), "b": run(1, images=20)})
     labels = [axis.get_ylabel() for axis in curves.axes]
     assert labels == ["nats, mean over 16 images", "nats, mean over 20 images"]

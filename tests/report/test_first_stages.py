@@ -22,10 +22,12 @@ from genlab.io.files import read_json
 from genlab.report.classes import by_class
 from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, read_league
 from genlab.report.page import TEMPLATES
+from genlab.report.sections.classes import ClassesSection
 from genlab.report.sections.league import league_table
+from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
-from genlab.results.spec import read_evaluation
+from genlab.results.spec import read_evaluation, read_study
 from genlab.sampling.stages import reconstruct, sample
 from genlab.training.trainer import train
 from genlab.workflow.league import league
@@ -147,3 +149,11 @@ def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: Stud
     page = TEMPLATES.get_template("sections/classes.html.jinja").render(tables=[table])
     assert re.findall(r"<td.*?>(.*?)</td>", page) == [row["title"], *texts]
     assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["row", "across", "down"]
+
+
+def test_a_study_without_conditional_rows_has_no_section_on_classes(staged: StudyFolder) -> None:
+    settings = read_study(staged.config)
+    assert ClassesSection().applies(ReportedStudy(staged, settings, pd.DataFrame()))
+    models = {name: settings.models[name] for name in ("vae", "ddpm")}
+    settings = settings.model_copy(update={"models": models})
+    assert not ClassesSection().applies(ReportedStudy(staged, settings, pd.DataFrame()))

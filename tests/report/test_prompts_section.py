@@ -205,6 +205,7 @@ def test_the_section_shows_prompts_and_accuracies(study: ReportedStudy) -> None:
     assert "95.0 % of 10 real images of seen combinations and for 90.0 %" in page
     assert page.count("a &lt;red&gt; seven") >= 3  # the grid, and what its pictures are called
     assert page.count("✗</td>") == 1
+    assert "describe combinations that do not. A model" in page
 
 
 def test_models_without_prompts_have_no_section(study: ReportedStudy) -> None:

@@ -42,8 +42,8 @@ def importance_matrix(content: dict[str, Any]) -> bytes:
         1, 2, figsize=(2 * (0.42 * len(latents) + 1.6), 2.8), sharey=True, layout="constrained"
     )
     panels = {
-        f"I(z; v) / H(v): MIG {content['mig']:.3f}": information,
-        f"importance: disentanglement {content['dci_disentanglement']:.3f}, "
+        f"I(z; v) / H(v)\nMIG {content['mig']:.3f}": information,
+        f"importance\ndisentanglement {content['dci_disentanglement']:.3f}\n"
         f"completeness {content['dci_completeness']:.3f}": importance,
     }
     for axis, (title, matrix) in zip(axes, panels.items(), strict=True):

@@ -123,12 +123,12 @@ def elbo_parts(runs: dict[str, dict[str, Any]]) -> bytes:
     most = max(part["log_images"] for part in decomposed.values())
     left.axvline(most, color="0.3", ls="--", lw=1)
     count = images_of(decomposed.values())
-    title = f"KL(q(z|x) || p(z)), mean over {count} (dashed: log of their number)"
+    title = f"KL(q(z|x) || p(z)), mean over {count}\n(dashed: log of their number)"
     left.set_title(title, fontsize="small")
     left.invert_yaxis()
     _stacked(right, annealed, GAPS)
     count = images_of(annealed.values())
-    title = f"log p(x) - ELBO, mean over {count}, by annealed importance sampling"
+    title = f"log p(x) - ELBO, mean over {count},\nby annealed importance sampling"
     right.set_title(title, fontsize="small")
     figure.legend(*left.get_legend_handles_labels(), fontsize="x-small", loc="outside lower left")
     figure.legend(*right.get_legend_handles_labels(), fontsize="x-small", loc="outside lower right")

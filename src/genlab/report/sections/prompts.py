@@ -76,7 +76,7 @@ def ranking_curves(points: pd.DataFrame) -> bytes:
     )
     for (name, title), axis in zip(measures.items(), axes, strict=True):
         _curve(points, "n", name, axis)
-        axis.set(xscale="log", title=title, xlabel="number of candidates n, CLIP keeps the best")
+        axis.set(xscale="log", title=title, xlabel="candidates n (CLIP selects one)")
         ticks = sorted(points["n"].unique())
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -43,9 +42,9 @@ def rate_distortion(points: pd.DataFrame) -> bytes:
 
 
 def read_points(study: ReportedStudy) -> list[dict[str, Any]]:
-    """Return rate and distortion on the held-out images, in groups of at least two models.
+    """Return rate and distortion on the held-out images, of each run.
 
-    A group is a data set and a likelihood p(x|z).
+    A group is a data set and a likelihood p(x|z). Groups of a single model are left out.
     """
     points: list[dict[str, Any]] = []
     for run in study.runs:
@@ -55,8 +54,10 @@ def read_points(study: ReportedStudy) -> list[dict[str, Any]]:
             group = f"{run.dataset}, {family.likelihood_name}"
             point = {"rate": losses["kl"], "distortion": losses["distortion"]}
             points.append({"model": run.model_name, "group": group, **point})
-    sizes = collections.Counter(point["group"] for point in points)
-    return [point for point in points if sizes[point["group"]] > 1]
+    models: dict[str, set[str]] = {}
+    for point in points:
+        models.setdefault(point["group"], set()).add(point["model"])
+    return [point for point in points if len(models[point["group"]]) > 1]
 
 
 class RateDistortionSection(Section):

@@ -51,6 +51,11 @@ class TrajectoriesSection(Section):
 
     title = "Sampling trajectories"
     order = 90
+    introduction = (
+        "Models on a Gaussian path turn noise into an image step by step. The figures show these "
+        "steps, compare samplers, and use the same model to interpolate, to invert and to inpaint "
+        "images."
+    )
 
     def applies(self, study: ReportedStudy) -> bool:
         return bool(study.runs_where(lambda family: family.generates == "gaussian"))
