@@ -132,7 +132,7 @@ def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
         pd.concat([league, again, other]), configs(SWEEP | ADAPTIVE), "classifier"
     ).set_index("sampler")
     assert list(rows.index) == [*SWEEP, "dopri5"]
-    assert set(rows["place"]) == {"ddpm"}
+    assert set(rows["model"]) == {"ddpm"}
     assert rows["fid"].to_dict() == {name: fid("ddpm", name) + 1 for name in rows.index}
     assert rows.loc["heun-20", ["line", "steps", "evaluations"]].tolist() == ["heun", 20, 20]
     assert np.isnan(rows.loc["dopri5", "steps"])
@@ -142,13 +142,13 @@ def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
 def test_rows_of_several_data_sets_name_theirs() -> None:
     league = league_of(["ddpm"], SWEEP, ("digits", "sprites"))
     rows = path_rows(league, configs(SWEEP), "classifier")
-    assert set(rows["place"]) == {"ddpm (digits)", "ddpm (sprites)"}
+    assert set(rows["model"]) == {"ddpm (digits)", "ddpm (sprites)"}
 
 
 @pytest.mark.usefixtures("shown")
 def test_the_matrix_has_samplers_down_models_across_and_frames_the_best() -> None:
     rows = rows_of(["ddpm", "flow"], SWEEP)
-    rows = rows[~((rows["place"] == "flow") & (rows["sampler"] == "heun-20"))]
+    rows = rows[~((rows["model"] == "flow") & (rows["sampler"] == "heun-20"))]
     axis = sampler_matrix(rows).axes[0]  # type: ignore[attr-defined]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["ddpm", "flow"]
     names = [label.get_text() for label in axis.get_yticklabels()]

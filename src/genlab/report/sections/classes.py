@@ -10,7 +10,7 @@ from genlab.report.study import ReportedStudy
 
 
 class ClassesSection(Section):
-    """How good the samples of each class are."""
+    """KID and FID of each class."""
 
     title = "Results per class"
     order = 40

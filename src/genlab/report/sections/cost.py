@@ -54,7 +54,7 @@ def cost_bars(costs: pd.DataFrame) -> bytes:
 
 
 class CostSection(Section):
-    """What the study cost to run."""
+    """Time and memory of all jobs."""
 
     title = "Cost"
     order = 160

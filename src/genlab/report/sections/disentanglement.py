@@ -73,7 +73,7 @@ def _runs(study: ReportedStudy) -> list[RunFolder]:
 
 
 class DisentanglementSection(Section):
-    """How well single latent dimensions match single factors."""
+    """MIG and DCI of VAEs on data with known factors."""
 
     title = "Disentanglement"
     order = 120

@@ -166,7 +166,7 @@ def bound_curves(runs: dict[str, dict[str, Any]]) -> bytes:
 
 
 class ELBOStudySection(Section):
-    """How tight the bounds are, and what the gap consists of."""
+    """Bounds on probabilistic PCA, and the decomposition of each VAE's bound."""
 
     title = "ELBO study"
     order = 140
@@ -185,7 +185,7 @@ class ELBOStudySection(Section):
         }
 
     def _closed_form(self, study: ReportedStudy, dataset: str) -> dict[str, Any]:
-        """Probabilistic PCA on a data set, where every quantity has a closed form."""
+        """Return numbers and figures of probabilistic PCA on a data set."""
         at, origin = study.folder.laboratory(dataset), data_origin(study.folder.data(dataset))
         ppca, gradients = (
             read_measured(at / f"{name}.json", origin) for name in ("ppca", "gradients")

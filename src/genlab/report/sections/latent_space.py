@@ -28,7 +28,7 @@ def _space(run: RunFolder) -> dict[str, Any]:
 
 
 class LatentSpaceSection(Section):
-    """What the latent dimensions encode."""
+    """Traversals, interpolations and class directions of each model with latents."""
 
     title = "Latent space"
     order = 110

@@ -62,7 +62,7 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
 
 
 class LeagueSection(Section):
-    """All numbers at one place."""
+    """Table of all metrics of all rows."""
 
     title = "League"
     order = 10

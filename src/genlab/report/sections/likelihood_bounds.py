@@ -58,7 +58,7 @@ def _runs(study: ReportedStudy) -> list[RunFolder]:
 
 
 class LikelihoodBoundsSection(Section):
-    """How tight the variational bound is."""
+    """Bits/dim of models that have both an ELBO and a probability-flow ODE."""
 
     title = "ELBO and ODE"
     order = 100

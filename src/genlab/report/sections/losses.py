@@ -52,7 +52,7 @@ def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
 
 
 class LossesSection(Section):
-    """How training went."""
+    """Training curves and held-out losses of all runs."""
 
     title = "Loss curves"
     order = 150

@@ -10,7 +10,7 @@ from genlab.report.study import ReportedStudy, read_run_file
 
 
 class MethodsSection(Section):
-    """How each number was measured."""
+    """Data, definitions of the metrics, training and settings."""
 
     title = "How each number was measured"
     order = 170

@@ -218,7 +218,7 @@ def _part(dataset: str, contents: Contents) -> dict[str, Any]:
 
 
 class PromptsSection(Section):
-    """How well models follow prompts."""
+    """Pictures and accuracies of models that take prompts."""
 
     title = "Prompts"
     order = 60
@@ -234,6 +234,9 @@ class PromptsSection(Section):
         return {"parts": [_part(dataset, one) for dataset, one in contents.items()]}
 
     def _runs(self, study: ReportedStudy) -> list[RunFolder]:
-        """Runs that take prompts, on data with captions that differ: of two classes or more."""
+        """Return the runs that take prompts, on data sets with at least two classes.
+
+        With one class, all captions are the same.
+        """
         runs = study.runs_where(lambda family: family.takes_prompts)
         return [run for run in runs if len(study.manifests[run.dataset]["classes"]) > 1]

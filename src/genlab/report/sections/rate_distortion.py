@@ -61,7 +61,7 @@ def read_points(study: ReportedStudy) -> list[dict[str, Any]]:
 
 
 class RateDistortionSection(Section):
-    """What a lower KL costs in reconstruction."""
+    """Trade-off between the KL term and the reconstruction term of VAEs."""
 
     title = "Rate and distortion"
     order = 130

@@ -17,7 +17,7 @@ def _pairs(run: RunFolder) -> dict[str, Any]:
 
 
 class ReconstructionsSection(Section):
-    """What an autoencoder loses."""
+    """Held-out images and their reconstructions."""
 
     title = "Reconstructions"
     order = 70

@@ -64,8 +64,8 @@ def path_rows(
     """Select the rows of the league by samplers on a Gaussian path, in one extractor's features.
 
     Returns:
-        A row for each data set, model and sampler, the mean over seeds. Columns place (the model,
-        with its data set if there are several), sampler (the row's name), line (`line_of`),
+        A row for each data set, model and sampler, the mean over seeds. Columns model (followed
+        by its data set if there are several), sampler (the row's name), line (`line_of`),
         budget, steps (NaN for an adaptive sampler), guidance, the values of MEASURED, and real:
         the FID of held-out images, NaN where the study has no such row.
     """
@@ -77,10 +77,10 @@ def path_rows(
     rows = rows.groupby(keys, sort=False)[list(MEASURED.values())].mean().reset_index()
     real = of_extractor[of_extractor["sampler"] == "real"].set_index("dataset")["fid"].astype(float)
     several = rows["dataset"].nunique() > 1
-    places = rows["model"] + (" (" + rows["dataset"] + ")" if several else "")
+    models = rows["model"] + (" (" + rows["dataset"] + ")" if several else "")
     kinds = [on_path[row] for row in rows["sampler"]]
     return rows.assign(
-        place=places,
+        model=models,
         line=[line_of(kind) for kind in kinds],
         budget=[budget_of(kind) for kind in kinds],
         steps=[float(getattr(kind, "steps", "nan")) for kind in kinds],
@@ -95,7 +95,7 @@ def sampler_matrix(rows: pd.DataFrame) -> bytes:
     Args:
         rows: as `path_rows` returns them.
     """
-    table = rows.pivot_table(index="sampler", columns="place", values="fid", sort=False)
+    table = rows.pivot_table(index="sampler", columns="model", values="fid", sort=False)
     figure, axis = plt.subplots(
         figsize=(1.15 * table.shape[1] + 2.6, 0.34 * len(table) + 1.3), layout="constrained"
     )
@@ -160,10 +160,10 @@ def quality_by_cost(rows: pd.DataFrame, cost: str) -> bytes:
         rows: as `path_rows` returns them.
         cost: 'evaluations' or 'seconds'.
     """
-    figure, axes = _panels(rows, "place", cost, "line")
-    real = rows.groupby("place")["real"].first()
-    for place, axis in axes.items():
-        axis.axhline(real[place], color="0.3", ls="--", lw=1)  # draws nothing for NaN
+    figure, axes = _panels(rows, "model", cost, "line")
+    real = rows.groupby("model")["real"].first()
+    for model, axis in axes.items():
+        axis.axhline(real[model], color="0.3", ls="--", lw=1)  # draws nothing for NaN
         axis.set_xlabel(COSTS[cost])
     return png(figure)
 
@@ -174,7 +174,7 @@ def step_curves(rows: pd.DataFrame) -> bytes:
     Args:
         rows: as `path_rows` returns them, of samplers that take a number of steps.
     """
-    figure, axes = _panels(rows, "line", "steps", "place")
+    figure, axes = _panels(rows, "line", "steps", "model")
     ticks = sorted(rows["steps"].unique())
     for axis in axes.values():
         axis.set_xticks(ticks)
@@ -188,7 +188,7 @@ def guidance_sweep(rows: pd.DataFrame) -> bytes:
     Args:
         rows: as `path_rows` returns them; a line for each model, sampler and budget.
     """
-    lines = rows.assign(label=rows["place"] + ", " + rows["line"] + ", " + rows["budget"])
+    lines = rows.assign(label=rows["model"] + ", " + rows["line"] + ", " + rows["budget"])
     panels = {"fid": "FID", "precision": "precision (fidelity)", "recall": "recall (diversity)"}
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.5), layout="constrained")
     for (column, title), axis in zip(panels.items(), axes, strict=True):
@@ -223,16 +223,16 @@ def figure_rows(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         Some of the keys of `FIGURES`.
     """
     selection: dict[str, pd.DataFrame] = {}
-    if rows["place"].nunique() > 1 and rows["sampler"].nunique() > 1:
+    if rows["model"].nunique() > 1 and rows["sampler"].nunique() > 1:
         selection["matrix"] = rows
     plain = rows[rows["guidance"] == 1]
-    swept = plain[_varied(plain, ["place", "line"], "budget")]
+    swept = plain[_varied(plain, ["model", "line"], "budget")]
     if len(swept):
         selection |= dict.fromkeys(COSTS, plain)
         lines = plain[plain["line"].isin(swept["line"])].dropna(subset=["steps"])
         if len(lines):  # an adaptive sampler has no number of steps
             selection["steps"] = lines
-    guided = rows[_varied(rows, ["place", "line", "budget"], "guidance")]
+    guided = rows[_varied(rows, ["model", "line", "budget"], "guidance")]
     if len(guided):
         selection["guidance"] = guided
     return selection
@@ -248,7 +248,7 @@ FIGURES: dict[str, Callable[[pd.DataFrame], bytes]] = {
 
 
 class SamplersSection(Section):
-    """Which sampler draws best from which model, and at what cost."""
+    """FID of each sampler on each model against cost, steps and guidance."""
 
     title = "Samplers"
     order = 30

@@ -14,7 +14,7 @@ ROW = ["dataset", "model", "seed", "sampler"]
 
 
 class SamplesSection(Section):
-    """What each row of the league looks like."""
+    """Grid of samples for each row of the league."""
 
     title = "Samples"
     order = 50

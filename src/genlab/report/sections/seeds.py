@@ -10,7 +10,7 @@ from genlab.report.study import ReportedStudy
 
 
 class SeedsSection(Section):
-    """How much the numbers vary from seed to seed."""
+    """Mean and standard deviation of each row over the seeds."""
 
     title = "Variation over seeds"
     order = 20

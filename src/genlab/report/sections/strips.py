@@ -11,13 +11,13 @@ from genlab.results.layout import SampleFolder
 
 
 def _rows(study: ReportedStudy) -> list[SampleFolder]:
-    """The rows drawn by samplers that take steps, which alone have a strip."""
+    """Return the rows that have a strip: those of samplers that take steps."""
     rows = (run.samples(name) for run in study.runs for name in study.settings.samplers)
     return [row for row in rows if row.strip.exists()]
 
 
 class StripsSection(Section):
-    """How a sample emerges from noise."""
+    """Predicted clean images along the steps of a sampler."""
 
     title = "From noise to image"
     order = 80

@@ -47,7 +47,7 @@ def _trajectories(run: RunFolder) -> dict[str, Any]:
 
 
 class TrajectoriesSection(Section):
-    """What happens between noise and image, for models on a Gaussian path."""
+    """Pictures of the steps between noise and image, for models on a Gaussian path."""
 
     title = "Sampling trajectories"
     order = 90
