@@ -41,7 +41,10 @@ def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
 
 
 def league_table(table: pd.DataFrame) -> dict[str, Any]:
-    """Return heads and rows of the league; cells know whether they are best or a reason."""
+    """Return heads and rows of the league, and the labels of the columns that are compared.
+
+    A cell knows whether it is the best one and whether it holds a reason instead of a number.
+    """
     best = best_cells(table)
     rows = [
         {
@@ -58,7 +61,12 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
         }
         for i, row in table.iterrows()
     ]
-    return {"heads": list(COLUMNS.values()), "rows": rows}
+    return {
+        "heads": list(COLUMNS.values()),
+        "rows": rows,
+        "lower": [COLUMNS[column] for column in LOWER_IS_BETTER],
+        "higher": [COLUMNS[column] for column in HIGHER_IS_BETTER],
+    }
 
 
 class LeagueSection(Section):
@@ -74,8 +82,4 @@ class LeagueSection(Section):
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {
-            "league": league_table(study.league),
-            "lower": [COLUMNS[column] for column in LOWER_IS_BETTER],
-            "higher": [COLUMNS[column] for column in HIGHER_IS_BETTER],
-        }
+        return {"league": league_table(study.league)}
