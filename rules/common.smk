@@ -18,6 +18,7 @@ from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
 from genlab.io.files import note_path
 from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
+from genlab.report.sections import section_modules
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
 from genlab.config.samplers import DETERMINISTIC

@@ -36,4 +36,6 @@ def test_an_example_runs_and_draws(path: Path, tmp_path: Path) -> None:
     assert pictures
     for picture in pictures:
         with Image.open(picture) as image:
-            assert len(image.getcolors(1 << 20) or ()) > 2  # more than the ground and the lines between pictures
+            assert (
+                len(image.getcolors(1 << 20) or ()) > 2
+            )  # more than the ground and the lines between pictures

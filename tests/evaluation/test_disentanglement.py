@@ -32,7 +32,7 @@ from genlab.evaluation.disentanglement import (
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.latents import ACTIVE, encode
-from genlab.report.latent_figures import SHOWN, importance_matrix, in_order
+from genlab.report.sections.disentanglement import LATENTS, importance_matrix, latent_order
 from genlab.results.layout import StudyFolder
 from genlab.workflow.models import load_trained
 from genlab.workflow.train import train
@@ -277,6 +277,6 @@ def test_unknown_factors_and_models_without_latents_are_refused(
 
 def test_latents_are_shown_by_factor_and_those_that_know_nothing_last() -> None:
     information = np.array([[0.0, 0.1, 0.0, 0.7, 0.2], [0.0, 0.9, 0.3, 0.2, 0.1]])
-    assert in_order(information).tolist() == [3, 4, 1, 2, 0]
-    many = np.linspace(0, 1, SHOWN + 2)[None]  # the least informative ones are left out
-    assert in_order(many).tolist() == list(range(SHOWN + 1, 1, -1))
+    assert latent_order(information).tolist() == [3, 4, 1, 2, 0]
+    many = np.linspace(0, 1, LATENTS + 2)[None]  # the least informative ones are left out
+    assert latent_order(many).tolist() == list(range(LATENTS + 1, 1, -1))

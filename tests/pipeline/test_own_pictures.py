@@ -68,7 +68,7 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
     fid = {row["sampler"]: float(row["fid"]) for row in rows}
     assert fid["real"] < fid["noise"]
     page = (bare.root / "results/own/report/index.html").read_text(encoding="utf-8")
-    assert "which of four quarter turns an image was given" in page
+    assert "by which of four quarter turns an image was rotated" in page
 
     # The same content at another time redoes nothing, another content does.
     os.utime(bare.root / "pictures/000.png")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import Environment, PackageLoader
 from tiny import make_study
 
 from genlab.data.floors import fair_share
@@ -21,12 +20,16 @@ from genlab.evaluation.stages import evaluate, extract, features_origin, read_fe
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json
 from genlab.report.classes import by_class
-from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, league, read_league
-from genlab.report.page import _league
+from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, read_league
+from genlab.report.page import TEMPLATES
+from genlab.report.sections.classes import ClassesSection
+from genlab.report.sections.league import league_table
+from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
-from genlab.results.spec import read_evaluation
+from genlab.results.spec import read_evaluation, read_study
 from genlab.sampling.stages import reconstruct, sample
+from genlab.workflow.league import league
 from genlab.workflow.train import train
 
 ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}
@@ -84,7 +87,7 @@ def test_a_row_shows_what_its_first_stage_loses(staged: StudyFolder) -> None:
     both = [read_json(staged.run("stripes", m, 0).summary)["images"] for m in ("vqvae",) * 2]
     assert table.loc["vqvae-prior", "images_seen"] == sum(both)
     league(staged)
-    page = _league(pd.read_csv(staged.league, keep_default_na=False))
+    page = league_table(pd.read_csv(staged.league, keep_default_na=False))
     best = {c for row in page["rows"] for c, cell in enumerate(row["cells"]) if cell["best"]}
     heads = [page["heads"][c] for c in best]
     assert "rFID" in heads  # of the VAE, or of the VQ-VAE and what builds on it
@@ -143,10 +146,14 @@ def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: Stud
         f"{parts[name]['kid']:.3g}" for name in table["heads"]
     ]
     assert all(" · " in text for text in texts)  # 16 samples of each, of 8 features
-    template = Environment(loader=PackageLoader("genlab", "report")).get_template(
-        "page.classes.html.jinja"
-    )
-    page = template.render(per_class=[table])
+    page = TEMPLATES.get_template("sections/classes.html.jinja").render(tables=[table])
     assert re.findall(r"<td.*?>(.*?)</td>", page) == [row["title"], *texts]
     assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["row", "across", "down"]
-    assert template.render(per_class=[]).strip() == ""
+
+
+def test_a_study_without_conditional_rows_has_no_section_on_classes(staged: StudyFolder) -> None:
+    settings = read_study(staged.config)
+    assert ClassesSection().applies(ReportedStudy(staged, settings, pd.DataFrame()))
+    models = {name: settings.models[name] for name in ("vae", "ddpm")}
+    settings = settings.model_copy(update={"models": models})
+    assert not ClassesSection().applies(ReportedStudy(staged, settings, pd.DataFrame()))

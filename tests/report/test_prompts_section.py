@@ -1,4 +1,4 @@
-"""The section on prompts: what it says of made-up numbers of two models on two kinds of prompt."""
+"""The section on prompts: what it shows of made-up numbers of two models on two kinds of prompt."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from genlab.config.families import FamilyConfig
-from genlab.config.families.dalle import DALLEConfig
-from genlab.config.families.vae import VAEConfig
 from genlab.config.study import load_study
 from genlab.io.arrays import write_array
 from genlab.io.files import write_json, write_text
-from genlab.report import prompt_figures, prompts
-from genlab.report.prompts import prompted
-from genlab.results.layout import RunFolder, StudyFolder
+from genlab.report.page import render_section
+from genlab.report.sections import prompts
+from genlab.report.sections.prompts import PromptsSection
+from genlab.report.study import ReportedStudy
+from genlab.results.layout import StudyFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import read_dataset, study_specs, write_specs
 
@@ -36,9 +34,6 @@ STUDY: dict[str, Any] = {
     "models": ["vae", "dalle", {"preset": "dalle", "name": "other"}],
     "samplers": {"prior": {"sampler": "prior"}},
 }
-FAMILIES: dict[str, FamilyConfig] = {
-    "vae": VAEConfig(), "dalle": DALLEConfig(), "other": DALLEConfig(),
-}  # fmt: skip
 
 
 def curve(model: str, kind: str, scale: float, what: float) -> list[float]:
@@ -80,40 +75,45 @@ def content_of(model: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> list[RunFolder]:
+def study(tmp_path: Path) -> ReportedStudy:
     """A VAE, which takes no prompts, and two runs that do; their pictures are plain colours."""
-    study = load_study(STUDY, CONFIG, "mine.yaml")
-    write_specs(study_specs(study, tmp_path))
+    settings = load_study(STUDY, CONFIG, "mine.yaml")
+    write_specs(study_specs(settings, tmp_path))
     at = StudyFolder(tmp_path / "mine")
     data = at.data("scenes")
-    write_json(
-        data.manifest, {"made_from": read_dataset(data.config).digest, "sha256": "of scenes"}
-    )
-    found = [at.run("scenes", model, 0) for model in ("vae", *MODELS)]
-    for i, run in enumerate(found[1:]):
+    origin = read_dataset(data.config).digest
+    manifest = {"made_from": origin, "sha256": "of scenes", "classes": ["0", "1"]}
+    write_json(data.manifest, manifest)
+    for i, run in enumerate(at.run("scenes", model, 0) for model in MODELS):
         content = content_of(run.model_name)
         write_measured(run.prompts / "prompts.json", content, run_origin(run))
         shades = np.array([10 * i, 10 * i + 5], np.uint8)
         write_array(run.kept, np.broadcast_to(shades[:, None, None, None], (2, 3, 4, 4)).copy())
         for name in ("candidates", *(f"attention-{kind}" for kind in content["attention"])):
             write_text(run.prompt_figures / f"{name}.png", name)
-    return found
+    return ReportedStudy(at, settings, pd.DataFrame())
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """The figures that the section draws, by their names."""
     figures: dict[str, Figure] = {}
     for name in ("ranking_curves", "guidance_curves"):
-        draw = getattr(prompt_figures, name)
+        draw = getattr(prompts, name)
 
         def keep(points: Any, name: str = name, draw: Any = draw) -> bytes:
             figures[name] = draw(points)
             return b""
 
         monkeypatch.setattr(prompts, name, keep)
-    monkeypatch.setattr(prompt_figures, "png", lambda figure: figure)
+    monkeypatch.setattr(prompts, "png", lambda figure: figure)
     return figures
+
+
+def read_part(study: ReportedStudy) -> dict[str, Any]:
+    """What the section shows of the only data set."""
+    (part,) = PromptsSection().read(study)["parts"]
+    return dict(part)
 
 
 def lines(figure: Figure, panel: int) -> set[tuple[tuple[float, float], ...]]:
@@ -127,42 +127,41 @@ def lines(figure: Figure, panel: int) -> set[tuple[tuple[float, float], ...]]:
     return {tuple((round(float(x), 6), round(float(y), 6)) for x, y in line) for line in points}
 
 
-@pytest.mark.usefixtures("drawn")
+@pytest.mark.usefixtures("figures")
 def test_the_table_has_real_images_first_and_each_model_before_and_after(
-    runs: list[RunFolder],
+    study: ReportedStudy,
 ) -> None:
-    (part,) = prompted(runs, FAMILIES)
-    table = part["table"]
+    table = read_part(study)["table"]
     assert table["heads"] == ["subject", "all", "digit", "size"]
     real = [row for row in table["rows"] if row["guidance"] is None]
-    assert [row["of"] for row in real] == ["seen", "unseen"]
+    assert [row["kind"] for row in real] == ["seen", "unseen"]
     assert [row["shares"][1] for row in real] == pytest.approx([0.95, 0.9])
     others = {
-        (row["run"], row["of"], row["which"]): row for row in table["rows"] if row["guidance"]
+        (row["run"], row["kind"], row["picture"]): row for row in table["rows"] if row["guidance"]
     }
     assert len(others) == len(MODELS) * len(KINDS) * 2
     for (run, kind, which), row in others.items():
         model = run.partition(",")[0]
         end = {"any candidate": 0, "best of 4": -1}[which]
         assert row["guidance"] == 3.0
-        what = [curve(model, kind, 3.0, x)[end] for x in (0.02, 0.03, 0.0, 0.01)]
-        assert row["shares"] == pytest.approx(what)
+        shares = [curve(model, kind, 3.0, x)[end] for x in (0.02, 0.03, 0.0, 0.01)]
+        assert row["shares"] == pytest.approx(shares)
         assert row["clip_score"] == pytest.approx(100 * curve(model, kind, 3.0, 0.04)[end])
 
 
 def test_curves_are_drawn_over_candidates_and_over_guidance(
-    runs: list[RunFolder], drawn: dict[str, Figure]
+    study: ReportedStudy, figures: dict[str, Figure]
 ) -> None:
-    prompted(runs, FAMILIES)
-    ranking, guidance = drawn["ranking_curves"], drawn["guidance_curves"]
+    PromptsSection().read(study)
+    ranking, guidance = figures["ranking_curves"], figures["guidance_curves"]
     assert len(ranking.axes) == 3
     assert len(guidance.axes) == 6
     for panel, what in enumerate((0.02, 0.03, 0.04)):
         unit = 100 if panel == 2 else 1
         assert lines(ranking, panel) == {
-            tuple((n, round(unit * y, 6)) for n, y in zip(COUNTS, found, strict=True))
+            tuple((n, round(unit * y, 6)) for n, y in zip(COUNTS, values, strict=True))
             for model in MODELS for kind in KINDS
-            for found in [curve(model, kind, 3.0, what)]
+            for values in [curve(model, kind, 3.0, what)]
         }  # fmt: skip
         for line, end in enumerate((0, -1)):
             assert lines(guidance, 3 * line + panel) == {
@@ -175,18 +174,18 @@ def test_curves_are_drawn_over_candidates_and_over_guidance(
 def test_the_legend_names_the_kinds_that_there_are(
     monkeypatch: pytest.MonkeyPatch, kinds: list[str]
 ) -> None:
-    monkeypatch.setattr(prompt_figures, "png", lambda figure: figure)
+    monkeypatch.setattr(prompts, "png", lambda figure: figure)
     values = {"run": "dalle", "n": 1, "subject": 0.5, "all": 0.4, "clip_score": 80.0}
-    figure: Any = prompt_figures.ranking_curves(pd.DataFrame([values | {"kind": k} for k in kinds]))
+    figure: Any = prompts.ranking_curves(pd.DataFrame([values | {"kind": k} for k in kinds]))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["dalle", *kinds]
 
 
-@pytest.mark.usefixtures("drawn")
+@pytest.mark.usefixtures("figures")
 def test_the_grid_has_a_line_for_each_prompt_and_a_picture_of_each_run(
-    runs: list[RunFolder],
+    study: ReportedStudy,
 ) -> None:
-    (part,) = prompted(runs, FAMILIES)
+    part = read_part(study)
     assert part["grid"]["heads"] == ["dalle, seed 0", "other, seed 0"]
     for i, row in enumerate(part["grid"]["rows"]):
         for model, cell in enumerate(row["cells"]):
@@ -196,16 +195,26 @@ def test_the_grid_has_a_line_for_each_prompt_and_a_picture_of_each_run(
             )
             assert cell["right"] == (i == 0 or model == 0)
     assert list(part["sheets"]) == ["dalle, seed 0", "other, seed 0"]
-    assert [seen["run"] for seen in part["attention"]] == ["dalle, seed 0"]
+    assert [one["run"] for one in part["attention"]] == ["dalle, seed 0"]
 
 
-def test_the_page_says_so(runs: list[RunFolder]) -> None:
-    loader = PackageLoader("genlab", "report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    template = environment.get_template("page.prompts.html.jinja")
-    page = " ".join(template.render(prompted=prompted(runs, FAMILIES)).split())
+def test_the_section_shows_prompts_and_accuracies(study: ReportedStudy) -> None:
+    assert PromptsSection().applies(study)
+    page = " ".join(render_section(PromptsSection(), study).split())
     assert "CLIP finds the caption of 87.5 % of 131 held-out images among 100 distinct" in page
-    assert "95.0 % of 10 real images of seen combinations, and in 90.0 %" in page
+    assert "95.0 % of 10 real images of seen combinations and for 90.0 %" in page
     assert page.count("a &lt;red&gt; seven") >= 3  # the grid, and what its pictures are called
     assert page.count("✗</td>") == 1
-    assert template.render(prompted=prompted(runs[:1], FAMILIES)).strip() == ""
+    assert "describe combinations that do not. A model" in page
+
+
+def test_models_without_prompts_have_no_section(study: ReportedStudy) -> None:
+    settings = load_study(STUDY | {"models": ["vae"]}, CONFIG, "mine.yaml")
+    assert not PromptsSection().applies(ReportedStudy(study.folder, settings, study.league))
+
+
+def test_one_class_has_no_section(study: ReportedStudy) -> None:
+    """All captions are the same there."""
+    manifest = study.manifests["scenes"]
+    manifest["classes"] = ["0"]
+    assert not PromptsSection().applies(study)

@@ -375,7 +375,7 @@ def publish(config: StudyConfig) -> None:
 @stage_command()
 def league(config: StudyConfig) -> None:
     """Bring all rows together: league.csv and league.md."""
-    from genlab.report.league import league as stage
+    from genlab.workflow.league import league as stage
 
     work(stage, StudyFolder(folder(config)))
 
@@ -383,7 +383,7 @@ def league(config: StudyConfig) -> None:
 @stage_command()
 def report(config: StudyConfig) -> None:
     """Write the study's one page, report/index.html."""
-    from genlab.report.page import report as stage
+    from genlab.workflow.report import report as stage
 
     work(stage, StudyFolder(folder(config)))
 

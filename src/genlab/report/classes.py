@@ -6,7 +6,7 @@ from typing import Any
 
 from genlab.io.files import read_json
 from genlab.report.league import readable
-from genlab.report.understanding import label
+from genlab.report.study import run_label
 from genlab.results.layout import RunFolder
 from genlab.results.origin import read_metrics
 
@@ -37,5 +37,5 @@ def by_class(runs: list[RunFolder], extractors: list[str]) -> list[dict[str, Any
                 empty = {"title": title, "heads": classes, "rows": []}
                 table = tables.setdefault((run.dataset, extractor), empty)
                 cells = [_cell(parts.get(name)) for name in classes]
-                table["rows"].append({"title": f"{label(run)}, {row}", "cells": cells})
+                table["rows"].append({"title": f"{run_label(run)}, {row}", "cells": cells})
     return list(tables.values())

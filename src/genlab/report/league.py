@@ -1,4 +1,4 @@
-"""The stage `league`: every row of the study in one table, league.csv and league.md.
+"""The league: every row of the study in one table.
 
 A cell without a number says why: the reason stands in it, never an empty string.
 """
@@ -14,7 +14,7 @@ import pandas as pd
 from genlab.config.base import read_yaml
 from genlab.config.evaluators import CLASSIFIER, FLOOR
 from genlab.config.families import FamilyConfig
-from genlab.io.files import read_json, write_text
+from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
 from genlab.results.spec import RunSpec, read_run
@@ -216,10 +216,3 @@ def markdown(table: pd.DataFrame) -> str:
     for _, row in table.iterrows():
         lines.append("| " + " | ".join(readable(row[c], c) for c in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
-
-
-def league(study: StudyFolder) -> None:
-    """Write league.csv (full precision) and league.md."""
-    table = read_league(study)
-    write_text(study.league, table.to_csv(index=False))
-    write_text(study.league_markdown, markdown(table))

@@ -18,7 +18,7 @@ from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.evaluators import FLOOR, seed_of
+from genlab.config.evaluators import EVALUATORS, FLOOR, seed_of
 from genlab.results.layout import StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
@@ -101,6 +101,32 @@ def read_dataset(path: Path) -> DatasetConfig:
     """A data set's configuration, from the `config.yaml` in its folder under results/data."""
     values = read_yaml(path)
     return build(pick(SOURCES, "source", values, path), values, path)
+
+
+def read_study(path: Path) -> Study:
+    """The resolved study, from its `study.yaml`; equal to the `Study` that was written.
+
+    Raises:
+        ConfigError: the file is missing, or a value in it is invalid.
+    """
+    values = read_yaml(path)
+
+    def entry(one: dict[str, Any], key: str) -> dict[str, Any]:
+        return one | {"model": build_family(one["model"], f"{path}: {key}: model")}
+
+    typed: dict[str, Any] = {
+        "datasets": {
+            name: build(pick(SOURCES, "source", one, path), one, f"{path}: datasets.{name}")
+            for name, one in values["datasets"].items()
+        },
+        "models": {name: entry(one, f"models.{name}") for name, one in values["models"].items()},
+        "samplers": {
+            row: load_sampler(one, f"{path}: samplers.{row}")
+            for row, one in values["samplers"].items()
+        },
+    }
+    evaluators = {name: entry(values[name], name) for name in EVALUATORS if values[name]}
+    return build(Study, values | typed | evaluators, path)
 
 
 def read_evaluation(path: Path) -> EvaluationConfig:

@@ -1,4 +1,4 @@
-"""The laboratory's figures: pictures of what the JSON says, the same for the same numbers."""
+"""The section on the ELBO study: figures and tables show the numbers of the JSON files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from PIL import Image
 
-from genlab.report import elbo_figures
-from genlab.report.elbo_figures import bound_curves, elbo_parts, gradient_spread, ppca_bounds
+from genlab.report.sections import elbo_study
+from genlab.report.sections.elbo_study import bound_curves, elbo_parts, gradient_spread, ppca_bounds
 
 
 def number(value: float, error: float = 0.1) -> dict[str, float]:
@@ -62,7 +62,7 @@ GRADIENTS = {
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures themselves come back, not their PNG files."""
-    monkeypatch.setattr(elbo_figures, "png", lambda figure: figure)
+    monkeypatch.setattr(elbo_study, "png", lambda figure: figure)
 
 
 def curves(axis: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -93,7 +93,7 @@ def heights(axis: Axes, k: int) -> list[tuple[float, float]]:
 def test_bounds_of_ppca_stand_below_log_p_and_what_is_left_beside_its_kl() -> None:
     """IWAE-K is 10 - 3 / K here, its errors are 0.1, so that the gap at K = 100 is noise."""
     left, right = ppca_bounds(PPCA).axes  # type: ignore[attr-defined]
-    assert curves(left)["log p(x), exact"][0][1] == 10
+    assert curves(left)["exact log p(x)"][0][1] == 10
     assert curves(left)["exact, KL 0.00"] == [(1, 10)]
     assert curves(left)["wide, KL 3.00"] == [(1, 7), (10, 9.7), (100, 9.97)]
     assert heights(left, 1) == [(10, 10), (pytest.approx(6.8), pytest.approx(7.2))]
@@ -115,7 +115,7 @@ def test_gradients_have_a_panel_for_each_place_and_a_line_for_each_estimator() -
         bar = axis.containers[0].lines[2][0].get_segments()[0]  # of two standard errors
         assert bar.tolist() == [[1, pytest.approx(0.8)], [1, pytest.approx(1.2)]]
         assert [tick.get_text() for tick in axis.get_xticklabels()] == ["1", "2", "4"]
-        assert axis.get_ylabel() == "variance of the gradient, 8 draws"
+        assert axis.get_ylabel() == "gradient variance, 8 samples"
 
 
 def bars(axis: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -131,13 +131,13 @@ def bars(axis: Axes) -> dict[str, list[tuple[float, float]]]:
 def test_the_parts_of_a_run_stand_end_to_end() -> None:
     left, right = elbo_parts({"a": run(1), "b": run(4)}).axes  # type: ignore[attr-defined]
     assert bars(left) == {
-        "mutual information of z and image": [(0, 2), (0, 2)],
+        "mutual information of x and z": [(0, 2), (0, 2)],
         "total correlation": [(2, 2), (2, 2)],
         "dimension-wise KL": [(4, 2), (4, 2)],
     }
     assert bars(right) == {
-        "approximation: q is a factorised Gaussian": [(0, 1), (0, 4)],
-        "amortisation: one encoder for all images": [(1, 2), (4, 2)],
+        "approximation gap: q is a factorised Gaussian": [(0, 1), (0, 4)],
+        "amortisation gap: one encoder for all images": [(1, 2), (4, 2)],
     }
     (most,) = [line for line in left.lines if line.get_linestyle() == "--"]
     assert list(most.get_xdata()) == [6.9, 6.9]  # log of the number of images
@@ -153,7 +153,7 @@ def test_every_run_has_a_panel_of_its_bounds() -> None:
         f"run {i}\nBernoulli" for i in range(4)
     ]
     for axis in figure.axes:  # type: ignore[attr-defined]
-        assert curves(axis)["IWAE-K; K = 1: ELBO"] == [(1, -93), (10, -90.3), (100, -90.03)]
+        assert curves(axis)["IWAE-K (K = 1: ELBO)"] == [(1, -93), (10, -90.3), (100, -90.03)]
         assert levels(axis) == [-89]
         assert heights(axis, 1) == [(pytest.approx(-93.2), pytest.approx(-92.8))]
         (band,) = axis.patches
@@ -181,13 +181,13 @@ def test_the_same_numbers_give_the_same_file(
 def test_every_panel_says_how_many_images_it_is_the_mean_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(elbo_figures, "png", lambda figure: figure)
+    monkeypatch.setattr(elbo_study, "png", lambda figure: figure)
     parts: Any = elbo_parts({"a": run(1), "b": run(1, images=20)})
     kl, gap = (axis.get_title() for axis in parts.axes)
-    assert kl == "KL(q(z|x) || p(z)), mean of 1,000 images; dashed: log of that"
-    assert gap == "log p(x) - ELBO, mean of 16 to 20 images, by annealing"
+    assert kl == "KL(q(z|x) || p(z)), mean over 1,000 images\n(dashed: log of their number)"
+    assert gap == "log p(x) - ELBO, mean over 16 to 20 images,\nby annealed importance sampling"
     curves: Any = bound_curves({"a": run(1), "b": run(1, images=20)})
     labels = [axis.get_ylabel() for axis in curves.axes]
-    assert labels == ["nats, mean of 16 images", "nats, mean of 20 images"]
+    assert labels == ["nats, mean over 16 images", "nats, mean over 20 images"]
     known: Any = ppca_bounds(PPCA)
-    assert known.axes[0].get_ylabel() == "nats, mean of 16 images"
+    assert known.axes[0].get_ylabel() == "nats, mean over 16 images"

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from genlab.report import figures
-from genlab.report.figures import loss_curves
+from genlab.report.sections import losses
+from genlab.report.sections.losses import loss_curves
 
 HELD_OUT = pd.DataFrame(
     [
@@ -22,7 +22,7 @@ HELD_OUT = pd.DataFrame(
 def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "png", lambda figure: figure)
+    monkeypatch.setattr(losses, "png", lambda figure: figure)
     history = pd.DataFrame(
         [
             {"model": model, "seed": seed, "images": images, "loss": 1.0 + int(seed)}
@@ -42,4 +42,4 @@ def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
         low, high = axis.get_ylim()
         assert low < of_model["loss"].min() and of_model["loss"].max() < high
         names = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert names == ["0", "1", "7", "held out, at the end"]
+        assert names == ["0", "1", "7", "held-out, after training"]

@@ -1,9 +1,10 @@
-"""Figures of samplers and guidance: from hand-made leagues, what is drawn and where."""
+"""The section on samplers: from hand-made leagues, what is drawn and where."""
 
 from __future__ import annotations
 
 from io import BytesIO
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,22 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from genlab.config.samplers import PathSampler, SamplerConfig
-from genlab.config.study import load_sampler
-from genlab.report import path_figures
-from genlab.report.path_figures import (
-    bound_terms,
+from genlab.config.study import load_sampler, load_study
+from genlab.report.sections import samplers as section
+from genlab.report.sections.samplers import (
+    FIGURES,
+    SamplersSection,
     budget_of,
+    figure_rows,
     guidance_sweep,
     line_of,
     path_rows,
-    quality_against,
-    round_trips,
+    quality_by_cost,
     sampler_matrix,
     step_curves,
-    two_bounds,
 )
-from genlab.report.understanding import crossing
+from genlab.report.study import ReportedStudy
+from genlab.results.layout import StudyFolder
 
 STEPS = (5, 20)
 SWEEP: dict[str, dict[str, Any]] = {
@@ -79,9 +81,9 @@ def rows_of(models: list[str], samplers: dict[str, dict[str, Any]]) -> pd.DataFr
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures themselves come back, not their PNG files."""
-    monkeypatch.setattr(path_figures, "png", lambda figure: figure)
+    monkeypatch.setattr(section, "png", lambda figure: figure)
 
 
 def panels(figure: Any) -> dict[str, Axes]:
@@ -130,7 +132,7 @@ def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
         pd.concat([league, again, other]), configs(SWEEP | ADAPTIVE), "classifier"
     ).set_index("sampler")
     assert list(rows.index) == [*SWEEP, "dopri5"]
-    assert set(rows["place"]) == {"ddpm"}
+    assert set(rows["model"]) == {"ddpm"}
     assert rows["fid"].to_dict() == {name: fid("ddpm", name) + 1 for name in rows.index}
     assert rows.loc["heun-20", ["line", "steps", "evaluations"]].tolist() == ["heun", 20, 20]
     assert np.isnan(rows.loc["dopri5", "steps"])
@@ -140,13 +142,13 @@ def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
 def test_rows_of_several_data_sets_name_theirs() -> None:
     league = league_of(["ddpm"], SWEEP, ("digits", "sprites"))
     rows = path_rows(league, configs(SWEEP), "classifier")
-    assert set(rows["place"]) == {"ddpm (digits)", "ddpm (sprites)"}
+    assert set(rows["model"]) == {"ddpm (digits)", "ddpm (sprites)"}
 
 
-@pytest.mark.usefixtures("seen")
+@pytest.mark.usefixtures("shown")
 def test_the_matrix_has_samplers_down_models_across_and_frames_the_best() -> None:
     rows = rows_of(["ddpm", "flow"], SWEEP)
-    rows = rows[~((rows["place"] == "flow") & (rows["sampler"] == "heun-20"))]
+    rows = rows[~((rows["model"] == "flow") & (rows["sampler"] == "heun-20"))]
     axis = sampler_matrix(rows).axes[0]  # type: ignore[attr-defined]
     assert [label.get_text() for label in axis.get_xticklabels()] == ["ddpm", "flow"]
     names = [label.get_text() for label in axis.get_yticklabels()]
@@ -163,9 +165,9 @@ def test_the_matrix_has_samplers_down_models_across_and_frames_the_best() -> Non
     assert frames == list(enumerate(best))
 
 
-@pytest.mark.usefixtures("seen")
-def test_quality_against_cost_has_a_panel_a_model_and_a_line_a_sampler() -> None:
-    figure: Any = quality_against(rows_of(["ddpm", "flow"], SWEEP | ADAPTIVE), "seconds")
+@pytest.mark.usefixtures("shown")
+def test_quality_by_cost_has_a_panel_a_model_and_a_line_a_sampler() -> None:
+    figure: Any = quality_by_cost(rows_of(["ddpm", "flow"], SWEEP | ADAPTIVE), "seconds")
     assert list(panels(figure)) == ["ddpm", "flow"]
     assert legend_of(figure) == ["ddim", "heun", "dopri5"]
     for model, axis in panels(figure).items():
@@ -175,10 +177,10 @@ def test_quality_against_cost_has_a_panel_a_model_and_a_line_a_sampler() -> None
         ] + [[(0.06, fid(model, "dopri5"))]]
         (real,) = [line for line in axis.lines if line.get_linestyle() == "--"]
         assert set(np.asarray(real.get_ydata())) == {fid("floor", "real")}
-        assert axis.get_xlabel() == "seconds a sample"
+        assert axis.get_xlabel() == "seconds per sample"
 
 
-@pytest.mark.usefixtures("seen")
+@pytest.mark.usefixtures("shown")
 def test_step_curves_have_a_panel_a_sampler_and_a_line_a_model() -> None:
     figure: Any = step_curves(rows_of(["ddpm", "flow"], SWEEP))
     assert legend_of(figure) == ["ddpm", "flow"]
@@ -191,11 +193,11 @@ def test_step_curves_have_a_panel_a_sampler_and_a_line_a_model() -> None:
         assert list(axis.get_xticks()) == list(STEPS)
 
 
-@pytest.mark.usefixtures("seen")
+@pytest.mark.usefixtures("shown")
 def test_the_guidance_sweep_draws_three_measures_against_w() -> None:
     figure: Any = guidance_sweep(rows_of(["ddpm"], GUIDED))
     assert legend_of(figure) == ["ddpm, ddim, 10 steps"]
-    fidelity, diversity = "precision: fidelity", "recall: diversity"
+    fidelity, diversity = "precision (fidelity)", "recall (diversity)"
     drawn = {title: curves(axis) for title, axis in panels(figure).items()}
     assert drawn == {
         "FID": [[(w, fid("ddpm", f"w{w:g}")) for w in (0.0, 1.0, 3.0)]],
@@ -204,44 +206,12 @@ def test_the_guidance_sweep_draws_three_measures_against_w() -> None:
     }
 
 
-@pytest.mark.usefixtures("seen")
-def test_two_bounds_stand_on_the_line_of_their_run() -> None:
-    runs = {
-        name: {kind: {"bits_per_dim": bits + more, "standard_error": 0.01}
-               for kind, more in (("elbo", 0.2), ("ode", 0.0))}
-        for name, bits in (("one", 1.0), ("two", 2.0))
-    }  # fmt: skip
-    figure: Any = two_bounds(runs)
-    (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
-    elbo, ode = (container.lines[0].get_xydata().tolist() for container in axis.containers)
-    assert elbo == [[1.2, 0], [2.2, 1]]
-    assert ode == [[1.0, 0], [2.0, 1]]
-    (bars,) = axis.containers[0].lines[2]
-    assert np.allclose(bars.get_segments()[0][:, 0], [1.18, 1.22])  # two standard errors
-    assert legend_of(figure) == ["ELBO: ancestral steps", "ODE: probability flow"]
-
-
-@pytest.mark.usefixtures("seen")
-def test_terms_and_round_trips_have_a_line_a_run() -> None:
-    terms: Any = bound_terms({"one": {"t": [0, 1, 2], "bits_per_dim": [1.0, 0.1, 0.01]}})
-    (line,) = terms.axes[0].lines
-    assert line.get_xydata().tolist() == [[0, 1.0], [1, 0.1], [2, 0.01]]
-    found = {
-        name: [{"steps": n, "rmse": size / n} for n in (5, 10)]
-        for name, size in (("one", 1), ("two", 2))
-    }
-    trips: Any = round_trips(found)
-    assert curves(trips.axes[0]) == [[(5, 0.2), (10, 0.1)], [(5, 0.4), (10, 0.2)]]
-    assert [t.get_text() for t in trips.axes[0].get_legend().get_texts()] == ["one", "two"]
-
-
 def test_a_figure_is_the_same_png_for_the_same_numbers() -> None:
     rows = rows_of(["ddpm", "flow"], SWEEP)
-    first = quality_against(rows, "evaluations")
+    first = quality_by_cost(rows, "evaluations")
     assert Image.open(BytesIO(first)).format == "PNG"
-    assert quality_against(rows, "evaluations") == first
-    assert quality_against(rows.assign(fid=rows["fid"] + 1), "evaluations") != first
+    assert quality_by_cost(rows, "evaluations") == first
+    assert quality_by_cost(rows.assign(fid=rows["fid"] + 1), "evaluations") != first
 
 
 @pytest.mark.parametrize(
@@ -259,20 +229,39 @@ def test_a_figure_is_the_same_png_for_the_same_numbers() -> None:
 def test_a_figure_appears_only_where_it_has_something_to_show(
     models: list[str], samplers: dict[str, dict[str, Any]], figures: set[str]
 ) -> None:
-    content = {
-        "samplers": samplers | {"prior": {"sampler": "prior"}},
-        "evaluation": {"extractors": ["classifier"]},
-    }
-    found = crossing(league_of(models, samplers), content)
-    assert set(found["figures"]) == figures
-    assert all(f.startswith("data:image/png;base64,") for f in found["figures"].values())
+    rows = path_rows(
+        league_of(models, samplers),
+        configs(samplers | {"prior": {"sampler": "prior"}}),
+        "classifier",
+    )
+    selection = figure_rows(rows)
+    assert set(selection) == figures
+    for name, part in selection.items():
+        assert Image.open(BytesIO(FIGURES[name](part))).format == "PNG"
 
 
-@pytest.mark.usefixtures("seen")
+def study_of(samplers: dict[str, dict[str, Any]]) -> ReportedStudy:
+    """A study of one model by `samplers`, with its league."""
+    values = {"name": "mine", "datasets": ["digits"], "models": ["ddpm"], "samplers": samplers}
+    settings = load_study(values, Path(__file__).parents[2] / "config", "mine.yaml")
+    return ReportedStudy(StudyFolder(Path("mine")), settings, league_of(["ddpm"], samplers))
+
+
+def test_the_section_applies_where_there_is_a_figure() -> None:
+    assert not SamplersSection().applies(study_of({"ddim": {"sampler": "ddim"}}))
+    swept = study_of(SWEEP)
+    assert SamplersSection().applies(swept)
+    content = SamplersSection().read(swept)
+    assert content["extractor"] == "classifier"
+    assert set(content["figures"]) == {"evaluations", "seconds", "steps"}
+    assert all(one.startswith("data:image/png;base64,") for one in content["figures"].values())
+
+
+@pytest.mark.usefixtures("shown")
 @pytest.mark.parametrize("cost", ["evaluations", "seconds"])
 def test_both_axes_of_a_curve_have_numbers(cost: str) -> None:
     """However far apart what they measure: FID from 10 to 98, seconds from .005 to .06."""
-    figure = quality_against(rows_of(["ddpm", "flow"], SWEEP | ADAPTIVE), cost)
+    figure = quality_by_cost(rows_of(["ddpm", "flow"], SWEEP | ADAPTIVE), cost)
     figure.canvas.draw()
     for panel in panels(figure).values():
         for axis, limits in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):

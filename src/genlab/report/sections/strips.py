@@ -1,0 +1,41 @@
+"""The section on strips: the predicted clean image at each step of a sampler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genlab.report.figures import data_uri
+from genlab.report.sections import Section
+from genlab.report.study import ReportedStudy, run_label
+from genlab.results.layout import SampleFolder
+
+
+def _rows(study: ReportedStudy) -> list[SampleFolder]:
+    """Return the rows that have a strip: those of samplers that take steps."""
+    rows = (run.samples(name) for run in study.runs for name in study.settings.samplers)
+    return [row for row in rows if row.strip.exists()]
+
+
+class StripsSection(Section):
+    """Predicted clean images along the steps of a sampler."""
+
+    title = "From noise to image"
+    order = 80
+    introduction = (
+        "The clean image that the network predicts at each step, from the first step (left) to the "
+        "last (right). Each line is one of four samples."
+    )
+
+    def applies(self, study: ReportedStudy) -> bool:
+        return bool(_rows(study))
+
+    def read(self, study: ReportedStudy) -> dict[str, Any]:
+        return {
+            "strips": [
+                {
+                    "title": f"{run_label(row.run)}, {row.folder.name}",
+                    "picture": data_uri(row.strip.read_bytes()),
+                }
+                for row in _rows(study)
+            ]
+        }

@@ -1,0 +1,76 @@
+"""The study as the sections of the page read it: typed settings, the league, folders of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genlab.config.families import FamilyConfig
+from genlab.config.study import Study
+from genlab.io.files import read_json
+from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.origin import read_measured, run_origin
+from genlab.results.spec import read_study
+
+
+@dataclass(frozen=True)
+class ReportedStudy:
+    """A finished study, read-only."""
+
+    folder: StudyFolder
+    settings: Study
+    """The content of `study.yaml`."""
+    league: pd.DataFrame
+    """The table of `league.csv`; a column with a reason in any cell holds text."""
+
+    @cached_property
+    def runs(self) -> list[RunFolder]:
+        """All runs of the study's models by data set, model and seed, without evaluators."""
+        return [
+            self.folder.run(dataset, model, seed)
+            for dataset in self.settings.datasets
+            for model in self.settings.models
+            for seed in self.settings.seeds
+        ]
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """The manifest of each data set: image counts, shape, classes, SHA-256."""
+        return {name: read_json(self.folder.data(name).manifest) for name in self.settings.datasets}
+
+    def family(self, run: RunFolder) -> FamilyConfig:
+        """Return the hyperparameters and capabilities of a run's model."""
+        return self.settings.models[run.model_name].model
+
+    def runs_where(self, condition: Callable[[FamilyConfig], bool]) -> list[RunFolder]:
+        """Return the runs whose model's family meets `condition`, in the order of `runs`."""
+        return [run for run in self.runs if condition(self.family(run))]
+
+
+def read_reported_study(folder: StudyFolder) -> ReportedStudy:
+    """Read a study's settings and its league.
+
+    Raises:
+        GenLabError: `study.yaml` or `league.csv` is missing, or `study.yaml` is invalid.
+    """
+    settings = read_study(folder.config)
+    return ReportedStudy(folder, settings, pd.read_csv(folder.league, keep_default_na=False))
+
+
+def run_label(run: RunFolder) -> str:
+    """Name a run by its model, data set and seed: 'ddpm on digits, seed 0'."""
+    return f"{run.model_name} on {run.dataset}, {run.folder.name.replace('seed', 'seed ')}"
+
+
+def read_run_file(run: RunFolder, path: Path) -> dict[str, Any]:
+    """Read what a stage measured on a run.
+
+    Raises:
+        GenLabError: the file is missing, or belongs to another version of the study.
+    """
+    return read_measured(path, run_origin(run))
