@@ -14,7 +14,7 @@ import pytest
 from jinja2 import Environment, PackageLoader
 from tiny import make_study
 
-from genlab.data.floors import fair_share
+from genlab.data.calibration import fair_share
 from genlab.data.randomness import generator
 from genlab.evaluation.metrics import measure
 from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid

@@ -25,7 +25,7 @@ from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
-from genlab.tracking.mlflow_sink import store_uri
+from genlab.tracking.mlflow_store import store_uri
 from genlab.tracking.record import append_history, read_history
 from genlab.training import resume
 from genlab.training.optimisation import make_optimizers

@@ -33,9 +33,10 @@ from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.background import BackgroundMirror
-from genlab.tracking.mirror import Status, forget
+from genlab.tracking.mirror import forget
 from genlab.tracking.provenance import run_tags
 from genlab.tracking.record import flatten, leave_record
+from genlab.tracking.sink import Status
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
