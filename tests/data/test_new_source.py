@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genlab.config.registry import module_names
 from genlab.config.sources import source_names
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
+from genlab.registry import modules_in
 from genlab.results.layout import DataFolder
 
 SOURCE = Path(__file__).parents[2] / "src/genlab"
@@ -130,4 +130,5 @@ def test_a_mistake_in_the_settings_of_a_new_source_is_named(
 
 
 def test_every_source_has_both_of_its_files() -> None:
-    assert source_names() == module_names("genlab.data.sources")
+    readers = [module.rpartition(".")[2] for module in modules_in("genlab.data.sources")]
+    assert source_names() == readers

@@ -38,11 +38,11 @@ class BoundsConfig(Strict):
     @model_validator(mode="after")
     def _enough_draws(self) -> BoundsConfig:
         if any(b <= a for a, b in pairwise(self.samples)):
-            raise ValueError(f"samples: must be in increasing order, got {list(self.samples)}")
+            raise ValueError(f"samples: must rise from one K to the next, got {list(self.samples)}")
         if self.draws < 2 * self.samples[-1]:
             raise ValueError(
-                f"draws: {self.draws} are too few for the error of K = {self.samples[-1]}, which "
-                f"needs {2 * self.samples[-1]}; raise it, or remove the largest K from samples"
+                f"draws: {self.draws} is too few: the error of K = {self.samples[-1]} needs two "
+                f"groups of K, {2 * self.samples[-1]} draws; or remove the largest K from samples"
             )
         return self
 
@@ -159,7 +159,7 @@ class ElboStudyConfig(Strict):
         sizes["ppca.train_images"] = (images, fits)
         return [
             f"{key}: {number} images of {dimensions} numbers each are too many for probabilistic "
-            f"PCA; take {limit} or fewer, or remove `laboratory`"
+            f"PCA; take {limit} at most, or remove `laboratory`"
             for key, (number, limit) in sizes.items()
             if number > limit
         ]
@@ -171,8 +171,8 @@ class ElboStudyConfig(Strict):
             "gradients.latents": max(self.gradients.latents),
         }
         return [
-            f"{key}: {latent} dimensions of z need a covariance of the images of a rank above "
-            f"{latent}, but it is {rank}; take fewer"
+            f"{key}: {latent} dimensions of z need images that differ in more than {latent} "
+            f"directions, but these have {rank}; take fewer"
             for key, latent in latents.items()
             if latent >= rank
         ]

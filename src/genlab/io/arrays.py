@@ -72,7 +72,7 @@ def read_array(path: Path) -> NDArray[Any]:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         stat = path.stat()
     except FileNotFoundError:
-        raise GenLabError(f"{path}: no such file; run the stage that writes it first") from None
+        raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
     except PermissionError:
         raise GenLabError(f"{path}: no permission to read it") from None
     except (ValueError, EOFError, OSError) as error:

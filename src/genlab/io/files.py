@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GenLabError(f"{path}: no such file; run the stage that writes it first") from None
+        raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
     except OSError as error:
         raise GenLabError(f"{path}: can't be read: {error.strerror}") from None
     except ValueError as error:

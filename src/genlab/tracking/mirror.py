@@ -16,10 +16,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from genlab.config.registry import module_names, registered_class
 from genlab.config.study import TrackingConfig
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
+from genlab.registry import class_in, modules_in
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.mlflow_store import note_store
@@ -27,14 +27,13 @@ from genlab.tracking.record import read_history, read_records
 from genlab.tracking.sink import Sink, Status
 
 ROWS_AT_ONCE = 100  # rows per message; after a failure, no more than these are sent again
-SINKS = "genlab.tracking.sinks"
 
 
 def sinks(tracking: TrackingConfig) -> dict[str, type[Sink]]:
     """Return the sink of every service that the study uses, by its name."""
     classes = {
-        name: registered_class(SINKS, name, Sink)  # type: ignore[type-abstract]
-        for name in module_names(SINKS)
+        module.rpartition(".")[2]: class_in(module, Sink)  # type: ignore[type-abstract]
+        for module in modules_in("genlab.tracking.sinks")
     }
     return {name: sink for name, sink in classes.items() if sink.enabled(tracking)}
 

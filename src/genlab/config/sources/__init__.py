@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from genlab.config.base import LARGEST_SIDE, Strict, build, pick
-from genlab.config.registry import module_names, registered_class
 from genlab.errors import GenLabError
+from genlab.registry import class_in, modules_in
 
 
 class DatasetConfig(Strict):
@@ -127,12 +127,12 @@ class LabelledConfig(DatasetConfig):
 
 def source_names() -> list[str]:
     """Return the names of all sources."""
-    return module_names(__name__)
+    return [module.rpartition(".")[2] for module in modules_in(__name__)]
 
 
 def source_class(name: str) -> type[DatasetConfig]:
     """Return the configuration class of the source `name`, which exists."""
-    return registered_class(__name__, name, DatasetConfig)
+    return class_in(f"{__name__}.{name}", DatasetConfig)
 
 
 def build_source(values: dict[str, Any], path: str | Path) -> DatasetConfig:
