@@ -12,15 +12,16 @@ from sides import GenLab, make_training, train
 from torch import Tensor
 
 from genlab.config.base import dump_yaml
-from genlab.config.datasets import TorchvisionConfig
 from genlab.config.families import FamilyConfig
+from genlab.config.sources.torchvision import TorchvisionConfig
 from genlab.config.study import TrainingConfig
-from genlab.data.prepare import fetch, prepare
 from genlab.io.arrays import read_array
 from genlab.io.files import write_text
 from genlab.models.base import Model
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import RunSpec
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 TRAIN_IMAGES = 60_000
 

@@ -20,8 +20,8 @@ import torch
 from common import CHECKOUT, Row, machine, publish, table
 from torch import Tensor
 
-from genlab.config.datasets import DigitsConfig
 from genlab.config.samplers import DDIMSampler
+from genlab.config.sources.digits import DigitsConfig
 from genlab.config.study import load_model
 from genlab.data.sources.digits import fetch, read
 from genlab.models.base import Facts, build_model

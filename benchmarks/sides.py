@@ -29,9 +29,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from genlab.app.cli import keep_freed_memory
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import load_study
-from genlab.data.floors import floor
 from genlab.data.pictures import GRID, save_grid
-from genlab.data.prepare import fetch, prepare
 from genlab.evaluation.stages import extract, read_features
 from genlab.io.arrays import read_array, write_array
 from genlab.models.base import Facts, Model, build_model
@@ -42,7 +40,10 @@ from genlab.results.layout import RunFolder, SampleFolder, StudyFolder
 from genlab.results.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.calibration import calibrate
+from genlab.workflow.fetch import fetch
 from genlab.workflow.models import load_trained
+from genlab.workflow.prepare import prepare
 
 WARM_UP = 3  # training steps before the clock starts
 DRAWN = 100  # images drawn at a time
@@ -191,7 +192,7 @@ def make_study(
     fetch(at.data(DIGITS))
     prepare(at.data(DIGITS))
     train_classifier(at)
-    floor(at.floor(DIGITS, "real"))
+    calibrate(at.floor(DIGITS, "real"))
     return at
 
 

@@ -19,7 +19,7 @@ rule fetch:
         config=str(DATA.config),
         spec=spec_of(DATA.config),
         code=lambda w: code(
-            "genlab.data.prepare", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
+            "genlab.workflow.fetch", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
         ),
         own_files=lambda w: own_files(w.dataset),
     shell:
@@ -46,7 +46,7 @@ rule prepare:
         config=str(DATA.config),
         spec=spec_of(DATA.config),
         code=lambda w: code(
-            "genlab.data.prepare", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
+            "genlab.workflow.prepare", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
         ),
     shell:
         "genlab prepare --config {params.config} > {log} 2>&1"

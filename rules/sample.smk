@@ -57,7 +57,7 @@ rule floor:
     params:
         config=str(STUDY_AT.floor("{dataset}", "{row}").config),
         spec=spec_of(STUDY_AT.floor("{dataset}", "{row}").config),
-        code=code("genlab.data.floors"),
+        code=code("genlab.workflow.calibration"),
     shell:
         "genlab floor --config {params.config} > {log} 2>&1"
 

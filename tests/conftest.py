@@ -61,12 +61,12 @@ def tiny_study(
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
-    from genlab.data.floors import floor
     from genlab.evaluation.likelihood import likelihood
     from genlab.evaluation.stages import evaluate, extract, rfid
     from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
     from genlab.sampling.walks import walk
+    from genlab.workflow.calibration import calibrate
     from genlab.workflow.train import train
 
     with pytest.MonkeyPatch.context() as patch:
@@ -86,7 +86,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     for model, names in rows.items():
         run = at.run("stripes", model, 0)
         for row in map(run.samples, names):
-            floor(row) if model == "floor" else sample(row, cpu=True)
+            calibrate(row) if model == "floor" else sample(row, cpu=True)
             out = row.features("classifier")
             extract(at, "stripes", "classifier", row.samples, out, cpu=True)
         evaluate(run, names)

@@ -25,6 +25,7 @@ FLOORS = [
     {"results"},
     {"config"},
     {"io"},
+    {"registry"},
     {"errors", "__init__"},
 ]
 HEIGHT = {name: -depth for depth, names in enumerate(FLOORS) for name in names}

@@ -12,9 +12,10 @@ from PIL import Image
 
 from genlab.config.base import merge
 from genlab.config.study import load_study
-from genlab.data.prepare import fetch, prepare
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import study_specs, write_specs
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 SIDE, TRAIN, TEST = 8, 96, 64
 

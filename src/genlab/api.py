@@ -18,15 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from genlab.config.base import build, pick, short_hash
-from genlab.config.datasets import SOURCES, DatasetConfig
+from genlab.config.base import build, short_hash
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.picture_files import list_pictures
 from genlab.config.samplers import SamplerConfig
-from genlab.config.study import TrainingConfig, available, load_dataset, load_model, load_sampler
+from genlab.config.sources import DatasetConfig, build_source
+from genlab.config.study import TrainingConfig, load_dataset, load_model, load_sampler
+from genlab.config.study.presets import yaml_names
 from genlab.data import pictures
-from genlab.data.prepare import source_module
 from genlab.data.randomness import address
+from genlab.data.reading import fetch_files, read_source
 from genlab.errors import ConfigError, GenLabError, nearest
 from genlab.io.history import Row
 from genlab.models import store
@@ -79,18 +80,17 @@ def load_data(source: str | Path, **settings: Any) -> ImageData:
         GenLabError: there is no such data set, or it can't be read.
     """
     name = str(source)
-    if name in available(PRESETS / "datasets"):
+    if name in yaml_names(PRESETS / "datasets"):
         config = load_dataset(name, PRESETS, "genlab.load_data")
         if settings:
             values = config.model_dump(mode="json") | settings
-            config = build(pick(SOURCES, "source", values, name), values, name)
+            config = build_source(values, name)
     elif Path(source).exists():
         config = _own_pictures(Path(source), settings)
     else:
-        known = available(PRESETS / "datasets")
+        known = yaml_names(PRESETS / "datasets")
         raise GenLabError(f"'{name}': no file or folder, and no data set: {nearest(name, known)}")
-    module = source_module(config)
-    splits = module.read(config, module.fetch(config, CACHE / name))
+    splits = read_source(config, fetch_files(config, CACHE / name))
     return ImageData(
         splits.train.images,
         splits.train.labels,
@@ -109,7 +109,7 @@ def _own_pictures(path: Path, settings: dict[str, Any]) -> DatasetConfig:
             with Image.open(path / names[0]) as picture:
                 channels = 1 if picture.mode in ("1", "L", "LA", "I;16") else 3
                 values = {"size": picture.width, "channels": channels, **values}
-    config: DatasetConfig = build(pick(SOURCES, "source", values, path), values, path)
+    config = build_source(values, path)
     config.check()
     return config
 

@@ -1,4 +1,4 @@
-"""Errors meant for people: what is wrong, where, and what to do about it."""
+"""Errors for the user: what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import ValidationError
 
 
 class GenLabError(Exception):
-    """A mistake of the user or the surroundings. The command line prints it without a traceback."""
+    """An error of the input or the environment; the command line prints it without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows of it: as a terminal, no more than what is said."""
+        """Return what Jupyter shows: the message alone, as on a terminal."""
         return [f"error: {self}"]
 
 
 class ConfigError(GenLabError):
-    """A value in a configuration that can't be used; names the file, the key and the remedy."""
+    """An unusable value in a configuration; the message names the file, the key and the remedy."""
 
 
 def shown(value: Any) -> str:
-    """`value` as a study file would have it, shortened where it is long."""
+    """Return `value` as it would be written in a study file, abbreviated if it is long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     brief = reprlib.Repr()
@@ -32,9 +32,9 @@ def shown(value: Any) -> str:
     return brief.repr(value)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest of the `known` words, or lists them all."""
-    words = sorted(known)
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Return a hint that names the closest of the `choices`, and lists them all."""
+    words = sorted(choices)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'? (known: {', '.join(words)})"
@@ -58,18 +58,18 @@ MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "multiple_of": "must be a multiple of {multiple_of}",
     "too_short": "needs {min_length} or more items",
-    "too_long": "takes {max_length} items at most",
+    "too_long": "takes at most {max_length} items",
     "string_too_short": "is empty; write a value, or leave the key out",
-    "string_too_long": "takes {max_length} characters at most",
-    "string_pattern_mismatch": "a name is made of a-z, 0-9, '.', '_' and '-', a letter first",
+    "string_too_long": "takes at most {max_length} characters",
+    "string_pattern_mismatch": "a name has a-z, 0-9, '.', '_' and '-', and begins with a letter",
     "value_error": "{error}",
 }
-"""What pydantic's errors are in plain words, by their type or the beginning of it."""
+"""Plain words for pydantic's errors, by their type or its first part."""
 SCALAR = (str, int, float, bool)
 
 
 def _in_words(problem: Any) -> str:
-    """One of pydantic's errors in plain words, with the value and the remedy."""
+    """Describe one of pydantic's errors in plain words, with the value and the remedy."""
     kind, value = problem["type"], problem["input"]
     template = MESSAGES.get(kind) or MESSAGES.get(kind.partition("_")[0])
     limits = {  # 1.0 as 1
@@ -90,13 +90,13 @@ def _in_words(problem: Any) -> str:
 
 
 def explain(error: ValidationError, source: str) -> ConfigError:
-    """Turn pydantic's `error` into lines `source: key: what is wrong`, one for each mistake."""
+    """Turn pydantic's `error` into lines `source: key: problem`."""
     problems = error.errors(include_url=False)
     inner = {problem["loc"][:-1] for problem in problems}
     lines = []
     for problem in problems:
         if problem["type"] == "too_short" and problem["loc"] in inner:
-            continue  # a list is short of its wrong items alone
+            continue  # the list is too short only because of its wrong items
         keys = [str(part) for part in problem["loc"] if part != "[key]"]
         place = f"{'.'.join(keys)}: " if keys else ""
         lines.append(f"{source}: {place}{_in_words(problem)}")

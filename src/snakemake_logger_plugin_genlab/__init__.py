@@ -1,7 +1,7 @@
-"""Snakemake's logger plugin `genlab`: a line for each job, the time left, and where the report is.
+"""Snakemake's logger plugin `genlab`: a line per job, the remaining time, the path of the report.
 
-Snakemake finds it by the name of the package, and `logger: [genlab]` in a profile chooses it. With
-`--verbose` Snakemake's own long form is shown; without, it is still written to .snakemake/log.
+Snakemake finds the plugin by the package's name; `logger: [genlab]` in a profile selects it. With
+`--verbose`, Snakemake's own long format is shown instead. It is always written to .snakemake/log.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from snakemake_logger_plugin_genlab.outcome import outcome
 from snakemake_logger_plugin_genlab.plan import Plan
 from snakemake_logger_plugin_genlab.progress import Job, Progress, duration, jobs
 
-TARGET = "all"  # the rule that only names what a study comes to; it is no job to speak of
-LOG_LINES = 40  # of a failed job's log that are shown
+TARGET = "all"  # the rule that only names the study's results; it is not counted as a job
+LOG_LINES = 40  # number of lines of a failed job's log that are shown
 SHOWN = (
     "Trying to restart job",
     "Terminating processes on user request",
@@ -33,18 +33,18 @@ SHOWN = (
     "Waiting at most",
     "Unlocked working directory",
 )
-"""How those messages begin that belong to no event and are shown during a run."""
-NO_NEWS = (
+"""Beginnings of messages without an event that are shown during a run."""
+HIDDEN = (
     "Assuming unrestricted shared filesystem usage",
     "RuleException:\nCalledProcessError",
     "Exiting because a job execution failed",
 )
-"""How those messages begin that are dropped even so: of failed jobs the log is shown."""
+"""Beginnings of warnings and errors that are hidden; for failed jobs their log is shown instead."""
 LAST_ERROR = "WorkflowError:\nAt least one job did not complete"
 
 
 class Screen:
-    """A stream of lines; on a terminal the status stands below them and is written anew."""
+    """A stream of lines; a terminal also shows a status line below them, which is overwritten."""
 
     def __init__(self, stream: TextIO, plain: bool) -> None:
         self.stream = stream
@@ -52,13 +52,13 @@ class Screen:
         self.shown = ""
 
     def print(self, text: str) -> None:
-        """Write lines that stay."""
+        """Write lines that remain."""
         self.status("")
         self.stream.write(text + "\n")
         self.stream.flush()
 
     def status(self, text: str) -> None:
-        """Write the status, as much of it as a line holds; nothing where there is no terminal."""
+        """Write the status line, cut to the terminal's width; without a terminal do nothing."""
         if self.terminal and text != self.shown:
             width = shutil.get_terminal_size().columns - 1
             self.stream.write("\r\x1b[2K" + text[:width])
@@ -67,11 +67,11 @@ class Screen:
 
 
 class LogHandler(LogHandlerBase):
-    """Shows the events of a run; of a dry run, a table of what would run and why."""
+    """Shows the events of a run, or a table of the jobs of a dry run with their reasons."""
 
     writes_to_stream = True
     writes_to_file = False
-    has_filter = False  # Snakemake's own, which knows --quiet
+    has_filter = False  # Snakemake's own filter implements --quiet
     has_formatter = True
     needs_rulegraph = False
 
@@ -82,7 +82,7 @@ class LogHandler(LogHandlerBase):
         self.long = ColorizingTextHandler(
             settings.nocolor, stream, DefaultFormatter(settings.quiet, settings.show_failed_logs)
         )
-        self.started = False  # before, Snakemake may do something else than run jobs
+        self.started = False  # set by WORKFLOW_STARTED; other commands of Snakemake run no jobs
         self.study: Any = None
         self.workflow: Any = None
         self.plan = Plan()
@@ -92,7 +92,7 @@ class LogHandler(LogHandlerBase):
         self.closed = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record, in the short form or in the long one."""
+        """Show a record in the short or the long format."""
         try:
             if hasattr(record, "study"):
                 self.study, self.workflow = record.study, record.workflow  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ class LogHandler(LogHandlerBase):
             self.screen.print(text)
 
     def _follow(self, record: Any, event: LogEvent | None) -> None:
-        """Keep track of the run, and show what is worth a line."""
+        """Update the state of the run, and show the event."""
         if event == LogEvent.WORKFLOW_STARTED:
             self.started = True
         elif event == LogEvent.RUN_INFO:
@@ -134,7 +134,7 @@ class LogHandler(LogHandlerBase):
         self._status()
 
     def _begin(self, progress: Progress) -> None:
-        """Start to follow a run of which the number of jobs is known."""
+        """Start to follow a run with its numbers of jobs."""
         if self.common_settings.dryrun or len(self.progress):
             return
         self.progress = progress
@@ -143,7 +143,7 @@ class LogHandler(LogHandlerBase):
             threading.Thread(target=self._tick, daemon=True).start()
 
     def _tick(self) -> None:
-        """Write the status every second: ages grow while nothing happens."""
+        """Write the status every second, so that the elapsed times are current."""
         while not self.closed.wait(1):
             with self.lock:  # type: ignore[union-attr]
                 self._status()
@@ -155,7 +155,7 @@ class LogHandler(LogHandlerBase):
         if self.common_settings.dryrun:
             self.plan.add(job, record.reason)
         else:
-            self.failed.pop(record.jobid, None)  # once more
+            self.failed.pop(record.jobid, None)  # a retry
             self.progress.start(record.jobid, job)
 
     def _job_finished(self, record: Any) -> None:
@@ -177,22 +177,22 @@ class LogHandler(LogHandlerBase):
                 self._show("\n".join(f"  | {line}" for line in last_lines(path)))
 
     def _message(self, record: Any, text: str) -> None:
-        """What belongs to no event: the end of a run, a warning, an error."""
+        """Show a message without an event: the end of a run, a warning, an error."""
         if text == NOTHING_TO_BE_DONE_MSG:
-            self._end("Nothing to be done: all is there and up to date")
+            self._end("Nothing to do: everything is up to date")
         elif text.startswith("Complete log(s): "):
             self.log_file = text.removeprefix("Complete log(s): ")
         elif text.startswith("This was a dry-run"):
             self._show(self.plan.table())
         elif self.failed and text.startswith(LAST_ERROR):
             self._show(self._failures())
-        elif text.startswith(NO_NEWS):
+        elif text.startswith(HIDDEN):
             pass
         elif record.levelno >= logging.WARNING or text.startswith(SHOWN) or not self.started:
             self._show(text.strip("\n"))
 
     def _left(self, now: float) -> str:
-        """How long the rest will take, as far as it is known."""
+        """Return the estimate of the remaining time in words; empty if there is none."""
         left = self.progress.left(now)
         if left is None or self.progress.done == len(self.progress):
             return ""
@@ -208,16 +208,16 @@ class LogHandler(LogHandlerBase):
         self.screen.status(f"{counts}; running: {', '.join(names)}")
 
     def _failures(self) -> str:
-        """Which jobs failed, and what to do about it."""
+        """Return which jobs failed, and what to do."""
         missed = len(self.progress) - self.progress.done - len(self.failed)
         not_started = f", {missed} did not start" if missed else ""
         lines = [f"{len(self.failed)} of {jobs(len(self.progress))} failed{not_started}:"]
         lines += [f"  {job.name}: {', '.join(logs)}" for job, logs in self.failed.values()]
         lines += [f"Snakemake's own log: {self.log_file}"] if self.log_file else []
-        return "\n".join([*lines, "The same command goes on from here"])
+        return "\n".join([*lines, "Run the same command again to continue from here"])
 
     def _end(self, message: str) -> None:
-        """Say that all is done, and where it is if it was the whole study."""
+        """Print the last message, and after a whole study its outcome."""
         self.screen.print(message)
         targets = self.workflow.dag.targetjobs if self.workflow else []
         if any(job.rule.name == TARGET for job in targets):
@@ -225,10 +225,10 @@ class LogHandler(LogHandlerBase):
 
 
 def last_lines(path: str) -> list[str]:
-    """The end of a log, or why there is none."""
+    """Return the last lines of a log, or the reason why it can't be read."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         return [f"({error.strerror})"]
-    left_out = [f"({len(lines) - LOG_LINES} lines before)"] if len(lines) > LOG_LINES else []
-    return left_out + lines[-LOG_LINES:] or ["(empty)"]
+    omitted = [f"({len(lines) - LOG_LINES} lines before)"] if len(lines) > LOG_LINES else []
+    return omitted + lines[-LOG_LINES:] or ["(empty)"]

@@ -1,4 +1,4 @@
-"""What a finished study came to, in a few lines."""
+"""The outcome of a finished study in a few lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from operator import itemgetter
 from genlab.config.evaluators import FLOOR
 from genlab.results.layout import StudyFolder
 
-BEST = 3  # rows that are named of each data set
+BEST = 3  # number of rows per data set
 
 
 def best_rows(study: StudyFolder) -> list[str]:
-    """The rows with the lowest FIDs of each data set, in the features that the league has first."""
+    """Return the rows with the lowest FIDs of each data set, in the league's first features."""
     with study.league.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["model"] != FLOOR]
     several = len({row["seed"] for row in rows}) > 1
@@ -35,7 +35,7 @@ def best_rows(study: StudyFolder) -> list[str]:
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell of the league holds a number, and no reason for not having any."""
+    """Return whether a cell of the league is a number rather than a reason for having none."""
     try:
         float(cell)
     except ValueError:
@@ -44,7 +44,7 @@ def is_number(cell: str) -> bool:
 
 
 def outcome(study: StudyFolder) -> str:
-    """The best rows, where the report is, and how to see the runs."""
+    """Return the best rows, the path of the report, and how to see the runs."""
     return "\n".join(
         [
             *best_rows(study),

@@ -1,4 +1,4 @@
-"""What a dry run would do, and why."""
+"""The jobs of a dry run and their reasons."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from snakemake_logger_plugin_genlab.progress import Job, jobs
 
-NAMED = 3  # models or files that a line of the table names
+NAMED = 3  # number of models or files in a line of the table
 AFTER = "follows from the jobs above"
 CAUSES = {
     "Forced execution": "forced",
-    "Missing output files": "not made yet",
+    "Missing output files": "missing",
     "Incomplete output files": "was interrupted",
     "Updated input files": "changed",
     "Set of input files has changed": "other input files than before",
@@ -20,18 +20,18 @@ CAUSES = {
     "Software environment definition has changed": "its environment changed",
     "Input files updated by another job": AFTER,
 }
-"""How Snakemake's reasons begin, the first that applies first, and what the table says."""
+"""Beginnings of Snakemake's reasons in order of precedence, and the words for the table."""
 
 
 def several(names: list[str]) -> str:
-    """Names in a row, the first few of them."""
+    """Return the first few names, and the number of the others."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass
 class Line:
-    """Jobs of one rule that run for one reason."""
+    """Jobs of the same rule with the same reason."""
 
     count: int = 0
     models: dict[str, None] = field(default_factory=dict)
@@ -39,13 +39,13 @@ class Line:
 
 
 class Plan:
-    """The jobs that would run, by rule and cause."""
+    """The jobs that would run, by rule and reason."""
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], Line] = defaultdict(Line)
 
     def add(self, job: Job, reason: str) -> None:
-        """Add a job with Snakemake's reason for it."""
+        """Add a job with Snakemake's reason."""
         reasons = dict(part.partition(": ")[::2] for part in reason.split("; "))
         start, cause = next(
             ((start, cause) for start, cause in CAUSES.items() if reason_of(start, reasons)),
@@ -58,7 +58,7 @@ class Plan:
             line.files |= dict.fromkeys(reasons[start].split(", "))
 
     def table(self) -> str:
-        """A line for each rule and cause, with the number of jobs and the models they are for."""
+        """Return a line per rule and reason, with the number of jobs and their models."""
         rows = [("jobs", "rule", "of", "why")]
         for (rule, cause), line in self.lines.items():
             why = f"{cause}: {several(sorted(line.files))}" if line.files else cause
@@ -74,5 +74,5 @@ class Plan:
 
 
 def reason_of(start: str, reasons: dict[str, str]) -> bool:
-    """Whether one of the `reasons` begins like this."""
+    """Return whether one of the `reasons` begins with `start`."""
     return any(reason.startswith(start) for reason in reasons)

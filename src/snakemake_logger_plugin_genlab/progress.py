@@ -1,4 +1,4 @@
-"""Which jobs are planned, running and done, and how long the rest will take."""
+"""The jobs that are planned, running and done, and an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 def duration(seconds: float) -> str:
-    """A time in words, of two units at most: '40 s', '2 min 31 s', '3 h 5 min'."""
+    """Return a time with at most two units: '40 s', '2 min 31 s', '3 h 5 min'."""
     total = round(seconds)
     units = [(total // 3600, "h"), (total // 60 % 60, "min"), (total % 60, "s")]
     first = next((i for i, (number, _) in enumerate(units) if number), 2)
@@ -18,12 +18,12 @@ def duration(seconds: float) -> str:
 
 
 def jobs(count: int) -> str:
-    """A number of jobs in words."""
+    """Return a number of jobs in words."""
     return f"{count} job{'s' * (count != 1)}"
 
 
 class Job(NamedTuple):
-    """A job: its rule, what it is called, and when it started, in seconds since the epoch."""
+    """A job: its rule, its name, its start in seconds since the epoch, and its model."""
 
     rule: str
     name: str
@@ -45,13 +45,15 @@ class Progress:
     """The jobs of a run.
 
     Args:
-        planned: how many jobs of each rule there are to do.
+        planned: number of jobs of each rule.
     """
 
     def __init__(self, planned: Mapping[str, int]) -> None:
         self.waiting = Counter(planned)
         self.running: dict[int, Job] = {}
-        self.seconds: dict[str, list[float]] = defaultdict(list)  # of finished jobs, by their rules
+        self.seconds: dict[str, list[float]] = defaultdict(
+            list
+        )  # durations of finished jobs by rule
         self.total = self.waiting.total()
         self.began = float("inf")
         self.estimates = False
@@ -61,21 +63,21 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many jobs are finished."""
+        """Number of finished jobs."""
         return sum(map(len, self.seconds.values()))
 
     def age(self, now: float) -> float:
-        """The seconds since the first job started."""
+        """Return the seconds since the first job started."""
         return max(0.0, now - self.began)
 
     def start(self, jobid: int, job: Job) -> None:
-        """Note that a job starts."""
+        """Record that a job starts."""
         self.began = min(self.began, job.started)
         self.running[jobid] = job
         self.waiting[job.rule] -= 1
 
     def finish(self, jobid: int, now: float) -> tuple[Job, float] | None:
-        """Note that a job is done; return it and its seconds, or None if it never started here."""
+        """Record the end of a job; return it and its duration, or None if it never started here."""
         job = self.running.pop(jobid, None)
         if job is None:
             return None
@@ -83,19 +85,19 @@ class Progress:
         return job, now - job.started
 
     def fail(self, jobid: int) -> Job | None:
-        """Note that a job failed, and return it; it may start again."""
+        """Record the failure of a job, which may start again; return it."""
         job = self.running.pop(jobid, None)
         if job is not None:
             self.waiting[job.rule] += 1
         return job
 
     def left(self, now: float) -> float | None:
-        """The seconds that the rest will take; None until that can be told.
+        """Estimate the remaining seconds; None until an estimate is possible.
 
-        Every job left is taken to last as long as the finished ones of its rule on the mean, and
-        to run beside as many others as jobs did so far. A rule of which none is finished counts
-        like the mean job. That says little while many of the jobs left are of such rules, as
-        before the first training is done; so nothing is said until two thirds are of others.
+        A remaining job is assumed to take the mean duration of its rule's finished jobs, or of all
+        finished jobs if there are none of its rule. Jobs are assumed to overlap as much as before.
+        The first estimate is made when two thirds of the waiting jobs are of rules with finished
+        jobs; before, as until the first training ends, it would be too inaccurate.
         """
         timed = sum(self.waiting[rule] for rule in self.seconds)
         self.estimates |= bool(self.seconds) and 3 * timed >= 2 * self.waiting.total()

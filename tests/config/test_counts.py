@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from genlab.config.base import build
-from genlab.config.datasets import SOURCES, LabelledConfig
 from genlab.config.families.classifier import ClassifierConfig
+from genlab.config.sources import LabelledConfig, source_class
 from genlab.config.study import load_model
 from genlab.data.sources import digits, scenes, sprites
 from genlab.models.base import Facts, build_model
@@ -31,8 +31,8 @@ READERS: dict[str, Any] = {"digits": digits, "sprites": sprites, "scenes": scene
     ids=str,
 )
 def test_images_and_classes_are_as_many_as_declared(values: dict[str, Any]) -> None:
-    config = build(SOURCES[values["source"]], values, "here")
-    source = READERS[values["source"]].read(config, digits.fetch(SOURCES["digits"](), Path()))
+    config = build(source_class(values["source"]), values, "here")
+    source = READERS[values["source"]].read(config, digits.fetch(source_class("digits")(), Path()))
     assert len(source.train.images) == config.train_count
     assert len(source.test.images) == config.held_out
     if isinstance(config, LabelledConfig):
@@ -52,7 +52,7 @@ def test_images_and_classes_are_as_many_as_declared(values: dict[str, Any]) -> N
 def test_what_is_downloaded_is_counted_as_published(
     values: dict[str, Any], train: int, held_out: int
 ) -> None:
-    config = build(SOURCES[values["source"]], values, "here")
+    config = build(source_class(values["source"]), values, "here")
     assert (config.train_count, config.held_out) == (train, held_out)
 
 

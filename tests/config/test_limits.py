@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 import genlab.config
 from genlab.config.base import LARGEST, LARGEST_SIDE, Strict
-from genlab.config.datasets import SOURCES
 from genlab.config.families import FamilyConfig
 from genlab.config.networks import DiTConfig, UNetConfig
+from genlab.config.sources import source_class
 
 for module in pkgutil.walk_packages(genlab.config.__path__, "genlab.config."):
     importlib.import_module(module.name)
@@ -104,7 +104,7 @@ def test_a_text_is_not_empty(kind: type[Strict], name: str, kinds: set[Any]) -> 
 
 @pytest.mark.parametrize("source", ["celeba", "image_folder", "sprites"])
 def test_the_side_of_an_image_is_bounded(source: str) -> None:
-    kind = SOURCES[source]
+    kind = source_class(source)
     values = {"source": source, **({"path": "x"} if source == "image_folder" else {})}
     with pytest.raises(ValidationError, match="size"):
         kind.model_validate({**values, "size": 100_000})

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genlab.config.datasets import ImageFolderConfig
 from genlab.config.picture_files import Listing, list_pictures
 from genlab.config.picture_layout import Layout, arrange, held_out
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.config.study import load_dataset
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.hashes import digest, hashes
@@ -107,12 +107,12 @@ def test_names_tell_split_and_class(names: list[str], train: Places, test: Place
 def test_val_and_test_are_not_pooled() -> None:
     layout = arranged("train/a/0.png", "test/a/1.png", "val/a/2.png", "val/only here/3.png")
     assert by_class(layout, "test") == {"a": ["test/a/1.png"]}
-    assert layout.remarks == ["2 pictures in 'val' are left aside: 'test' is used"]
+    assert layout.remarks == ["2 pictures in 'val' are ignored; 'test' is used"]
 
 
 def test_other_files_are_mentioned() -> None:
     layout = arranged("0.png", "1.png", others=("a.heic", "b.heic", "c.txt", "d.txt"))
-    assert layout.remarks == ["4 other files are left aside: 'a.heic', 'b.heic', 'c.txt' ..."]
+    assert layout.remarks == ["4 other files are ignored: 'a.heic', 'b.heic', 'c.txt' ..."]
 
 
 def test_classes_are_sorted_by_the_numbers_in_their_names() -> None:
@@ -150,19 +150,19 @@ def test_a_share_is_what_it_says(n: int, fraction: float) -> None:
 @pytest.mark.parametrize(
     ("names", "others", "message"),
     [
-        ([], ("a.heic",), "holds no pictures (.png .jpg .jpeg .webp .bmp .gif .tif .tiff), "
+        ([], ("a.heic",), "has no pictures (.png .jpg .jpeg .webp .bmp .gif .tif .tiff), "
                           "only 'a.heic'"),
         (["0.png", "cat/1.png"], (), "different depths ('0.png', 'cat/1.png')"),
         (["a/b/c/0.png", "a/b/d/1.png", "b/b/c/2.png"], (), "'a/b/c/0.png' lies too deep"),
         (["a/cat/0.png", "b/dog/1.png"], (), "unknown split 'a'; name the folders train and test"),
         (["train/0.png", "test/1.png", "more/2.png"], (), "unknown split 'more'"),
-        (["test/0.png"], (), "holds no train split"),
+        (["test/0.png"], (), "has no training split"),
         (["train/cat/0.png", "test/cat/1.png", "test/dog/2.png"], (),
          "the class 'dog' is in 'test' but not in 'train'"),
         (["0.png"], (), "too few pictures to hold any out for testing: the class 'leaves' has one"),
         (["a/0.png", "a/1.png", "b/2.png"], (), "the class 'b' has one"),
         (["a/0.png", "a/1.png"], ("b/0.heic", "b/1.heic", "a/x.txt"),
-         "none of the 2 files of the class 'b' in 'train' is a picture that can be read"),
+         "none of the 2 files of the class 'b' in 'train' is a picture (.png"),
         (["train/a/0.png", "test/a/1.png"], ("test/b/0.avif",), "the class 'b' in 'test'"),
         (["train/0.png", "train/1.png"], ("test/0.heic",), "the class 'leaves' in 'test'"),
         (["x/a/0.png", "x/a/1.png", "x/b/2.png", "x/b/3.png"], ("x/c/0.heic",), "the class 'c'"),
@@ -239,7 +239,7 @@ def test_what_is_no_file_is_named_and_not_read(
 ) -> None:
     (tmp_path / "0.png").touch()
     make(tmp_path / "1.png")
-    with pytest.raises(GenLabError, match=r"1\.png: not a file but a pipe, a device or a broken"):
+    with pytest.raises(GenLabError, match=r"1\.png: is a pipe, a device or a broken link"):
         list_pictures(tmp_path)
 
 
@@ -281,7 +281,7 @@ def test_planning_names_the_file_and_the_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         dataset(tmp_path, names=["cat"])
     assert str(caught.value) == (
-        f"{tmp_path}/datasets/own.yaml: names: 1 names for 2 classes; name each of them"
+        f"{tmp_path}/datasets/own.yaml: names: 1 names for 2 classes; give one per class"
     )
 
 
@@ -300,7 +300,7 @@ def test_names_are_counted_when_planning(
     file.write_text(yaml.safe_dump(values | {"names": ["one", "two"]}))
     with pytest.raises(ConfigError) as caught:
         load_dataset("own", tmp_path, "study.yaml")
-    message = f"{file}: names: 2 names for {classes} classes; name each of them"
+    message = f"{file}: names: 2 names for {classes} classes; give one per class"
     assert str(caught.value) == message
 
 

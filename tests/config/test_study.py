@@ -202,13 +202,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "fewer samples than features": (
         {"evaluation": {"samples": 63, "kid_subset_size": 50}},
-        ["evaluation.samples: 63 are too few for FID in the 64 features of classifier; draw 64"],
+        ["evaluation.samples: 63 are too few for FID in the 64 features of classifier; take 64"],
     ),
     "fewer samples than Inception's features": (
         {"evaluation": {"extractors": ["inception-v3-compat"]}},
         [
             "mine.yaml: evaluation.samples: 1000 are too few for FID in the 2048 features of ",
-            "inception-v3-compat; draw 2048 or more, or take inception-v3-compat out",
+            "inception-v3-compat; take 2048 or more, or remove inception-v3-compat from",
         ],
     ),
     "as many neighbours as samples": (
@@ -261,7 +261,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "model that no sampler fits": (
         {"samplers": {"ddim": None}},
         [
-            "mine.yaml: samplers: none can draw from 'ddpm'",
+            "mine.yaml: samplers: none fits 'ddpm'",
             "prior: it draws in one pass, the model along a Gaussian path",
             "add a line such as `ddpm: {sampler: ddpm}` (sampler: ddpm or ddim or",
         ],
@@ -276,7 +276,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "more steps than timesteps": (
         {"samplers": {"ddim": {"sampler": "ddim", "steps": 1001}}},
-        ["mine.yaml: samplers.ddim.steps: 1001 asked, but 'ddpm' has only 1000 timesteps"],
+        [
+            "mine.yaml: samplers.ddim.steps: 1001 steps are more than the 1000 timesteps of 'ddpm'",
+            "take 1000 or fewer",
+        ],
     ),
     "bernoulli on colour": (
         {"datasets": ["cifar10"], "models": ["vae-bernoulli", "ddpm"]},
@@ -295,7 +298,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "more samples than are held out": (
         {"evaluation": {"samples": 1001}},
-        ["mine.yaml: evaluation.samples: 1001 asked, but 'digits' holds out only 1000 images"],
+        [
+            "mine.yaml: evaluation.samples: 1001 are more than the 1000 held-out images of",
+            "take fewer, or remove 'real' from evaluation.floors",
+        ],
     ),
     "KID subsets larger than the samples": (
         {"evaluation": {"samples": 100, "kid_subset_size": 101}},
@@ -303,18 +309,21 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a model twice": (
         {"models": ["vae", "vae"]},
-        ["models: 'vae' stands twice", "another `name:`"],
+        ["models: 'vae' is listed twice", "another `name:`"],
     ),
-    "a data set twice": ({"datasets": ["digits"] * 2}, ["datasets: 'digits' stands twice"]),
-    "a seed twice": ({"seeds": [1, 1]}, ["seeds: '1' stands twice"]),
+    "a data set twice": ({"datasets": ["digits"] * 2}, ["datasets: 'digits' is listed twice"]),
+    "a seed twice": ({"seeds": [1, 1]}, ["seeds: '1' is listed twice"]),
     "a taken model name": (
         {"models": [{"preset": "vae", "name": "floor"}]},
-        ["mine.yaml: models: the name 'floor' is taken; choose another `name:`"],
+        ["mine.yaml: models: the name 'floor' is reserved; choose another `name:`"],
     ),
-    "a taken study name": ({"name": "data"}, ["mine.yaml: name: 'data' is taken under results/"]),
+    "a taken study name": (
+        {"name": "data"},
+        ["mine.yaml: name: 'data' is reserved; choose another name"],
+    ),
     "a name that is no file name": (
         {"models": [{"preset": "vae", "name": "a/b"}]},
-        ["mine.yaml: models: a/b: name: a name is made of a-z, 0-9, ", "got 'a/b'"],
+        ["mine.yaml: models: a/b: name: a name has a-z, 0-9, ", "got 'a/b'"],
     ),
 }
 
@@ -370,18 +379,18 @@ class Named(BaseModel):
 NOTES: dict[str, tuple[dict[str, Any], str]] = {
     "no path": (
         {"models": ["vae"]},
-        "samplers: 'ddim' is left out, it draws from no model here "
+        "samplers: 'ddim' is left out, because it fits no model of this study "
         "(vae: it draws along a Gaussian path, the model in one pass)",
     ),
     "guidance without classes": (
         {"samplers": {"guided": {"sampler": "ddim", "guidance": 2.0}}},
-        "samplers: 'guided' is left out, it draws from no model here (vae, ddpm: the model knows "
-        "neither classes nor words to be guided to (conditional: true, or text: true where the "
-        "family has it))",
+        "samplers: 'guided' is left out, because it fits no model of this study (vae, ddpm: the "
+        "model knows neither classes nor words to be guided to (conditional: true, or text: true "
+        "where the family has it))",
     ),
     "a variance that nobody learned": (
         {"samplers": {"learned": {"sampler": "ddpm", "variance": "learned"}}},
-        "samplers: 'learned' is left out, it draws from no model here "
+        "samplers: 'learned' is left out, because it fits no model of this study "
         "(vae, ddpm: the model learned no variance (learned_variance: true))",
     ),
 }
@@ -432,12 +441,12 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "a key twice": (
         "models/vae.yaml",
         "family: vae\nlatent: 3\ntraining: {ema: 0, batch_size: 8,\n  ema: 0.5}",
-        ["models/vae.yaml: not valid YAML: line 4: the key 'ema' stands twice"],
+        ["models/vae.yaml: not valid YAML: line 4: duplicate key 'ema'"],
     ),
     "no number": (
         "models/vae.yaml",
         "family: vae\nlatent: !!int abc",
-        ["models/vae.yaml: not valid YAML: line 2: 'abc' is no int"],
+        ["models/vae.yaml: not valid YAML: line 2: 'abc' is not of type int"],
     ),
     "an impossible date": (
         "models/vae.yaml",
@@ -472,7 +481,7 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "a key that is a list": (
         "models/vae.yaml",
         "? [a]\n: 1",
-        ["models/vae.yaml: not valid YAML: line 1: a key must be a word"],
+        ["models/vae.yaml: not valid YAML: line 1: a key must be text or a number"],
     ),
     "data set, a source that is a list": (
         "datasets/digits.yaml",
@@ -492,21 +501,24 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "data set, names for other classes": (
         "datasets/digits.yaml",
         "{source: sprites, names: [a, b]}",
-        ["datasets/digits.yaml: names: 2 names for 3 classes; name each of them"],
+        ["datasets/digits.yaml: names: 2 names for 3 classes; give one per class"],
     ),
     "data set, smaller than the features": (
         "datasets/digits.yaml",
         "{source: scenes, train: 63, test: 2000}",
         [
-            "mine.yaml: datasets: 'digits' has only 63 images to train on, but evaluation.",
-            "extractors: classifier needs at least 64; add images, or change it",
+            "mine.yaml: datasets: 'digits' has only 63 training images, but evaluation.",
+            "extractors: classifier needs at least 64; add images, or change that key",
             "evaluation.kid_subset_size needs at least 500",
         ],
     ),
     "a classifier of another family": (
         "models/classifier.yaml",
         "family: vae",
-        ["models/classifier.yaml: family: must be classifier, which others are measured by"],
+        [
+            "models/classifier.yaml: family: must be classifier, because other models are "
+            "measured by it"
+        ],
     ),
     "data set, misspelt key": (
         "datasets/digits.yaml",
@@ -607,7 +619,7 @@ def test_side_of_own_pictures_must_suit_the_model(own_config: Path) -> None:
 @pytest.mark.parametrize("name", ["benchmarks", "logs", "published", "report"])
 def test_a_data_set_can_not_take_the_name_of_a_folder(name: str, own_config: Path) -> None:
     (own_config / f"datasets/{name}.yaml").write_text("source: digits")
-    with pytest.raises(ConfigError, match=f"datasets: the name '{name}' is taken"):
+    with pytest.raises(ConfigError, match=f"datasets: the name '{name}' is reserved"):
         load({"datasets": [name]}, own_config)
 
 

@@ -49,7 +49,7 @@ def prompting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_model_that_takes_prompts_there_is_neither_clip_nor_judge(tmp_path: Path) -> None:
     study = load(prompts={"candidates": 3})
     assert (study.prompts, study.clip, study.judge) == (None, None, None)
-    assert [ruler.name for ruler in study.rulers] == ["classifier"]
+    assert [entry.name for entry in study.evaluators] == ["classifier"]
     found = written(study, tmp_path)
     assert not [name for name in found if "clip" in name or "judge" in name or "prompts" in name]
 
@@ -121,13 +121,13 @@ def test_a_change_touches_only_the_files_it_concerns(
         ({"candidate": 3}, ["prompts: unknown key 'candidate'", "did you mean 'candidates'?"]),
         ({"candidates": 0}, ["mine.yaml: prompts.candidates: ", "must be at least 1, got 0"]),
         ({"guidance": []}, ["prompts.guidance: ", "needs 1 or more items"]),
-        ({"guidance": [2, 2]}, ["prompts: guidance: a scale stands twice"]),
+        ({"guidance": [2, 2]}, ["prompts: guidance: a scale is listed twice"]),
         ({"guidance": [-1]}, ["prompts.guidance.0: ", "must be at least 0, got -1"]),
         ({"clip": {"image": 3}}, ["mine.yaml: prompts.clip: unknown key 'image'", "'images'?"]),
         ({"judge": {"images": 0}}, ["mine.yaml: prompts.judge: images: "]),
         ({"samplers": ["dim-3"]}, ["prompts.samplers: unknown sampler 'dim-3'", "'ddim-3'?"]),
         ({"samplers": ["prior"]},
-         ["prompts.samplers: none of prior draws from 'ddpm'; add one of ddpm-9, ddim-3"]),
+         ["prompts.samplers: none of prior fits 'ddpm'; add one of ddpm-9, ddim-3"]),
     ],
     ids=str,
 )  # fmt: skip
@@ -140,5 +140,5 @@ def test_mistakes_are_told(section: dict[str, Any], said: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["clip", "judge"])
 def test_their_names_are_taken(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"the name '{name}' is taken"):
+    with pytest.raises(ConfigError, match=f"the name '{name}' is reserved"):
         load(models=["vae", "ddpm", {"preset": "vae", "name": name}])

@@ -119,7 +119,7 @@ def test_a_run_has_a_line_for_each_job_and_ends_with_the_report(snakemake: Snake
     assert "rule train:" in log.read_text()  # Snakemake's long form is kept
 
     done = snakemake()
-    assert done.stdout == f"Nothing to be done: all is there and up to date\n{OUTCOME}"
+    assert done.stdout == f"Nothing to do: everything is up to date\n{OUTCOME}"
 
     Path("results/mini/digits/vae/seed1/weights").unlink()
     done = snakemake("results/mini/digits/vae/seed1/weights")
@@ -145,7 +145,7 @@ def test_a_failed_job_shows_its_log_and_the_others_go_on(snakemake: Snakemake) -
         for seed in (0, 1)
     ]
     assert Path(end[3].removeprefix("Snakemake's own log: ")).is_file()
-    assert end[4:] == ["The same command goes on from here"]
+    assert end[4:] == ["Run the same command again to continue from here"]
     assert "Exception" not in done.stdout and "Report" not in done.stdout
 
 
@@ -176,10 +176,10 @@ def test_a_dry_run_says_what_would_run_and_why(snakemake: Snakemake) -> None:
     assert table[0] == ["jobs", "rule", "of", "why"]
     # in the order of the workflow's layers
     assert sorted(table[1:-1]) == [
-        ["1", "reference_features", "not made yet"],
-        ["4", "train", "ddpm, vae", "not made yet"],
+        ["1", "reference_features", "missing"],
+        ["4", "train", "ddpm, vae", "missing"],
     ]
-    assert table[-1] == ["1", "report", "not made yet"]
+    assert table[-1] == ["1", "report", "missing"]
     end = "6 jobs would run; this was a dry run. --verbose shows each of them.\n"
     assert done.stdout.endswith(end)
 

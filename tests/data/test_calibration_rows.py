@@ -12,11 +12,11 @@ from tiny import TEST
 
 from genlab.config.base import read_yaml
 from genlab.data.arrays import hold_out
-from genlab.data.floors import floor
 from genlab.data.pictures import tile
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.results.layout import StudyFolder
+from genlab.workflow.calibration import calibrate
 
 
 def test_real_images_are_held_out_ones_each_at_most_once(
@@ -24,7 +24,7 @@ def test_real_images_are_held_out_ones_each_at_most_once(
 ) -> None:
     at = tiny_study()
     row = at.floor("stripes", "real")
-    floor(row)
+    calibrate(row)
     samples = [image.tobytes() for image in read_array(row.samples)]
     held_out = [image.tobytes() for image in read_array(at.data("stripes").images("test"))]
     assert len(samples) == len(set(samples)) == 32
@@ -34,7 +34,7 @@ def test_real_images_are_held_out_ones_each_at_most_once(
 
 def test_noise_is_uniform(tiny_study: Callable[..., StudyFolder]) -> None:
     row = tiny_study().floor("stripes", "noise")
-    floor(row)
+    calibrate(row)
     pixels = read_array(row.samples)
     assert pixels.shape == (32, 1, 8, 8)
     # The mean of n values of variance (256^2 - 1) / 12 is within 4 standard errors of 127.5.
@@ -45,9 +45,9 @@ def test_noise_is_uniform(tiny_study: Callable[..., StudyFolder]) -> None:
 
 def test_a_row_comes_out_the_same_each_time(tiny_study: Callable[..., StudyFolder]) -> None:
     row = tiny_study().floor("stripes", "noise")
-    floor(row)
+    calibrate(row)
     before = row.samples.read_bytes(), row.grid.read_bytes()
-    floor(row)
+    calibrate(row)
     assert (row.samples.read_bytes(), row.grid.read_bytes()) == before
 
 
@@ -61,10 +61,10 @@ def test_more_real_images_than_are_held_out_are_refused(
     assert ended.status == 1
     assert ended.err == (
         f"error: {row.config}: evaluation.samples asks for {TEST + 1} images, but 'stripes' holds "
-        f"out only {TEST}; ask for fewer, or leave 'real' out of evaluation.floors\n"
+        f"out only {TEST}; ask for fewer, or remove 'real' from evaluation.floors\n"
     )
     with pytest.raises(GenLabError):
-        floor(row)
+        calibrate(row)
     assert not row.samples.exists()
 
 

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genlab.config.base import build, read_yaml
-from genlab.config.datasets import DIGITS, DigitsConfig
-from genlab.data.prepare import fetch, prepare
+from genlab.config.sources.digits import DigitsConfig
+from genlab.config.sources.scenes import DIGITS
 from genlab.data.tokenizer import END, PAD, Tokenizer, train_tokenizer, words
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json, sha256
 from genlab.results.layout import DataFolder
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 TEXTS = [f"a {size} {digit}" for digit in DIGITS for size in ("small", "large")]
 TOKENIZER = Tokenizer(train_tokenizer(TEXTS, 300))
@@ -69,7 +71,9 @@ def test_often_said_words_become_tokens_of_their_own() -> None:
 def test_a_prompt_longer_than_the_context_is_refused() -> None:
     length = len(TOKENIZER.encode("a small seven")) + 1  # and the end
     assert TOKENIZER.rows(["a small seven"], length).shape == (1, length)
-    with pytest.raises(GenLabError, match=r"'a small seven' has \d+ tokens, but the context holds"):
+    with pytest.raises(
+        GenLabError, match=r"'a small seven' has \d+ tokens, but the model reads at most"
+    ):
         TOKENIZER.rows(["a one", "a small seven"], length - 1)
 
 
@@ -116,15 +120,18 @@ def test_names_of_the_wrong_number_for_own_pictures_are_refused(tiny_study: Any)
 @pytest.mark.parametrize(
     ("captions", "complaint"),
     [
-        (["a {colour} {name}"], r"digits.yaml: captions: .*\{colour\} is neither \{class\} nor"),
+        (
+            ["a {colour} {name}"],
+            r"digits.yaml: captions: .*unknown placeholder \{colour\}; use \{class\} or \{name\}",
+        ),
         (["a {name"], r"digits.yaml: captions: .*'a \{name': expected '}'"),
-        (["a {}"], r"digits.yaml: captions: .*\{\} is neither"),
-        (["a {0}"], r"digits.yaml: captions: .*\{0\} is neither"),
-        (["a {name.x}"], r"digits.yaml: captions: .*\{name.x\} is neither"),
-        (["a {name[0]}"], r"digits.yaml: captions: .*\{name\[0\]\} is neither"),
-        (["a {name:d}"], r"digits.yaml: captions: 'a \{name:d\}': write \{name\} alone"),
-        (["a {name:>{class}}"], r"digits.yaml: captions: .*: write \{name\} alone"),
-        (["a {class!r}"], r"digits.yaml: captions: .*: write \{class\} alone"),
+        (["a {}"], r"digits.yaml: captions: .*unknown placeholder \{\};"),
+        (["a {0}"], r"digits.yaml: captions: .*unknown placeholder \{0\};"),
+        (["a {name.x}"], r"digits.yaml: captions: .*unknown placeholder \{name.x\};"),
+        (["a {name[0]}"], r"digits.yaml: captions: .*unknown placeholder \{name\[0\]\};"),
+        (["a {name:d}"], r"digits.yaml: captions: 'a \{name:d\}': write \{name\} without a format"),
+        (["a {name:>{class}}"], r"digits.yaml: captions: .*: write \{name\} without a format"),
+        (["a {class!r}"], r"digits.yaml: captions: .*: write \{class\} without a format"),
         ([""], "digits.yaml: captions.0: is empty"),
         ([], "digits.yaml: captions: "),
     ],

@@ -27,7 +27,7 @@ from PIL import Image
 from servers import Mirror, serving
 from torchvision.datasets import CelebA
 
-from genlab.config.datasets import FACE_ATTRIBUTES
+from genlab.config.sources.celeba import FACE_ATTRIBUTES
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.results.layout import DataFolder
@@ -262,7 +262,7 @@ def test_what_google_drive_refuses_is_named_with_a_way_out(
     assert lines[0] == f"error: {at.folder}/raw/{PICTURES}: could not be downloaded:"
     assert lines[1].startswith(f"https://drive.google.com/file/d/{IDS[PICTURES]}: ")
     assert said[trouble] in lines[1]
-    assert lines[-1].endswith("and name their folder as the data set's `raw`")
+    assert lines[-1].endswith("and set the data set's `raw` to their folder")
     assert list((at.folder / "raw").iterdir()) == []
 
 
@@ -286,9 +286,9 @@ def test_what_google_drive_refuses_is_named_with_a_way_out(
             b"\n".join([b"5", *attributes().split(b"\n")[1:-1]]),
             f"has no row for {NAMES[5]}",
         ),
-        ("list_eval_partition.txt", b"000001.jpg train\n", "not lines of a picture's name and a"),
-        ("list_eval_partition.txt", b"000001.jpg 0\n000004.jpg 1\n", "or none of part"),
-        ("list_eval_partition.txt", b"000001.jpg 0\n000001.jpg 2\n", "names a picture twice"),
+        ("list_eval_partition.txt", b"000001.jpg train\n", "expected lines of a picture's name"),
+        ("list_eval_partition.txt", b"000001.jpg 0\n000004.jpg 1\n", "or none in part"),
+        ("list_eval_partition.txt", b"000001.jpg 0\n000001.jpg 2\n", "lists a picture twice"),
         ("list_eval_partition.txt", b"\xff\xfe", "can't be read"),
     ],
     ids=[
@@ -312,7 +312,7 @@ def test_another_file_in_one_s_place_is_named(
     ("attributes", "said"),
     [
         (["Male", "Smilin"], "unknown attribute 'Smilin': did you mean 'Smiling'?"),
-        (["Male", "Male"], "'Male' is named twice"),
+        (["Male", "Male"], "'Male' is listed twice"),
         ([], "attributes"),
         (["Male", "Smiling", "Young"], "names: 2 names for 8 classes"),
     ],

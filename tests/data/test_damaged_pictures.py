@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from genlab.config.datasets import ImageFolderConfig
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.data.decoding import load_picture, to_pixels
 from genlab.data.sources.image_folder import fetch, read
 from genlab.errors import GenLabError

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from genlab.config.datasets import ImageFolderConfig
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.data.decoding import load_picture, to_pixels
 from genlab.errors import GenLabError
 

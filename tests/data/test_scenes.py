@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from genlab.config.base import build
-from genlab.config.datasets import COLOURS, DIGITS, HELD_OUT, DigitsConfig, ScenesConfig
 from genlab.config.families import build_family
+from genlab.config.sources.digits import DigitsConfig
+from genlab.config.sources.scenes import COLOURS, DIGITS, HELD_OUT, ScenesConfig
 from genlab.data.arrays import Source
-from genlab.data.prepare import fetch, prepare
 from genlab.data.randomness import generator
 from genlab.data.sources import digits
 from genlab.data.sources.scenes import RGB, cut_out, draw_scene
@@ -30,6 +30,8 @@ from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.results.layout import DataFolder
 from genlab.workflow.data import read_table
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 SMALL = {"source": "scenes", "train": 300, "test": 60, "unseen": 60}
 SPLITS = ("train", "test", "unseen")

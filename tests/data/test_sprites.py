@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genlab.config.base import build
-from genlab.config.datasets import SPRITES, SpritesConfig
-from genlab.data.prepare import fetch, prepare
+from genlab.config.sources.sprites import SPRITES, SpritesConfig
 from genlab.data.sources.sprites import FINE, FULL_SIZE, SHAPES, draw, mask, places, read
 from genlab.errors import ConfigError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.results.layout import DataFolder, StudyFolder
+from genlab.workflow.fetch import fetch
+from genlab.workflow.prepare import prepare
 
 SHAPE, SCALE, ROTATION, X, Y = range(5)
 Array = NDArray[np.float64]

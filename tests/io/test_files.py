@@ -137,8 +137,8 @@ def test_more_samples_than_fit_are_refused_before_the_first(
     ):
         begun = True
     assert str(caught.value) == (
-        f"{tmp_path}/x.npy: 400 images need 0.00123 GB, but only 0.001 GB of the disk are free; "
-        "free some space, or ask for fewer"
+        f"{tmp_path}/x.npy: 400 images need 0.00123 GB, but the disk has only 0.001 GB left; "
+        "free some space, or ask for fewer images"
     )
     assert not begun
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,7 @@ def test_a_second_call_does_nothing_and_ends_alike(
     first_run: tuple[Project, str], smoke: Project
 ) -> None:
     lines = smoke.snakemake("--cores", CORES).splitlines()
-    assert lines[-END - 1] == "Nothing to be done: all is there and up to date"
+    assert lines[-END - 1] == "Nothing to do: everything is up to date"
     assert lines[-END:] == first_run[1].splitlines()[-END:]
     table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
     rows = table[~table["model"].isin(["floor", "vqvae"])].astype({"fid": float})

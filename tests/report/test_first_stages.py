@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from tiny import make_study
 
-from genlab.data.floors import fair_share
+from genlab.data.calibration import fair_share
 from genlab.data.randomness import generator
 from genlab.evaluation.metrics import measure
 from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid

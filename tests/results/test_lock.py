@@ -67,7 +67,7 @@ def test_marks_that_nobody_holds_are_removed(
     WorkflowLock(state).plan()
     assert not marked(state)
     assert capsys.readouterr().err == (
-        "note: the last workflow here was killed; its lock is removed\n"
+        "note: the last workflow in this folder was killed; its lock is removed\n"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genlab.data.prepare import prepare
+from genlab.workflow.prepare import prepare
 from genlab.errors import GenLabError
 from genlab.evaluation.stages import evaluate, extract, rfid
 from genlab.io.arrays import read_array, write_array
@@ -84,10 +84,10 @@ def test_an_array_without_its_note_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     write_array(path, np.arange(3))
     note_path(path).unlink()
-    with pytest.raises(GenLabError, match=r"x\.npy\.json, is missing beside it; delete x\.npy and"):
+    with pytest.raises(GenLabError, match=r"x\.npy\.json, is missing; delete x\.npy and"):
         read_array(path)
     note_path(path).write_text("{}")
-    with pytest.raises(GenLabError, match="not the checksum of an array"):
+    with pytest.raises(GenLabError, match="not a valid checksum of an array"):
         read_array(path)
 
 

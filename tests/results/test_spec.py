@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from genlab.config.base import build, dump_yaml, merge, read_yaml
-from genlab.config.datasets import SOURCES
+from genlab.config.sources import source_class
 from genlab.config.families import build_family
 from genlab.config.networks import DiTConfig
 from genlab.config.samplers import SAMPLERS, settings
@@ -157,7 +157,7 @@ def test_settings_are_all_that_a_sampler_takes() -> None:
     ids=str,
 )
 def test_every_source_states_its_shape(values: dict[str, Any], shape: tuple[int, int, int]) -> None:
-    assert build(SOURCES[values["source"]], values, "here").shape == shape
+    assert build(source_class(values["source"]), values, "here").shape == shape
 
 
 def test_merge_goes_into_nested_mappings_and_lets_later_layers_win() -> None:

@@ -168,7 +168,7 @@ MISTAKES = {
     "no content": (("a picture of an elephant",),
                    "'a picture of an elephant': no word that says what to draw is in a training "
                    "caption; known are across, down$"),
-    "long": (("down " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
+    "long": (("down " * 99,), r"has \d+ tokens, but the model reads at most \d+; use fewer words"),
     "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
     "no prompts": ((PROMPT, "--model", "vae"),
                    "/results: the model 'vae' takes no prompts; of the finished runs these do: "

@@ -23,8 +23,8 @@ from genlab.io.files import read_json
 from genlab.io.history import read_history
 from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
-from genlab.tracking.mlflow_sink import SystemMetrics
 from genlab.tracking.record import leave_record
+from genlab.tracking.sinks.mlflow import SystemMetrics
 
 DOWN = "http://127.0.0.1:9"  # the discard service's port, where nobody listens
 
@@ -145,7 +145,9 @@ def test_training_goes_on_without_the_server_and_it_is_sent_later(
     assert run.weights.exists()
     ended = genlab("publish", "--config", at.config)
     assert ended.status == 1
-    assert "All results are safe under results/; run again to send what is missing." in ended.err
+    assert (
+        "All results are complete under results/; run again to send what is missing." in ended.err
+    )
     assert "Traceback" not in ended.err
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert genlab("publish", "--config", at.config).status == 0

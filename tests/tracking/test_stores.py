@@ -108,7 +108,7 @@ def test_a_run_that_was_deleted_is_sent_whole_as_a_new_one(
     MlflowClient(tracking_uri=local(run)).delete_run(old.info.run_id)
     log(run, 4, 5)
     assert mirror(run, "FINISHED") == {}
-    assert f"note: mlflow doesn't have {run.folder}" in capsys.readouterr().err
+    assert f"note: mlflow does not have {run.folder}" in capsys.readouterr().err
     (new,) = runs_in(local(run))
     assert new.info.run_id != old.info.run_id
     assert new.info.status == "FINISHED"
@@ -138,7 +138,7 @@ def test_an_experiment_that_was_deleted_is_restored_with_its_runs(
     log(run, 4, 5)
     assert mirror(run, "FINISHED") == {}
     said = capsys.readouterr().err
-    assert said.startswith("note: MLflow's experiment 'tiny' had been deleted and is restored")
+    assert said.startswith("note: the deleted MLflow experiment 'tiny' is restored")
     (new,) = runs_in(local(run))
     assert new.info.run_id == old.info.run_id
     assert steps(local(run), new.info.run_id) == [1, 2, 3, 4, 5]

@@ -26,7 +26,7 @@ from genlab.models.base import Batch, Facts, Model, build_model
 from genlab.models.store import read_tensors, write_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
-from genlab.tracking.mlflow_sink import store_uri
+from genlab.tracking.mlflow_store import store_uri
 from genlab.training import resume
 from genlab.training.optimisation import make_optimizers
 from genlab.training.trainer import Training, make_accelerator

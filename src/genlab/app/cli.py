@@ -203,16 +203,16 @@ def ui(
 
 @stage_command()
 def fetch(config: DataConfig) -> None:
-    """Make a data set's raw files present and check them."""
-    from genlab.data.prepare import fetch as stage
+    """Download a data set's raw files, or find them on this machine, and check them."""
+    from genlab.workflow.fetch import fetch as stage
 
     work(stage, DataFolder(folder(config)))
 
 
 @stage_command()
 def prepare(config: DataConfig) -> None:
-    """Turn the raw files into arrays of pixels with a manifest."""
-    from genlab.data.prepare import prepare as stage
+    """Turn the raw files into arrays of pixels, with a manifest."""
+    from genlab.workflow.prepare import prepare as stage
 
     work(stage, DataFolder(folder(config)))
 
@@ -245,8 +245,8 @@ def sample(
 
 @stage_command()
 def floor(config: RowConfig) -> None:
-    """Write a row that calibrates the table: held-out real images, or noise."""
-    from genlab.data.floors import floor as stage
+    """Write a calibration row: held-out real images, or noise."""
+    from genlab.workflow.calibration import calibrate as stage
 
     work(stage, SampleFolder(folder(config)))
 

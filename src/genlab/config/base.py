@@ -1,4 +1,4 @@
-"""The one base of every typed configuration, and how YAML becomes one."""
+"""The base class of every typed configuration, and how YAML becomes one."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from genlab.errors import ConfigError, explain, nearest, shown
 T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K")
 
-DEFAULT_BACKBONE = "unet"  # of a network that names none
+DEFAULT_BACKBONE = "unet"  # of a network without the key `backbone`
 
 Precision = Literal["fp32", "bf16", "auto"]
-"""What layers are computed in. 'auto' is bf16 where the processor has instructions for it and fp32
-elsewhere, where it would be many times slower; summaries and costs say which it was."""
+"""Number format of the layers. 'auto' is bf16 on processors with instructions for it, and fp32 on
+others, where bf16 would be many times slower; the run's summary and cost record the choice."""
 
 LARGEST = 2**32 - 1
-"""The largest number that any key accepts; no budget and no seed needs more."""
+"""Largest number that any key accepts."""
 Width = Annotated[int, Field(ge=1, le=2**14)]
-"""Channels, features or dimensions. One square matrix of the largest width takes 1 GiB."""
+"""Number of channels, features or dimensions; a square matrix of the largest width takes 1 GiB."""
 Depth = Annotated[int, Field(ge=1, le=256)]
-"""Layers or blocks in a row, or a multiple of channels."""
+"""Number of layers or blocks in a row, or a multiple of channels."""
 Halvings = Annotated[int, Field(ge=1, le=10)]
-"""How often the side of an image is halved; ten times turn the largest side, 1024, into 1."""
+"""Number of times that the side of an image is halved; ten turn the largest side, 1024, into 1."""
 Images = Annotated[int, Field(ge=1, le=10**6)]
-"""Images in one array; a million of 32 x 32 pixels in colour take 3 GB."""
+"""Number of images in one array; a million RGB images of 32 x 32 pixels take 3 GB."""
 Steps = Annotated[int, Field(ge=1, le=10_000)]
-"""Steps from noise to image, each an evaluation of a network or two."""
+"""Number of steps from noise to image, each with one or two network evaluations."""
 LARGEST_SIDE = 1024
-"""Pixels along the side of the largest image; ten thousand of them in colour take 30 GB."""
+"""Largest side of an image in pixels; ten thousand RGB images of this size take 30 GB."""
 
 
 def _types(annotation: Any) -> set[Any]:
-    """The types in an annotation, such as {int, NoneType} of `tuple[int, ...] | None`."""
+    """Return the types in an annotation, such as {int, NoneType} for `tuple[int, ...] | None`."""
     arguments = typing.get_args(annotation)
     if not arguments or typing.get_origin(annotation) is Literal:
         return {annotation}
@@ -57,7 +57,7 @@ def _types(annotation: Any) -> set[Any]:
 
 
 class Strict(BaseModel):
-    """A configuration that refuses unknown keys, and values that can only be a mistake."""
+    """A configuration that refuses unknown keys and implausible values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_min_length=1)
 
@@ -80,28 +80,28 @@ class Strict(BaseModel):
         """Refuse true and false where a number is expected; pydantic would read 1 and 0."""
         types = _types(cls.model_fields[str(info.field_name)].annotation)
         if types & {int, float} and bool not in types:
-            for one in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(one, bool):
-                    raise ValueError(f"expected a number, got {shown(one)}")
+            for item in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(item, bool):
+                    raise ValueError(f"expected a number, got {shown(item)}")
         return value
 
     @field_validator("*", mode="after")
     @classmethod
     def _no_number_is_absurd(cls, value: Any) -> Any:
-        """Bound all numbers, those as well whose own type has no bound."""
-        for one in value if isinstance(value, tuple) else [value]:
-            if isinstance(one, int | float) and abs(one) > LARGEST:
-                raise ValueError(f"must lie between -{LARGEST} and {LARGEST}, got {shown(one)}")
+        """Bound all numbers, also those whose type has no bound."""
+        for item in value if isinstance(value, tuple) else [value]:
+            if isinstance(item, int | float) and abs(item) > LARGEST:
+                raise ValueError(f"must lie between -{LARGEST} and {LARGEST}, got {shown(item)}")
         return value
 
     @property
     def digest(self) -> str:
-        """A short hash of the whole configuration, defaults included."""
+        """Short hash of the whole configuration, including defaults."""
         return short_hash(dump_yaml(self))
 
 
 def short_hash(*parts: str) -> str:
-    """16 hexadecimal digits that depend on all `parts` and their order."""
+    """Return 16 hexadecimal digits that depend on all `parts` and their order."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -120,19 +120,19 @@ CORE: dict[str, tuple[str, str, Callable[[str], Any]]] = {
         lambda text: float(re.sub(r"\.(?=[iInN])", "", text)),
     ),
 }
-"""The scalars of YAML 1.2's core schema: their pattern, the characters they begin with, and their
-value. All other scalars are text, `off` and `no` as well, which YAML 1.1 reads as false."""
+"""Scalars of YAML 1.2's core schema: pattern, possible first characters, and conversion. All other
+scalars are text, including `off` and `no`, which YAML 1.1 reads as false."""
 DEEPEST = 50
-"""Levels of nesting in a file; the shipped ones have five."""
+"""Largest number of levels of nesting in a file; the shipped files have five."""
 UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class _Reader(yaml.BaseLoader):
-    """A reader of YAML by its core schema.
+    """A YAML reader with the core schema.
 
     Raises:
-        yaml.MarkedYAMLError: a syntax error, a key that stands twice in one mapping, a value that
-            doesn't fit its tag, an unknown tag, unprintable text, or too many levels.
+        yaml.MarkedYAMLError: a syntax error, a duplicate key, a value that doesn't fit its tag, an
+            unknown tag, unprintable text, or too many levels of nesting.
     """
 
     depth = 0
@@ -157,10 +157,12 @@ class _Reader(yaml.BaseLoader):
         pattern, _, convert = CORE[kind]
         value = self.text(node)
         if not re.fullmatch(pattern, value):
-            raise ConstructorError(None, None, f"{shown(value)} is no {kind}", node.start_mark)
+            raise ConstructorError(
+                None, None, f"{shown(value)} is not of type {kind}", node.start_mark
+            )
         try:
             return convert(value)
-        except ValueError:  # Python reads no integer of more than 4,300 digits
+        except ValueError:  # Python converts no integer of more than 4,300 digits
             problem = f"a number of {len(value)} digits"
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
@@ -174,9 +176,9 @@ class _Reader(yaml.BaseLoader):
         for key_node, value_node in node.value:
             key, mark = self.construct_object(key_node, deep=True), key_node.start_mark
             if isinstance(key, list | dict):
-                raise ConstructorError(None, None, "a key must be a word", mark)
+                raise ConstructorError(None, None, "a key must be text or a number", mark)
             if key in result:
-                raise ConstructorError(None, None, f"the key {shown(key)} stands twice", mark)
+                raise ConstructorError(None, None, f"duplicate key {shown(key)}", mark)
             result[key] = self.construct_object(value_node, deep=True)
         return result
 
@@ -186,7 +188,7 @@ class _Reader(yaml.BaseLoader):
 
 
 class _Writer(yaml.SafeDumper):
-    """A writer that puts in quotes what readers of either version wouldn't take for text."""
+    """A YAML writer that quotes text which YAML 1.1 or 1.2 would read as another type."""
 
 
 _Reader.add_constructor(f"{TAG}str", _Reader.text)
@@ -201,10 +203,10 @@ for _kind, (_pattern, _first, _) in CORE.items():
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in the YAML file at `path`; an empty file is an empty mapping.
+    """Return the mapping in the YAML file at `path`; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: the file is missing, unreadable, not YAML, or holds no mapping.
+        ConfigError: the file is missing, unreadable, not YAML, or not a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)
@@ -230,10 +232,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def pick(kinds: Mapping[str, K], key: str, values: dict[str, Any], source: str | Path) -> K:
-    """The one of `kinds` that `values[key]` names.
+    """Return the one of `kinds` that `values[key]` names.
 
     Raises:
-        ConfigError: it names none, or is no name at all.
+        ConfigError: the key is missing, or its value is not one of the names.
     """
     name = values.get(key)
     if isinstance(name, str) and name in kinds:
@@ -250,39 +252,40 @@ def pick(kinds: Mapping[str, K], key: str, values: dict[str, Any], source: str |
 
 
 def build(kind: type[T], values: Any, source: str | Path) -> T:
-    """Validate `values` as a `kind`; mistakes are reported as lines that start with `source`."""
+    """Validate `values` as a `kind`; every line of the error begins with `source`."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise explain(error, str(source)) from None
-    except ConfigError as error:  # a part that was built within names only itself
+    except ConfigError as error:  # from a nested `build`, which names only its own part
         raise ConfigError(f"{source}: {error}") from None
 
 
-def _alike(below: dict[str, Any], value: dict[str, Any]) -> bool:
-    """Whether `value` changes what is described `below`, and doesn't put another network there."""
-    backbone = below.get("backbone", DEFAULT_BACKBONE)
+def _same_backbone(base: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Return whether `value` changes the network `base` rather than replacing it by another."""
+    backbone = base.get("backbone", DEFAULT_BACKBONE)
     return bool(value.get("backbone", backbone) == backbone)
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
-    """Join mappings key by key, nested ones as well; later layers win.
+    """Merge mappings recursively; values of later layers replace those of earlier ones.
 
-    A network of another `backbone` starts anew: sizes of the one before say nothing of it.
+    A network with another `backbone` replaces the earlier network as a whole, since the sizes of
+    one backbone do not apply to another.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            below = merged.get(key)
-            if isinstance(value, dict) and isinstance(below, dict) and _alike(below, value):
-                merged[key] = merge(below, value)
+            base = merged.get(key)
+            if isinstance(value, dict) and isinstance(base, dict) and _same_backbone(base, value):
+                merged[key] = merge(base, value)
             else:
                 merged[key] = value
     return merged
 
 
 def dump_yaml(config: BaseModel) -> str:
-    """`config` as YAML text, keys in the order of their declaration."""
+    """Return `config` as YAML text, with the keys in the order of their declaration."""
     text: str = yaml.dump(
         config.model_dump(mode="json"), Dumper=_Writer, sort_keys=False, allow_unicode=True
     )

@@ -1,7 +1,7 @@
-"""Sizes of the ELBO laboratory (`genlab.evaluation.elbo`).
+"""Settings of the ELBO study (`genlab.evaluation.elbo`).
 
-The defaults take half a minute for a VAE of 28 x 28 images on one core, and a few seconds for the
-part that needs no network.
+With the defaults, a VAE of 28 x 28 images takes half a minute on one core, and the part without a
+network takes a few seconds.
 """
 
 from __future__ import annotations
@@ -15,111 +15,114 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from genlab.config.base import Strict, build, read_yaml
 
 LARGEST_MATRIX = 4096
-"""Rows of the largest matrix whose eigenvalues are asked for: some 15 seconds on one core."""
+"""Rows of the largest matrix for an eigendecomposition, which takes about 15 s on one core."""
 LARGEST_ARRAY = 2**27
-"""Numbers of the largest array of images: 1 GiB in float64."""
+"""Size of the largest array of images in numbers; 1 GiB in float64."""
 
 AtLeastTwo = Annotated[int, Field(ge=2)]
-"""A number of draws whose spread is measured as well."""
+"""A sample size from which a standard error is estimated."""
 
 
 class BoundsConfig(Strict):
-    """IWAE-K for several K, from one set of importance samples for each image."""
+    """IWAE-K for several K, from one set of importance samples per image."""
 
     images: PositiveInt = 16
-    """Held-out images, spread over the whole set at random."""
+    """Number of held-out images, chosen at random."""
     samples: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (
         1, 2, 5, 10, 20, 50, 100, 200, 500, 1000,
     )  # fmt: skip
-    """The values of K, rising."""
+    """Values of K in increasing order."""
     draws: AtLeastTwo = 2000
-    """Importance samples an image; at least twice the largest K, or it would have no error."""
+    """Number of importance samples per image; at least twice the largest K, for its error."""
 
     @model_validator(mode="after")
-    def _an_error_for_every_k(self) -> BoundsConfig:
+    def _enough_draws(self) -> BoundsConfig:
         if any(b <= a for a, b in pairwise(self.samples)):
-            raise ValueError(f"samples: must rise from one K to the next, not {self.samples}")
+            raise ValueError(f"samples: must rise from one K to the next, got {list(self.samples)}")
         if self.draws < 2 * self.samples[-1]:
             raise ValueError(
                 f"draws: {self.draws} is too few: the error of K = {self.samples[-1]} needs two "
-                f"groups of that many, {2 * self.samples[-1]} draws; or leave out the largest K"
+                f"groups of K, {2 * self.samples[-1]} draws; or remove the largest K from samples"
             )
         return self
 
 
 class PPCAConfig(Strict):
-    """Probabilistic PCA, and what is wrong with the posteriors it is asked to bear."""
+    """Probabilistic PCA, with its exact posterior and with two wrong ones."""
 
     latent: PositiveInt = 16
-    """Dimensions of z; fewer than pixels."""
+    """Number of dimensions of z; less than the number of pixels."""
     train_images: AtLeastTwo = 10_000
-    """Training images it is fitted to at most."""
+    """Largest number of training images that it is fitted to."""
     held_out: AtLeastTwo = 1000
-    """Held-out images that log p(x) is averaged over, at most."""
+    """Largest number of held-out images that log p(x) is averaged over."""
     shift: PositiveFloat = 0.5
-    """How far the shifted posterior lies from the exact one, in its standard deviations."""
+    """Distance of the shifted posterior's mean from the exact one, in standard deviations."""
     widen: Annotated[float, Field(gt=1)] = 1.5
-    """By how much the widened posterior's standard deviation is too large."""
+    """Factor by which the widened posterior's standard deviation is too large."""
     bounds: BoundsConfig = BoundsConfig(
         samples=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000), draws=50_000
     )
 
 
 class GradientsConfig(Strict):
-    """The spread of the ELBO's gradient estimators on probabilistic PCA."""
+    """Variance of gradient estimators of the ELBO, on probabilistic PCA."""
 
     latents: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8, 16, 32)
-    """The dimensions of z to compare."""
+    """Numbers of dimensions of z to compare."""
     samples: AtLeastTwo = 8
-    """Draws behind one estimate; the baseline of each is the mean of the others."""
+    """Number of draws per estimate; the baseline of a draw is the mean of the others."""
     estimates: AtLeastTwo = 2000
-    """Independent estimates that the variance is measured on."""
+    """Number of independent estimates that the variance is computed from."""
 
 
 class DecompositionConfig(Strict):
-    """The mean KL, taken apart against the aggregate posterior."""
+    """Decomposition of the mean KL with the aggregate posterior."""
 
     images: AtLeastTwo = 1000
-    """Held-out images whose posteriors make up the aggregate (all, where there are fewer). The
-    mutual information can't exceed the logarithm of this number. Time grows with its square."""
+    """Number of held-out images whose posteriors are the aggregate posterior; all if there are
+    fewer. The mutual information is at most the logarithm of it, the time grows with its
+    square."""
     draws: AtLeastTwo = 2
-    """Draws of z from the posterior of each image."""
+    """Number of draws of z from the posterior of each image."""
 
 
 class AnnealingConfig(Strict):
-    """Annealed importance sampling by Hamiltonian Monte Carlo, and its two-sided check."""
+    """Annealed importance sampling by Hamiltonian Monte Carlo, for two-sided bounds on log p(x)."""
 
     start: Literal["local", "prior"] = "local"
-    """Where the path to p(x, z) begins: at the Gaussian that `local` fits to each image, or at
-    p(z), which is farther off and needs many more temperatures."""
+    """Start of the path to p(x, z): the Gaussian that `local` fits to each image, or p(z), which is
+    farther away and needs many more temperatures."""
     images: AtLeastTwo = 16
-    """Held-out images; the same as those of the IWAE curve, as far as there are."""
+    """Number of held-out images; must equal `bounds.images`, whose images are used."""
     simulated: AtLeastTwo = 10
-    """Images drawn from the model, bounded from both sides."""
+    """Number of images sampled from the model, for which both bounds exist."""
     chains: AtLeastTwo = 3
-    """Chains an image, each way."""
+    """Number of chains per image in each direction."""
     temperatures: AtLeastTwo = 60
-    """Steps from the one end of the path to the other."""
+    """Number of steps along the path."""
     leapfrog: PositiveInt = 4
-    """Leapfrog steps of a transition, one gradient of the decoder each."""
+    """Number of leapfrog steps per transition; each takes one gradient of the decoder."""
 
 
 class LocalConfig(Strict):
-    """A posterior optimised for each image by itself: where annealing starts, and what tells the
-    gap's two parts apart.
+    """A posterior optimised for each image, to separate the amortisation and approximation gaps.
+
+    Annealing can start from it.
     """
 
     steps: NonNegativeInt = 60
-    """Steps of Adam on every image's own mu and logvar; 0 leaves it at the encoder's."""
+    """Number of Adam steps on mu and logvar of every image; 0 keeps the encoder's."""
     draws: AtLeastTwo = 4
-    """Draws of z a step."""
+    """Number of draws of z per step."""
     learning_rate: PositiveFloat = 0.02
+    """Learning rate of Adam."""
     final_draws: AtLeastTwo = 100
-    """Draws that both posteriors are judged by in the end, the same for both."""
+    """Number of draws for the final ELBO of both posteriors, shared by both."""
 
 
-class LaboratoryConfig(Strict):
-    """What the ELBO laboratory spends on each of its parts."""
+class ElboStudyConfig(Strict):
+    """Settings of all parts of the ELBO study."""
 
     ppca: PPCAConfig = PPCAConfig()
     gradients: GradientsConfig = GradientsConfig()
@@ -129,50 +132,52 @@ class LaboratoryConfig(Strict):
     local: LocalConfig = LocalConfig()
 
     @model_validator(mode="after")
-    def _one_figure_one_set_of_images(self) -> LaboratoryConfig:
+    def _same_images(self) -> ElboStudyConfig:
         if self.bounds.images != self.annealing.images:
             raise ValueError(
-                f"bounds.images {self.bounds.images} and annealing.images {self.annealing.images} "
-                "must be the same: one figure shows both"
+                f"bounds.images is {self.bounds.images} and annealing.images is "
+                f"{self.annealing.images}, but one figure shows both; set them to the same number"
             )
         return self
 
     def problems(self, dimensions: int, images: int | None = None) -> list[str]:
-        """What stands against images of so many numbers each; empty if nothing.
+        """Return why images of `dimensions` numbers each can't be studied; empty if they can.
 
         Args:
-            images: those there are to train on; None where only the config is known, and there may
-                be as many as it asks for.
+            images: number of training images; None assumes as many as the settings need.
         """
-        asked = self.ppca.train_images
-        images = asked if images is None else min(images, asked)
+        limit = self.ppca.train_images
+        images = limit if images is None else min(images, limit)
         return self._too_large(dimensions, images) or self._too_few(min(images - 1, dimensions))
 
     def _too_large(self, dimensions: int, images: int) -> list[str]:
-        """Where probabilistic PCA would take hours, or more memory than there is."""
+        """Return which settings would take hours, or gigabytes of memory."""
         most = LARGEST_ARRAY // dimensions
         sizes = {"ppca.held_out": (self.ppca.held_out, most)}
-        # The smaller of the covariance and the matrix of the images' inner products is taken.
+        # The smaller of the covariance and the Gram matrix of the images is decomposed.
         fits = most if dimensions <= LARGEST_MATRIX else min(most, LARGEST_MATRIX)
         sizes["ppca.train_images"] = (images, fits)
         return [
-            f"{key}: {found} images of {dimensions} numbers each are too many for probabilistic "
-            f"PCA; ask for {limit} at most, or leave the laboratory out"
-            for key, (found, limit) in sizes.items()
-            if found > limit
+            f"{key}: {number} images of {dimensions} numbers each are too many for probabilistic "
+            f"PCA; take {limit} at most, or remove `laboratory`"
+            for key, (number, limit) in sizes.items()
+            if number > limit
         ]
 
     def _too_few(self, rank: int) -> list[str]:
-        """Where images have too few dimensions, their covariance being of this rank."""
-        wanted = {"ppca.latent": self.ppca.latent, "gradients.latents": max(self.gradients.latents)}
+        """Return which settings need a covariance of the images of a higher rank."""
+        latents = {
+            "ppca.latent": self.ppca.latent,
+            "gradients.latents": max(self.gradients.latents),
+        }
         return [
-            f"{key}: {latent} dimensions of z need more than {latent} directions in which the "
-            f"images differ, but they have {rank}; ask for fewer"
-            for key, latent in wanted.items()
+            f"{key}: {latent} dimensions of z need images that differ in more than {latent} "
+            f"directions, but these have {rank}; take fewer"
+            for key, latent in latents.items()
             if latent >= rank
         ]
 
 
-def read_laboratory(path: Path) -> LaboratoryConfig:
-    """The laboratory's configuration, from its own YAML file."""
-    return build(LaboratoryConfig, read_yaml(path), path)
+def read_laboratory(path: Path) -> ElboStudyConfig:
+    """Read the settings of the ELBO study from their own YAML file."""
+    return build(ElboStudyConfig, read_yaml(path), path)

@@ -1,4 +1,4 @@
-"""Which pictures a folder or zip file holds; by names alone, so that planning can tell."""
+"""List the pictures in a folder or zip file by their names alone, which is fast enough to plan."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from genlab.errors import GenLabError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini")
 LARGEST = 2**29
-"""Bytes of the largest picture file that is read; more would fill the memory."""
+"""Size limit of a picture file in bytes; a larger one could fill the memory."""
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those of a zip that can be read without unpacking more than is asked for."""
+"""Compression methods of a zip that can be read without unpacking beyond the declared size."""
 UNREADABLE = (OSError, RuntimeError, ValueError, ArithmeticError, LookupError, EOFError,
               struct.error, zlib.error, zipfile.BadZipFile)  # fmt: skip
-"""What zipfile raises for a damaged or unsupported archive."""
+"""Errors that zipfile raises for a damaged or unsupported archive."""
 
 
 class Listing(NamedTuple):
-    """Names of the files in a folder or zip, relative to it: pictures by their suffix, and others.
+    """Relative names of the files in a folder or zip: pictures, by their suffix, and others.
 
-    Hidden files and those of macOS, Windows and Jupyter are in neither.
+    Hidden files and system files of macOS and Windows are left out.
     """
 
     pictures: list[str]
@@ -34,17 +34,17 @@ class Listing(NamedTuple):
 
 
 def printable(name: str) -> str:
-    """A file's name with bytes that are not UTF-8 escaped."""
+    """Return a file's name with bytes that are not UTF-8 escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def examples(names: Sequence[str]) -> str:
-    """The first three of `names`, in quotes."""
+    """Return the first three of `names` in quotes."""
     return ", ".join(f"'{printable(name)}'" for name in names[:3]) + " ..." * (len(names) > 3)
 
 
 def is_picture(name: str) -> bool:
-    """Whether the suffix is that of a picture."""
+    """Return whether the name has a suffix of a picture."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -53,25 +53,25 @@ def _is_system(name: str) -> bool:
 
 
 def _check_size(where: str, size: int) -> None:
-    """Refuse a picture file of more than LARGEST bytes."""
+    """Refuse a picture file larger than LARGEST bytes."""
     if size > LARGEST:
         raise GenLabError(
-            f"{where}: {size / 2**30:.3g} GiB, but a picture file may have "
-            f"{LARGEST / 2**30:.3g} GiB at most; delete it"
+            f"{where}: has {size / 2**30:.3g} GiB, but the limit for a picture file is "
+            f"{LARGEST / 2**30:.3g} GiB; remove it"
         )
 
 
 def _in_folder(path: Path) -> list[str]:
-    """All files below the folder `path`. Links are followed, except to a folder further up.
+    """List all files below the folder `path`; links are followed, except to a parent folder.
 
     Raises:
-        GenLabError: a picture is too large, or not a file but a pipe, a device or a broken link.
+        GenLabError: a picture is too large, or is a pipe, a device or a broken link.
     """
     names: list[str] = []
     root = path.stat()
     folders = [("", frozenset({(root.st_dev, root.st_ino)}))]
     while folders:
-        prefix, above = folders.pop()
+        prefix, parents = folders.pop()
         with os.scandir(path / prefix) as entries:
             for entry in entries:
                 name = prefix + entry.name
@@ -80,25 +80,25 @@ def _in_folder(path: Path) -> list[str]:
                 if entry.is_dir():
                     status = entry.stat()
                     identity = (status.st_dev, status.st_ino)
-                    if identity not in above:
-                        folders.append((f"{name}/", above | {identity}))
+                    if identity not in parents:
+                        folders.append((f"{name}/", parents | {identity}))
                     continue
                 names.append(name)
                 if is_picture(name):
                     where = f"{path}: {printable(name)}"
                     if not entry.is_file():
                         raise GenLabError(
-                            f"{where}: not a file but a pipe, a device or a broken link; delete it"
+                            f"{where}: is a pipe, a device or a broken link; remove it"
                         )
                     _check_size(where, entry.stat().st_size)
     return names
 
 
 def zip_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The files in a zip by their names, with '/' between folders.
+    """Return the files in a zip by their names, with '/' between folders.
 
     Raises:
-        GenLabError: a picture is encrypted, compressed in another way than usual, or too large.
+        GenLabError: a picture is encrypted, too large, or neither stored nor deflated.
     """
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
@@ -111,17 +111,19 @@ def zip_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             if info.flag_bits & 1:
                 raise GenLabError(f"{where}: is encrypted; make a zip without a password")
             if info.compress_type not in METHODS:
-                raise GenLabError(f"{where}: is not compressed by deflate; make the zip anew")
+                raise GenLabError(
+                    f"{where}: has an unsupported compression; make the zip with deflate"
+                )
             _check_size(where, info.file_size)
         members[name] = info
     return members
 
 
 def list_pictures(path: Path) -> Listing:
-    """The files in the folder or zip file `path`.
+    """List the files in the folder or zip file `path`.
 
     Raises:
-        GenLabError: it is missing or can't be read, or a picture in it is not a usable file.
+        GenLabError: it is missing or can't be read, or a picture in it can't be used.
     """
     if not path.exists():
         raise GenLabError(f"{path}: no such folder or zip file")

@@ -1,8 +1,8 @@
-"""Which split and class each picture of a folder or zip belongs to, by its name.
+"""Find the split and the class of each picture of a folder or zip from its name.
 
-Three layouts are understood and told apart by the depth of the pictures: `split/class/picture`,
-`class/picture` and `picture`. `train/picture` beside `test/picture` are splits of a single class.
-A folder around all of this does not count.
+The depth of the pictures tells which of three layouts applies: `split/class/picture`,
+`class/picture` or `picture`. `train/picture` and `test/picture` are splits with a single class. A
+folder around the layout is ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genlab.errors import GenLabError
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")
-"""Folders of a split, in upper or lower case. The first that exists is used."""
+"""Names of a split's folder, in upper or lower case; the first that exists is used."""
 LAYOUTS = "split/class/picture, class/picture or picture"
 
 Folders = tuple[str, ...]
@@ -27,9 +27,12 @@ Place = tuple[str, str]
 
 
 class Layout(NamedTuple):
-    """The pictures of both splits with the numbers of their classes, and the classes' names.
+    """The pictures of both splits.
 
-    `remarks` are sentences about what is left aside.
+    Attributes:
+        train, test: name and class index of each picture.
+        classes: names of the classes.
+        remarks: sentences about files that are ignored.
     """
 
     train: list[tuple[str, int]]
@@ -39,14 +42,14 @@ class Layout(NamedTuple):
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts numbers within names by value: 2 before 10."""
+    """Return a sort key by which numbers within names are ordered by value: 2 before 10."""
     parts = re.split(r"([0-9]+)", name)  # text, number, text, number ...
     parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
     return [(len(part) * (i % 2), part) for i, part in enumerate(parts)], name
 
 
 def held_out(pictures: int, fraction: float) -> set[int]:
-    """Which pictures of a class are held out: for a tenth 9, 19, ...; at least one, never all."""
+    """Return the indices of a class's held-out pictures: 9, 19 ... for 0.1; never none or all."""
     counts = [int(i * fraction + 1e-9) for i in range(pictures + 1)]  # 0.29 * 100 is below 29
     ranks = {i for i in range(pictures) if counts[i + 1] > counts[i]} or {pictures - 1}
     return ranks - {0} if len(ranks) == pictures else ranks
@@ -66,7 +69,7 @@ def _same_depth(where: Path, pictures: list[str]) -> None:
 
 
 def _wrapper(folders: set[Folders]) -> Folders:
-    """The folders on top that hold all pictures and are no split; at least one folder is left."""
+    """Return the outer folders that contain all pictures and are no split, except the last."""
     wrapper: Folders = ()
     while len(next(iter(folders))) > 1:
         tops = {parts[0] for parts in folders}
@@ -78,7 +81,7 @@ def _wrapper(folders: set[Folders]) -> Folders:
 
 
 def _has_splits(folders: set[Folders]) -> bool:
-    """Whether the folders on top are splits; beside folders called otherwise, train is a class."""
+    """Return whether the top folders are splits; `train` beside other names is a class."""
     tops = {parts[0].lower() for parts in folders if parts}
     train, test = tops & {*TRAIN}, tops & {*TEST}
     alone = bool(tops) and tops == train | test
@@ -86,19 +89,19 @@ def _has_splits(folders: set[Folders]) -> bool:
 
 
 def _splits(where: Path, names: set[str]) -> tuple[str, str | None]:
-    """The training split and, if there is one, the test split among the splits' names."""
+    """Return the names of the training split and of the test split, which may be missing."""
     if unknown := names - {*TRAIN, *TEST}:
         raise GenLabError(
             f"{where}: unknown split '{printable(min(unknown))}'; name the folders train and test"
         )
-    train, test = (next((n for n in known if n in names), None) for known in (TRAIN, TEST))
+    train, test = (next((n for n in split if n in names), None) for split in (TRAIN, TEST))
     if train is None:
-        raise GenLabError(f"{where}: holds no train split")
+        raise GenLabError(f"{where}: has no training split; name its folder train")
     return train, test
 
 
 def _check_classes(where: Path, places: Iterable[Place], train: str, test: str | None) -> None:
-    """Refuse classes that can't be trained, or whose names can't be written."""
+    """Refuse classes without training pictures, and names that are not UTF-8."""
     kinds = {split: {kind for s, kind in places if s == split} for split in (train, test)}
     for kind in sorted(kinds[train] | kinds[test]):
         if printable(kind) != kind:
@@ -107,21 +110,21 @@ def _check_classes(where: Path, places: Iterable[Place], train: str, test: str |
             )
         if kind not in kinds[train]:
             raise GenLabError(
-                f"{where}: the class '{kind}' is in '{test}' but not in '{train}'; add pictures "
-                "to train on, or move it away"
+                f"{where}: the class '{kind}' is in '{test}' but not in '{train}'; add training "
+                "pictures, or remove the class"
             )
 
 
 def _share(
     where: Path, pictures: list[tuple[str, int]], classes: list[str], fraction: float
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """`pictures` split in two: all but a share of each class, and this share."""
+    """Split `pictures` in two: a `fraction` of each class is held out."""
     sizes = Counter(label for _, label in pictures)
     for label, kind in enumerate(classes):
         if sizes[label] == 1:
             raise GenLabError(
                 f"{where}: too few pictures to hold any out for testing: the class '{kind}' has "
-                "one; add a second, or make a test split"
+                "one; add a second picture, or make a test split"
             )
     ranks = {label: held_out(n, fraction) for label, n in sizes.items()}
     position: Counter[int] = Counter()
@@ -133,14 +136,14 @@ def _share(
     return parts[0], parts[1]
 
 
-def _check_others(where: Path, lost: list[Place]) -> None:
-    """Refuse a class's or split's folder that has other files, but no picture."""
-    if lost:
-        split, kind = lost[0]
+def _check_others(where: Path, places: list[Place]) -> None:
+    """Refuse a class whose folder has files, but no pictures."""
+    if places:
+        split, kind = places[0]
         raise GenLabError(
-            f"{where}: none of the {lost.count(lost[0])} files of the class '{printable(kind)}' in "
-            f"'{printable(split)}' is a picture that can be read ({' '.join(SUFFIXES)}); convert "
-            "them, or move the folder away"
+            f"{where}: none of the {places.count(places[0])} files of the class "
+            f"'{printable(kind)}' in '{printable(split)}' is a picture "
+            f"({' '.join(SUFFIXES)}); convert them, or remove the folder"
         )
 
 
@@ -151,11 +154,11 @@ def arrange(where: Path, listing: Listing, test_fraction: float) -> Layout:
         test_fraction: share of each class that is held out where there is no test split.
 
     Raises:
-        GenLabError: there are no pictures, or they lie in none of the layouts.
+        GenLabError: there are no pictures, or they fit none of the layouts.
     """
     if not listing.pictures:
-        besides = f", only {examples(listing.others)}" if listing.others else ""
-        raise GenLabError(f"{where}: holds no pictures ({' '.join(SUFFIXES)}){besides}")
+        others = f", only {examples(listing.others)}" if listing.others else ""
+        raise GenLabError(f"{where}: has no pictures ({' '.join(SUFFIXES)}){others}")
     _same_depth(where, listing.pictures)
     wrapper = _wrapper({_folders(name) for name in listing.pictures})
     folders = {name: _folders(name)[len(wrapper) :] for name in listing.pictures}
@@ -166,7 +169,7 @@ def arrange(where: Path, listing: Listing, test_fraction: float) -> Layout:
         )
 
     def place(parts: Folders) -> Place:
-        """Pictures that lie in no class's folder are of one class, named as the whole."""
+        """Return split and class; without folders of classes, the whole names the only class."""
         split = parts[0].lower() if has_splits else TRAIN[0]
         return split, parts[depth - 1] if depth > int(has_splits) else where.stem
 
@@ -174,26 +177,26 @@ def arrange(where: Path, listing: Listing, test_fraction: float) -> Layout:
     sizes = Counter(split for split, _ in places.values())
     train, test = _splits(where, {*sizes})
     used = {*TRAIN, *TEST} if test is None else {train, test}
-    others = [_folders(name) for name in listing.others]
-    others = [parts[len(wrapper) :] for parts in others if parts[: len(wrapper)] == wrapper]
-    elsewhere = [place(parts) for parts in others if len(parts) >= depth > 0]
-    taken = {*places.values()}
-    _check_others(where, [p for p in elsewhere if p[0] in used and p not in taken])
-    _check_classes(where, taken, train, test)
+    others_folders = [_folders(name) for name in listing.others]
+    inner = [parts[len(wrapper) :] for parts in others_folders if parts[: len(wrapper)] == wrapper]
+    places_of_others = [place(parts) for parts in inner if len(parts) >= depth > 0]
+    occupied = {*places.values()}
+    _check_others(where, [p for p in places_of_others if p[0] in used and p not in occupied])
+    _check_classes(where, occupied, train, test)
     remarks = [
-        f"{n} pictures in '{split}' are left aside: '{train if split in TRAIN else test}' is used"
+        f"{n} pictures in '{split}' are ignored; '{train if split in TRAIN else test}' is used"
         for split, n in sizes.items()
         if split not in (train, test)
     ]
     if n := len(listing.others):
-        remarks.append(f"{n} other files are left aside: {examples(listing.others)}")
-    classes = sorted({kind for split, kind in taken if split == train}, key=natural)
+        remarks.append(f"{n} other files are ignored: {examples(listing.others)}")
+    classes = sorted({kind for split, kind in occupied if split == train}, key=natural)
     label = {kind: i for i, kind in enumerate(classes)}
-    of = {
+    by_split = {
         part: [(name, label[kind]) for name, (split, kind) in places.items() if split == part]
         for part in (train, test)
         if part is not None
     }
     if test is None:
-        return Layout(*_share(where, of[train], classes, test_fraction), classes, remarks)
-    return Layout(of[train], of[test], classes, remarks)
+        return Layout(*_share(where, by_split[train], classes, test_fraction), classes, remarks)
+    return Layout(by_split[train], by_split[test], classes, remarks)

@@ -1,4 +1,4 @@
-"""How it is measured whether models that take prompts draw what they are asked for."""
+"""How models that take prompts are measured: whether their images show the prompt."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from genlab.config.base import Images, Strict
 
 
 class PromptsConfig(Strict):
-    """A study's `prompts:`; it is of no account where no model takes prompts.
+    """A study's `prompts:`, for its models that take prompts.
 
-    Prompts are captions of held-out images; of combinations that no training image shows as well,
-    where the data set keeps such.
+    Prompts are captions of held-out images. If the data set has a split `unseen`, captions of
+    combinations that no training image shows are prompts as well.
     """
 
     prompts: Images = 100
-    """Prompts of each kind, seen and unseen combinations."""
+    """Number of prompts with familiar combinations, and as many with unseen ones."""
     candidates: Images = 16
-    """Pictures drawn for each prompt, of which CLIP keeps the one that fits it best."""
+    """Number of images sampled per prompt; CLIP keeps the one that fits the prompt best."""
     guidance: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (1.0, 2.0, 4.0)
-    """Scales of classifier-free guidance to draw at; 1 is the conditional model itself."""
+    """Scales of classifier-free guidance to measure; 1 is the conditional model itself."""
     samplers: tuple[str, ...] = ()
-    """Rows of the study's `samplers:`; each model is drawn from by the first that fits it, at
-    these scales, one that knows guidance before any other. None named takes all."""
+    """Rows of the study's `samplers:` to choose from; [] takes all. Each model is sampled by the
+    first one that fits it, samplers with guidance before those without."""
     shown: Images = 8
-    """Prompts of each kind in the grids."""
+    """Number of prompts of each kind in the figures."""
     clip: dict[str, Any] = Field(default_factory=dict)
-    """Overrides of CLIP's training, e.g. {images: 100000}."""
+    """Changes to the training of CLIP, e.g. {images: 100000}."""
     judge: dict[str, Any] = Field(default_factory=dict)
-    """Overrides of the judge's training."""
+    """Changes to the training of the judge."""
 
     @model_validator(mode="after")
     def _each_scale_once(self) -> PromptsConfig:
         if len(set(self.guidance)) < len(self.guidance):
-            raise ValueError(f"guidance: a scale stands twice among {self.guidance}")
+            raise ValueError(f"guidance: a scale is listed twice in {list(self.guidance)}")
         return self

@@ -1,4 +1,4 @@
-"""What a source hands to `prepare`."""
+"""Arrays of a data set in memory, as a source returns them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N]; factors int64 [N, K] where they are known.
+    """Images of a split with what belongs to them.
 
-    `captions` are K sentences about each image, where the source makes its own.
+    Attributes:
+        images: uint8 [N, C, H, W].
+        labels: the class of each image, int64 [N].
+        factors: int64 [N, K] if the factors are known; the config names the columns.
+        captions: K sentences per image if the source writes its own captions.
     """
 
     images: NDArray[np.uint8]
@@ -23,10 +27,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was read: train and test split, and the names of the classes.
+    """A complete data set.
 
-    `unseen` are images of combinations of factors that are kept out of training and test, where the
-    source has such. What the columns of `Split.factors` mean is in the data set's config.
+    Attributes:
+        train, test: the training and the held-out split.
+        classes: names of the classes 0, 1, 2 ...
+        unseen: images with combinations of factors that neither `train` nor `test` has; None if
+            the source has no such split.
     """
 
     train: Split
@@ -35,17 +42,17 @@ class Source:
     unseen: Split | None = None
 
     def splits(self) -> dict[str, Split]:
-        """Train, test and unseen, the last one without any image where there are none."""
-        none = self.train.images[:0], self.train.labels[:0]
-        return {"train": self.train, "test": self.test, "unseen": self.unseen or Split(*none)}
+        """Return all splits by name; 'unseen' has no images if the source has no such split."""
+        empty = Split(self.train.images[:0], self.train.labels[:0])
+        return {"train": self.train, "test": self.test, "unseen": self.unseen or empty}
 
 
 def rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many of its class come before each image, [N]."""
+    """Return for each image the number of earlier images of its class, int64 [N]."""
     rank = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
-        of_class = labels == label
-        rank[of_class] = np.arange(of_class.sum())
+        mask = labels == label
+        rank[mask] = np.arange(mask.sum())
     return rank
 
 
@@ -55,10 +62,10 @@ def hold_out(
     every: int,
     factors: NDArray[np.int64] | None = None,
 ) -> tuple[Split, Split]:
-    """Hold out every `every`-th image of each class, in their order: (train, test), stratified."""
-    test = rank_in_class(labels) % every == every - 1
-    train, held_out = (
-        Split(images[part], labels[part], None if factors is None else factors[part])
-        for part in (~test, test)
+    """Split into (train, test), stratified: every `every`-th image of each class is held out."""
+    held_out = rank_in_class(labels) % every == every - 1
+    train, test = (
+        Split(images[mask], labels[mask], None if factors is None else factors[mask])
+        for mask in (~held_out, held_out)
     )
-    return train, held_out
+    return train, test

@@ -1,4 +1,4 @@
-"""Picture files to pixels: what a viewer shows, as grey or RGB of one size."""
+"""Picture files to pixels: grey or RGB images of one size, as a viewer shows them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from genlab.config.datasets import ImageFolderConfig
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.errors import GenLabError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 def load_picture(content: bytes) -> Image.Image:
-    """The first frame of a picture, turned as its EXIF data ask for.
+    """Decode the first frame of a picture file, rotated by its EXIF orientation.
 
     Raises:
-        GenLabError: it is damaged, or of no known format.
+        GenLabError: the file is damaged, or not in one of FORMATS.
     """
     try:
         picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
         picture.load()
         return ImageOps.exif_transpose(picture)
-    except Exception as error:  # on damaged files Pillow raises nearly anything
+    except Exception as error:  # Pillow raises many types of errors on damaged files
         raise GenLabError(f"not a readable picture ({error or type(error).__name__})") from None
 
 
 def _narrow(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits as 8 bits, v / 257 rounded.
+    """Convert 16-bit grey to 8 bits, round(v / 257).
 
     Raises:
-        GenLabError: values beyond 16 bits.
+        GenLabError: a value lies outside 16 bits.
     """
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
@@ -50,19 +50,19 @@ def _narrow(picture: Image.Image) -> Image.Image:
 def _convert(
     picture: Image.Image, mode: Literal["L", "RGB"], background: Literal["white", "black"]
 ) -> Image.Image:
-    """`picture` in another colour mode, its transparent pixels on a `background`.
+    """Convert `picture` to another colour mode, transparent pixels over a `background`.
 
     Raises:
-        GenLabError: a mode whose values have no known range.
+        GenLabError: the values of the picture's mode have no known range.
     """
     if picture.mode.startswith("I"):  # 16 or 32 bits
         picture = _narrow(picture)
     try:
         if picture.has_transparency_data:
-            ground = Image.new("RGBA", picture.size, background)
-            ground.alpha_composite(picture.convert("RGBA"))
-            picture = ground.convert("RGB")
-        if picture.mode == "F":  # which Pillow would clip to 0 ... 255
+            canvas = Image.new("RGBA", picture.size, background)
+            canvas.alpha_composite(picture.convert("RGBA"))
+            picture = canvas.convert("RGB")
+        if picture.mode == "F":  # Pillow would clip the values to 0 ... 255
             raise ValueError("floating-point values have no known range")
         return picture.convert(mode)
     except ValueError as error:
@@ -73,10 +73,10 @@ def _convert(
 
 
 def to_pixels(picture: Image.Image, config: ImageFolderConfig) -> NDArray[np.uint8]:
-    """`picture` as uint8 [C, H, W] of the shape that the config asks for.
+    """Return the pixels of `picture`, uint8 [C, H, W], in the shape that the config states.
 
     Raises:
-        GenLabError: it would have to be converted or scaled, which the config doesn't allow.
+        GenLabError: the picture needs a conversion or scaling that the config doesn't allow.
     """
     mode: Literal["L", "RGB"] = "RGB" if config.channels == 3 else "L"
     side = config.size
@@ -93,7 +93,7 @@ def to_pixels(picture: Image.Image, config: ImageFolderConfig) -> NDArray[np.uin
     if picture.size != (side, side):
         if not config.resize:
             raise GenLabError(
-                f"{picture.size[0]}x{picture.size[1]} pixels, but size: {side} asks for "
+                f"{picture.size[0]}x{picture.size[1]} pixels, but size: {side} means "
                 f"{side}x{side}; set `resize: true` to scale and crop such pictures"
             )
         picture = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)

@@ -1,44 +1,40 @@
-"""Files from the network, checked against their published MD5 sums, and never unpickled."""
+"""Downloads that are checked against published MD5 sums.
+
+The transfer itself is torchvision's, or gdown's for Google Drive.
+"""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
 from genlab.errors import GenLabError
 
-SECONDS = 60.0  # without a byte, after which a connection to Google Drive is given up
-Get = Callable[[Path], None]
-"""Brings a file to this path."""
+TIMEOUT = 60.0  # seconds without a byte after which a connection to Google Drive is closed
+Transfer = Callable[[str, Path], None]
+"""Writes the content of an address to a path; raises OSError, RuntimeError or HTTPException."""
 
 
-def md5(path: Path) -> str:
-    """The MD5 sum of a file; a check against damage, not against an attacker."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def by_address(address: str, path: Path) -> None:
-    """Get what is at an address, by torchvision's downloader."""
+def http(address: str, path: Path) -> None:
+    """Download a file over HTTP."""
     from torchvision.datasets.utils import download_url
 
     download_url(address, str(path.parent), path.name)
 
 
-def by_google_drive(identifier: str, path: Path) -> None:
-    """Get a file of Google Drive, past its warning about files too large to be scanned.
+def google_drive(address: str, path: Path) -> None:
+    """Download the file of a Google Drive address `https://drive.google.com/file/d/IDENTIFIER`.
 
-    Raises:
-        OSError: it can't be had.
+    gdown confirms the warning that files are too large for a virus scan.
     """
     import gdown
     from gdown.exceptions import DownloadError
 
+    identifier = address.rpartition("/")[2]
     try:
-        gdown.download(id=identifier, output=str(path), use_cookies=False, timeout=SECONDS)
+        gdown.download(id=identifier, output=str(path), use_cookies=False, timeout=TIMEOUT)
     except DownloadError as error:
         raise OSError(" ".join(str(error).split())) from None
     finally:
@@ -46,54 +42,59 @@ def by_google_drive(identifier: str, path: Path) -> None:
             partial.unlink()
 
 
-def on_mirrors(name: str, mirrors: list[str]) -> dict[str, Get]:
-    """The file `name` in any of the folders at these addresses."""
-    addresses = [mirror.rstrip("/") + "/" + name for mirror in mirrors]
-    return {address: functools.partial(by_address, address) for address in addresses}
+def md5(path: Path) -> str:
+    """Return the MD5 sum of a file; it protects against damage, not against an attacker."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def download(name: str, expected: str, ways: Mapping[str, Get], raw: Path) -> Path:
-    """Get one file; a failed or damaged download is deleted, and every way tried twice.
+def download(
+    name: str, checksum: str, addresses: list[str], raw: Path, transfer: Transfer = http
+) -> Path:
+    """Download a file into the folder `raw`, unless it is there already and intact.
 
     Args:
-        expected: its MD5 sum.
-        ways: how it can be got, each by the address to name where it fails.
-        raw: the folder that it belongs to. Where it is there and whole, it is kept.
+        checksum: the file's MD5 sum.
+        addresses: where the file can be found; each is tried twice.
 
     Raises:
-        GenLabError: no way led to it.
+        GenLabError: no address has the intact file, or the folder can't be written.
     """
     path = raw / name
     if path.exists():
-        if (found := md5(path)) == expected:
+        if (actual := md5(path)) == checksum:
             return path
-        print(f"{path}: damaged (MD5 {found}, expected {expected}); fetching it again")
+        print(f"{path}: damaged (MD5 {actual}, expected {checksum}); downloading it again")
         path.unlink()
-    troubles = []
-    for address, get in [*ways.items(), *ways.items()]:
-        fresh = path.with_name(name + ".download")
+    failures = []
+    for address in [*addresses, *addresses]:
+        temporary = path.with_name(name + ".download")
         try:
             raw.mkdir(parents=True, exist_ok=True)
-            get(fresh)
-            found = md5(fresh)
-            if found == expected:
-                return fresh.rename(path)
-            troubles.append(f"{address}: MD5 {found}, expected {expected}")
+            transfer(address, temporary)
+            if (actual := md5(temporary)) == checksum:
+                return temporary.rename(path)
+            failures.append(f"{address}: MD5 {actual}, expected {checksum}")
         except PermissionError:
             raise GenLabError(f"{raw}: no permission to write here") from None
         except (OSError, RuntimeError, HTTPException) as error:
-            troubles.append(f"{address}: {error}")
-        fresh.unlink(missing_ok=True)
-    raise GenLabError("\n".join([f"{path}: could not be downloaded:", *dict.fromkeys(troubles)]))
+            failures.append(f"{address}: {error}")
+        temporary.unlink(missing_ok=True)
+    raise GenLabError("\n".join([f"{path}: could not be downloaded:", *dict.fromkeys(failures)]))
 
 
-def as_it_is(folder: Path, name: str) -> Path:
-    """The file `name`, gzipped or not, in a folder that was there before.
+def mirror_addresses(name: str, mirrors: list[str]) -> list[str]:
+    """Return the address of the file `name` on each of the `mirrors`."""
+    return [f"{mirror.rstrip('/')}/{name}" for mirror in mirrors]
+
+
+def existing_file(folder: Path, name: str) -> Path:
+    """Return the path of `name`, gzipped or not, in a folder of downloaded files.
 
     Raises:
-        GenLabError: it isn't there.
+        GenLabError: the folder has no such file.
     """
     for candidate in (folder / name, folder / name.removesuffix(".gz")):
         if candidate.exists():
             return candidate
-    raise GenLabError(f"{folder}: holds no {name}; set `raw: null` to download it")
+    raise GenLabError(f"{folder}: has no file {name}; set `raw: null` to download it")

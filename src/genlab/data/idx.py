@@ -13,10 +13,10 @@ from genlab.errors import GenLabError
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The uint8 array in the IDX file at `path`.
+    """Return the uint8 array in the IDX file at `path`.
 
     Raises:
-        GenLabError: the file is truncated, corrupt, or holds no uint8 array.
+        GenLabError: the file is truncated or corrupt, or its numbers are not unsigned bytes.
     """
     try:
         raw = path.read_bytes()

@@ -14,7 +14,7 @@ GRID = 64  # images in a grid of samples
 
 
 def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Images [N, C, H, W] in rows of `columns`, as one picture [H', W', C] on a grey ground."""
+    """Arrange images [N, C, H, W] in rows of `columns` on grey, one picture [H', W', C]."""
     n, c, h, w = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, c), 128, dtype=np.uint8)
@@ -26,7 +26,7 @@ def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.ui
 
 
 def sheet(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> Image.Image:
-    """`tile` as a picture, each image enlarged to about `side` pixels."""
+    """Return the picture of `tile`, with each image enlarged to about `side` pixels."""
     tiled = tile(images, columns, gap)
     picture = Image.fromarray(tiled[..., 0] if tiled.shape[2] == 1 else tiled)
     zoom = max(1, round(side / images.shape[2]))
@@ -43,7 +43,7 @@ def save_grid(
 
 
 def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = 56) -> Image.Image:
-    """A picture with a line for each of `rows`: its name, then images [N, C, H, W]."""
+    """Return a picture with a line per row: its name, then its images [N, C, H, W]."""
     images = sheet(np.concatenate(list(rows.values())), len(next(iter(rows.values()))), side)
     font = ImageFont.load_default(15)
     measure = ImageDraw.Draw(images)
@@ -58,6 +58,6 @@ def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = 56) -> Image.Imag
 
 
 def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = 56) -> None:
-    """Write `named_rows` as a PNG file."""
+    """Write the picture of `named_rows` as a PNG file."""
     with replacing(path) as temporary:
         named_rows(rows, side).save(temporary, format="PNG")

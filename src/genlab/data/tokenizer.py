@@ -1,8 +1,7 @@
-"""Captions as tokens: byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) of bytes.
+"""Captions as tokens, by byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909).
 
-The package tokenizers does the work. Its alphabet are the 256 bytes, so that any text can be
-written in it and read back; the pairs are those of the training captions, so that their words soon
-are tokens of their own.
+The package tokenizers does the encoding. The alphabet is the 256 bytes, so any text can be encoded
+and decoded. The merges are learned from the training captions, so frequent words become tokens.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from genlab.errors import GenLabError
 
-PAD, END = 0, 1  # token numbers: what stands after the end, and the end of a text
+PAD, END = 0, 1  # token numbers of the padding and of the end of a text
 SPECIAL = ["<pad>", "<end>"]
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
-    """The JSON of a tokenizer of at most `vocabulary` tokens, trained on `texts`."""
+    """Train a tokenizer of at most `vocabulary` tokens on `texts`; return its JSON."""
     encoder = Encoder(models.BPE())
     encoder.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     encoder.decoder = decoders.ByteLevel()
@@ -38,48 +37,53 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
+    """Return the words of a text, in lower case."""
     return re.findall(r"\w+", text.lower())
 
 
 class Tokenizer:
-    """Text to the numbers of its tokens, and back.
+    """Converts text to token numbers and back.
 
     Args:
-        json: as `train_tokenizer` made it.
+        json: the result of `train_tokenizer`.
     """
 
     def __init__(self, json: str) -> None:
         self.encoder = Encoder.from_str(json)
-        self.encoder.encode_special_tokens = True  # "<end>" in a text is letters like any others
+        self.encoder.encode_special_tokens = True  # "<end>" in a text is ordinary text
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
         """Read the tokenizer at `path`."""
         try:
             return cls(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the package raises nothing more particular
-            raise GenLabError(f"{path}: not a tokenizer ({error}); prepare the data anew") from None
+        except Exception as error:  # the package raises no specific type
+            raise GenLabError(
+                f"{path}: not a tokenizer ({error}); prepare the data again"
+            ) from None
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens there are, PAD and END among them."""
+        """Number of tokens, including PAD and END."""
         return int(self.encoder.get_vocab_size())
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, END not among them.
+        """Return the tokens of a text, without END.
 
-        A space goes before it, so that a word is the same token wherever it stands.
+        A space is put in front, so that the first word has the same token as elsewhere.
         """
         return list(self.encoder.encode(f" {text}", add_special_tokens=False).ids)
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens; PAD and END say nothing."""
+        """Return the text of tokens, without PAD and END."""
         text: str = self.encoder.decode(list(tokens), skip_special_tokens=True)
         return text.removeprefix(" ")
 
     def rows(self, texts: list[str], length: int | None = None) -> NDArray[np.int64]:
-        """Each text, its END, then PAD, int64 [len(texts), length]; None is as long as needed.
+        """Return each text with END and padding, int64 [len(texts), length].
+
+        Args:
+            length: number of columns; None takes the length of the longest text.
 
         Raises:
             GenLabError: a text is longer than `length`.
@@ -89,7 +93,7 @@ class Tokenizer:
         if length is not None and longest > length:
             text = texts[[len(tokens) for tokens in encoded].index(longest)]
             raise GenLabError(
-                f"'{text}' has {longest - 1} tokens, but the context holds {length - 1}: say it in "
+                f"'{text}' has {longest - 1} tokens, but the model reads at most {length - 1}; use "
                 "fewer words"
             )
         rows = np.full((len(texts), length or longest), PAD, dtype=np.int64)

@@ -20,7 +20,7 @@ from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from genlab.config.base import short_hash
 from genlab.config.evaluators import CLASSIFIER, FLOOR
-from genlab.data.floors import fair_share
+from genlab.data.calibration import fair_share
 from genlab.errors import GenLabError
 from genlab.evaluation.classes import classes_asked, measure_classes
 from genlab.evaluation.extractors import LAYERS, make_extractor

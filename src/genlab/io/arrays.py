@@ -1,7 +1,7 @@
-"""Arrays on disk that notice damage.
+"""Arrays on disk with checksums.
 
-An array has a note beside it, NAME.npy.json: its SHA-256, and what it was made from. Reading the
-array checks it against the note, once in a process.
+Every array has a note beside it, NAME.npy.json, with its SHA-256 and the origin it was made from.
+Reading an array checks it against its note, once per process.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from genlab.io.files import note_path, replacing, sha256, write_json
 
 
 class Note(NamedTuple):
-    """What is noted beside an array.
+    """The content of the note beside an array.
 
     Attributes:
-        sha256: of the file, in hexadecimal.
-        made_from: a digest of the specs and data that the array was made from; '' where its
-            writer names none.
+        sha256: SHA-256 of the file, in hexadecimal.
+        made_from: digest of the specs and data that the array was made from; '' if its writer
+            gave none.
     """
 
     sha256: str
@@ -36,37 +36,37 @@ class Note(NamedTuple):
 
 
 def read_note(path: Path) -> Note:
-    """The note of the array at `path`.
+    """Read the note of the array at `path`.
 
     Raises:
-        GenLabError: there is none, or it is no note.
+        GenLabError: the note is missing or damaged.
     """
     try:
         content = json.loads(note_path(path).read_text(encoding="utf-8"))
         return Note(str(content["sha256"]), str(content["made_from"]))
     except FileNotFoundError:
         raise GenLabError(
-            f"{path}: its checksum, {note_path(path).name}, is missing beside it; delete "
+            f"{path}: the file with its checksum, {note_path(path).name}, is missing; delete "
             f"{path.name} and run again"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GenLabError(
-            f"{note_path(path)}: not the checksum of an array ({error}); delete it and "
+            f"{note_path(path)}: not a valid checksum of an array ({error}); delete it and "
             f"{path.name}, and run again"
         ) from None
 
 
 def write_array(path: Path, array: NDArray[Any], made_from: str = "") -> None:
-    """Write `array` as .npy at `path`, all or nothing, and its note."""
+    """Write `array` and its note as .npy at `path`, atomically."""
     with array_writer(path, array.shape, str(array.dtype), made_from) as file:
         file[...] = array
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """The .npy array at `path`, memory-mapped and read-only; nothing is unpickled.
+    """Open the .npy array at `path`, memory-mapped and read-only; nothing is unpickled.
 
     Raises:
-        GenLabError: the file is missing, truncated, damaged, or no .npy array.
+        GenLabError: the file is missing, damaged, or not a .npy array.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -81,7 +81,7 @@ def read_array(path: Path) -> NDArray[Any]:
         ) from None
     if _sha256_of_version(path, stat.st_mtime_ns, stat.st_size) != read_note(path).sha256:
         raise GenLabError(
-            f"{path}: damaged, its SHA-256 is not the one that was noted when it was written; "
+            f"{path}: damaged: its SHA-256 differs from the one recorded when it was written; "
             "delete it and run again"
         )
     return array
@@ -89,7 +89,7 @@ def read_array(path: Path) -> NDArray[Any]:
 
 @functools.lru_cache(maxsize=256)
 def _sha256_of_version(path: Path, modified: int, size: int) -> str:
-    """`sha256`, computed once in a process for each version of a file."""
+    """Return `sha256(path)`, computed once per process and version of the file."""
     return sha256(path)
 
 
@@ -97,27 +97,27 @@ def _sha256_of_version(path: Path, modified: int, size: int) -> str:
 def array_writer(
     path: Path, shape: tuple[int, ...], dtype: str, made_from: str = ""
 ) -> Iterator[NDArray[Any]]:
-    """A memory-mapped .npy array to be filled block by block, named `path` when complete.
+    """Open a memory-mapped .npy array to fill block by block; `path` appears when it is complete.
 
     Args:
-        made_from: goes into the array's note.
+        made_from: origin for the array's note.
 
     Raises:
-        GenLabError: the array doesn't fit on the disk (found out before it is begun).
+        GenLabError: the disk has not enough space for the array; nothing is written then.
     """
     needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
     with replacing(path) as temporary:
         free = shutil.disk_usage(temporary.parent).free
         if needed > free:
             raise GenLabError(
-                f"{path}: {shape[0]} images need {needed / 1e9:.3g} GB, but only "
-                f"{free / 1e9:.3g} GB of the disk are free; free some space, or ask for fewer"
+                f"{path}: {shape[0]} images need {needed / 1e9:.3g} GB, but the disk has only "
+                f"{free / 1e9:.3g} GB left; free some space, or ask for fewer images"
             )
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-        # A sparse file would hit a full disk as a SIGBUS in the middle of a write.
+        # Writing to a sparse file on a full disk would end the process with SIGBUS.
         with temporary.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         yield array
         array.flush()
-        # Before the array has its name: there is never an array without a note.
+        # The note comes first, so that no array is ever without one.
         write_json(note_path(path), Note(sha256(temporary), made_from)._asdict())

@@ -1,4 +1,4 @@
-"""Write files so that a reader finds all of one or none of it."""
+"""Read and write files; writing is atomic, so a reader finds a complete file or none."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from genlab.errors import GenLabError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well.
+    """Open a temporary path that replaces `path` when the block ends without an error.
 
-    Whatever happens before, `path` keeps its old content or stays absent: a full disk, a missing
-    permission or a kill leaves no truncated file under the name. The mode follows the umask, even
-    where a library writes the file for its owner alone.
+    Otherwise `path` keeps its old content or stays absent, so that a full disk or a kill leaves no
+    truncated file. The file's mode follows the umask, even if a library writes it with another.
 
     Raises:
         GenLabError: the folder or the file can't be written, or the disk is full.
@@ -47,21 +46,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` at `path`, all or nothing."""
+    """Write `text` to `path`, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON at `path`, all or nothing. Infinity and NaN are refused."""
+    """Write `content` to `path` as JSON, atomically; infinity and NaN are refused."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of the JSON file at `path`.
+    """Return the content of the JSON file at `path`.
 
     Raises:
-        GenLabError: the file is missing or no JSON.
+        GenLabError: the file is missing, unreadable, or not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -74,11 +73,11 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of the file at `path`, in hexadecimal."""
+    """Return the SHA-256 of the file at `path`, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def note_path(array: Path) -> Path:
-    """The note beside an array: its checksum, and what it was made from."""
+    """Return the path of an array's note, which has its checksum and its origin."""
     return array.with_name(array.name + ".json")

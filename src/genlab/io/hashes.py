@@ -1,6 +1,6 @@
-"""SHA-256 of many files; a file is read again only if its size or its times changed.
+"""SHA-256 of many files, cached; a file is read again only if its size or its times changed.
 
-So planning can tell, in seconds, whether the content of a folder of pictures has changed.
+This lets planning detect in seconds whether a folder of pictures has changed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from genlab.errors import GenLabError
 
 Entries = dict[str, list[Any]]
-"""By path: size, time of modification and of the last change of any kind (ns), SHA-256."""
+"""For each path: size, times of the last modification and status change (ns), and SHA-256."""
 
 
 def _read(table: Path) -> Entries:
-    """The cache; empty where it is missing or damaged."""
+    """Read the cache; it is empty if the file is missing or damaged."""
     try:
         entries = json.loads(table.read_bytes())
     except (OSError, ValueError):
@@ -29,7 +29,7 @@ def _read(table: Path) -> Entries:
 
 
 def _write(table: Path, entries: Entries) -> None:
-    """Keep the entries if that is possible; a reader sees all or nothing."""
+    """Write the cache atomically, if the folder can be written."""
     temporary = table.with_name(f".{table.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         table.parent.mkdir(parents=True, exist_ok=True)
@@ -38,11 +38,11 @@ def _write(table: Path, entries: Entries) -> None:
 
 
 def hashes(files: Iterable[Path], table: Path, keep: bool = False) -> dict[str, str]:
-    """The SHA-256 of each file, by its path.
+    """Return the SHA-256 of each file by its path.
 
     Args:
-        table: the cache, which need not exist.
-        keep: update the cache.
+        table: file of the cache, which need not exist.
+        keep: whether to update the cache.
 
     Raises:
         GenLabError: a file can't be read.
@@ -67,6 +67,6 @@ def hashes(files: Iterable[Path], table: Path, keep: bool = False) -> dict[str, 
 
 
 def digest(hashes: dict[str, str]) -> str:
-    """One hash over the names and the contents of files."""
-    lines = (b"%s %s\n" % (os.fsencode(path), of.encode()) for path, of in sorted(hashes.items()))
+    """Hash the names and the contents of files, given their SHA-256."""
+    lines = (b"%s %s\n" % (os.fsencode(path), sha.encode()) for path, sha in sorted(hashes.items()))
     return hashlib.sha256(b"".join(lines)).hexdigest()

@@ -1,9 +1,9 @@
-"""One workflow at a time in a folder, and none that a killed one keeps out.
+"""A lock that allows one workflow per folder, and that a killed workflow does not leave behind.
 
-A running Snakemake marks the files that it uses under .snakemake/locks. After a kill the marks
-stay, and don't say whose they were. Here the process that plans or runs a workflow holds a lock of
-the kernel as well, which ends with the process, however it ends. Marks that stay while nobody
-holds that lock belong to a process that is gone.
+Snakemake marks the files of a running workflow under .snakemake/locks. The marks of a killed
+workflow remain and do not name their process. Therefore the process that plans or runs a workflow
+also holds a file lock, which the kernel releases when the process ends. Marks without that lock
+are stale.
 """
 
 from __future__ import annotations
@@ -18,62 +18,62 @@ from filelock import FileLock, Timeout
 
 from genlab.errors import GenLabError
 
-PLANNING_SECONDS = 5.0  # how long another process may plan before this one goes on without it
+PLANNING_SECONDS = 5.0  # how long to wait for another process that plans a workflow
 
 
 def _alive(process: str) -> bool:
-    """Whether a process of this machine has the number `process`."""
+    """Return whether a process with the number `process` runs on this machine."""
     try:
         os.kill(int(process), 0)
     except (ValueError, ProcessLookupError):
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 class WorkflowLock:
-    """The lock of the folder that Snakemake was called in; held until the process ends."""
+    """The lock of Snakemake's working folder, held until the process ends."""
 
     def __init__(self, state: Path = Path(".snakemake")) -> None:
         self.marks, self.holder = state / "locks", state / "genlab.pid"
         self.lock = FileLock(state / "genlab.lock")
 
     def _running(self) -> str | None:
-        """The number of the process that runs a workflow here, if one does."""
+        """Return the number of the process that runs a workflow here; None if there is none."""
         with suppress(OSError):
             number = self.holder.read_text(encoding="utf-8")
             return number if _alive(number) else None
         return None
 
-    def _take(self, seconds: float) -> bool:
+    def _acquire(self, seconds: float) -> bool:
         try:
             self.marks.parent.mkdir(exist_ok=True)
             self.lock.acquire(timeout=seconds)
-        except (Timeout, OSError, NotImplementedError):  # held, or a file system without locks
+        except (Timeout, OSError, NotImplementedError):  # held by another process, or not supported by the file system
             return False
         return True
 
     def plan(self) -> None:
-        """Take the lock if it is free, and remove the marks of a workflow that was killed.
+        """Acquire the lock if it is free, and remove the marks of a killed workflow.
 
-        A workflow that runs is left alone: Snakemake's own marks then say what can't be run.
+        If a workflow runs, nothing is done; Snakemake's own marks prevent conflicts.
         """
-        if not self._take(0 if self._running() else PLANNING_SECONDS):
+        if not self._acquire(0 if self._running() else PLANNING_SECONDS):
             return
         if any(self.marks.glob("*.lock")):
-            print("note: the last workflow here was killed; its lock is removed", file=sys.stderr)
+            print("note: the last workflow in this folder was killed; its lock is removed", file=sys.stderr)
             shutil.rmtree(self.marks)
 
     def run(self) -> None:
-        """Hold the lock from here on, as the one that runs a workflow.
+        """Hold the lock until this process ends, to run a workflow.
 
         Raises:
-            GenLabError: another process plans or runs one.
+            GenLabError: another process plans or runs a workflow.
         """
-        if not self.lock.is_locked and not self._take(PLANNING_SECONDS):
+        if not self.lock.is_locked and not self._acquire(PLANNING_SECONDS):
             raise GenLabError(
                 f"process {self._running() or '?'} plans or runs a workflow in this folder; wait "
-                "for it, or end it, then run again"
+                "for it or end it, then run again"
             )
         self.holder.write_text(str(os.getpid()), encoding="utf-8")

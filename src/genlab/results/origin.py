@@ -1,11 +1,12 @@
-"""What a file was made from: digests of specs and data, which every stage compares.
+"""Origins: digests of the specs and data that a file was made from.
 
-    data      the configuration in results/data/DATASET/config.yaml    -> the manifest's `made_from`
-    run       its spec, and the manifest's hash of the data            -> weights, measurements
-    row       its spec, and the origin of its run (or data)            -> samples, features, metrics
+    origin    made from                                                recorded in
+    data      the configuration in results/data/DATASET/config.yaml    the manifest's `made_from`
+    run       its spec and the manifest's hash of the data             weights, measurements
+    row       its spec and the origin of its run (or data)             samples, features, metrics
 
-A stage computes the digest that its input should have from the specs that are there now, and
-refuses an input that has another one: it belongs to another version of the study.
+Every stage computes the origin that its input should have from the current specs, and refuses an
+input with another origin, because it belongs to another version of the study.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ KEY = "made_from"
 
 
 def _digest(read: Callable[[Path], Strict], path: Path) -> str:
-    """The digest of the configuration at `path`; a version of a file is read once in a process."""
+    """Return the digest of the configuration at `path`, read once per process and version."""
     try:
         stat = path.stat()
     except OSError:
-        return read(path).digest  # which says what is wrong
+        return read(path).digest  # raises an error that names the problem
     return _digest_of_version(read, path, stat.st_mtime_ns, stat.st_size)
 
 
@@ -40,10 +41,10 @@ def _digest_of_version(read: Callable[[Path], Strict], path: Path, modified: int
 
 
 def data_origin(data: DataFolder) -> str:
-    """The hash of a prepared data set.
+    """Return the hash of a prepared data set.
 
     Raises:
-        GenLabError: it was prepared by another configuration than the one beside it.
+        GenLabError: it was prepared from another configuration than the current one.
     """
     manifest = read_json(data.manifest)
     check_origin(data.manifest, manifest.get(KEY), _digest(read_dataset, data.config))
@@ -51,59 +52,62 @@ def data_origin(data: DataFolder) -> str:
 
 
 def run_origin(run: RunFolder) -> str:
-    """What a trained model depends on: its spec, that of its first stage, and its data."""
+    """Return the origin of a trained model: its spec, that of its first stage, and its data."""
     return short_hash(_digest(read_run, run.config), data_origin(run.data))
 
 
 def row_origin(row: SampleFolder) -> str:
-    """What samples depend on: their spec, and the model or the data that they are drawn from."""
+    """Return the origin of samples: their spec, and the model or data that they come from."""
     run = row.run
     source = data_origin(run.data) if run.model_name == FLOOR else run_origin(run)
     return short_hash(_digest(read_samples, row.config), source)
 
 
 def metrics_origin(row: SampleFolder) -> str:
-    """What the metrics of a row depend on: its samples, and the study's `evaluation:`."""
+    """Return the origin of a row's metrics: its samples and the study's `evaluation:`."""
     return short_hash(row_origin(row), _digest(read_evaluation, row.run.study.evaluation))
 
 
 def check_origin(path: Path, origin: str | None, expected: str) -> None:
-    """Refuse a file that was made from anything else than what its stage reads now.
+    """Refuse a file with another origin than the expected one.
+
+    Args:
+        origin: the origin recorded in the file.
+        expected: the origin computed from the current specs and data.
 
     Raises:
-        GenLabError: `origin`, which the file names, is not the `expected` one.
+        GenLabError: they differ.
     """
     if origin != expected:
         raise GenLabError(
             f"{path}: made from another version of the study or of its data (digest {origin}) than "
-            f"the specs and the data that are there now ({expected}); run the workflow again, "
-            f"which makes it anew, or delete it first"
+            f"the current one ({expected}); run the workflow again, which replaces it"
         )
 
 
 def write_measured(path: Path, content: dict[str, Any], origin: str) -> None:
-    """Write what was measured on something of this origin, all or nothing."""
+    """Write measurements and their origin, atomically."""
     write_json(path, {KEY: origin, **content})
 
 
 def read_measured(path: Path, origin: str) -> dict[str, Any]:
-    """What `write_measured` wrote.
+    """Read measurements that `write_measured` wrote.
 
     Raises:
-        GenLabError: it is missing, no JSON, or was measured on something of another origin.
+        GenLabError: the file is missing, not valid JSON, or has another origin.
     """
     content: dict[str, Any] = read_json(path)
     if not isinstance(content, dict):
-        raise GenLabError(f"{path}: not a mapping; delete it and run again")
+        raise GenLabError(f"{path}: expected a JSON object; delete it and run again")
     check_origin(path, content.pop(KEY, None), origin)
     return content
 
 
 def read_metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """What the stage `evaluate` measured on each row of a run, by row and extractor.
+    """Read the metrics of a run, by row and extractor.
 
     Raises:
-        GenLabError: a row was measured on other samples, or in another way, than the specs say.
+        GenLabError: the metrics of a row have another origin than the current specs and data.
     """
     content: dict[str, dict[str, Any]] = read_json(run.metrics)
     for row, by_extractor in content.items():

@@ -1,9 +1,9 @@
-"""Each run's own part of the study, as a file.
+"""Spec files: the part of the study that each run, row or data set depends on.
 
-A rule carries the digest of the one file that it reads, so that it is redone when its own part of
-the study changes, and only then. The files are written when a workflow starts to run, not when it
-is planned, and only by the process that holds Snakemake's lock: no other one can change what a
-running job reads. Paths, devices and workers are in none of them.
+The digest of a spec file is a parameter of the rule that reads it, so a job is redone if and only
+if its own part of the study changes. The files are written when a workflow starts to run, not when
+it is planned, and only by the process that holds the workflow's lock, so nothing changes a spec
+while a job reads it. No spec contains paths, devices or numbers of workers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
-from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
-from genlab.config.datasets import SOURCES, DatasetConfig
+from genlab.config.base import Strict, build, dump_yaml, read_yaml
+from genlab.config.sources import DatasetConfig, build_source
 from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.evaluators import EVALUATORS, FLOOR, seed_of
@@ -32,7 +32,7 @@ from genlab.config.study import (
 
 
 class RunSpec(Strict):
-    """What a training depends on, besides its data."""
+    """Everything that a training depends on, besides its data."""
 
     study: str
     dataset: str
@@ -41,7 +41,7 @@ class RunSpec(Strict):
     model: SerializeAsAny[FamilyConfig]
     training: TrainingConfig
     first_stage: RunSpec | None = None
-    """The spec of the run whose trained model this one builds on."""
+    """Spec of the run whose trained model this one builds on."""
 
     @field_validator("model", mode="before")
     @classmethod
@@ -50,7 +50,10 @@ class RunSpec(Strict):
 
 
 class SampleSpec(Strict):
-    """What the samples of one row depend on, besides the model. Floors have no sampler."""
+    """Everything that the samples of a row depend on, besides the model.
+
+    Calibration rows have no sampler.
+    """
 
     row: str
     seed: NonNegativeInt
@@ -64,9 +67,9 @@ class SampleSpec(Strict):
 
 
 class PromptsSpec(Strict):
-    """What is measured on the prompts of one run, besides its model and its data.
+    """Everything that the prompt metrics of a run depend on, besides its model and data.
 
-    As in `PromptsConfig`; the sampler's own guidance gives way to these scales.
+    The fields are those of `PromptsConfig`; `guidance` replaces the sampler's own scale.
     """
 
     seed: NonNegativeInt
@@ -83,24 +86,23 @@ class PromptsSpec(Strict):
 
 
 def read_run(path: Path) -> RunSpec:
-    """The spec of a run, from its `config.yaml`."""
+    """Read the spec of a run, its `config.yaml`."""
     return build(RunSpec, read_yaml(path), path)
 
 
 def read_samples(path: Path) -> SampleSpec:
-    """The spec of one row, from its `config.yaml`."""
+    """Read the spec of a row, its `config.yaml`."""
     return build(SampleSpec, read_yaml(path), path)
 
 
 def read_prompts(path: Path) -> PromptsSpec:
-    """The spec of what is measured on prompts, from its `config.yaml`."""
+    """Read the spec of a run's prompt metrics, their `config.yaml`."""
     return build(PromptsSpec, read_yaml(path), path)
 
 
 def read_dataset(path: Path) -> DatasetConfig:
-    """A data set's configuration, from the `config.yaml` in its folder under results/data."""
-    values = read_yaml(path)
-    return build(pick(SOURCES, "source", values, path), values, path)
+    """Read a data set's configuration, results/data/DATASET/config.yaml."""
+    return build_source(read_yaml(path), path)
 
 
 def read_study(path: Path) -> Study:
@@ -116,7 +118,7 @@ def read_study(path: Path) -> Study:
 
     typed: dict[str, Any] = {
         "datasets": {
-            name: build(pick(SOURCES, "source", one, path), one, f"{path}: datasets.{name}")
+            name: build_source(one, f"{path}: datasets.{name}")
             for name, one in values["datasets"].items()
         },
         "models": {name: entry(one, f"models.{name}") for name, one in values["models"].items()},
@@ -130,19 +132,19 @@ def read_study(path: Path) -> Study:
 
 
 def read_evaluation(path: Path) -> EvaluationConfig:
-    """The study's `evaluation:`, from its own file."""
+    """Read the study's `evaluation:` from its own file."""
     return build(EvaluationConfig, read_yaml(path), path)
 
 
 def read_tracking(path: Path) -> TrackingConfig:
-    """The study's `tracking:`, from its own file."""
+    """Read the study's `tracking:` from its own file."""
     return build(TrackingConfig, read_yaml(path), path)
 
 
 def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:
-    """The spec of the run of `entry` on `dataset` with `seed`, that of its first stage included."""
-    first = entry.model.first_stage_name
-    below = run_spec(study, dataset, study.entry(first), seed_of(first, seed)) if first else None
+    """Return the spec of the run of `entry` on `dataset` with `seed`."""
+    name = entry.model.first_stage_name
+    first = run_spec(study, dataset, study.entry(name), seed_of(name, seed)) if name else None
     return RunSpec(
         study=study.name,
         dataset=dataset,
@@ -150,37 +152,37 @@ def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpe
         seed=seed,
         model=entry.model,
         training=entry.training,
-        first_stage=below,
+        first_stage=first,
     )
 
 
 def prompts_spec(study: Study, entry: ModelEntry, seed: int) -> PromptsSpec | None:
-    """The spec of what is measured on the prompts of `entry`; None if it takes none.
+    """Return the spec of the prompt metrics of `entry`; None if it takes no prompts.
 
-    A sampler that can be guided goes before those that can't.
+    The sampler is the first one that fits; those with guidance come before those without.
     """
-    asked = study.prompts
-    if asked is None or not entry.model.takes_prompts:
+    settings = study.prompts
+    if settings is None or not entry.model.takes_prompts:
         return None
-    rows = {row: study.samplers[row] for row in asked.samplers or study.samplers}
+    rows = {row: study.samplers[row] for row in settings.samplers or study.samplers}
     fitting = [rows[name] for name in entry.samplers(rows)]
-    sampler = sorted(fitting, key=lambda one: not hasattr(one, "guidance"))[0]
+    sampler = sorted(fitting, key=lambda each: not hasattr(each, "guidance"))[0]
     return PromptsSpec(
         seed=seed,
-        prompts=asked.prompts,
-        candidates=asked.candidates,
-        guidance=asked.guidance if hasattr(sampler, "guidance") else (1.0,),
-        shown=asked.shown,
+        prompts=settings.prompts,
+        candidates=settings.candidates,
+        guidance=settings.guidance if hasattr(sampler, "guidance") else (1.0,),
+        shown=settings.shown,
         sampler=sampler,
     )
 
 
 Specs = dict[Path, str]
-"""The content of every spec file of a study, by its path."""
+"""Content of every spec file of a study by its path."""
 
 
 def study_specs(study: Study, results: Path) -> Specs:
-    """The spec files of every run and row of `study`, under `results`."""
+    """Return the spec files of all data sets, runs and rows of `study`, under `results`."""
     at = StudyFolder(results / study.name)
     evaluation = study.evaluation
     configs: dict[Path, BaseModel] = {
@@ -196,7 +198,7 @@ def study_specs(study: Study, results: Path) -> Specs:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             configs[at.run(dataset, FLOOR, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
-        for entry, seed in [*runs, *((ruler, 0) for ruler in study.rulers)]:
+        for entry, seed in [*runs, *((entry, 0) for entry in study.evaluators)]:
             run = at.run(dataset, entry.name, seed)
             configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):
@@ -212,8 +214,8 @@ def study_specs(study: Study, results: Path) -> Specs:
     return {path: dump_yaml(config) for path, config in configs.items()}
 
 
-def _is(path: Path, text: str) -> bool:
-    """Whether the file at `path` holds just `text`."""
+def _has_content(path: Path, text: str) -> bool:
+    """Return whether the content of the file at `path` is `text`."""
     try:
         return path.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):
@@ -221,9 +223,9 @@ def _is(path: Path, text: str) -> bool:
 
 
 def write_specs(specs: Specs) -> None:
-    """Write the spec files whose content changed; a reader sees all of a file or nothing."""
+    """Write the spec files whose content changed, each atomically."""
     for path, text in specs.items():
-        if _is(path, text):
+        if _has_content(path, text):
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,30 +237,29 @@ def write_specs(specs: Specs) -> None:
 
 
 def check_specs(specs: Specs, source: str) -> None:
-    """Refuse a study that was changed since the workflow that runs wrote its specs.
+    """Refuse a study that has changed since the running workflow wrote its specs.
 
     Raises:
-        ConfigError: a file holds something else than `specs` say.
+        ConfigError: the content of a file differs from `specs`.
     """
-    changed = [path for path, text in specs.items() if not _is(path, text)]
+    changed = [path for path, text in specs.items() if not _has_content(path, text)]
     if changed:
         raise ConfigError(
             f"{source}: changed since this workflow was started ({changed[0]} and "
             f"{len(changed) - 1} more specs would differ); undo the change, or end the workflow "
-            "and start it anew"
+            "and start it again"
         )
 
 
 def check_source(study: Study, source: str, results: Path) -> None:
-    """Refuse to put a study in the place of another one that has the same name.
-
-    A file that was renamed, or whose `name:` was changed, has left its place.
+    """Refuse to overwrite the results of another study with the same name.
 
     Args:
-        source: the path of the study file.
+        source: path of the study file.
 
     Raises:
-        ConfigError: another file, which is still there, has results under the same name.
+        ConfigError: the results under this name belong to another file, which still exists and
+            still has this name.
     """
     at = StudyFolder(results / study.name)
     if not at.source.exists():
@@ -272,6 +273,6 @@ def check_source(study: Study, source: str, results: Path) -> None:
         return
     if name == study.name:
         raise ConfigError(
-            f"{source}: name: '{study.name}' is the name of {other} as well, whose results are in "
-            f"{at.folder}; give one of the two another name"
+            f"{source}: name: '{study.name}' is also the name of {other}, whose results are in "
+            f"{at.folder}; rename one of the two"
         )

@@ -20,8 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.base import build
-from genlab.config.datasets import ImageFolderConfig
 from genlab.config.samplers import SamplerConfig
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.config.study import load_sampler
 from genlab.data.decoding import load_picture, to_pixels
 from genlab.data.pictures import save_grid

@@ -1,4 +1,4 @@
-"""Mirroring while a training runs."""
+"""Mirror a run while it is training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import threading
 
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder
-from genlab.tracking.mirror import Status, mirror
-from genlab.tracking.mlflow_sink import SystemMetrics
+from genlab.tracking.mirror import mirror
+from genlab.tracking.sink import Status
+from genlab.tracking.sinks.mlflow import SystemMetrics
 
 
 class BackgroundMirror:
-    """Keeps the tracking services up to date in a thread, so that training needn't wait."""
+    """Keeps the tracking services up to date in a thread, without delaying the training."""
 
     def __init__(self, run: RunFolder, system_metrics: bool) -> None:
         self.run, self.system_metrics = run, system_metrics
@@ -26,13 +27,13 @@ class BackgroundMirror:
                 self.monitor = SystemMetrics(self.run, run_id)
 
     def update(self) -> None:
-        """Send what is new, unless an update is under way."""
+        """Start to send what is new, unless an update is in progress."""
         if self.thread is None or not self.thread.is_alive():
             self.thread = threading.Thread(target=self._work, daemon=True)
             self.thread.start()
 
     def finish(self, status: Status) -> None:
-        """Wait for the update under way, and send the rest."""
+        """Wait for the update in progress, then send the rest."""
         if self.thread is not None:
             self.thread.join()
         if self.monitor is not None:

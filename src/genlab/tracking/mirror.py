@@ -1,10 +1,10 @@
-"""Mirroring a run's folder to MLflow, TensorBoard and Weights & Biases.
+"""Mirror a run's folder to the tracking services.
 
-Each service has a sink that knows how to open a run and how to send steps and records.
-`tracking/sent_SERVICE.json` notes how much each of the service's runs has received, so that any
-stage, or a later call of the workflow, sends just what is missing. Where the service has none of
-these runs (it was deleted, or the address is another one), a new run receives everything. A
-service that fails is reported and left behind; training goes on.
+`tracking/sent_SERVICE.json` in the run's folder records how much each of the service's runs has
+received, so any stage, or a later workflow, sends only what is missing. If the service has none of
+these runs, because they were deleted or the store is another one, a new run receives everything. A
+service that fails is reported and skipped: it does not stop training, and missed records are sent
+later.
 """
 
 from __future__ import annotations
@@ -12,61 +12,31 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from filelock import FileLock
 
 from genlab.config.study import TrackingConfig
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
-from genlab.io.history import Row, read_history
+from genlab.io.history import read_history
+from genlab.registry import class_in, modules_in
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.mlflow_store import note_store
 from genlab.tracking.record import read_records
+from genlab.tracking.sink import Sink, Status
 
-
-class Sink(Protocol):
-    """A tracking service, for one run folder."""
-
-    id: str
-    """The service's own name for the open run."""
-
-    def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None: ...
-
-    def find(self, ids: Sequence[str]) -> str | None:
-        """Return the newest of the runs `ids` that the service has; None if it has none."""
-
-    def open(self, run_id: str | None) -> None:
-        """Open the run `run_id` to append to it, or a new one."""
-
-    def steps(self, rows: list[Row]) -> None:
-        """Send logged steps."""
-
-    def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
-        """Send a stage's params, tags, metrics, and the artifacts that lie in `folder`."""
-
-    def close(self, status: Status) -> None:
-        """Flush, and say how the run stands."""
-
-
-ROWS_AT_ONCE = 100  # a failure in the middle sends no more than these again
-
-Status = Literal["RUNNING", "FINISHED", "FAILED"]
+ROWS_AT_ONCE = 100  # rows per message; after a failure, no more than these are sent again
 
 
 def sinks(tracking: TrackingConfig) -> dict[str, type[Sink]]:
-    """The sink of each service that is switched on. Its library is imported only when used."""
-    from genlab.tracking import mlflow_sink, tensorboard_sink, wandb_sink
-
-    chosen: dict[str, type[Sink]] = {"mlflow": mlflow_sink.MlflowSink}
-    if tracking.tensorboard:
-        chosen["tensorboard"] = tensorboard_sink.TensorBoardSink
-    if tracking.wandb != "off":
-        chosen["wandb"] = wandb_sink.WandbSink
-    return chosen
+    """Return the sink of every service that the study uses, by its name."""
+    classes = {
+        module.rpartition(".")[2]: class_in(module, Sink)  # type: ignore[type-abstract]
+        for module in modules_in("genlab.tracking.sinks")
+    }
+    return {name: sink for name, sink in classes.items() if sink.enabled(tracking)}
 
 
 def _digest(record: dict[str, Any]) -> str:
@@ -76,25 +46,25 @@ def _digest(record: dict[str, Any]) -> str:
 def _send(
     run: RunFolder,
     name: str,
-    service: type[Sink],
+    sink_class: type[Sink],
     spec: RunSpec,
     tracking: TrackingConfig,
     status: Status,
 ) -> None:
-    """Bring one service up to date, noting the progress after every part that went through."""
+    """Bring one service up to date; the progress is recorded after every part that is sent."""
     note = run.outbox / f"sent_{name}.json"
     sent = read_json(note) if note.exists() else {}
-    if sent.get("digest") != spec.digest:  # another configuration is another run of the service
+    if sent.get("digest") != spec.digest:  # another configuration gets another run
         sent = {"digest": spec.digest, "runs": {}}
-    sink = service(run, spec, tracking)
+    sink = sink_class(run, spec, tracking)
     run_id = sink.find(list(sent["runs"]))
     progress: dict[str, Any] = {"step": -1, "records": {}, "status": ""}
     if run_id is not None:
         progress = sent["runs"][run_id]
     elif sent["runs"]:
         print(
-            f"note: {name} doesn't have {run.folder} (another store, or deleted there); "
-            "everything is sent as a new run",
+            f"note: {name} does not have {run.folder}, because it was deleted there or the store "
+            "is another one; everything is sent as a new run",
             file=sys.stderr,
         )
     rows = [row for row in read_history(run.history) if row["step"] > progress["step"]]
@@ -125,57 +95,57 @@ def _send(
 
 
 def mirror(run: RunFolder, status: Status) -> dict[str, str]:
-    """Send all that the run's folder holds and a service hasn't got; safe to call at any time.
+    """Send each service what it lacks of the run's folder. This can be called at any time.
 
     Returns:
-        What went wrong, by service; empty when all of them are up to date.
+        Error messages by service; empty if all services are up to date.
 
     Raises:
-        GenLabError: the run's folder can't be written, so that nothing can be noted.
+        GenLabError: the run's folder can't be written, so the progress can't be recorded.
     """
     spec, tracking = read_run(run.config), read_tracking(run.study.tracking)
-    troubles = {}
+    failures = {}
     try:
         run.outbox.mkdir(parents=True, exist_ok=True)
         with FileLock(run.outbox / ".lock"):
-            for name, service in sinks(tracking).items():
+            for name, sink_class in sinks(tracking).items():
                 try:
-                    _send(run, name, service, spec, tracking, status)
-                except Exception as error:  # whatever a service does, the run must live
-                    troubles[name] = f"{type(error).__name__}: {error}"
+                    _send(run, name, sink_class, spec, tracking, status)
+                except Exception as error:  # no failure of a service may end the run
+                    failures[name] = f"{type(error).__name__}: {error}"
                     print(
                         f"warning: {name} missed an update of {run.folder}; it will be sent "
-                        f"again ({troubles[name]})",
+                        f"again ({failures[name]})",
                         file=sys.stderr,
                     )
     except OSError as error:
         message = error.strerror or error
         raise GenLabError(f"{run.outbox}: can't be written: {message}") from error
-    return troubles
+    return failures
 
 
 def publish(study: StudyFolder) -> None:
-    """The stage `publish`: send what all runs of a study hold.
+    """Run the stage `publish`: send what the services lack of all runs of a study.
 
     Raises:
-        GenLabError: a service couldn't take everything, or `results` can't be written; nothing is
-            lost.
+        GenLabError: a service has not received everything, or `results` can't be written; nothing
+            is lost.
     """
     configs = sorted(study.folder.glob("*/*/seed*/config.yaml"))
-    troubles = [
+    failures = [
         f"{config.parent}: {service}: {message}"
         for config in configs
         for service, message in mirror(RunFolder(config.parent), "FINISHED").items()
     ]
-    if troubles:
+    if failures:
         raise GenLabError(
-            "\n".join(troubles)
-            + "\nAll results are safe under results/; run again to send what is missing."
+            "\n".join(failures)
+            + "\nAll results are complete under results/; run again to send what is missing."
         )
     note_store(study, read_tracking(study.tracking).experiment or study.folder.name)
 
 
 def forget(run: RunFolder) -> None:
-    """Begin anew in every service: the next update opens a new run there."""
+    """Forget what was sent, so that the next update opens a new run in every service."""
     for note in run.outbox.glob("*.json"):
         note.unlink()

@@ -1,8 +1,8 @@
-"""MLflow's tracking store: its address, a connection to it, and which store it is.
+"""MLflow's tracking store: its address, a connection to it, and its identity.
 
 The store is MLFLOW_TRACKING_URI, or SQLite under results/. A SQLite store keeps its artifacts in
-the folder `mlflow-artifacts` beside its file, so that both are moved and deleted together.
-The Snakefile imports this module; MLflow itself is imported only to connect.
+the folder `mlflow-artifacts` beside its file, so that both are moved and deleted together. The
+Snakefile imports this module; MLflow itself is imported only to connect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from filelock import FileLock
 from genlab.io.files import read_json, write_json
 from genlab.results.layout import StudyFolder
 
-# A server that doesn't answer must not hold up a training for MLflow's default of minutes.
+# By default, MLflow waits minutes for a server that does not answer, and training would wait too.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -30,33 +30,33 @@ SQLITE = "sqlite:///"
 
 
 def store_uri(results: Path) -> str:
-    """The address of the tracking store."""
+    """Return the address of the tracking store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{results.resolve()}/mlflow.db"
 
 
 def without_password(uri: str) -> str:
-    """`uri` as it may be shown and kept in a file."""
+    """Return `uri` without its password, to be shown or written to a file."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite store; None for any other store."""
+    """Return the file of a SQLite store; None for any other store."""
     return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def artifact_folder(uri: str) -> Path | None:
-    """Where the artifacts of new experiments go; None leaves that to the store."""
+    """Return the artifact folder for new experiments; None leaves the choice to the store."""
     file = sqlite_file(uri)
     return file.resolve().parent / "mlflow-artifacts" if file else None
 
 
 @contextmanager
 def connect(results: Path) -> Iterator[Any]:
-    """An MlflowClient of the store.
+    """Open an MlflowClient of the store.
 
-    Processes that create the same SQLite store at once crash inside MLflow, and can leave it
-    broken. They wait for each other until the block ends.
+    Processes that create the same SQLite store at once crash inside MLflow and can leave it broken,
+    so only one at a time is inside the block.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -68,16 +68,19 @@ def connect(results: Path) -> Iterator[Any]:
     with FileLock(f"{file}.lock") if file else nullcontext():
         client = MlflowClient(tracking_uri=uri)
         if file and artifacts:
-            client.search_experiments(max_results=1)  # creates what isn't there
+            client.search_experiments(max_results=1)  # creates the store if necessary
             _move_artifacts(file, artifacts)
         yield client
 
 
 def _move_artifacts(file: Path, folder: Path) -> None:
-    """Tell a SQLite store that was moved or copied, with its artifacts, that they are in `folder`.
+    """Correct the addresses of artifacts in a SQLite store that was moved or copied with them.
 
-    MLflow keeps absolute addresses, of experiments and again of their runs, and has no call to
+    MLflow stores absolute addresses for experiments and for their runs, and has no function to
     change them.
+
+    Args:
+        folder: where the artifacts are now.
     """
     new = folder.as_uri()
     query = "SELECT experiment_id, artifact_location FROM experiments"
@@ -87,7 +90,7 @@ def _move_artifacts(file: Path, folder: Path) -> None:
             if old == new or before.name != folder.name:
                 continue
             if before.exists() and not folder.exists():
-                continue  # the file alone was moved
+                continue  # only the file was moved
             database.execute(
                 "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
                 (new, experiment),
@@ -100,9 +103,9 @@ def _move_artifacts(file: Path, folder: Path) -> None:
 
 
 def _identity(results: Path, experiment: str) -> str:
-    """A text for the store: another one at another address, or where SQLite was created anew.
+    """Return a text that identifies the store: another address or a new SQLite file changes it.
 
-    The time is that of the experiment's creation or restoration; runs don't change it.
+    Its time is that of the experiment's creation or restoration; runs don't change it.
     """
     uri = store_uri(results)
     file = sqlite_file(uri)
@@ -119,9 +122,9 @@ def _identity(results: Path, experiment: str) -> str:
 
 
 def store_number(study: StudyFolder, experiment: str) -> int:
-    """How many stores the study was sent to, this one included; a store that was lost counts anew.
+    """Count the stores that the study was sent to, including this one and ones that were lost.
 
-    As a parameter of the rule `publish` it says when everything must be sent again.
+    It is a parameter of the rule `publish`, which sends everything again when the number changes.
     """
     last: dict[str, Any] = {"number": 0, "store": ""}
     if study.sent.exists():
@@ -131,7 +134,7 @@ def store_number(study: StudyFolder, experiment: str) -> int:
 
 
 def note_store(study: StudyFolder, experiment: str) -> None:
-    """Note that the study was sent to this store."""
+    """Record that the study was sent to this store."""
     content = {
         "number": store_number(study, experiment),
         "store": _identity(study.results, experiment),

@@ -1,8 +1,8 @@
-"""What happened, in the run's own folder: the truth that every tracking service mirrors.
+"""The log of a run in its own folder, which the tracking services mirror.
 
-Training appends a line for every logged step to `history.jsonl`. A later stage leaves one record,
-`tracking/STAGE.json`, with its metrics and the files worth keeping. Nothing here needs a service
-to be up, or imports one.
+Training appends a line per logged step to `history.jsonl`. Every stage leaves one record,
+`tracking/STAGE.json`, with its parameters, tags, metrics and artifacts. No tracking service is
+needed or imported here.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ def leave_record(
     tags: dict[str, str] | None = None,
     artifacts: Iterable[Path] = (),
 ) -> None:
-    """Leave what `stage` wants tracked; a second record of the same stage replaces the first."""
+    """Write the record of `stage`, which replaces its earlier record."""
     content = {
         "metrics": metrics or {},
         "params": params or {},
         "tags": tags or {},
-        # With its hash, so that a picture drawn anew is sent anew
+        # The hash makes a record with a changed file a new record, which is sent again.
         "artifacts": {str(path.relative_to(run.folder)): sha256(path) for path in artifacts},
     }
     write_json(run.outbox / f"{stage}.json", content)
 
 
 def read_records(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The records of all stages of `run`, by stage."""
+    """Read the records of all stages of `run`, by stage."""
     paths = sorted(run.outbox.glob("*.json"))
     return {path.stem: read_json(path) for path in paths if not path.stem.startswith("sent_")}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings with their keys joined by dots."""
+    """Flatten nested mappings; their keys are joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

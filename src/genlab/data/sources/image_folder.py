@@ -1,4 +1,4 @@
-"""Your own pictures, from a folder or a zip file (layouts: `genlab.config.picture_layout`)."""
+"""The user's own pictures in a folder or zip (layouts: `genlab.config.picture_layout`)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from genlab.config.datasets import ImageFolderConfig
 from genlab.config.picture_files import UNREADABLE, Listing, printable, zip_members
 from genlab.config.picture_layout import arrange
+from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.data.arrays import Source, Split
 from genlab.data.decoding import load_picture, to_pixels
 from genlab.errors import GenLabError
 
 
 def fetch(config: ImageFolderConfig, raw: Path) -> list[Path]:
-    """The zip file, or every picture of the folder; used where they are."""
+    """Return the zip file, or every picture of the folder; nothing is copied to `raw`."""
     for remark in config.layout.remarks:
         print(f"{config.path}: {remark}")
     return config.own_files
 
 
 def _contents(path: Path, names: list[str]) -> Iterator[bytes]:
-    """The files `names` in the folder or zip `path`.
+    """Yield the content of each of the files `names` in the folder or zip `path`.
 
     Raises:
-        GenLabError: one is missing or damaged.
+        GenLabError: a file is missing or damaged.
     """
     name = ""
     try:
@@ -36,7 +36,7 @@ def _contents(path: Path, names: list[str]) -> Iterator[bytes]:
                 members = zip_members(archive)
                 for name in names:
                     with archive.open(members[name]) as member:
-                        # No more than is declared, whatever it would unpack to
+                        # A zip bomb unpacks to more than the size that it declares.
                         content = member.read(members[name].file_size)
                     yield content
         else:
@@ -70,7 +70,7 @@ def read(config: ImageFolderConfig, files: list[Path]) -> Source:
             raise GenLabError(f"{path}: {printable(name)}: {error}") from None
         transparent += picture.has_transparency_data
     if transparent:
-        print(f"{path}: {transparent} pictures have transparency: shown on {config.background}")
+        print(f"{path}: {transparent} transparent pictures; background: {config.background}")
     n = len(layout.train)
     train, test = Split(images[:n], labels[:n]), Split(images[n:], labels[n:])
     return Source(train, test, layout.classes)

@@ -1,13 +1,12 @@
-"""Scenes: one or two coloured digits on a coloured ground, and what is said of them.
+"""Scenes: one or two coloured digits on a coloured background, with captions.
 
-A scene is a function of its split and its number. Its factors are drawn first, each value as often
-as any other, and the picture is put together from them: a handwritten digit, cut out and scaled
-to its size, is laid on the ground as a mask of its colour, a pixel or none from the middle of its
-place. Of two digits each has half of the picture to itself, and the first is the upper or the left
-one, so that a picture has one description only.
+A scene is a function of its split and its index. Its factors are drawn first, with uniform
+probabilities. Then each digit is a handwritten one, cut out, scaled to its size, and painted as a
+mask of its colour within a pixel of the middle of its place. Two digits have half of the picture
+each; the first is the upper or the left one, so that a picture has only one description.
 
-A digit has one colour that it never has in training and test (`HELD_OUT`); in each scene of the
-split `unseen` there is one digit that has.
+Each digit has a held-out colour that it never has in training and test (`HELD_OUT`). In every scene
+of the split `unseen`, one digit has its held-out colour.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from genlab.config.datasets import (
+from genlab.config.sources.digits import DigitsConfig
+from genlab.config.sources.scenes import (
     BACKGROUNDS,
     COLOURS,
     DIGITS,
@@ -27,7 +27,6 @@ from genlab.config.datasets import (
     PAIRS,
     PLACES,
     SIZES,
-    DigitsConfig,
     ScenesConfig,
 )
 from genlab.data.arrays import Source, Split
@@ -35,7 +34,7 @@ from genlab.data.randomness import generator
 from genlab.data.sources import digits
 
 SIDE = 32
-JITTER = 1  # pixels by which a digit may miss the middle of its place, in each direction
+JITTER = 1  # largest distance of a digit from the middle of its place, in pixels
 LONGER_SIDE = {"small": 12, "large": 16}
 RGB = {
     "black": (0, 0, 0),
@@ -48,7 +47,7 @@ RGB = {
     "white": (255, 255, 255),
     "pink": (255, 120, 205),
 }
-BOXES = {  # left, top, right, bottom in pixels: where the digit is, or each of the two
+BOXES = {  # left, top, right and bottom of the place of each digit, in pixels
     "centre": [(0, 0, 32, 32)],
     "top": [(0, 0, 32, 18)],
     "bottom": [(0, 14, 32, 32)],
@@ -68,7 +67,7 @@ BESIDE = {"vertical": ("above", "below"), "horizontal": ("left of", "right of")}
 
 
 class Thing(NamedTuple):
-    """A digit of a scene, in words."""
+    """A digit of a scene, by the names of its factors' values."""
 
     digit: str
     colour: str
@@ -76,7 +75,7 @@ class Thing(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What is to be seen: one digit at its place, or two."""
+    """A scene by the names of its factors' values, with one digit or two."""
 
     background: str
     layout: str
@@ -84,23 +83,23 @@ class Scene(NamedTuple):
 
     @property
     def factors(self) -> list[int]:
-        """The numbers of the values, in the order of `ScenesConfig.values`."""
+        """Indices of the factors' values, in the order of `ScenesConfig.values`."""
         things = [
-            number
+            index
             for thing in self.things
-            for number in (
+            for index in (
                 DIGITS.index(thing.digit),
                 COLOURS.index(thing.colour),
                 SIZES.index(thing.size),
             )
         ]
-        nothing = [len(DIGITS), len(COLOURS), len(SIZES)] if len(self.things) == 1 else []
+        none = [len(DIGITS), len(COLOURS), len(SIZES)] if len(self.things) == 1 else []
         layout = (PLACES + PAIRS).index(self.layout)
-        return [BACKGROUNDS.index(self.background), layout, *things, *nothing]
+        return [BACKGROUNDS.index(self.background), layout, *things, *none]
 
     @property
     def captions(self) -> list[str]:
-        """In full, in full but in another order, in few words, and without sizes and places."""
+        """Four captions: complete, reordered, terse, and without sizes and places."""
         ground = f"on a {self.background} background"
         names = [f"{thing.size} {thing.colour} {thing.digit}" for thing in self.things]
         short = " and ".join(f"a {thing.colour} {thing.digit}" for thing in self.things)
@@ -122,7 +121,7 @@ class Scene(NamedTuple):
 
 
 def draw_scene(random: np.random.Generator, unseen: bool) -> Scene:
-    """Draw factors; with `unseen`, one digit is in its held-out colour, and else none is."""
+    """Draw the factors of a scene; one digit has its held-out colour if `unseen`, else none."""
 
     def one_of(values: tuple[str, ...]) -> str:
         return values[random.integers(len(values))]
@@ -130,31 +129,36 @@ def draw_scene(random: np.random.Generator, unseen: bool) -> Scene:
     background = one_of(BACKGROUNDS)
     layout = one_of((PLACES, PAIRS)[random.integers(2)])
     things = []
-    odd = random.integers(len(BOXES[layout])) if unseen else None
+    held_out = random.integers(len(BOXES[layout])) if unseen else None
     for i in range(len(BOXES[layout])):
         digit = one_of(DIGITS)
         others = tuple(colour for colour in COLOURS if colour != HELD_OUT[digit])
-        colour = HELD_OUT[digit] if i == odd else one_of(others)
+        colour = HELD_OUT[digit] if i == held_out else one_of(others)
         things.append(Thing(digit, colour, one_of(SIZES)))
     return Scene(background, layout, things)
 
 
 def cut_out(digit: NDArray[np.uint8], longer_side: int) -> NDArray[np.float64]:
-    """The digit [H, W] within its bounding box, scaled; 0..1, [h, w], max(h, w) = longer_side."""
+    """Crop the digit [H, W] to its bounding box and scale it.
+
+    Returns:
+        Values in [0, 1], [h, w] with max(h, w) = longer_side.
+    """
     rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
     picture = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     scale = longer_side / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     scaled = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) / 255
-    return np.asarray(scaled / scaled.max())  # thin strokes become no darker
+    return np.asarray(scaled / scaled.max())  # keeps thin strokes bright
 
 
 def paint(
     scene: Scene, shapes: list[NDArray[np.uint8]], random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """The picture uint8 [3, 32, 32] of a scene whose digits are handwritten as in `shapes`.
+    """Paint a scene, uint8 [3, 32, 32].
 
-    A digit lies about the middle of its box, and within it.
+    Args:
+        shapes: a handwritten digit [H, W] for each thing of the scene.
     """
     picture = np.full((SIDE, SIDE, 3), RGB[scene.background], dtype=np.float64)
     for thing, shape, box in zip(scene.things, shapes, BOXES[scene.layout], strict=True):
@@ -168,8 +172,8 @@ def paint(
 
 
 def make_split(name: str, scenes: int, handwritten: Split) -> Split:
-    """The first scenes of a split, of digits out of `handwritten`."""
-    of_digit = {
+    """Make the first `scenes` scenes of a split from the handwritten digits of another one."""
+    by_digit = {
         digit: handwritten.images[handwritten.labels == k, 0] for k, digit in enumerate(DIGITS)
     }
     images = np.empty((scenes, 3, SIDE, SIDE), np.uint8)
@@ -179,8 +183,8 @@ def make_split(name: str, scenes: int, handwritten: Split) -> Split:
         scene = draw_scene(random, unseen=name == "unseen")
         shapes = []
         for thing in scene.things:
-            known = of_digit[thing.digit]
-            shapes.append(known[random.integers(len(known))])
+            candidates = by_digit[thing.digit]
+            shapes.append(candidates[random.integers(len(candidates))])
         images[i] = paint(scene, shapes, random)
         factors.append(scene.factors)
         captions.append(scene.captions)
@@ -190,14 +194,14 @@ def make_split(name: str, scenes: int, handwritten: Split) -> Split:
 
 
 def fetch(config: ScenesConfig, raw: Path) -> list[Path]:
-    """The embedded digits that the scenes are put together from."""
+    """Return the file of the embedded digits, which the scenes are made of."""
     return digits.fetch(DigitsConfig(), raw)
 
 
 def read(config: ScenesConfig, files: list[Path]) -> Source:
-    """Training scenes of the digits to train on, test and unseen scenes of those held out.
+    """Make training scenes of training digits; test and unseen scenes of held-out digits.
 
-    An image's label is its first digit.
+    The label of an image is its first digit.
     """
     source = digits.read(DigitsConfig(), files)
     return Source(

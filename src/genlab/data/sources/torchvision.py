@@ -1,8 +1,8 @@
-"""MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision's own downloader.
+"""MNIST, Fashion-MNIST and CIFAR-10, from the addresses and with the checksums of torchvision.
 
-The archives are read without unpickling anything: the MNIST family as IDX files, CIFAR-10 in its
-binary version, a byte of label and 3,072 bytes of pixels for each image (torchvision's CIFAR10
-class would unpickle the Python version).
+Nothing is unpickled. The MNIST family consists of IDX files. CIFAR-10 is read in its binary
+version, a label byte and 3,072 pixel bytes per image; torchvision's CIFAR10 class would unpickle
+the Python version.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genlab.config.datasets import TorchvisionConfig
+from genlab.config.sources.torchvision import TorchvisionConfig
 from genlab.data.arrays import Source, Split
-from genlab.data.downloads import as_it_is, download, on_mirrors
+from genlab.data.downloads import download, existing_file, mirror_addresses
 from genlab.data.idx import read_idx
 from genlab.errors import GenLabError
 
@@ -35,7 +35,7 @@ CIFAR10_CLASSES = [
 
 
 def _resources(config: TorchvisionConfig) -> tuple[list[str], list[tuple[str, str]]]:
-    """Addresses to try, and the (file name, MD5) pairs to get there."""
+    """Return the mirrors, and the name and the MD5 sum of each file."""
     if config.dataset == "cifar10":
         mirrors, files = [CIFAR10_MIRROR], [CIFAR10]
     else:
@@ -47,15 +47,15 @@ def _resources(config: TorchvisionConfig) -> tuple[list[str], list[tuple[str, st
 
 
 def fetch(config: TorchvisionConfig, raw: Path) -> list[Path]:
-    """The raw files: those in `config.raw` as they are, or downloaded into `raw` and checked."""
+    """Return the files in `config.raw`, or download them into `raw` and check them."""
     mirrors, files = _resources(config)
     if config.raw is not None:
-        return [as_it_is(Path(config.raw), name) for name, _ in files]
-    return [download(name, expected, on_mirrors(name, mirrors), raw) for name, expected in files]
+        return [existing_file(Path(config.raw), name) for name, _ in files]
+    return [download(name, md5, mirror_addresses(name, mirrors), raw) for name, md5 in files]
 
 
 def _read_cifar10(path: Path) -> Source:
-    """CIFAR-10's binary version: rows of one label and 32x32 red, then green, then blue bytes."""
+    """Read CIFAR-10's binary version; a row is a label and 32x32 red, green, then blue bytes."""
     members = [f"cifar-10-batches-bin/data_batch_{i}.bin" for i in range(1, 6)]
     try:
         with tarfile.open(path) as archive:
@@ -75,7 +75,7 @@ def _read_cifar10(path: Path) -> Source:
 
 
 def read(config: TorchvisionConfig, files: list[Path]) -> Source:
-    """The official training and test split."""
+    """Read the official training and test split."""
     if config.dataset == "cifar10":
         return _read_cifar10(files[0])
     from torchvision.datasets import MNIST, FashionMNIST

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from genlab.config.elbo_study import GradientsConfig, LaboratoryConfig, PPCAConfig
+from genlab.config.elbo_study import ElboStudyConfig, GradientsConfig, PPCAConfig
 from genlab.data.randomness import address, generator
 from genlab.errors import GenLabError
 from genlab.evaluation.elbo.bounds import estimate, iwae_curve, normal
@@ -121,7 +121,7 @@ def gradients(data: Spectrum, x: Tensor, config: GradientsConfig) -> dict[str, A
 
 
 def laboratory(
-    study: StudyFolder, dataset: str, config: LaboratoryConfig, *, cpu: bool = False
+    study: StudyFolder, dataset: str, config: ElboStudyConfig, *, cpu: bool = False
 ) -> None:
     """Fit probabilistic PCA to the dequantised training images; write bounds and gradients.
 
@@ -143,7 +143,7 @@ def laboratory(
     write_measured(folder / "gradients.json", of_gradients, origin)
 
 
-def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -> None:
+def take_apart(run: RunFolder, config: ElboStudyConfig, *, cpu: bool = False) -> None:
     """Take the bound of a trained VAE apart on held-out images; write elbo.json.
 
     Raises:
@@ -183,7 +183,7 @@ def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -
 
 
 def _simulated(
-    model: VAE, like: Tensor, config: LaboratoryConfig, random: torch.Generator
+    model: VAE, like: Tensor, config: ElboStudyConfig, random: torch.Generator
 ) -> dict[str, Any]:
     """The two-sided check on images that the model makes now, where `like` is."""
     z = normal(random, like, config.annealing.simulated, model.config.latent)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from genlab.config.elbo_study import AnnealingConfig, DecompositionConfig, LaboratoryConfig
+from genlab.config.elbo_study import AnnealingConfig, DecompositionConfig, ElboStudyConfig
 from genlab.data.randomness import address
 from genlab.evaluation.elbo.ais import Schedule, anneal, lower_bound, tune, upper_bound
 from genlab.evaluation.elbo.bounds import Estimate, estimate, normal
@@ -94,7 +94,7 @@ def two_sided(
     model: LatentModel,
     images: Tensor,
     z: Tensor,
-    config: LaboratoryConfig,
+    config: ElboStudyConfig,
     random: torch.Generator,
 ) -> dict[str, Any]:
     """Both bounds on `images` that the model made of `z`: how far off the lower one is."""
@@ -117,7 +117,7 @@ def two_sided(
 
 
 def annealing(
-    model: LatentModel, images: Tensor, config: LaboratoryConfig, seed: int
+    model: LatentModel, images: Tensor, config: ElboStudyConfig, seed: int
 ) -> dict[str, Any]:
     """log p(x) of `images` [B, C, H, W] by AIS, and the gap to it, taken apart.
 

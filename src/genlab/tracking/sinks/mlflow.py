@@ -1,4 +1,4 @@
-"""MLflow, as one run for each (study, data set, model, seed)."""
+"""MLflow: one run for each (study, data set, model, seed)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from genlab.config.study import TrackingConfig
 from genlab.io.history import Row
 from genlab.results.layout import RunFolder
 from genlab.results.spec import RunSpec
-from genlab.tracking.mirror import Status
 from genlab.tracking.mlflow_store import artifact_folder, connect, store_uri
+from genlab.tracking.sink import Sink, Status
 
 
 @contextmanager
-def _passing(code: str) -> Iterator[None]:
-    """End the block without an error where MLflow refuses with `code`."""
+def _ignoring(code: str) -> Iterator[None]:
+    """End the block without an error if MLflow refuses with the error code `code`."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -31,43 +31,44 @@ def _passing(code: str) -> Iterator[None]:
 
 
 def open_experiment(results: Path, name: str) -> tuple[Any, str]:
-    """A client of the store and the id of the experiment.
+    """Return a client of the store and the id of the experiment, which is created if necessary.
 
-    The experiment is created if there is none. One that was deleted in MLflow's interface keeps
-    its name there, so it is restored.
+    An experiment that was deleted in MLflow's interface still occupies its name, so it is restored.
     """
     with connect(results) as client:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             artifacts = artifact_folder(store_uri(results))
             location = artifacts.as_uri() if artifacts else None
-            with _passing("RESOURCE_ALREADY_EXISTS"):  # a server has several clients
+            with _ignoring("RESOURCE_ALREADY_EXISTS"):  # by another client of the server
                 return client, client.create_experiment(name, artifact_location=location)
             experiment = client.get_experiment_by_name(name)
         if experiment.lifecycle_stage == "deleted":
-            with _passing("RESOURCE_DOES_NOT_EXIST"):  # another client has restored it
+            with _ignoring("RESOURCE_DOES_NOT_EXIST"):  # restored by another client
                 client.restore_experiment(experiment.experiment_id)
             print(
-                f"note: MLflow's experiment '{name}' had been deleted and is restored; "
-                "`tracking: {experiment: NAME}` in the study chooses another one",
+                f"note: the deleted MLflow experiment '{name}' is restored; set "
+                "`tracking: {experiment: NAME}` in the study to use another one",
                 file=sys.stderr,
             )
         return client, experiment.experiment_id
 
 
-class MlflowSink:
-    """One run of MLflow."""
-
-    id: str
+class MlflowSink(Sink):
+    """A run of MLflow."""
 
     def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
         experiment = tracking.experiment or spec.study
         self.client, self.experiment = open_experiment(run.study.results, experiment)
         self.name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
 
+    @classmethod
+    def enabled(cls, tracking: TrackingConfig) -> bool:
+        return True
+
     def find(self, ids: Sequence[str]) -> str | None:
         for run_id in reversed(ids):
-            with _passing("RESOURCE_DOES_NOT_EXIST"):
+            with _ignoring("RESOURCE_DOES_NOT_EXIST"):
                 info = self.client.get_run(run_id).info
                 if info.lifecycle_stage == "active" and info.experiment_id == self.experiment:
                     return run_id
@@ -87,15 +88,15 @@ class MlflowSink:
             for name, value in row.items()
             if name not in ("step", "time")
         ]
-        self.client.log_batch(self.id, metrics=metrics)  # cut by MLflow to the server's limit
+        self.client.log_batch(self.id, metrics=metrics)  # MLflow splits it by the server's limit
 
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        for path in record["artifacts"]:  # first: a file sent again replaces itself
-            below = Path(path).parent
-            at = str(below) if below.parts else None  # MLflow refuses '.'
-            self.client.log_artifact(self.id, str(folder / path), at)
+        for path in record["artifacts"]:  # first, because a file that is sent again is replaced
+            parent = Path(path).parent
+            target = str(parent) if parent.parts else None  # MLflow refuses '.'
+            self.client.log_artifact(self.id, str(folder / path), target)
         now = int(time.time() * 1000)
         self.client.log_batch(
             self.id,
@@ -112,7 +113,7 @@ class MlflowSink:
 
 
 class SystemMetrics:
-    """CPU, memory and GPU use, sampled by MLflow's own monitor into the run while it trains."""
+    """Logs the use of CPU, memory and GPU to an MLflow run, with MLflow's own monitor."""
 
     def __init__(self, run: RunFolder, run_id: str, seconds: float = 10.0) -> None:
         import mlflow

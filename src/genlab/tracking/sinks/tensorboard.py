@@ -1,4 +1,4 @@
-"""TensorBoard event files in the run's folder; `tensorboard --logdir results` shows all runs."""
+"""TensorBoard: event files in the run's folder; `tensorboard --logdir results` shows all runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from genlab.config.study import TrackingConfig
 from genlab.io.history import Row
 from genlab.results.layout import RunFolder
 from genlab.results.spec import RunSpec
-from genlab.tracking.mirror import Status
+from genlab.tracking.sink import Sink, Status
 
 
-class TensorBoardSink:
-    """The event files in the run's `tensorboard/`; each time it is opened adds one.
+class TensorBoardSink(Sink):
+    """The event files in the run's folder `tensorboard`; every opening adds one.
 
-    Written by TensorBoard's own writer: torch's SummaryWriter would import all of torch.
+    The writer is TensorBoard's own, because torch's SummaryWriter would import all of torch.
     """
 
     def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
         self.id = spec.digest
         self.folder = run.folder / "tensorboard" / spec.digest
+
+    @classmethod
+    def enabled(cls, tracking: TrackingConfig) -> bool:
+        return tracking.tensorboard
 
     def find(self, ids: Sequence[str]) -> str | None:
         return self.id if self.id in ids and any(self.folder.glob("events.*")) else None
@@ -36,12 +40,12 @@ class TensorBoardSink:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.writer = EventFileWriter(str(self.folder))
 
-    def _add(self, step: int, when: float, **value: Any) -> None:
+    def _add(self, step: int, time: float, **value: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         summary = Summary(value=[Summary.Value(**value)])
-        self.writer.add_event(Event(step=step, wall_time=when, summary=summary))
+        self.writer.add_event(Event(step=step, wall_time=time, summary=summary))
 
     def steps(self, rows: list[Row]) -> None:
         for row in rows:

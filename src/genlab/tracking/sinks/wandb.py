@@ -1,4 +1,4 @@
-"""Weights & Biases, where `tracking: {wandb: online}` or `offline` asks for it."""
+"""Weights & Biases, if the study has `tracking: {wandb: online}` or `{wandb: offline}`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from genlab.config.study import TrackingConfig
 from genlab.io.history import Row
 from genlab.results.layout import RunFolder
 from genlab.results.spec import RunSpec
-from genlab.tracking.mirror import Status
+from genlab.tracking.sink import Sink, Status
 
 
-class WandbSink:
-    """One run of Weights & Biases; an offline run lies in the run's folder until synchronised.
+class WandbSink(Sink):
+    """A run of Weights & Biases; an offline run stays in the run's folder until synchronised.
 
-    Its `id` is MODE/PROJECT/RUN: what was sent to one mode or project isn't in another one.
+    Its `id` is MODE/PROJECT/RUN, because another mode or project has not received the same data.
     """
-
-    id: str
 
     def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
         self.folder, self.mode = run.folder, tracking.wandb
         self.project = tracking.experiment or spec.study
         self.name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
 
+    @classmethod
+    def enabled(cls, tracking: TrackingConfig) -> bool:
+        return tracking.wandb != "off"
+
     def find(self, ids: Sequence[str]) -> str | None:
         for name in reversed(ids):
-            place, _, run_id = name.rpartition("/")
-            here = self.mode == "online" or any(self.folder.glob(f"wandb/offline-run-*-{run_id}"))
-            if place == f"{self.mode}/{self.project}" and here:
+            target, _, run_id = name.rpartition("/")
+            exists = self.mode == "online" or any(self.folder.glob(f"wandb/offline-run-*-{run_id}"))
+            if target == f"{self.mode}/{self.project}" and exists:
                 return name
         return None
 

@@ -1,0 +1,213 @@
+"""Checks of a resolved study: what can't run is refused before any job starts.
+
+Every check yields its problems as lines that begin with the key to change.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from genlab.config.families import FamilyConfig
+from genlab.config.samplers import SAMPLERS, SteppedSampler
+from genlab.config.sources import DatasetConfig
+from genlab.config.study.presets import read_preset, resolve, yaml_names
+from genlab.config.study.schema import INCEPTION, Entry, ModelEntry, Study
+from genlab.errors import nearest, shown
+
+TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+"""First bytes of a file of torch.save: a zip, or the magic number of torch before 1.6."""
+
+
+def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> Iterator[str]:
+    """Yield all problems of `study`.
+
+    Args:
+        models: the study file's own `models:`, for the suggestion of a corrected line.
+        config_dir: the folder with `models/`, where replacements are looked up.
+    """
+    yield from check_image_shapes(study, models, config_dir)
+    for entry in study.models.values():
+        yield from check_samplers(study, entry)
+        yield from check_steps(study, entry)
+        yield from check_flips(study, entry)
+    for row in study.samplers:
+        if row in study.evaluation.floors:
+            yield f"samplers: the name '{row}' is reserved for a calibration row; choose another"
+    yield from check_features(study)
+    yield from check_inception(study)
+    for name, config in study.datasets.items():
+        yield from check_elbo_study(study, name, config)
+        yield from check_image_counts(study, name, config)
+    if study.prompts is not None and study.prompts.samplers:
+        yield from check_prompts(study, study.prompts.samplers)
+
+
+def check_image_shapes(study: Study, models: tuple[Entry, ...], config_dir: Path) -> Iterator[str]:
+    """Every model accepts the image shape of every data set; else suggest other presets."""
+    replacements: dict[str, str] = {}
+    for name, entry in study.models.items():
+        if problems := _shape_problems(entry.model, study):
+            preset = _replacement(entry, study, config_dir)
+            remedy = f"; replace {name} by {preset}" if preset else ""
+            yield from (f"models: '{name}' {problem}{remedy}" for problem in problems)
+            replacements |= {name: preset} if preset else {}
+    if replacements:
+        names = [
+            entry if isinstance(entry, str) else entry.get("name", entry["preset"])
+            for entry in models
+        ]
+        line = [replacements.get(name, entry) for name, entry in zip(names, models, strict=True)]
+        text = yaml.safe_dump(line, default_flow_style=True, width=math.inf).strip()
+        yield f"models: with these changes the line is `models: {text}`"
+
+
+def _shape_problems(model: FamilyConfig, study: Study) -> list[str]:
+    """Return why `model` can't be trained on the data sets of the study; empty if it can."""
+    first = model.first_stage_name
+    shrinks = study.entry(first).model.shrinks if first else 1
+    return [
+        f"on '{name}': {problem}"
+        for name, config in study.datasets.items()
+        for problem in model.problems(config.shape[0], config.shape[1] // shrinks)
+    ]
+
+
+def _replacement(entry: ModelEntry, study: Study, config_dir: Path) -> str | None:
+    """Return the preset of the same family with the closest name that fits all data sets."""
+    folder, own = config_dir / "models", entry.model
+    presets = []
+    for name in sorted(set(yaml_names(folder)) - study.models.keys()):
+        _, model = resolve(read_preset(name, folder, name), name)
+        same = (model.family, model.first_stage_name) == (own.family, own.first_stage_name)
+        if same and not _shape_problems(model, study):
+            presets.append(name)
+    close = difflib.get_close_matches(entry.preset, presets, n=1, cutoff=0)
+    return close[0] if close else None
+
+
+def check_samplers(study: Study, entry: ModelEntry) -> Iterator[str]:
+    """The study has a sampler for the model, or the model reconstructs and needs none."""
+    model = entry.model
+    if model.generates == "nothing":
+        if not model.reconstructs:
+            yield f"models: '{entry.name}' generates no images; remove it"
+        return
+    if not entry.samplers(study.samplers):
+        fitting = [name for name, kind in SAMPLERS.items() if kind(sampler=name).fits(model)]
+        obstacles = "; ".join(
+            f"{row}: {sampler.obstacle(model)}" for row, sampler in study.samplers.items()
+        )
+        yield (
+            f"samplers: none fits '{entry.name}' ({obstacles}); add a line such as "
+            f"`{fitting[0]}: {{sampler: {fitting[0]}}}` (sampler: {' or '.join(fitting)})"
+        )
+
+
+def check_steps(study: Study, entry: ModelEntry) -> Iterator[str]:
+    """Uniformly spaced samplers take no more steps than the model has timesteps."""
+    limit = entry.model.max_steps
+    for row in entry.samplers(study.samplers):
+        sampler = study.samplers[row]
+        if not isinstance(sampler, SteppedSampler) or limit is None:
+            continue
+        if sampler.spacing == "uniform" and sampler.steps > limit:
+            yield (
+                f"samplers.{row}.steps: {sampler.steps} steps are more than the {limit} timesteps "
+                f"of '{entry.name}'; take {limit} or fewer"
+            )
+
+
+def check_flips(study: Study, entry: ModelEntry) -> Iterator[str]:
+    """Images are not mirrored if captions or factors say where something is."""
+    described = entry.model.reads_captions or entry.model.knows_factors
+    for name, config in study.datasets.items():
+        if described and entry.training.horizontal_flip and config.factors:
+            yield (
+                f"models: '{entry.name}': training.horizontal_flip mirrors the images of '{name}' "
+                "but not their captions and factors (left, right ...); remove it"
+            )
+
+
+def check_features(study: Study) -> Iterator[str]:
+    """There are at least as many samples as features, or the covariances of FID are singular."""
+    evaluation = study.evaluation
+    for extractor, features in study.features.items():
+        if evaluation.samples < features:
+            yield (
+                f"evaluation.samples: {evaluation.samples} are too few for FID in the {features} "
+                f"features of {extractor}; take {features} or more"
+                + (f", or remove {extractor} from evaluation.extractors" * (features > 1000))
+            )
+
+
+def check_inception(study: Study) -> Iterator[str]:
+    """The local file of Inception's weights, if one is used, looks like a file of weights."""
+    evaluation = study.evaluation
+    weights = evaluation.inception_weights if INCEPTION in evaluation.extractors else None
+    if weights is not None and (problem := weights_problem(weights)):
+        yield f"evaluation.inception_weights: {problem}"
+
+
+def weights_problem(path: str) -> str | None:
+    """Return why the file at `path` can't hold Inception's weights; None if it may."""
+    file = Path(path)
+    if not file.exists():
+        return f"{path}: no such file"
+    if not file.is_file():
+        return f"{path}: not a file"
+    try:
+        with file.open("rb") as content:
+            beginning = content.read(16)
+    except OSError as error:
+        return f"{path}: can't be read: {error.strerror}"
+    if not beginning:
+        return f"{path}: the file is empty"
+    if not beginning.startswith(TORCH_FILES):
+        return f"{path}: not a file of weights written by torch.save"
+    return None
+
+
+def check_elbo_study(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
+    """The ELBO study fits the size and the number of the images."""
+    if study.laboratory is not None:
+        problems = study.laboratory.problems(math.prod(config.shape), config.train_count)
+        yield from (f"laboratory: on '{name}': {problem}" for problem in problems)
+
+
+def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
+    """The data set has enough images for the metrics and for the row of real images."""
+    evaluation = study.evaluation
+    n, held_out, train = evaluation.samples, config.held_out, config.train_count
+    if held_out is not None and "real" in evaluation.floors and n > held_out:
+        yield (
+            f"evaluation.samples: {n} are more than the {held_out} held-out images of '{name}', "
+            "which the calibration row 'real' consists of; take fewer, or remove 'real' from "
+            "evaluation.floors"
+        )
+    minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
+    minima |= {f"extractors: {extractor}": n for extractor, n in study.features.items()}
+    for key, minimum in minima.items():
+        if train is not None and train < minimum:
+            yield (
+                f"datasets: '{name}' has only {train} training images, but evaluation.{key} "
+                f"needs at least {minimum}; add images, or change that key"
+            )
+
+
+def check_prompts(study: Study, rows: tuple[str, ...]) -> Iterator[str]:
+    """All of `prompts.samplers` exist, and one of them fits each model that takes prompts."""
+    samplers = {row: study.samplers[row] for row in rows if row in study.samplers}
+    for row in rows:
+        if row not in samplers:
+            yield f"prompts.samplers: unknown sampler {shown(row)}: {nearest(row, study.samplers)}"
+    for name, entry in study.models.items():
+        if entry.model.takes_prompts and not entry.samplers(samplers):
+            yield (
+                f"prompts.samplers: none of {', '.join(rows)} fits '{name}'; "
+                f"add one of {', '.join(entry.samplers(study.samplers))}"
+            )

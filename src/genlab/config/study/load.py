@@ -1,0 +1,161 @@
+"""From the content of a study file to a resolved and checked `Study`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from genlab.config.base import build, pick, read_yaml
+from genlab.config.evaluators import CLASSIFIER, CLIP, JUDGE
+from genlab.config.samplers import SAMPLERS, SamplerConfig
+from genlab.config.sources import DatasetConfig, build_source
+from genlab.config.study.check import check_study
+from genlab.config.study.presets import load_model, yaml_names
+from genlab.config.study.schema import ModelEntry, Study, StudyFile, TrainingConfig
+from genlab.errors import ConfigError, GenLabError, nearest, shown
+
+RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
+"""Names of other files and folders under results/STUDY."""
+RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
+"""Names of other files and folders under results."""
+
+
+def load_dataset(name: str, config_dir: Path, source: str | Path) -> DatasetConfig:
+    """Read and check `config/datasets/NAME.yaml`.
+
+    Raises:
+        ConfigError: the file is missing or invalid, or the user's own images can't be used.
+    """
+    folder = config_dir / "datasets"
+    if name not in yaml_names(folder):
+        raise ConfigError(
+            f"{source}: datasets: unknown data set {shown(name)}: "
+            f"{nearest(name, yaml_names(folder))}"
+        )
+    if name in RESERVED_DATASETS:
+        raise ConfigError(f"{source}: datasets: the name '{name}' is reserved; rename its file")
+    path = folder / f"{name}.yaml"
+    config = build_source(read_yaml(path), path)
+    try:
+        config.check()
+    except GenLabError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
+
+
+def load_sampler(values: dict[str, Any], source: str | Path) -> SamplerConfig:
+    """Validate a sampler's settings by the class that its `sampler:` names."""
+    return build(pick(SAMPLERS, "sampler", values, source), values, source)
+
+
+def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> Study:
+    """Resolve and check the study that `values` (the content of a study file) describes.
+
+    Args:
+        values: the mapping of a study file, perhaps with single values overridden.
+        config_dir: the folder with `datasets/` and `models/`.
+        source: the study file's name, for error messages.
+
+    Raises:
+        ConfigError: a key or a value is unknown, ill-typed or impossible; the message has a line
+            per problem, with the closest valid name.
+    """
+    file = build(StudyFile, values, source)
+    if file.name in RESERVED_STUDIES:
+        raise ConfigError(f"{source}: name: '{file.name}' is reserved; choose another name")
+    _check_training(file, source)
+    _check_unique(file.datasets, "datasets", source)
+    _check_unique((str(seed) for seed in file.seeds), "seeds", source)
+    models = [load_model(entry, file.training, config_dir, source) for entry in file.models]
+    _check_unique((entry.name for entry in models), "models", source)
+    classifier = _load_evaluator(CLASSIFIER, file, config_dir, source)
+    models = _with_first_stages(models, classifier, file.training, config_dir, source)
+    takes_prompts = any(entry.model.takes_prompts for entry in models)
+    judges = (CLIP, JUDGE) if takes_prompts else ()
+    fields = {
+        "name": file.name,
+        "description": file.description,
+        "datasets": {name: load_dataset(name, config_dir, source) for name in file.datasets},
+        "models": {entry.name: entry for entry in models},
+        "seeds": file.seeds,
+        "samplers": {
+            row: load_sampler(settings, f"{source}: samplers.{row}")
+            for row, settings in file.samplers.items()
+        },
+        "evaluation": file.evaluation,
+        "likelihood": file.likelihood,
+        "laboratory": file.laboratory,
+        "prompts": file.prompts if takes_prompts else None,
+        "tracking": file.tracking,
+        "classifier": classifier,
+        **{name: _load_evaluator(name, file, config_dir, source) for name in judges},
+    }
+    study = build(Study, fields, source)
+    problems = [f"{source}: {line}" for line in check_study(study, file.models, config_dir)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return study
+
+
+def _check_training(file: StudyFile, source: str | Path) -> None:
+    """Validate each `training` on its own; merged into a model, the error would blame the model."""
+    sections = {
+        "training": file.training,
+        "evaluation.classifier": file.evaluation.classifier,
+        "prompts.clip": file.prompts.clip,
+        "prompts.judge": file.prompts.judge,
+    }
+    for key, values in sections.items():
+        build(TrainingConfig, values, f"{source}: {key}")
+
+
+def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
+    """Refuse a name that occurs twice."""
+    previous: set[str] = set()
+    for name in names:
+        if name in previous:
+            remedy = "give one of them another `name:`" if key == "models" else "remove one of them"
+            raise ConfigError(f"{source}: {key}: '{name}' is listed twice; {remedy}")
+        previous.add(name)
+
+
+def _load_evaluator(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
+    """Load a model that others are measured by; the study's own `training:` does not apply."""
+    section = file.evaluation if name == CLASSIFIER else file.prompts
+    entry = load_model({"preset": name, "training": getattr(section, name)}, {}, config_dir, source)
+    if entry.model.family != name:
+        path = config_dir / "models" / f"{name}.yaml"
+        raise ConfigError(
+            f"{path}: family: must be {name}, because other models are measured by it"
+        )
+    return entry
+
+
+def _with_first_stages(
+    models: list[ModelEntry],
+    classifier: ModelEntry,
+    training: dict[str, Any],
+    config_dir: Path,
+    source: str | Path,
+) -> list[ModelEntry]:
+    """Return `models`, each after the first stages it builds on; missing ones are loaded.
+
+    The classifier may be a first stage, but is not added: the study trains it in any case.
+    """
+    by_name = {entry.name: entry for entry in [*models, classifier]}
+    complete: dict[str, ModelEntry] = {}
+
+    def add(entry: ModelEntry) -> None:
+        name = entry.model.first_stage_name
+        if name is not None:
+            first = by_name.get(name) or load_model(name, training, config_dir, source)
+            for problem in entry.model.first_stage_problems(first.model):
+                raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
+            add(first)
+        if entry is not classifier:
+            complete.setdefault(entry.name, entry)
+
+    for entry in models:
+        add(entry)
+    return list(complete.values())

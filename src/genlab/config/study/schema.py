@@ -1,0 +1,244 @@
+"""The typed study: data sets x models x seeds x samplers x metrics, under one budget.
+
+`StudyFile` is a study as its author writes it, with the names of data sets and models. `Study` is
+the same study resolved: every name is replaced by what its file says, with all defaults filled in.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializeAsAny,
+    model_validator,
+)
+
+from genlab.config.base import Images, Precision, Strict
+from genlab.config.elbo_study import ElboStudyConfig
+from genlab.config.evaluators import CLASSIFIER
+from genlab.config.families import FamilyConfig
+from genlab.config.families.classifier import ClassifierConfig
+from genlab.config.prompts import PromptsConfig
+from genlab.config.samplers import SamplerConfig
+from genlab.config.sources import DatasetConfig
+from genlab.errors import shown
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
+"""Name of a study, a data set, a model or a row; folders and columns bear it."""
+INCEPTION = "inception-v3-compat"
+INCEPTION_FEATURES = 2048
+"""Dimensions of the Inception layer whose features FID, KID, precision and recall use."""
+Extractor = Literal["classifier", "inception-v3-compat"]
+
+
+class TrainingConfig(Strict):
+    """How a model is trained. The budget counts images, not epochs or steps."""
+
+    images: PositiveInt = 160_000
+    """Number of training images to process; an image counts again in every epoch."""
+    batch_size: Annotated[int, Field(ge=1, le=2**16)] = 64
+    """Number of images in one optimiser step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """'muon' updates the weights of convolutions and linear layers with Muon and all other
+    parameters with AdamW, both at `learning_rate`. benchmarks/README.md compares the two."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay of the optimiser."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the budget over which the learning rate rises linearly from 0."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """How the learning rate falls to 0 after the warm-up; 'none' keeps it constant."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient; a larger gradient is scaled down to it."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the exponential moving average of the weights, warmed up as
+    min(ema, (1 + n) / (10 + n)) at step n; 0 keeps no average. The half-life is 138 steps for .995
+    and 6931 for .9999; choose one well below the number of training steps."""
+    horizontal_flip: bool = False
+    """Mirror each training image with probability 1/2. Suits photos, but not digits or letters."""
+    precision: Precision = "fp32"
+    """'bf16' runs layers in bfloat16 where that is safe; losses and weights stay in float32."""
+    compile: bool = False
+    """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU."""
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps; the last one reaches or exceeds the budget."""
+        return -(-self.images // self.batch_size)
+
+
+class EvaluationConfig(Strict):
+    """What is measured, on how many samples, and in whose features."""
+
+    samples: Annotated[Images, Field(ge=16)] = 1000
+    """Number of images per row of the league. It is the same for all rows, because FID depends on
+    it."""
+    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1)] = ("classifier",)
+    """Feature extractors for FID, KID, precision and recall; the league has a row for each."""
+    inception_weights: str | None = None
+    """Local file with the weights of inception-v3-compat; null lets torch-fidelity download
+    them."""
+    floors: tuple[Literal["real", "noise"], ...] = ("real", "noise")
+    """Calibration rows of the league: held-out real images, and uniform noise."""
+    kid_subsets: PositiveInt = 100
+    """Number of random subsets that KID is averaged over."""
+    kid_subset_size: Annotated[int, Field(ge=2)] = 500
+    """Number of images in each of these subsets."""
+    neighbours: PositiveInt = 3
+    """k of the k-nearest-neighbour balls that precision and recall are computed with."""
+    splits: PositiveInt = 10
+    """Number of splits that the inception score is averaged over."""
+    classifier: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of the domain classifier, e.g. {images: 20000}."""
+
+    @property
+    def fewest(self) -> dict[str, int]:
+        """Smallest number of images that each of these keys can be used with."""
+        return {
+            "kid_subset_size": self.kid_subset_size,
+            "neighbours": self.neighbours + 1,
+            "splits": self.splits,
+        }
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> EvaluationConfig:
+        for key, minimum in self.fewest.items():
+            if self.samples < minimum:
+                raise ValueError(
+                    f"{key}: {getattr(self, key)} needs at least {minimum} samples, but samples is "
+                    f"{self.samples}; change one of them"
+                )
+        return self
+
+
+class LikelihoodConfig(Strict):
+    """How bits/dim of the held-out images are estimated."""
+
+    iwae_samples: PositiveInt = 64
+    """K of IWAE-K, the number of importance samples in the tighter bound of a VAE."""
+    path_images: PositiveInt = 64
+    """Number of held-out images, the first ones, for families on a Gaussian path, which need
+    hundreds of network evaluations per image. All other families use all held-out images."""
+
+
+class TrackingConfig(Strict):
+    """Which tracking services mirror the runs."""
+
+    experiment: str | None = None
+    """Name of the MLflow experiment and the Weights & Biases project; null takes the study's name.
+    The MLflow store is MLFLOW_TRACKING_URI, or SQLite under results/."""
+    tensorboard: bool = True
+    """Write TensorBoard event files into the run's folder."""
+    system_metrics: bool = True
+    """Log the use of CPU, memory and GPU to MLflow during training."""
+    wandb: Literal["off", "online", "offline"] = "off"
+    """Mode of Weights & Biases; 'offline' writes a run to be synchronised later."""
+
+
+class ModelEntry(Strict):
+    """A model of the study: a preset of `config/models` with changes, under its own name."""
+
+    name: Name
+    preset: str
+    model: SerializeAsAny[FamilyConfig]
+    training: TrainingConfig
+
+    def samplers(self, samplers: dict[str, SamplerConfig]) -> list[str]:
+        """Return the names of the `samplers` that can sample from this model."""
+        return [row for row, sampler in samplers.items() if sampler.fits(self.model)]
+
+
+class Study(Strict):
+    """A complete study, resolved and checked."""
+
+    name: Name
+    description: Annotated[str, Field(min_length=0)] = ""
+    datasets: dict[Name, SerializeAsAny[DatasetConfig]]
+    models: dict[Name, ModelEntry]
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    samplers: dict[Name, SerializeAsAny[SamplerConfig]]
+    evaluation: EvaluationConfig = EvaluationConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    laboratory: ElboStudyConfig | None = None
+    prompts: PromptsConfig | None = None
+    """None if no model takes prompts; `clip` and `judge` are None then as well."""
+    tracking: TrackingConfig = TrackingConfig()
+    classifier: ModelEntry
+    clip: ModelEntry | None = None
+    judge: ModelEntry | None = None
+
+    @property
+    def features(self) -> dict[str, int]:
+        """Number of features of each extractor."""
+        model = self.classifier.model
+        dimensions = {INCEPTION: INCEPTION_FEATURES}
+        if isinstance(model, ClassifierConfig):
+            dimensions[CLASSIFIER] = model.features
+        return {extractor: dimensions[extractor] for extractor in self.evaluation.extractors}
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on samplers that are left out because they fit no model of the study."""
+        notes = []
+        for row, sampler in self.samplers.items():
+            reasons: dict[str | None, list[str]] = {}
+            for name, entry in self.models.items():
+                reasons.setdefault(sampler.obstacle(entry.model), []).append(name)
+            if None not in reasons:
+                details = "; ".join(
+                    f"{', '.join(names)}: {reason}" for reason, names in reasons.items()
+                )
+                notes.append(
+                    f"samplers: '{row}' is left out, because it fits no model of this study "
+                    f"({details})"
+                )
+        return notes
+
+    @property
+    def evaluators(self) -> list[ModelEntry]:
+        """Models that other models are measured by; each is trained once per data set."""
+        return [entry for entry in (self.classifier, self.clip, self.judge) if entry]
+
+    def entry(self, model: str) -> ModelEntry:
+        """Return the entry of a model or an evaluator."""
+        return {**self.models, **{entry.name: entry for entry in self.evaluators}}[model]
+
+
+def _entry(value: Any) -> str | dict[str, Any]:
+    if not isinstance(value, str | dict) or not value:
+        raise ValueError(f"expected a name such as vae, or {{preset: vae}}, got {shown(value)}")
+    return value
+
+
+Entry = Annotated[Any, BeforeValidator(_entry)]
+"""A model in a study file: the name of a preset, or {preset: NAME, name: ANOTHER, key: value}."""
+
+
+class StudyFile(Strict):
+    """A study as its author writes it: `config/config.yaml` and `config/studies/*.yaml`."""
+
+    name: Name
+    """Name of the study, and of its folder under results/."""
+    description: Annotated[str, Field(min_length=0)] = ""
+    """A sentence for the report."""
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of files in `config/datasets`."""
+    models: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    """Names of files in `config/models`, or {preset: NAME, name: ANOTHER, key: value ...}."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    """Every model is trained once with each of these seeds."""
+    samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    """Settings of each sampler by the name of its row in the league."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of all models; a model's own changes take precedence."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    laboratory: ElboStudyConfig | None = None
+    """Settings of the ELBO study; null leaves it out, {} runs it with its defaults."""
+    prompts: PromptsConfig = PromptsConfig()
+    tracking: TrackingConfig = TrackingConfig()
