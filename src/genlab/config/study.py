@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -26,23 +27,26 @@ from pydantic import (
 from genlab.config.base import Images, Precision, Strict, build, merge, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.config.elbo_study import LaboratoryConfig
-from genlab.config.evaluators import CLASSIFIER, CLIP, EVALUATORS, JUDGE
+from genlab.config.evaluators import extractor, extractors, trained_evaluators
 from genlab.config.families import FamilyConfig, build_family, family_names
-from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
 from genlab.errors import ConfigError, GenLabError, nearest, shown
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
-RESERVED_MODELS = (*EVALUATORS, "floor", "laboratory", "reference", "report")
+RESERVED_MODELS = (*trained_evaluators(), "floor", "laboratory", "reference", "report")
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
-INCEPTION = "inception-v3-compat"
-INCEPTION_FEATURES = 2048
-"""Dimensions of the layer of Inception that FID, KID, precision and recall are measured in."""
-TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
-"""The first bytes of what torch.save writes: a zip, or, before torch 1.6, its magic number."""
-Extractor = Literal["classifier", "inception-v3-compat"]
+
+
+def _known_extractor(name: str) -> str:
+    if name not in extractors():
+        raise ValueError(f"unknown extractor {shown(name)}: {nearest(name, extractors())}")
+    return name
+
+
+Extractor = Annotated[str, AfterValidator(_known_extractor)]
+"""The name of a feature extractor (`genlab.config.evaluators`)."""
 
 
 class TrainingConfig(Strict):
@@ -165,20 +169,17 @@ class Study(Strict):
     likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: LaboratoryConfig | None = None
     prompts: PromptsConfig | None = None
-    """None where no model takes prompts; `clip` and `judge` as well."""
+    """None where no model takes prompts."""
     tracking: TrackingConfig = TrackingConfig()
-    classifier: ModelEntry
-    clip: ModelEntry | None = None
-    judge: ModelEntry | None = None
+    evaluators: dict[Name, ModelEntry]
+    """The models that the others are measured by, each trained once for each data set."""
 
     @property
     def features(self) -> dict[str, int]:
         """The dimensions that each extractor's features have."""
-        model = self.classifier.model
-        dimensions = {INCEPTION: INCEPTION_FEATURES}
-        if isinstance(model, ClassifierConfig):
-            dimensions[CLASSIFIER] = model.features
-        return {extractor: dimensions[extractor] for extractor in self.evaluation.extractors}
+        models = {name: entry.model for name, entry in self.evaluators.items()}
+        names = self.evaluation.extractors
+        return {name: extractor(name).dimensions(models.get(name)) for name in names}
 
     @property
     def notes(self) -> list[str]:
@@ -195,14 +196,9 @@ class Study(Strict):
                 notes.append(f"samplers: '{row}' is left out, it draws from no model here ({why})")
         return notes
 
-    @property
-    def rulers(self) -> list[ModelEntry]:
-        """The models that the others are measured by, each trained once for each data set."""
-        return [entry for entry in (self.classifier, self.clip, self.judge) if entry]
-
     def entry(self, model: str) -> ModelEntry:
-        """What the study says of a model, those that measure among them."""
-        return {**self.models, **{entry.name: entry for entry in self.rulers}}[model]
+        """What the study says of a model, or of an evaluator."""
+        return {**self.models, **self.evaluators}[model]
 
 
 def _entry(value: Any) -> str | dict[str, Any]:
@@ -231,25 +227,6 @@ class StudyFile(Strict):
     """The ELBO laboratory; null leaves it out, {} takes its defaults."""
     prompts: PromptsConfig = PromptsConfig()
     tracking: TrackingConfig = TrackingConfig()
-
-
-def weights_problem(path: str) -> str | None:
-    """Why the file at `path` can't hold Inception's weights; None if it may."""
-    file = Path(path)
-    if not file.exists():
-        return f"{path}: no such file"
-    if not file.is_file():
-        return f"{path}: not a file"
-    try:
-        with file.open("rb") as content:
-            beginning = content.read(16)
-    except OSError as error:
-        return f"{path}: can't be read: {error.strerror}"
-    if not beginning:
-        return f"{path}: the file is empty"
-    if not beginning.startswith(TORCH_FILES):
-        return f"{path}: not a file of weights that torch.save wrote"
-    return None
 
 
 def available(folder: Path) -> list[str]:
@@ -350,29 +327,35 @@ def load_model(
     return build(ModelEntry, fields, where)
 
 
-def _ruler(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
-    """One of the models that others are measured by; the study's `training:` isn't for them."""
-    section = file.evaluation if name == CLASSIFIER else file.prompts
-    entry = {"preset": name, "training": getattr(section, name)}
-    ruler = load_model(entry, {}, config_dir, source)
-    if ruler.model.family != name:
-        path = config_dir / "models" / f"{name}.yaml"
-        raise ConfigError(f"{path}: family: must be {name}, which others are measured by")
-    return ruler
+def _evaluators(
+    file: StudyFile, models: list[ModelEntry], config_dir: Path, source: str | Path
+) -> dict[str, ModelEntry]:
+    """The evaluators that a study of `models` needs; its `training:` doesn't apply to them."""
+    families = [entry.model for entry in models]
+    entries: dict[str, ModelEntry] = {}
+    for name, evaluator in trained_evaluators().items():
+        if not evaluator.needed(families):
+            continue
+        values = {"preset": name, "training": evaluator.training(file)}
+        entries[name] = load_model(values, {}, config_dir, source)
+        if entries[name].model.family != name:
+            path = config_dir / "models" / f"{name}.yaml"
+            raise ConfigError(f"{path}: family: must be {name}, which others are measured by")
+    return entries
 
 
 def _with_first_stages(
     models: list[ModelEntry],
-    classifier: ModelEntry,
+    evaluators: dict[str, ModelEntry],
     training: dict[str, Any],
     config_dir: Path,
     source: str | Path,
 ) -> list[ModelEntry]:
     """`models`, and before each all it builds on where the study doesn't name it.
 
-    The classifier is the study's own, and none of its models.
+    An evaluator can be a first stage; it is none of the study's models.
     """
-    by_name = {entry.name: entry for entry in [*models, classifier]}
+    by_name = {entry.name: entry for entry in [*models, *evaluators.values()]}
     complete: dict[str, ModelEntry] = {}
 
     def add(entry: ModelEntry) -> None:
@@ -382,7 +365,7 @@ def _with_first_stages(
             for problem in entry.model.first_stage_problems(first.model):
                 raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
             add(first)
-        if entry is not classifier:
+        if entry.name not in evaluators:
             complete.setdefault(entry.name, entry)
 
     for entry in models:
@@ -498,18 +481,17 @@ def _check_dataset(study: Study, name: str, config: DatasetConfig) -> Iterator[s
 
 
 def _check_evaluation(study: Study) -> Iterator[str]:
-    """Refuse fewer samples than features, and a file that can't be Inception's weights."""
+    """Refuse fewer samples than features, and extractors that can't be used."""
     evaluation = study.evaluation
-    for extractor, features in study.features.items():
+    for name, features in study.features.items():
         if evaluation.samples < features:
             yield (
                 f"evaluation.samples: {evaluation.samples} are too few for FID in the {features} "
-                f"features of {extractor}; draw {features} or more"
-                + (f", or take {extractor} out of evaluation.extractors" if features > 1000 else "")
+                f"features of {name}; draw {features} or more"
+                + (f", or take {name} out of evaluation.extractors" if features > 1000 else "")
             )
-    weights = evaluation.inception_weights if INCEPTION in evaluation.extractors else None
-    if weights is not None and (problem := weights_problem(weights)):
-        yield f"evaluation.inception_weights: {problem}"
+    for name in evaluation.extractors:
+        yield from (f"evaluation.{problem}" for problem in extractor(name).problems(evaluation))
 
 
 def _check(study: Study, file: StudyFile, config_dir: Path) -> Iterator[str]:
@@ -557,13 +539,12 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         raise ConfigError(f"{source}: name: '{file.name}' is taken under results/; choose another")
     # Alone first: in a model's layers nobody could tell who wrote the mistake.
     build(TrainingConfig, file.training, f"{source}: training")
-    build(TrainingConfig, file.evaluation.classifier, f"{source}: evaluation.classifier")
-    for name in (CLIP, JUDGE):
-        build(TrainingConfig, getattr(file.prompts, name), f"{source}: prompts.{name}")
+    for name, evaluator in trained_evaluators().items():
+        build(TrainingConfig, evaluator.training(file), f"{source}: {evaluator.section}.{name}")
     models = [load_model(m, file.training, config_dir, source) for m in file.models]
     _no_twins((m.name for m in models), "models", source)
-    classifier = _ruler(CLASSIFIER, file, config_dir, source)
-    models = _with_first_stages(models, classifier, file.training, config_dir, source)
+    measuring = _evaluators(file, models, config_dir, source)
+    models = _with_first_stages(models, measuring, file.training, config_dir, source)
     _no_twins(file.datasets, "datasets", source)
     _no_twins((str(seed) for seed in file.seeds), "seeds", source)
     prompted = any(entry.model.takes_prompts for entry in models)
@@ -582,8 +563,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "laboratory": file.laboratory,
         "prompts": file.prompts if prompted else None,
         "tracking": file.tracking,
-        "classifier": classifier,
-        **{name: _ruler(name, file, config_dir, source) for name in (CLIP, JUDGE) if prompted},
+        "evaluators": measuring,
     }
     study = build(Study, fields, source)
     if problems := [f"{source}: {problem}" for problem in _check(study, file, config_dir)]:

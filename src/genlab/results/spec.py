@@ -170,7 +170,7 @@ def study_specs(study: Study, results: Path) -> Specs:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             configs[at.run(dataset, FLOOR, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
-        for entry, seed in [*runs, *((ruler, 0) for ruler in study.rulers)]:
+        for entry, seed in [*runs, *((evaluator, 0) for evaluator in study.evaluators.values())]:
             run = at.run(dataset, entry.name, seed)
             configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):
