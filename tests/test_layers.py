@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "genlab"
 FLOORS = [
     {"app", "__main__"},
+    {"workflow"},
     {"report"},
     {"training", "sampling", "evaluation"},
     {"tracking"},
@@ -23,6 +24,7 @@ FLOORS = [
     {"results"},
     {"config"},
     {"io"},
+    {"registry"},
     {"errors", "__init__"},
 ]
 HEIGHT = {name: -depth for depth, names in enumerate(FLOORS) for name in names}

@@ -19,13 +19,13 @@ from genlab.evaluation.likelihood import (
     bits_by_timestep,
     bits_per_dim,
     dequantised,
-    likelihood,
 )
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.models.store import load_model
 from genlab.results.layout import StudyFolder
+from genlab.workflow.likelihood import likelihood
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)

@@ -16,18 +16,20 @@ from tiny import make_study
 
 from genlab.data.floors import fair_share
 from genlab.data.randomness import generator
-from genlab.evaluation.metrics import measure
-from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid
+from genlab.evaluation.metrics import TOO_FEW, measure
+from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json
 from genlab.report.classes import by_class
-from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, league, read_league
-from genlab.report.page import _league
+from genlab.report.league import NO_ENCODER, NO_SAMPLER, league, league_table, read_league
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation
 from genlab.sampling.stages import reconstruct, sample
 from genlab.training.trainer import train
+from genlab.workflow.evaluate import evaluate
+from genlab.workflow.features import features, features_origin, read_features
+from genlab.workflow.rfid import rfid
 
 ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}
 
@@ -49,7 +51,7 @@ def _staged(
     for model, name in (("vqvae-prior", "prior"), ("asked", "ddim-3")):
         row = at.run("stripes", model, 0).samples(name)
         sample(row, cpu=True)
-        extract(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
+        features(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
         evaluate(at.run("stripes", model, 0))
     for model in ("vqvae-prior", "asked"):
         # What `likelihood` would write; its numbers play no part here.
@@ -84,7 +86,7 @@ def test_a_row_shows_what_its_first_stage_loses(staged: StudyFolder) -> None:
     both = [read_json(staged.run("stripes", m, 0).summary)["images"] for m in ("vqvae",) * 2]
     assert table.loc["vqvae-prior", "images_seen"] == sum(both)
     league(staged)
-    page = _league(pd.read_csv(staged.league, keep_default_na=False))
+    page = league_table(pd.read_csv(staged.league, keep_default_na=False))
     best = {c for row in page["rows"] for c, cell in enumerate(row["cells"]) if cell["best"]}
     heads = [page["heads"][c] for c in best]
     assert "rFID" in heads  # of the VAE, or of the VQ-VAE and what builds on it
@@ -104,7 +106,7 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
 
     again = tmp_path / "again.npy"
     write_array(again, read_array(run.reconstructed)[order[: config.samples]])
-    extract(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
+    features(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
     drawn, reference = (
         read_features(path, features_origin(staged, "stripes", "classifier", images))
         for path, images in (

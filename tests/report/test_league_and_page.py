@@ -17,14 +17,14 @@ from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.families.glow import GlowConfig
 from genlab.config.families.vae import VAEConfig
+from genlab.evaluation.metrics.bits_per_dim import bits_of
+from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     NAMES,
-    NO_CODES,
     NO_ENCODER,
     NO_MODEL,
-    bits_of,
     league,
     markdown,
     readable,
@@ -94,8 +94,6 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
         (VAEConfig(likelihood="logistic"), 3.0, "IWAE-7", 2.0),
         (DDPMConfig(), 4.0, "ODE", 2.0),
         (FlowMatchingConfig(), 4.0, "ODE", "no bound"),
-        (VAEConfig(likelihood="bernoulli"), "Bernoulli: binary pixels", "none",
-         "Bernoulli: binary pixels"),
     ],
 )  # fmt: skip
 def test_bits_are_those_of_the_last_kind_a_family_has(

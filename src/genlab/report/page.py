@@ -15,7 +15,7 @@ from genlab.config.families import build_family
 from genlab.io.files import read_json, write_text
 from genlab.report.classes import by_class
 from genlab.report.figures import cost_bars, loss_curves
-from genlab.report.league import COLUMNS, NO_SAMPLER, is_reason, readable
+from genlab.report.league import NO_SAMPLER, explanations, league_table, readable
 from genlab.report.prompts import prompted
 from genlab.report.seeds import over_seeds
 from genlab.report.understanding import (
@@ -32,46 +32,6 @@ from genlab.report.understanding import (
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, run_origin
 from genlab.tracking.record import read_history
-
-LOWER_IS_BETTER = (
-    "fid",
-    "kid",
-    "reconstruction_mse",
-    "reconstruction_fid",
-    "bits_per_dim",
-    "seconds_per_image",
-)
-OF_RUNS = ("reconstruction_mse", "reconstruction_psnr", "bits_per_dim")  # in any features alike
-HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "reconstruction_psnr")
-
-
-def _league(table: pd.DataFrame) -> dict[str, Any]:
-    """Heads, cells, and which of them are the best of their data set and extractor."""
-    best: set[tuple[int, str]] = set()
-    models = table[table["model"] != FLOOR]
-    of_rows, of_runs = ["dataset", "extractor"], ["dataset"]
-    for column in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
-        for _, group in models.groupby(of_runs if column in OF_RUNS else of_rows):
-            numbers = pd.to_numeric(group[column], errors="coerce").dropna()
-            if numbers.nunique() > 1:  # rows of one run, or of one first stage, are no rivals
-                wanted = numbers.min() if column in LOWER_IS_BETTER else numbers.max()
-                best |= {(int(i), column) for i in numbers.index[numbers == wanted]}
-    rows = [
-        {
-            "floor": row["model"] == FLOOR,
-            "cells": [
-                {
-                    "text": readable(row[column], column),
-                    "raw": row[column],
-                    "best": (i, column) in best,
-                    "reason": is_reason(row[column], column),
-                }
-                for column in COLUMNS
-            ],
-        }
-        for i, row in table.iterrows()
-    ]
-    return {"heads": list(COLUMNS.values()), "rows": rows}
 
 
 def _grids(table: pd.DataFrame, study: StudyFolder) -> list[dict[str, Any]]:
@@ -173,7 +133,8 @@ def report(study: StudyFolder) -> None:
     page = environment.get_template("page.html.jinja").render(
         version=__version__,
         study=content,
-        league=_league(table),
+        league=league_table(table),
+        explanations=explanations(content["evaluation"] | content["likelihood"]),
         seeds=over_seeds(table),
         per_class=by_class(runs, content["evaluation"]["extractors"]),
         grids=_grids(table, study),
