@@ -17,7 +17,14 @@ from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
 from genlab.io.files import note_path
-from genlab.config.evaluators import CLIP, FLOOR, JUDGE, extractor, seed_of, trained_evaluators
+from genlab.config.evaluators import (
+    CLIP,
+    FLOOR,
+    JUDGE,
+    extractor,
+    seed_of,
+    trained_evaluators,
+)
 from genlab.registry import modules_in
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
@@ -110,7 +117,9 @@ IN_RUN = "{dataset}/{model}/seed{seed}"
 OF_STUDY = [{}]
 OF_DATA = [{"dataset": d} for d in DATASETS]
 OF_RUNS = [{"dataset": d, "model": m, "seed": s} for d, m, s in RUNS]
-OF_EVALUATORS = [at | {"model": e, "seed": 0} for at in OF_DATA for e in STUDY.evaluators]
+OF_EVALUATORS = [
+    at | {"model": e, "seed": 0} for at in OF_DATA for e in STUDY.evaluators
+]
 OF_FLOOR = [at | {"model": FLOOR, "seed": 0} for at in OF_DATA]
 
 

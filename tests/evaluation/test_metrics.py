@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -178,3 +181,13 @@ def test_every_column_belongs_to_one_metric_and_is_explained() -> None:
         assert text.endswith(".") and "{" not in text
     measured = measure(features(normal(0)), features(normal(1)), CONFIG)
     assert list(measured) == [c.name for metric in feature_metrics() for c in metric.columns]
+
+
+def test_the_facts_of_metrics_need_no_torch() -> None:
+    """The league and the page read them, and start in a second."""
+    code = (
+        "import sys; from genlab.evaluation.metrics import metrics; "
+        "assert len(metrics()) > 5; print([m for m in sys.modules if m.startswith('torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -6,7 +6,7 @@ reason why there is none, never an empty string.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -17,7 +17,7 @@ from genlab.config.base import read_yaml
 from genlab.config.evaluators import FLOOR, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.errors import GenLabError
-from genlab.evaluation.metrics import Cells, Column, Need, RowRecord, metrics
+from genlab.evaluation.metrics import Cells, Column, ModelRecord, Need, RowRecord, metrics
 from genlab.io.files import read_json, write_text
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
@@ -87,7 +87,9 @@ def _chain(run: RunFolder) -> list[RunRecord]:
     return chain
 
 
-def _missing(models: list[RunRecord], evaluator: Evaluator, classes: int) -> dict[Need, str]:
+def missing_needs(
+    models: Sequence[ModelRecord], evaluator: Evaluator, classes: int
+) -> dict[Need, str]:
     """What the rows of a run lack, and why.
 
     Args:
@@ -142,7 +144,7 @@ def _rows_of(
         cost = read_measured(at.cost, row_origin(at)) if models and draws else {}
         for name, values in by_extractor.items():
             evaluator = extractor(name)
-            missing = _missing(models, evaluator, classes)
+            missing = missing_needs(models, evaluator, classes)
             record = RowRecord(models, missing, name, cost, values)
             labels = {"sampler": row, "extractor": evaluator.label(classes)}
             yield keys | labels | _cells(run, record)
