@@ -22,17 +22,17 @@ def test_a_class_is_measured_against_its_own_training_images() -> None:
     """As `measure` does it with the images of the class alone, and far from another class."""
     random = np.random.default_rng(0)
     labels, requested = np.arange(200) % 2, np.arange(100) % 2
-    real, drawn = (random.standard_normal((n, DIMENSIONS)).astype(np.float32) for n in (200, 100))
+    real, samples = (random.standard_normal((n, DIMENSIONS)).astype(np.float32) for n in (200, 100))
     real[labels == 1] += 5
-    drawn[requested == 1] += 5
+    samples[requested == 1] += 5
 
     def by_class(requested: NDArray[np.int64]) -> dict[str, Values]:
         names = ["near", "far"]
-        return measure_classes(features(drawn), requested, features(real), labels, names, CONFIG)
+        return measure_classes(features(samples), requested, features(real), labels, names, CONFIG)
 
     result = by_class(requested)
     for k, name in enumerate(("near", "far")):
-        alone = measure(features(drawn[requested == k]), features(real[labels == k]), CONFIG)
+        alone = measure(features(samples[requested == k]), features(real[labels == k]), CONFIG)
         assert result[name] == {"fid": alone["fid"], "kid": alone["kid"]}
     swapped = by_class(1 - requested)
     # Means 5 apart in each of 6 dimensions.

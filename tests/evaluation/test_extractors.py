@@ -65,15 +65,15 @@ def test_inception_reads_its_weights_from_a_file(
     grey = np.array(read_array(at.data("stripes").images("test"))[:3])
     write_array(tmp_path / "grey.npy", grey)
     write_array(tmp_path / "rgb.npy", grey.repeat(3, axis=1))
-    found = {}
+    result = {}
     for name in ("grey", "rgb"):
         features(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
         origin = features_origin(at, "stripes", INCEPTION, tmp_path / f"{name}.npy")
-        found[name] = read_features(tmp_path / "x.npz", origin)
-    assert found["grey"]["features"].shape == (3, 2048)
-    assert found["grey"]["logits"].shape == (3, 1008)
-    assert np.array_equal(found["grey"]["features"], found["rgb"]["features"])
-    assert not np.allclose(found["grey"]["features"][0], found["grey"]["features"][1])
+        result[name] = read_features(tmp_path / "x.npz", origin)
+    assert result["grey"]["features"].shape == (3, 2048)
+    assert result["grey"]["logits"].shape == (3, 1008)
+    assert np.array_equal(result["grey"]["features"], result["rgb"]["features"])
+    assert not np.allclose(result["grey"]["features"][0], result["grey"]["features"][1])
 
 
 def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(

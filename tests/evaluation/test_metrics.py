@@ -117,7 +117,7 @@ def test_of_many_real_images_a_part_of_all_is_looked_at() -> None:
     real = np.random.default_rng(0).normal(size=(14_000, 2)).astype(np.float32)
     real[7_000:] += 100
     precision, recall = precision_recall.precision_recall(real[7_000:8_000], real, 3)
-    # 5,000 of the 10,000 that are drawn, give or take four standard deviations, can lie near; some
+    # 5,000 of the 10,000 random ones, give or take four standard deviations, can lie near; some
     # of those lie in the gaps between the balls of 1,000 samples, and some samples in theirs.
     assert precision > 0.9
     assert 0.4 < recall < 0.5 + 4 * (0.25 * (4 / 14) / 10_000) ** 0.5
@@ -129,7 +129,7 @@ def test_of_many_real_images_a_part_of_all_is_looked_at() -> None:
 def test_the_inception_score_lies_between_1_and_the_number_of_classes(
     certainty: float, score: float
 ) -> None:
-    """exp E KL(p(y|x) || p(y)): 1 if no class is told apart, 5 if five as likely ones are."""
+    """exp E KL(p(y|x) || p(y)): 1 if all samples look alike, 5 for five equally frequent classes."""
     logits = certainty * np.eye(5, dtype=np.float32)[np.arange(N) % 5]
     result = measure(features(normal(0), logits), features(normal(1)), CONFIG)
     # Splits of 100 shuffled images don't hold just 20 of each class, which lowers it by about

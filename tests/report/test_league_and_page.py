@@ -88,11 +88,11 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
         for name, value in measured.items():
             assert float(table.loc[(model, row), name]) == value
     run = reported.run("stripes", "ddpm", 0)
-    found = table.loc[("ddpm", "ddim-3")]
-    assert int(found["parameters"]) == read_json(run.summary)["parameters"]
-    assert float(found["evaluations"]) == 3
-    assert float(found["train_seconds"]) == read_json(run.cost)["train_seconds"]
-    assert int(found["images_seen"]) == 256
+    cells = table.loc[("ddpm", "ddim-3")]
+    assert int(cells["parameters"]) == read_json(run.summary)["parameters"]
+    assert float(cells["evaluations"]) == 3
+    assert float(cells["train_seconds"]) == read_json(run.cost)["train_seconds"]
+    assert int(cells["images_seen"]) == 256
 
 
 @pytest.mark.parametrize(
