@@ -129,7 +129,7 @@ def test_of_many_real_images_a_part_of_all_is_looked_at() -> None:
 def test_the_inception_score_lies_between_1_and_the_number_of_classes(
     certainty: float, score: float
 ) -> None:
-    """exp E KL(p(y|x) || p(y)): 1 if all samples look alike, 5 for five equally frequent classes."""
+    """exp E KL(p(y|x), p(y)): 1 if all samples look alike, 5 for five equally frequent classes."""
     logits = certainty * np.eye(5, dtype=np.float32)[np.arange(N) % 5]
     result = measure(features(normal(0), logits), features(normal(1)), CONFIG)
     # Splits of 100 shuffled images don't hold just 20 of each class, which lowers it by about
