@@ -24,13 +24,12 @@ import torch
 from accelerate.state import AcceleratorState
 from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from genlab.app.cli import keep_freed_memory
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import load_study
 from genlab.data.pictures import GRID, save_grid
-from genlab.evaluation.stages import extract, read_features
+from genlab.evaluation.metrics import fid
 from genlab.io.arrays import read_array, write_array
 from genlab.models.base import Facts, Model, build_model
 from genlab.models.batches import Batches, Table, to_uint8
@@ -41,6 +40,12 @@ from genlab.results.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
 from genlab.workflow.calibration import calibrate
+from genlab.workflow.features import (
+    features,
+    features_origin,
+    read_features,
+    reference_features,
+)
 from genlab.workflow.fetch import fetch
 from genlab.workflow.models import load_trained
 from genlab.workflow.prepare import prepare
@@ -162,7 +167,7 @@ def train_classifier(at: StudyFolder) -> None:
         training.step()
     print(f"classifier: accuracy {training.finish()['accuracy']:.3f} on held-out digits")
     images, out = at.data(DIGITS).images("train"), at.reference(DIGITS, "classifier")
-    extract(at, DIGITS, "classifier", images, out, cpu=True)
+    features(at, DIGITS, "classifier", images, out, cpu=True)
 
 
 def make_study(
@@ -225,14 +230,14 @@ def frechet(study: StudyFolder, row: SampleFolder, pictures: Path) -> float:
     Also leaves a grid of the samples in the folder `pictures`.
     """
     out = row.features("classifier")
-    extract(study, DIGITS, "classifier", row.samples, out, cpu=True)
-    statistics = [
-        fid_features_to_statistics(torch.from_numpy(read_features(path)["features"]).double())
-        for path in (out, study.reference(DIGITS, "classifier"))
-    ]
+    features(study, DIGITS, "classifier", row.samples, out, cpu=True)
+    generated = read_features(out, features_origin(study, DIGITS, "classifier", row.samples))
+    real = reference_features(study, DIGITS, "classifier")
     save_grid(pictures / f"{row.folder.name}.png", read_array(row.samples)[:GRID], columns=8)
-    metric = fid_statistics_to_metric(*statistics, verbose=False)
-    return float(metric["frechet_inception_distance"])
+    distance = fid.frechet(generated["features"], real["features"])
+    if distance is None:
+        raise ValueError("fewer samples than features")
+    return distance
 
 
 def run_side(

@@ -17,7 +17,15 @@ from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
 from genlab.io.files import note_path
-from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
+from genlab.config.evaluators import (
+    CLIP,
+    FLOOR,
+    JUDGE,
+    extractor,
+    seed_of,
+    trained_evaluators,
+)
+from genlab.registry import modules_in
 from genlab.report.sections import section_modules
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
@@ -110,7 +118,9 @@ IN_RUN = "{dataset}/{model}/seed{seed}"
 OF_STUDY = [{}]
 OF_DATA = [{"dataset": d} for d in DATASETS]
 OF_RUNS = [{"dataset": d, "model": m, "seed": s} for d, m, s in RUNS]
-OF_RULERS = [at | {"model": r.name, "seed": 0} for at in OF_DATA for r in STUDY.evaluators]
+OF_EVALUATORS = [
+    at | {"model": e, "seed": 0} for at in OF_DATA for e in STUDY.evaluators
+]
 OF_FLOOR = [at | {"model": FLOOR, "seed": 0} for at in OF_DATA]
 
 
@@ -134,7 +144,7 @@ VAES = runs(lambda model: model.posterior)
 PLACES = {
     "fetch": OF_DATA,
     "prepare": OF_DATA,
-    "train": OF_RUNS + OF_RULERS,
+    "train": OF_RUNS + OF_EVALUATORS,
     "sample": rows(OF_RUNS),
     "floor": rows(OF_FLOOR),
     "reconstruct": runs(lambda model: model.reconstructs),
@@ -236,13 +246,17 @@ def sampler_code(model, row):
     return model_code(model, "genlab.sampling.stages", sampler_module(kind))
 
 
+# Metrics are found by their names, not imported.
+METRICS = modules_in("genlab.evaluation.metrics")
+
+
 def prompts_code(model):
     """The code of the stage `prompts`, the family, its sampler, CLIP and judge."""
     # What is asked for is the same on every data set and with every seed.
     sampler = prompts_spec(STUDY, STUDY.models[model], 0).sampler.sampler
-    rulers = [STUDY.clip.model.implementation, STUDY.judge.model.implementation]
+    evaluators = [STUDY.evaluators[name].model.implementation for name in (CLIP, JUDGE)]
     stage = "genlab.evaluation.prompts"
-    return model_code(model, stage, sampler_module(sampler), *rulers)
+    return model_code(model, stage, sampler_module(sampler), *evaluators)
 
 
 def likelihood_options(model):
@@ -261,9 +275,8 @@ def first_stage_weights(dataset, model, seed):
     return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
 
 
-def extractor_weights(extractor, dataset):
-    """The files that hold an extractor's weights; none if torch-fidelity fetches them."""
-    if extractor == CLASSIFIER:
-        return [STUDY_AT.classifier(dataset).weights]
-    local = STUDY.evaluation.inception_weights
-    return [local] if local else []
+def extractor_weights(name, dataset):
+    """The files that hold an extractor's weights; none if it needs none or fetches them."""
+    if name in trained_evaluators():
+        return [STUDY_AT.run(dataset, name, 0).weights]
+    return extractor(name).files(STUDY.evaluation)

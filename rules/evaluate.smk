@@ -20,7 +20,7 @@ rule reference_features:
         runtime=MINUTES["sample"],
     params:
         study=STUDY_AT.config,
-        code=code("genlab.evaluation.stages"),
+        code=lambda w: code("genlab.workflow.features", extractor(w.extractor).module),
     shell:
         "genlab features --config {params.study} --dataset {wildcards.dataset}"
         " --extractor {wildcards.extractor} --images {input.images} --out {output}"
@@ -46,7 +46,7 @@ rule features:
         runtime=MINUTES["sample"],
     params:
         study=STUDY_AT.config,
-        code=code("genlab.evaluation.stages"),
+        code=lambda w: code("genlab.workflow.features", extractor(w.extractor).module),
     shell:
         "genlab features --config {params.study} --dataset {wildcards.dataset}"
         " --extractor {wildcards.extractor} --images {input.images} --out {output}"
@@ -83,7 +83,7 @@ rule evaluate:
         spec=spec_of(STUDY_AT.evaluation),
         run=str(RUN.folder),
         rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
-        code=code("genlab.evaluation.stages"),
+        code=code("genlab.workflow.evaluate", *METRICS),
     shell:
         "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"
 
@@ -119,7 +119,10 @@ rule rfid:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
         evaluation=spec_of(STUDY_AT.evaluation),
-        code=code("genlab.evaluation.stages"),
+        code=code(
+            "genlab.workflow.rfid",
+            *[extractor(name).module for name in STUDY.evaluation.extractors],
+        ),
     shell:
         "genlab rfid --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -145,7 +148,7 @@ rule likelihood:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
         options=lambda w: likelihood_options(w.model),
-        code=lambda w: model_code(w.model, "genlab.evaluation.likelihood"),
+        code=lambda w: model_code(w.model, "genlab.workflow.likelihood"),
     shell:
         "genlab likelihood --config {params.config} {params.options}"
         " --gpus {resources.gpu} > {log} 2>&1"

@@ -25,7 +25,7 @@ rule league:
     params:
         study=STUDY_AT.config,
         spec=spec_of(STUDY_AT.config),
-        code=code("genlab.workflow.league"),
+        code=code("genlab.workflow.league", *METRICS),
     shell:
         "genlab league --config {params.study} > {log} 2>&1"
 
@@ -54,7 +54,7 @@ rule report:
     params:
         study=STUDY_AT.config,
         spec=spec_of(STUDY_AT.config),
-        code=code("genlab.workflow.report", *section_modules()),
+        code=code("genlab.workflow.report", *section_modules(), *METRICS),
     shell:
         "genlab report --config {params.study} > {log} 2>&1"
 

@@ -61,12 +61,14 @@ def tiny_study(
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
-    from genlab.evaluation.likelihood import likelihood
-    from genlab.evaluation.stages import evaluate, extract, rfid
     from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
     from genlab.sampling.walks import walk
     from genlab.workflow.calibration import calibrate
+    from genlab.workflow.evaluate import evaluate
+    from genlab.workflow.features import features
+    from genlab.workflow.likelihood import likelihood
+    from genlab.workflow.rfid import rfid
     from genlab.workflow.train import train
 
     with pytest.MonkeyPatch.context() as patch:
@@ -81,14 +83,14 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     walk(at.run("stripes", "ddpm", 0), cpu=True)
     rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "floor": ["real", "noise"]}
     out = at.reference("stripes", "classifier")
-    extract(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)
+    features(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)
     rfid(at.run("stripes", "vae", 0), cpu=True)
     for model, names in rows.items():
         run = at.run("stripes", model, 0)
         for row in map(run.samples, names):
             calibrate(row) if model == "floor" else sample(row, cpu=True)
             out = row.features("classifier")
-            extract(at, "stripes", "classifier", row.samples, out, cpu=True)
+            features(at, "stripes", "classifier", row.samples, out, cpu=True)
         evaluate(run, names)
     return at
 

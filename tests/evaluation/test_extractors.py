@@ -15,12 +15,21 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from traps import Trap
 
 from genlab.config.base import read_yaml
-from genlab.config.study import INCEPTION, INCEPTION_FEATURES, weights_problem
+from genlab.config.evaluators.inception_v3_compat import (
+    INCEPTION,
+    INCEPTION_FEATURES,
+    weights_problem,
+)
+from genlab.config.study import EvaluationConfig
 from genlab.errors import GenLabError
-from genlab.evaluation.extractors import LAYERS, make_extractor
-from genlab.evaluation.stages import extract, features_origin, read_features
+from genlab.evaluation.extractors import make_extractor
+from genlab.evaluation.extractors.inception_v3_compat import LAYERS
 from genlab.io.arrays import read_array, write_array
 from genlab.results.layout import StudyFolder
+from genlab.workflow.features import features, features_origin, load_extractor, read_features
+from genlab.workflow.models import load_trained
+
+CPU = torch.device("cpu")
 
 
 class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
@@ -36,7 +45,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inception")
     torch.save({}, folder / "none")
     torch.manual_seed(0)
-    network = Untrained(INCEPTION, list(LAYERS[INCEPTION]), str(folder / "none"))
+    network = Untrained(INCEPTION, list(LAYERS), str(folder / "none"))
     torch.save(network.state_dict(), folder / "weights.pth")
     return folder / "weights.pth"
 
@@ -56,15 +65,15 @@ def test_inception_reads_its_weights_from_a_file(
     grey = np.array(read_array(at.data("stripes").images("test"))[:3])
     write_array(tmp_path / "grey.npy", grey)
     write_array(tmp_path / "rgb.npy", grey.repeat(3, axis=1))
-    found = {}
+    result = {}
     for name in ("grey", "rgb"):
-        extract(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
+        features(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
         origin = features_origin(at, "stripes", INCEPTION, tmp_path / f"{name}.npy")
-        found[name] = read_features(tmp_path / "x.npz", origin)
-    assert found["grey"]["features"].shape == (3, 2048)
-    assert found["grey"]["logits"].shape == (3, 1008)
-    assert np.array_equal(found["grey"]["features"], found["rgb"]["features"])
-    assert not np.allclose(found["grey"]["features"][0], found["grey"]["features"][1])
+        result[name] = read_features(tmp_path / "x.npz", origin)
+    assert result["grey"]["features"].shape == (3, 2048)
+    assert result["grey"]["logits"].shape == (3, 1008)
+    assert np.array_equal(result["grey"]["features"], result["rgb"]["features"])
+    assert not np.allclose(result["grey"]["features"][0], result["grey"]["features"][1])
 
 
 def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
@@ -121,15 +130,14 @@ def _zip_of_junk(path: Path) -> None:
 def test_weights_that_do_not_fit_are_refused(
     spoil: Callable[[Path], object],
     reason: str,
-    tiny_study: Callable[..., StudyFolder],
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"")
     spoil(path)
-    classifier = tiny_study().classifier("stripes")
+    config = EvaluationConfig(inception_weights=str(path))
     with pytest.raises(GenLabError, match=reason):
-        make_extractor(INCEPTION, classifier, str(path), cuda=False)
+        make_extractor(INCEPTION, None, config, CPU)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -141,19 +149,28 @@ def test_planning_accepts_both_formats_of_torch(zipped: bool, tmp_path: Path) ->
 
 
 def test_the_dimensions_of_inception_are_those_that_planning_counts_with(weights: Path) -> None:
-    network = FeatureExtractorInceptionV3(INCEPTION, ["2048"], str(weights))
-    features = network(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[0]
+    config = EvaluationConfig(inception_weights=str(weights))
+    network = make_extractor(INCEPTION, None, config, CPU)
+    features, logits = network(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     assert features.shape == (1, INCEPTION_FEATURES)
+    assert logits.shape == (1, 1008)
 
 
-def test_a_run_that_is_no_classifier_is_refused(trained_study: StudyFolder) -> None:
-    with pytest.raises(GenLabError, match="holds a VAE, no classifier"):
-        make_extractor("classifier", trained_study.run("stripes", "vae", 0), None, cuda=False)
+def test_a_model_that_is_no_classifier_is_refused(trained_study: StudyFolder) -> None:
+    vae = load_trained(trained_study.run("stripes", "vae", 0))
+    with pytest.raises(GenLabError, match="needs a Classifier, not a VAE"):
+        make_extractor("classifier", vae, EvaluationConfig(), CPU)
 
 
 def test_a_classifier_that_is_not_trained_yet_is_named(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
-    run = tiny_study().classifier("stripes")
     with pytest.raises(GenLabError, match=r"weights\.safetensors: no such file; run `genlab tr"):
-        make_extractor("classifier", run, None, cuda=False)
+        load_extractor(tiny_study(), "stripes", "classifier", cpu=True)
+
+
+def test_an_unknown_extractor_is_named_with_the_nearest_one(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    with pytest.raises(GenLabError, match="'clasifier': did you mean 'classifier'"):
+        load_extractor(tiny_study(), "stripes", "clasifier", cpu=True)

@@ -19,13 +19,12 @@ from genlab.evaluation.likelihood import (
     bits_by_timestep,
     bits_per_dim,
     dequantised,
-    likelihood,
 )
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.results.layout import StudyFolder
-from genlab.workflow.models import load_trained
+from genlab.workflow.likelihood import likelihood
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)
@@ -65,9 +64,9 @@ class Density(Model):
 def test_bits_of_a_known_density() -> None:
     """Twice the uniform density saves a bit of the eight; a quarter of it costs two."""
     dark = torch.zeros(BATCH + 3, *SHAPE, dtype=torch.uint8)
-    found = bits(Density(0.25), dark, "exact", 1)
-    assert found.shape == (BATCH + 3,)
-    assert found.tolist() == pytest.approx([7.0] * (BATCH + 3), abs=1e-6)  # float32 sums
+    result = bits(Density(0.25), dark, "exact", 1)
+    assert result.shape == (BATCH + 3,)
+    assert result.tolist() == pytest.approx([7.0] * (BATCH + 3), abs=1e-6)  # float32 sums
     half = dark.clone()
     half[:, :, 2:] = 255
     assert bits(Density(0.25), half, "exact", 1).mean() == pytest.approx((7 + 10) / 2, abs=1e-6)
@@ -82,13 +81,13 @@ def test_a_mass_on_grey_values_is_a_density_in_their_cells() -> None:
 def test_the_stage_writes_each_kind_and_the_same_again(trained_study: StudyFolder) -> None:
     run = trained_study.run("stripes", "vae", 0)
     before = run.likelihood.read_bytes()
-    found = read_json(run.likelihood)
+    result = read_json(run.likelihood)
     images = read_array(run.data.images("test"))
-    assert found["images"] == len(images)
-    assert found["k"] == 4
+    assert result["images"] == len(images)
+    assert result["k"] == 4
     for kind in ("elbo", "iwae"):
-        assert 0 < found[kind]["standard_error"] < found[kind]["bits_per_dim"]
-    assert set(found) == {"made_from", "elbo", "iwae", "images", "k"}
+        assert 0 < result[kind]["standard_error"] < result[kind]["bits_per_dim"]
+    assert set(result) == {"made_from", "elbo", "iwae", "images", "k"}
     likelihood(run, k=4, cpu=True)
     assert run.likelihood.read_bytes() == before
 
@@ -98,18 +97,18 @@ def test_a_bound_over_timesteps_is_evaluated_once_for_its_sum_and_its_parts(
 ) -> None:
     """Its sum is the kind 'elbo' on the same random numbers; the parts stand beside it."""
     run = trained_study.run("stripes", "ddpm", 0)
-    found = read_json(run.likelihood)
+    result = read_json(run.likelihood)
     model = load_trained(run)
     images = torch.from_numpy(read_array(run.data.images("test"))[:4].copy())
     expected = bits(model, images, "elbo", 1)
     summed, terms = bits_by_timestep(model, images)  # type: ignore[arg-type]
     # The same sum in another order, of float64
     torch.testing.assert_close(summed, expected, rtol=1e-12, atol=1e-12)
-    assert found["elbo"]["bits_per_dim"] == pytest.approx(float(expected.mean()), rel=1e-6)
+    assert result["elbo"]["bits_per_dim"] == pytest.approx(float(expected.mean()), rel=1e-6)
     # Of a mean over four images
     error = float(expected.std(correction=0)) / 2
-    assert found["elbo"]["standard_error"] == pytest.approx(error, rel=1e-6)
-    assert found["terms"] == terms
+    assert result["elbo"]["standard_error"] == pytest.approx(error, rel=1e-6)
+    assert result["terms"] == terms
     assert terms["t"] == list(range(1, 11))  # ten timesteps, each a block of its own
     assert sum(terms["bits_per_dim"]) < float(expected.mean())  # the prior's KL is no step's
 

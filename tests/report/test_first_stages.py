@@ -15,21 +15,23 @@ from tiny import make_study
 
 from genlab.data.calibration import fair_share
 from genlab.data.randomness import generator
-from genlab.evaluation.metrics import measure
-from genlab.evaluation.stages import evaluate, extract, features_origin, read_features, rfid
+from genlab.evaluation.metrics import TOO_FEW, measure
+from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json
 from genlab.report.classes import by_class
-from genlab.report.league import NO_CODES, NO_ENCODER, NO_SAMPLER, TOO_FEW, read_league
+from genlab.report.league import NO_ENCODER, NO_SAMPLER, league_table, read_league
 from genlab.report.page import TEMPLATES
 from genlab.report.sections.classes import ClassesSection
-from genlab.report.sections.league import league_table
 from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation, read_study
 from genlab.sampling.stages import reconstruct, sample
+from genlab.workflow.evaluate import evaluate
+from genlab.workflow.features import features, features_origin, read_features
 from genlab.workflow.league import league
+from genlab.workflow.rfid import rfid
 from genlab.workflow.train import train
 
 ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}
@@ -52,7 +54,7 @@ def _staged(
     for model, name in (("vqvae-prior", "prior"), ("asked", "ddim-3")):
         row = at.run("stripes", model, 0).samples(name)
         sample(row, cpu=True)
-        extract(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
+        features(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
         evaluate(at.run("stripes", model, 0))
     for model in ("vqvae-prior", "asked"):
         # What `likelihood` would write; its numbers play no part here.
@@ -107,7 +109,7 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
 
     again = tmp_path / "again.npy"
     write_array(again, read_array(run.reconstructed)[order[: config.samples]])
-    extract(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
+    features(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
     drawn, reference = (
         read_features(path, features_origin(staged, "stripes", "classifier", images))
         for path, images in (

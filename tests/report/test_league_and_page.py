@@ -13,20 +13,28 @@ import pandas as pd
 import pytest
 from browser import blank_page, needs_chromium
 
+from genlab.config.evaluators import extractor
 from genlab.config.families import FamilyConfig
+from genlab.config.families.code_prior import CodePriorConfig
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.families.glow import GlowConfig
 from genlab.config.families.vae import VAEConfig
+from genlab.config.families.vqvae import VQVAEConfig
+from genlab.errors import GenLabError
+from genlab.evaluation.metrics import RowRecord
+from genlab.evaluation.metrics.bits_per_dim import BitsPerDim, bits_of
+from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     NAMES,
-    NO_CODES,
+    NO_CLASSES,
     NO_ENCODER,
     NO_MODEL,
-    bits_of,
+    NO_SAMPLES,
     markdown,
+    missing_needs,
     readable,
 )
 from genlab.results.layout import StudyFolder
@@ -81,11 +89,11 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
         for name, value in measured.items():
             assert float(table.loc[(model, row), name]) == value
     run = reported.run("stripes", "ddpm", 0)
-    found = table.loc[("ddpm", "ddim-3")]
-    assert int(found["parameters"]) == read_json(run.summary)["parameters"]
-    assert float(found["evaluations"]) == 3
-    assert float(found["train_seconds"]) == read_json(run.cost)["train_seconds"]
-    assert int(found["images_seen"]) == 256
+    cells = table.loc[("ddpm", "ddim-3")]
+    assert int(cells["parameters"]) == read_json(run.summary)["parameters"]
+    assert float(cells["evaluations"]) == 3
+    assert float(cells["train_seconds"]) == read_json(run.cost)["train_seconds"]
+    assert int(cells["images_seen"]) == 256
 
 
 @pytest.mark.parametrize(
@@ -95,8 +103,6 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
         (VAEConfig(likelihood="logistic"), 3.0, "IWAE-7", 2.0),
         (DDPMConfig(), 4.0, "ODE", 2.0),
         (FlowMatchingConfig(), 4.0, "ODE", "no bound"),
-        (VAEConfig(likelihood="bernoulli"), "Bernoulli: binary pixels", "none",
-         "Bernoulli: binary pixels"),
     ],
 )  # fmt: skip
 def test_bits_are_those_of_the_last_kind_a_family_has(
@@ -107,6 +113,57 @@ def test_bits_are_those_of_the_last_kind_a_family_has(
     assert bits_of(family, {"k": 7} | measured) == {
         "bits_per_dim": shown, "bits_kind": kind, "elbo_bits_per_dim": elbo,
     }  # fmt: skip
+
+
+class Untrained:
+    """A model of a family, with nothing on record."""
+
+    summary = training_cost = likelihood = reconstruction = reconstruction_fid = {}  # noqa: RUF012
+
+    def __init__(self, family: FamilyConfig) -> None:
+        self.family = family
+
+
+GLOW, BERNOULLI, VQVAE = GlowConfig(), VAEConfig(likelihood="bernoulli"), VQVAEConfig()
+
+
+@pytest.mark.parametrize(
+    ("families", "name", "classes", "expected"),
+    [
+        ([GLOW], "classifier", 2, {"reconstructions": NO_ENCODER}),
+        ([GLOW], "classifier", 1, {"reconstructions": NO_ENCODER, "logits": NO_CLASSES}),
+        ([GLOW], "inception-v3-compat", 1, {"reconstructions": NO_ENCODER}),
+        ([BERNOULLI], "classifier", 2, {"likelihood": "Bernoulli: binary pixels"}),
+        ([VQVAE], "classifier", 2, {"samples": NO_SAMPLES, "likelihood": VQVAE.no_likelihood}),
+        ([CodePriorConfig(), VQVAE], "classifier", 2, {}),
+        ([], "classifier", 2,
+         {"model": NO_MODEL, "reconstructions": NO_MODEL, "likelihood": NO_MODEL}),
+    ],
+)  # fmt: skip
+def test_what_a_row_lacks_follows_from_its_families(
+    families: list[FamilyConfig], name: str, classes: int, expected: dict[str, str]
+) -> None:
+    missing = missing_needs([Untrained(f) for f in families], extractor(name), classes)
+    assert missing == expected
+
+
+def test_a_reason_stands_in_every_column_of_a_metric() -> None:
+    row = RowRecord([], {"likelihood": "Bernoulli: binary pixels"}, "classifier", {}, {})
+    assert BitsPerDim().cells(row) == {
+        "bits_per_dim": "Bernoulli: binary pixels",
+        "bits_kind": "none",
+        "elbo_bits_per_dim": "Bernoulli: binary pixels",
+    }
+
+
+def test_a_metric_that_was_not_measured_is_named(reported: StudyFolder) -> None:
+    """As one that was added since; the workflow measures it when it runs again."""
+    path = reported.run("stripes", "vae", 0).metrics
+    content = read_json(path)
+    del content["prior"]["classifier"]["recall"]
+    write_json(path, content)
+    with pytest.raises(GenLabError, match="vae/seed0: no value of 'recall' was measured"):
+        league(reported)
 
 
 def test_the_markdown_is_one_table(reported: StudyFolder) -> None:

@@ -31,15 +31,15 @@ def league(fids: dict[tuple[str, int], float]) -> pd.DataFrame:
 
 
 def test_each_row_is_the_mean_and_the_sample_s_standard_deviation() -> None:
-    made = over_seeds(league(FIDS))
-    assert made is not None
-    assert made["heads"][:4] == [COLUMNS[column] for column in OF_ROW]
-    # In the order of the league, floors left out
-    texts = [[cell["text"] for cell in row] for row in made["rows"]]
+    table = over_seeds(league(FIDS))
+    assert table is not None
+    assert table["heads"][:4] == [COLUMNS[column] for column in OF_ROW]
+    # In the order of the league, without calibration rows
+    texts = [[cell["text"] for cell in row] for row in table["rows"]]
     assert [row[:4] for row in texts] == [
         ["digits", "b", "ddim", "classifier"], ["digits", "a", "ddim", "classifier"],
     ]  # fmt: skip
-    columns = {head: [row[i] for row in texts] for i, head in enumerate(made["heads"])}
+    columns = {head: [row[i] for row in texts] for i, head in enumerate(table["heads"])}
     assert columns["FID"] == [f"13 ± {np.std([10, 12, 17], ddof=1):.3g}", "3 ± 0"]
     assert columns["MSE"] == [f"({NO_ENCODER})"] * 2
     assert columns["training s"] == ["1,001 ± 1"] * 2

@@ -10,7 +10,6 @@ import pytest
 
 from genlab.workflow.prepare import prepare
 from genlab.errors import GenLabError
-from genlab.evaluation.stages import evaluate, extract, rfid
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import note_path
 from genlab.models.store import read_tensors
@@ -19,6 +18,9 @@ from genlab.report.league import read_league
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import data_origin, read_measured, read_metrics, run_origin
 from genlab.sampling.stages import sample
+from genlab.workflow.evaluate import evaluate
+from genlab.workflow.features import features
+from genlab.workflow.rfid import rfid
 
 OTHER = "made from another version of the study"
 
@@ -52,7 +54,7 @@ DAMAGED: dict[str, tuple[Callable[[StudyFolder], Path], Callable[[StudyFolder], 
     ),
     "the classifier that measures": (
         lambda at: at.classifier("stripes").weights,
-        lambda at: extract(
+        lambda at: features(
             at, "stripes", "classifier", row(at), row(at).parent / "x.npz", cpu=True
         ),
     ),

@@ -101,7 +101,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
                 assert drawn.sampler == study.samplers[row]
                 assert (drawn.row, drawn.seed) == (row, seed)
     classifier = read_run(at.classifier("digits").config)
-    assert classifier.model == study.classifier.model
+    assert classifier.model == study.evaluators["classifier"].model
     assert read_samples(at.floor("digits", "real").config).sampler is None
 
 

@@ -59,7 +59,7 @@ def test_all_that_a_chain_builds_on_is_added_and_the_classifier_is_the_study_s(
     assert [(each.name, each.seed) for each in (above, seen, seen.first_stage)] == [
         ("latent_diffusion", 3), ("seen", 3), ("classifier", 0)
     ]  # fmt: skip
-    assert seen.first_stage == run_spec(study, "stripes", study.classifier, 0)
+    assert seen.first_stage == run_spec(study, "stripes", study.evaluators["classifier"], 0)
 
 
 def test_the_side_that_a_network_must_divide_is_that_of_the_latents(tiny_config: Path) -> None:

@@ -261,8 +261,8 @@ def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
 
 @stage_command()
 def rfid(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure reconstructions as if a generator had drawn them: their FID."""
-    from genlab.evaluation.stages import rfid as stage
+    """Measure the FID of reconstructions, as if they were samples."""
+    from genlab.workflow.rfid import rfid as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
@@ -277,7 +277,7 @@ def likelihood(
     ] = None,
 ) -> None:
     """Measure bits/dim of the held-out images: exact, ELBO, IWAE-K or by the ODE."""
-    from genlab.evaluation.likelihood import likelihood as stage
+    from genlab.workflow.likelihood import likelihood as stage
 
     work(stage, RunFolder(folder(config)), k=k, images=images, cpu=gpus == 0)
 
@@ -342,13 +342,13 @@ def laboratory(
 def features(
     config: StudyConfig,
     dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],
-    extractor: Annotated[str, typer.Option(help="classifier or inception-v3-compat.")],
+    extractor: Annotated[str, typer.Option(help="One of evaluation.extractors.")],
     images: Annotated[Path, typer.Option(help="uint8 images, .npy [N, C, H, W].")],
     out: Annotated[Path, typer.Option(help="Where the features go, .npz.")],
     gpus: Gpus = 1,
 ) -> None:
     """Extract the features of images, once for all metrics."""
-    from genlab.evaluation.stages import extract as stage
+    from genlab.workflow.features import features as stage
 
     work(stage, StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
 
@@ -358,8 +358,8 @@ def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
     row: Annotated[list[str] | None, typer.Option(help="A row; all that have features.")] = None,
 ) -> None:
-    """Measure a run's rows: FID, KID, inception score, precision and recall."""
-    from genlab.evaluation.stages import evaluate as stage
+    """Compute the metrics of a run's rows from their features."""
+    from genlab.workflow.evaluate import evaluate as stage
 
     work(stage, RunFolder(run), row)
 

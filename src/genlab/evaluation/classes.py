@@ -1,62 +1,56 @@
-"""FID and KID of each class, for rows whose samples were asked to be of one."""
+"""Metrics of each class, for samples that were requested by class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from genlab.config.evaluators import FLOOR
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
-from genlab.io.arrays import read_array
-from genlab.io.files import read_json
-from genlab.processes.noise import SampleNoise
-from genlab.results.layout import RunFolder
-from genlab.results.spec import read_run, read_samples
-from genlab.sampling.draw import captions_of
+from genlab.evaluation.metrics import Comparison, FeatureMetric, Features, Values, feature_metrics
 
-FEWEST = 10  # images of a class from which on its KID says anything: it is unbiased, but scatters
+FEWEST = 10  # images of a class from which on its KID is informative: it is unbiased but noisy
 
 
-def classes_asked(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] | None:
-    """The class that each sample of a row was asked for [samples]; None where none was.
-
-    A prompt is the caption of a training image, and asks for the class of this image.
-    """
-    if run.model_name == FLOOR:
-        return None
-    family, sampler = read_run(run.config).model, read_samples(run.samples(row).config).sampler
-    if getattr(sampler, "guidance", 1.0) == 0:
-        return None
-    if family.takes_prompts:
-        noise = SampleNoise(0, range(samples), torch.device("cpu"))
-        images = captions_of(run.data, noise).images.numpy()
-        return np.array(read_array(run.data.labels("train"))[images])
-    if family.knows_classes:
-        return np.arange(samples) % len(read_json(run.data.manifest)["classes"])
-    return None
+def class_metrics() -> list[FeatureMetric]:
+    """The metrics that are computed for each class, in the order of the class-by-class table."""
+    ranked = [(m.class_rank, m) for m in feature_metrics() if m.class_rank is not None]
+    return [metric for _, metric in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def measure_classes(
-    run: RunFolder,
     sample: Features,
-    asked: NDArray[np.int64],
+    requested: NDArray[np.int64],
     reference: Features,
+    labels: NDArray[np.int64],
+    names: Sequence[str],
     config: EvaluationConfig,
-) -> dict[str, dict[str, float | None]]:
-    """FID and KID of the samples of each class against the training images of this class.
+) -> dict[str, Values]:
+    """Compare the samples of each class with the training images of this class.
 
-    Classes have few images. FID needs at least as many as there are feature dimensions, and is None
-    where they are fewer; KID is unbiased and stands for any number. Its subsets are as large as the
-    class allows.
+    A class with fewer than FEWEST images is left out. A metric that needs more images than a class
+    has, as FID does, is None.
+
+    Args:
+        requested: the class that each sample was requested to be of, [N].
+        labels: the class of each reference image, [M].
+        names: of the classes 0, 1 ...
     """
-    labels = np.array(read_array(run.data.labels("train")))
-    found: dict[str, dict[str, float | None]] = {}
-    for k, name in enumerate(read_json(run.data.manifest)["classes"]):
-        generated, real = sample["features"][asked == k], reference["features"][labels == k]
-        if min(len(generated), len(real)) >= FEWEST:
-            kid, _ = kernel_distance(generated, real, config)
-            fid = frechet(generated, real) if full_rank(generated, real) else None
-            found[name] = {"fid": fid, "kid": kid}
-    return found
+    results: dict[str, Values] = {}
+    for k, name in enumerate(names):
+        of_class = _part(sample, requested == k), _part(reference, labels == k)
+        if min(len(part["features"]) for part in of_class) >= FEWEST:
+            comparison = Comparison(*of_class, config)
+            values: Values = {}
+            for metric in feature_metrics():
+                if metric.class_rank is not None:
+                    first = metric.columns[0].name
+                    values[first] = metric.compute(comparison)[first]
+            results[name] = values
+    return results
+
+
+def _part(features: Features, chosen: NDArray[np.bool_]) -> Features:
+    """The features and logits of the `chosen` images [N]."""
+    return {name: array[chosen] for name, array in features.items()}

@@ -1,14 +1,14 @@
-"""The stage `likelihood`: bits per dimension of the held-out images, for every kind of bound.
+"""Bits per dimension of held-out images, by every kind of estimate that a family has.
 
-All families are asked about the same numbers. A pixel x in 0..255 becomes y = (x + u) / 256 with
+All families are measured on the same numbers. A pixel x in 0..255 becomes y = (x + u) / 256 with
 u ~ U[0, 1), where the u of image i depends on i alone. By Jensen's inequality (Theis et al. 2016,
 arXiv:1511.01844, section 3.1)
 
-    E_u[log p(y)]  <=  log P(x) + D log 256,        P(x) = the mass that p puts on the pixel's bin
+    E_u[log p(y)]  <=  log P(x) + D log 256,        P(x) = the mass of p in the pixel's bin
 
-so that   bits/dim = -log p(y) / (D log 2) + 8   is an upper bound of what it would cost to store
-the 8-bit image with the model, and means the same for a density, for a mass on 256 grey values
-(p(y) = 256^D P(x), with equality), and for a lower bound of either.
+so   bits/dim = -log p(y) / (D log 2) + 8   is an upper bound of the cost of storing the 8-bit image
+with the model. It means the same for a density, for a mass on 256 grey values (p(y) = 256^D P(x),
+with equality), and for a lower bound of either.
 """
 
 from __future__ import annotations
@@ -22,41 +22,39 @@ from torch import Tensor
 from genlab.config.families import Likelihood
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
-from genlab.io.arrays import read_array
 from genlab.models.base import HasBoundTerms, HasLikelihood, Model
-from genlab.models.devices import pick_device
 from genlab.processes.noise import SampleNoise
-from genlab.results.layout import RunFolder
-from genlab.results.origin import run_origin, write_measured
-from genlab.tracking.record import leave_record
-from genlab.workflow.models import load_trained
 
-BATCH = 250  # part of what a bound's random numbers depend on, so it is no option
+BATCH = 250  # the random numbers of a bound depend on it, so it is not an option
 
 
 def dequantised(pixels: Tensor, first: int) -> Tensor:
-    """uint8 x [B, C, H, W], the held-out images from number `first` on -> (x + u) / 256."""
+    """uint8 x [B, C, H, W] -> y = (x + u) / 256; `first` is the number of the first image."""
     noise = SampleNoise(address("dequantise"), range(first, first + len(pixels)), pixels.device)
     y = (pixels.float() + noise.uniform(*pixels.shape[1:])) / 256
     return y.clamp(max=1 - 2**-24)  # 255 + u can round up to 256 in float32
 
 
 def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
-    """log p(y) in nats, of y on [0, 1)^D -> bits for each dimension of the 8-bit image."""
+    """log p(y) in nats, for y in [0, 1)^D -> bits for each dimension of the 8-bit image."""
     return -nats / (dimensions * math.log(2)) + 8
 
 
 @torch.no_grad()
 def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
-    """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the bound `kind`."""
+    """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the estimate `kind`.
+
+    Args:
+        k: importance samples of kind 'iwae'.
+    """
     if not isinstance(model, HasLikelihood):
         raise GenLabError(f"{type(model).__name__} has no density")
-    found = []
+    parts = []
     for start in range(0, len(images), BATCH):
         y = dequantised(images[start : start + BATCH], start)
         torch.manual_seed(address("likelihood", kind, start))
-        found.append(model.log_density(y, kind, k).double().cpu())
-    return bits_per_dim(torch.cat(found), images[0].numel())
+        parts.append(model.log_density(y, kind, k).double().cpu())
+    return bits_per_dim(torch.cat(parts), images[0].numel())
 
 
 @torch.no_grad()
@@ -65,48 +63,41 @@ def bits_by_timestep(model: HasBoundTerms, images: Tensor) -> tuple[Tensor, dict
 
     The shares are in bits/dim, for blocks of the timesteps t = 1..T, each at its middle.
     """
-    found = []
+    results = []
     for start in range(0, len(images), BATCH):
         y = dequantised(images[start : start + BATCH], start)
         torch.manual_seed(address("likelihood", "elbo", start))
-        parts, nats = model.bound_terms(y)
-        found.append(nats.double().cpu() / (images[0].numel() * math.log(2)))
-    terms = torch.cat(found)  # bits/dim of the 8-bit image itself, [N, blocks + 1]
-    shares = terms[:, :-1].mean(dim=0) / torch.tensor([len(part) for part in parts])
-    middles = [(part.start + part.stop + 1) / 2 for part in parts]
+        blocks, nats = model.bound_terms(y)
+        results.append(nats.double().cpu() / (images[0].numel() * math.log(2)))
+    terms = torch.cat(results)  # bits/dim of the 8-bit image itself, [N, blocks + 1]
+    shares = terms[:, :-1].mean(dim=0) / torch.tensor([len(block) for block in blocks])
+    middles = [(block.start + block.stop + 1) / 2 for block in blocks]
     return terms.sum(dim=1), {"t": middles, "bits_per_dim": shares.tolist()}
 
 
-def likelihood(
-    run: RunFolder, *, k: int = 64, images: int | None = None, cpu: bool = False
-) -> None:
-    """Write the mean bits/dim over held-out images, and its standard error, for every kind.
+def measure_likelihood(model: Model, images: Tensor, k: int) -> dict[str, Any]:
+    """Mean bits/dim over uint8 `images` [N, C, H, W] and its standard error, by kind of estimate.
+
+    The shares of timesteps are under 'terms' where the ELBO is a sum over timesteps.
 
     Args:
         k: importance samples of kind 'iwae'.
-        images: how many, the first ones; all of them where None.
 
     Raises:
-        GenLabError: the family has no density of 8-bit pixels.
+        GenLabError: the family has no density of 8-bit pixels, or the model can't evaluate it.
     """
-    device, origin = pick_device(cpu), run_origin(run)
-    model = load_trained(run, device, origin)
     if not model.config.likelihoods:
-        raise GenLabError(f"{run.folder}: no bits/dim: {model.config.no_likelihood}")
-    pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)
-    measured: dict[str, dict[str, float]] = {}
+        raise GenLabError(f"no bits/dim: {model.config.no_likelihood}")
+    measured: dict[str, Any] = {}
     terms: dict[str, Any] = {}
     for kind in model.config.likelihoods:
         try:
             if kind == "elbo" and isinstance(model, HasBoundTerms):
-                values, terms["terms"] = bits_by_timestep(model, pixels)
+                values, terms["terms"] = bits_by_timestep(model, images)
             else:
-                values = bits(model, pixels, kind, k)
+                values = bits(model, images, kind, k)
         except ValueError as problem:
-            raise GenLabError(f"{run.folder}: bits/dim by {kind}: {problem}") from None
+            raise GenLabError(f"bits/dim by {kind}: {problem}") from None
         error = float(values.std(correction=0) / len(values) ** 0.5)
         measured[kind] = {"bits_per_dim": float(values.mean()), "standard_error": error}
-    flat = {f"{kind}_{name}": v for kind, found in measured.items() for name, v in found.items()}
-    content = {**measured, **terms, "images": len(pixels), "k": k}
-    write_measured(run.likelihood, content, origin)
-    leave_record(run, "likelihood", metrics=flat)
+    return {**measured, **terms, "images": len(images), "k": k}

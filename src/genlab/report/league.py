@@ -1,179 +1,164 @@
 """The league: every row of the study in one table.
 
-A cell without a number says why: the reason stands in it, never an empty string.
+The columns follow from the metrics (`genlab.evaluation.metrics`). A cell without a number holds the
+reason why there is none, never an empty string.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from genlab.config.base import read_yaml
-from genlab.config.evaluators import CLASSIFIER, FLOOR
+from genlab.config.evaluators import FLOOR, Evaluator, extractor
 from genlab.config.families import FamilyConfig
+from genlab.errors import GenLabError
+from genlab.evaluation.metrics import Cells, Column, ModelRecord, Need, RowRecord, metrics
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
 from genlab.results.spec import RunSpec, read_run
 
-COLUMNS = {
+KEYS = {
     "dataset": "data set",
     "model": "model",
     "variant": "variant",
     "seed": "seed",
     "sampler": "sampler",
     "extractor": "features of",
-    "fid": "FID",
-    "kid": "KID",
-    "kid_std": "KID std",
-    "inception_score": "IS",
-    "inception_score_std": "IS std",
-    "precision": "precision",
-    "recall": "recall",
-    "reconstruction_mse": "MSE",
-    "reconstruction_psnr": "PSNR dB",
-    "reconstruction_fid": "rFID",
-    "used_codes": "used codes",
-    "bits_per_dim": "bits/dim",
-    "bits_kind": "bits by",
-    "elbo_bits_per_dim": "bits/dim by ELBO",
-    "evaluations": "NFE",
-    "seconds_per_image": "s/image",
-    "computed_in": "drawn in",
-    "parameters": "parameters",
-    "images_seen": "images seen",
-    "train_seconds": "training s",
-    "samples": "N",
-    "reference_images": "reference N",
 }
-"""Columns of league.csv, and how the tables for people call them."""
+"""Columns that name a row."""
+MEASURED: dict[str, Column] = {c.name: c for metric in metrics() for c in metric.columns}
+"""Columns of metrics, by name."""
+COLUMNS = KEYS | {name: column.head for name, column in MEASURED.items()}
+"""Columns of league.csv, and their heads in tables for people."""
+NAMES = tuple(
+    name for name in COLUMNS if (MEASURED[name].text if name in MEASURED else name != "seed")
+)
+"""Columns that hold words."""
 
-RECONSTRUCTION = [name for name in COLUMNS if name.startswith("reconstruction_")] + ["used_codes"]
-NAMES = ("dataset", "model", "variant", "sampler", "extractor", "bits_kind", "computed_in")
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
-NO_CODES = "no codes"
-TOO_FEW = "too few images"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
 NO_CLASSES = "one class"
-TURNS = "classifier of turns"
-"""The domain classifier of a data set with a single class (`genlab.models.classifier`)."""
-NO_BOUND = {"exact": "exact", "ode": "no bound"}
-"""What stands in the ELBO's column of a family that has another kind of bits/dim alone."""
+NO_LOGITS = "no class logits"
 
 
-def bits_of(family: FamilyConfig, measured: dict[str, Any]) -> dict[str, Any]:
-    """The last kind of bits/dim of a run, and those of the ELBO; or why there are none.
+class RunRecord:
+    """A trained model, and what the stages wrote about it; a file is read when it is needed."""
 
-    Args:
-        measured: what the stage `likelihood` found, where the family has one.
-    """
-    if not family.likelihoods:
-        reason = family.no_likelihood
-        return {"bits_per_dim": reason, "bits_kind": "none", "elbo_bits_per_dim": reason}
-    names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}", "ode": "ODE"}
-    shown = family.likelihoods[-1]
-    bounded = "elbo" in family.likelihoods
-    elbo = measured["elbo"]["bits_per_dim"] if bounded else NO_BOUND[shown]
-    return {
-        "bits_per_dim": measured[shown]["bits_per_dim"],
-        "bits_kind": names[shown],
-        "elbo_bits_per_dim": elbo,
-    }
+    def __init__(self, run: RunFolder, family: FamilyConfig) -> None:
+        self.run, self.family, self.origin = run, family, run_origin(run)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        return read_measured(self.run.summary, self.origin)
+
+    @cached_property
+    def training_cost(self) -> dict[str, Any]:
+        cost: dict[str, Any] = read_json(self.run.cost)
+        return cost
+
+    @cached_property
+    def likelihood(self) -> dict[str, Any]:
+        return read_measured(self.run.likelihood, self.origin)
+
+    @cached_property
+    def reconstruction(self) -> dict[str, Any]:
+        return read_measured(self.run.reconstructions / "metrics.json", self.origin)
+
+    @cached_property
+    def reconstruction_fid(self) -> dict[str, float | None]:
+        return read_measured(self.run.rfid, self.origin)
 
 
-Chain = list[tuple[RunFolder, FamilyConfig]]
-"""A run, the run it builds on, and so on."""
-
-
-def _chain(run: RunFolder) -> Chain:
+def _chain(run: RunFolder) -> list[RunRecord]:
+    """The run's model, the one it builds on, and so on."""
     spec: RunSpec | None = read_run(run.config)
     chain = []
     while spec is not None:
-        chain.append((run.study.run(run.dataset, spec.name, spec.seed), spec.model))
+        chain.append(RunRecord(run.study.run(run.dataset, spec.name, spec.seed), spec.model))
         spec = spec.first_stage
     return chain
 
 
-def _of_run(chain: Chain) -> dict[str, Any]:
-    """What holds for all rows of a run; the cost includes that of all it builds on."""
-    run, family = chain[0]
-    summaries = [read_measured(run.summary, run_origin(run)) for run, _ in chain]
-    measured = read_measured(run.likelihood, run_origin(run)) if family.likelihoods else {}
-    return {
-        "variant": family.variant,
-        "parameters": summaries[0]["parameters"],
-        "images_seen": sum(summary["images"] for summary in summaries),
-        "train_seconds": sum(read_json(run.cost)["train_seconds"] for run, _ in chain),
-        **bits_of(family, measured),
-    }
+def missing_needs(
+    models: Sequence[ModelRecord], evaluator: Evaluator, classes: int
+) -> dict[Need, str]:
+    """What the rows of a run lack, and why.
 
-
-def _reconstruction(chain: Chain, extractor: str) -> dict[str, Any]:
-    """What is lost by the model, or by the first one it builds on, that reconstructs.
-
-    Whatever draws through a decoder is bounded by it.
+    Args:
+        models: of the run; empty for calibration rows.
+        classes: of the data set.
     """
-    for run, family in chain:
-        if family.reconstructs:
-            origin = run_origin(run)
-            measured = read_measured(run.reconstructions / "metrics.json", origin)
-            fid = read_measured(run.rfid, origin)[extractor]
-            return {
-                "reconstruction_mse": measured["reconstruction_mse"],
-                "reconstruction_psnr": measured["reconstruction_psnr"],
-                "reconstruction_fid": TOO_FEW if fid is None else fid,
-                "used_codes": read_measured(run.summary, origin)["held_out"].get(
-                    "used_codes", NO_CODES
-                ),
-            }
-    return dict.fromkeys(RECONSTRUCTION, NO_ENCODER)
+    missing: dict[Need, str] = {}
+    if not models:
+        missing |= {"model": NO_MODEL, "reconstructions": NO_MODEL, "likelihood": NO_MODEL}
+    else:
+        if models[0].family.generates == "nothing":
+            missing["samples"] = NO_SAMPLES
+        if not any(model.family.reconstructs for model in models):
+            missing["reconstructions"] = NO_ENCODER
+        if not models[0].family.likelihoods:
+            missing["likelihood"] = models[0].family.no_likelihood
+    if not evaluator.tells_classes(classes):
+        missing["logits"] = NO_CLASSES if evaluator.predicts_classes else NO_LOGITS
+    return missing
 
 
-def extractor_name(run: RunFolder, extractor: str) -> str:
-    """What the league calls the extractor of a run's features."""
-    one_class = len(read_json(run.data.manifest)["classes"]) == 1
-    return TURNS if extractor == CLASSIFIER and one_class else extractor
+def _cells(run: RunFolder, record: RowRecord) -> Cells:
+    """The cells of all metrics in one row.
+
+    Raises:
+        GenLabError: a metric has not been measured.
+    """
+    cells: Cells = {}
+    for metric in metrics():
+        try:
+            cells |= metric.cells(record)
+        except KeyError as name:
+            message = f"{run.folder}: no value of {name} was measured; run the workflow again"
+            raise GenLabError(message) from None
+    return cells
 
 
-def _of_rows(run: RunFolder, names: dict[str, Any], chain: Chain) -> Iterator[dict[str, Any]]:
-    """A mapping for each row and extractor of one run; floors have no chain of models."""
-    for row, by_extractor in read_metrics(run).items():
+def _rows_of(
+    run: RunFolder, seed: int, models: list[RunRecord], extractors: list[str]
+) -> Iterator[dict[str, Any]]:
+    """A mapping for each row and extractor of one run; calibration rows have no `models`.
+
+    A model that only reconstructs has one row, which says that it draws no samples.
+    """
+    variant = models[0].family.variant if models else NO_MODEL
+    keys = {"dataset": run.dataset, "model": run.model_name, "variant": variant, "seed": seed}
+    classes = len(read_json(run.data.manifest)["classes"])
+    draws = not models or models[0].family.generates != "nothing"
+    measured = read_metrics(run) if draws else {NO_SAMPLER: {name: {} for name in extractors}}
+    for row, by_extractor in measured.items():
         at = run.samples(row)
-        cost = read_measured(at.cost, row_origin(at)) if chain else {}
-        for extractor, metrics in by_extractor.items():
-            below = _reconstruction(chain, extractor) if chain else {}
-            measured = {k: NO_CLASSES if v is None else v for k, v in metrics.items()}
-            where = {"sampler": row, "extractor": extractor_name(run, extractor)}
-            yield names | where | cost | below | measured
+        cost = read_measured(at.cost, row_origin(at)) if models and draws else {}
+        for name, values in by_extractor.items():
+            evaluator = extractor(name)
+            missing = missing_needs(models, evaluator, classes)
+            record = RowRecord(models, missing, name, cost, values)
+            labels = {"sampler": row, "extractor": evaluator.label(classes)}
+            yield keys | labels | _cells(run, record)
 
 
 def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One mapping for each data set, model, seed, sampler and extractor; floors first.
-
-    A model that only reconstructs has a row which says that it draws no samples.
-    """
+    """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
+    extractors = content["evaluation"]["extractors"]
     for dataset in content["datasets"]:
         if content["evaluation"]["floors"]:
-            where = {"dataset": dataset, "model": FLOOR, "seed": 0}
-            names = dict.fromkeys(COLUMNS, NO_MODEL) | {"bits_kind": "none"} | where
-            yield from _of_rows(study.run(dataset, FLOOR, 0), names, [])
+            yield from _rows_of(study.run(dataset, FLOOR, 0), 0, [], extractors)
         for model, seed in product(content["models"], content["seeds"]):
             run = study.run(dataset, model, seed)
-            chain = _chain(run)
-            where = {"dataset": dataset, "model": model, "seed": seed}
-            names = where | _of_run(chain)
-            if chain[0][1].generates != "nothing":
-                yield from _of_rows(run, names, chain)
-                continue
-            for extractor in content["evaluation"]["extractors"]:
-                none = {"sampler": NO_SAMPLER, "extractor": extractor_name(run, extractor)}
-                below = _reconstruction(chain, extractor)
-                yield dict.fromkeys(COLUMNS, NO_SAMPLES) | names | none | below
+            yield from _rows_of(run, seed, _chain(run), extractors)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:
@@ -181,6 +166,11 @@ def read_league(study: StudyFolder) -> pd.DataFrame:
     content = read_yaml(study.config)
     table = pd.DataFrame(list(_rows(study, content)))
     return table[list(COLUMNS)]
+
+
+def in_features_of(table: pd.DataFrame, name: str) -> pd.Series[bool]:
+    """Which rows of the league are measured in the features of the extractor `name`."""
+    return table["extractor"].isin({extractor(name).label(classes) for classes in (1, 2)})
 
 
 def is_reason(value: object, column: str) -> bool:
@@ -211,8 +201,76 @@ def readable(value: object, column: str) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown."""
+    """The league in Markdown."""
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + " --- |" * len(COLUMNS)]
     for _, row in table.iterrows():
         lines.append("| " + " | ".join(readable(row[c], c) for c in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
+    """Index and column of the cells with the best number that rival models reach.
+
+    Models compete on one data set; in one extractor's features where a metric depends on them.
+    """
+    best: set[tuple[int, str]] = set()
+    models = table[table["model"] != FLOOR]
+    for metric in metrics():
+        group_by = ["dataset", "extractor"] if metric.of_extractor else ["dataset"]
+        for column in metric.columns:
+            if column.better == "none":
+                continue
+            for _, group in models.groupby(group_by):
+                numbers = pd.to_numeric(group[column.name], errors="coerce").dropna()
+                if numbers.nunique() > 1:  # rows of one run, or of one first stage, are no rivals
+                    record = numbers.min() if column.better == "lower" else numbers.max()
+                    best |= {(int(i), column.name) for i in numbers.index[numbers == record]}
+    return best
+
+
+def league_table(table: pd.DataFrame) -> dict[str, Any]:
+    """The league as the page shows it.
+
+    Returns:
+        `heads`; `rows` of cells with their text, raw value, and whether they are best or a reason;
+        the labels of the columns where `lower` and where `higher` values are better.
+    """
+    best = _best(table)
+    rows = [
+        {
+            "floor": row["model"] == FLOOR,
+            "cells": [
+                {
+                    "text": readable(row[column], column),
+                    "raw": row[column],
+                    "best": (i, column) in best,
+                    "reason": is_reason(row[column], column),
+                }
+                for column in COLUMNS
+            ],
+        }
+        for i, row in table.iterrows()
+    ]
+    ranked = {
+        better: [column.label for column in MEASURED.values() if column.better == better]
+        for better in ("lower", "higher")
+    }
+    return {"heads": list(COLUMNS.values()), "rows": rows, **ranked}
+
+
+def explanations(settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What readers should know about each metric and extractor: its heads and a text.
+
+    Args:
+        settings: the study's `evaluation:` and `likelihood:`, in one mapping.
+    """
+    texts = [
+        {
+            "heads": ", ".join(column.head for column in metric.columns),
+            "text": metric.explanation.format(**settings),
+        }
+        for metric in metrics()
+    ]
+    for name in settings["extractors"]:
+        texts.append({"heads": f"features of: {name}", "text": extractor(name).explanation})
+    return texts

@@ -1,4 +1,4 @@
-"""What the seed changes: each number of the league as its mean and spread over the seeds."""
+"""The league over several seeds: mean and standard deviation of each number."""
 
 from __future__ import annotations
 
@@ -7,24 +7,14 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.evaluators import FLOOR
-from genlab.report.league import COLUMNS, NAMES, is_reason, readable
+from genlab.report.league import COLUMNS, MEASURED, NAMES, is_reason, readable
 
 OF_ROW = ["dataset", "model", "sampler", "extractor"]
-MEASURED = (
-    "fid",
-    "kid",
-    "inception_score",
-    "precision",
-    "recall",
-    "reconstruction_mse",
-    "bits_per_dim",
-    "bits_kind",
-    "train_seconds",
-)
+SHOWN = OF_ROW + [name for name, column in MEASURED.items() if column.over_seeds]
 
 
 def _cell(values: pd.Series, column: str) -> dict[str, Any]:
-    """'mean ± standard deviation' of the runs' values, or why one of them has none."""
+    """'mean ± standard deviation' of the runs' values, or the reason why one of them has none."""
     reasons = [value for value in values if is_reason(value, column)]
     if reasons or column in NAMES:
         value = (reasons or list(values))[0]
@@ -36,9 +26,9 @@ def _cell(values: pd.Series, column: str) -> dict[str, Any]:
 
 
 def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:
-    """Heads and cells, a row for each model and sampler; None where there is one seed.
+    """Heads and cells, one row for each model and sampler; None where there is only one seed.
 
-    Standard deviations are those of single runs, estimated from as many as there are seeds (n - 1).
+    Standard deviations are those of single runs, with n - 1 in the denominator for n seeds.
 
     Args:
         table: the league.
@@ -47,7 +37,7 @@ def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:
     if models["seed"].nunique() < 2:
         return None
     rows = [
-        [_cell(runs[column], column) for column in (*OF_ROW, *MEASURED)]
+        [_cell(runs[column], column) for column in SHOWN]
         for _, runs in models.groupby(OF_ROW, sort=False)
     ]
-    return {"heads": [COLUMNS[column] for column in (*OF_ROW, *MEASURED)], "rows": rows}
+    return {"heads": [COLUMNS[column] for column in SHOWN], "rows": rows}

@@ -18,7 +18,7 @@ from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.sources import DatasetConfig, build_source
 from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.evaluators import EVALUATORS, FLOOR, seed_of
+from genlab.config.evaluators import FLOOR, seed_of
 from genlab.results.layout import StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
@@ -127,8 +127,10 @@ def read_study(path: Path) -> Study:
             for row, one in values["samplers"].items()
         },
     }
-    evaluators = {name: entry(values[name], name) for name in EVALUATORS if values[name]}
-    return build(Study, values | typed | evaluators, path)
+    typed["evaluators"] = {
+        name: entry(one, f"evaluators.{name}") for name, one in values["evaluators"].items()
+    }
+    return build(Study, values | typed, path)
 
 
 def read_evaluation(path: Path) -> EvaluationConfig:
@@ -198,7 +200,7 @@ def study_specs(study: Study, results: Path) -> Specs:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             configs[at.run(dataset, FLOOR, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
-        for entry, seed in [*runs, *((entry, 0) for entry in study.evaluators)]:
+        for entry, seed in [*runs, *((entry, 0) for entry in study.evaluators.values())]:
             run = at.run(dataset, entry.name, seed)
             configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):

@@ -1,11 +1,8 @@
 """The typed study: its schema, how it is loaded from files, and what is checked before any job."""
 
-from genlab.config.study.check import weights_problem
 from genlab.config.study.load import load_dataset, load_sampler, load_study
 from genlab.config.study.presets import load_model
 from genlab.config.study.schema import (
-    INCEPTION,
-    INCEPTION_FEATURES,
     EvaluationConfig,
     ModelEntry,
     Study,
@@ -15,8 +12,6 @@ from genlab.config.study.schema import (
 )
 
 __all__ = [
-    "INCEPTION",
-    "INCEPTION_FEATURES",
     "EvaluationConfig",
     "ModelEntry",
     "Study",
@@ -27,5 +22,4 @@ __all__ = [
     "load_model",
     "load_sampler",
     "load_study",
-    "weights_problem",
 ]

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import yaml
 
+from genlab.config.evaluators import extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import SAMPLERS, SteppedSampler
 from genlab.config.sources import DatasetConfig
 from genlab.config.study.presets import read_preset, resolve, yaml_names
-from genlab.config.study.schema import INCEPTION, Entry, ModelEntry, Study
+from genlab.config.study.schema import Entry, ModelEntry, Study
 from genlab.errors import nearest, shown
-
-TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
-"""First bytes of a file of torch.save: a zip, or the magic number of torch before 1.6."""
 
 
 def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> Iterator[str]:
@@ -39,7 +37,7 @@ def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> It
         if row in study.evaluation.floors:
             yield f"samplers: the name '{row}' is reserved for a calibration row; choose another"
     yield from check_features(study)
-    yield from check_inception(study)
+    yield from check_extractors(study)
     for name, config in study.datasets.items():
         yield from check_elbo_study(study, name, config)
         yield from check_image_counts(study, name, config)
@@ -136,40 +134,20 @@ def check_flips(study: Study, entry: ModelEntry) -> Iterator[str]:
 def check_features(study: Study) -> Iterator[str]:
     """There are at least as many samples as features, or the covariances of FID are singular."""
     evaluation = study.evaluation
-    for extractor, features in study.features.items():
+    for name, features in study.features.items():
         if evaluation.samples < features:
             yield (
                 f"evaluation.samples: {evaluation.samples} are too few for FID in the {features} "
-                f"features of {extractor}; take {features} or more"
-                + (f", or remove {extractor} from evaluation.extractors" * (features > 1000))
+                f"features of {name}; take {features} or more"
+                + (f", or remove {name} from evaluation.extractors" * (features > 1000))
             )
 
 
-def check_inception(study: Study) -> Iterator[str]:
-    """The local file of Inception's weights, if one is used, looks like a file of weights."""
-    evaluation = study.evaluation
-    weights = evaluation.inception_weights if INCEPTION in evaluation.extractors else None
-    if weights is not None and (problem := weights_problem(weights)):
-        yield f"evaluation.inception_weights: {problem}"
-
-
-def weights_problem(path: str) -> str | None:
-    """Return why the file at `path` can't hold Inception's weights; None if it may."""
-    file = Path(path)
-    if not file.exists():
-        return f"{path}: no such file"
-    if not file.is_file():
-        return f"{path}: not a file"
-    try:
-        with file.open("rb") as content:
-            beginning = content.read(16)
-    except OSError as error:
-        return f"{path}: can't be read: {error.strerror}"
-    if not beginning:
-        return f"{path}: the file is empty"
-    if not beginning.startswith(TORCH_FILES):
-        return f"{path}: not a file of weights written by torch.save"
-    return None
+def check_extractors(study: Study) -> Iterator[str]:
+    """Every extractor can be used, for example because its file of weights exists."""
+    for name in study.evaluation.extractors:
+        problems = extractor(name).problems(study.evaluation)
+        yield from (f"evaluation.{problem}" for problem in problems)
 
 
 def check_elbo_study(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
@@ -190,7 +168,7 @@ def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterat
             "evaluation.floors"
         )
     minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
-    minima |= {f"extractors: {extractor}": n for extractor, n in study.features.items()}
+    minima |= {f"extractors: {one}": count for one, count in study.features.items()}
     for key, minimum in minima.items():
         if train is not None and train < minimum:
             yield (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.config.base import build, pick, read_yaml
-from genlab.config.evaluators import CLASSIFIER, CLIP, JUDGE
+from genlab.config.evaluators import trained_evaluators
 from genlab.config.samplers import SAMPLERS, SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
 from genlab.config.study.check import check_study
@@ -69,10 +69,9 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     _check_unique((str(seed) for seed in file.seeds), "seeds", source)
     models = [load_model(entry, file.training, config_dir, source) for entry in file.models]
     _check_unique((entry.name for entry in models), "models", source)
-    classifier = _load_evaluator(CLASSIFIER, file, config_dir, source)
-    models = _with_first_stages(models, classifier, file.training, config_dir, source)
+    evaluators = _load_evaluators(file, models, config_dir, source)
+    models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
-    judges = (CLIP, JUDGE) if takes_prompts else ()
     fields = {
         "name": file.name,
         "description": file.description,
@@ -88,8 +87,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "laboratory": file.laboratory,
         "prompts": file.prompts if takes_prompts else None,
         "tracking": file.tracking,
-        "classifier": classifier,
-        **{name: _load_evaluator(name, file, config_dir, source) for name in judges},
+        "evaluators": evaluators,
     }
     study = build(Study, fields, source)
     problems = [f"{source}: {line}" for line in check_study(study, file.models, config_dir)]
@@ -100,14 +98,9 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
 
 def _check_training(file: StudyFile, source: str | Path) -> None:
     """Validate each `training` on its own; merged into a model, the error would blame the model."""
-    sections = {
-        "training": file.training,
-        "evaluation.classifier": file.evaluation.classifier,
-        "prompts.clip": file.prompts.clip,
-        "prompts.judge": file.prompts.judge,
-    }
-    for key, values in sections.items():
-        build(TrainingConfig, values, f"{source}: {key}")
+    build(TrainingConfig, file.training, f"{source}: training")
+    for name, evaluator in trained_evaluators().items():
+        build(TrainingConfig, evaluator.training(file), f"{source}: {evaluator.section}.{name}")
 
 
 def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
@@ -120,30 +113,37 @@ def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
         previous.add(name)
 
 
-def _load_evaluator(name: str, file: StudyFile, config_dir: Path, source: str | Path) -> ModelEntry:
-    """Load a model that others are measured by; the study's own `training:` does not apply."""
-    section = file.evaluation if name == CLASSIFIER else file.prompts
-    entry = load_model({"preset": name, "training": getattr(section, name)}, {}, config_dir, source)
-    if entry.model.family != name:
-        path = config_dir / "models" / f"{name}.yaml"
-        raise ConfigError(
-            f"{path}: family: must be {name}, because other models are measured by it"
-        )
-    return entry
+def _load_evaluators(
+    file: StudyFile, models: list[ModelEntry], config_dir: Path, source: str | Path
+) -> dict[str, ModelEntry]:
+    """Load the evaluators that a study of `models` needs, without its `training:`."""
+    families = [entry.model for entry in models]
+    entries: dict[str, ModelEntry] = {}
+    for name, evaluator in trained_evaluators().items():
+        if not evaluator.needed(families):
+            continue
+        values = {"preset": name, "training": evaluator.training(file)}
+        entries[name] = load_model(values, {}, config_dir, source)
+        if entries[name].model.family != name:
+            path = config_dir / "models" / f"{name}.yaml"
+            raise ConfigError(
+                f"{path}: family: must be {name}, because other models are measured by it"
+            )
+    return entries
 
 
 def _with_first_stages(
     models: list[ModelEntry],
-    classifier: ModelEntry,
+    evaluators: dict[str, ModelEntry],
     training: dict[str, Any],
     config_dir: Path,
     source: str | Path,
 ) -> list[ModelEntry]:
     """Return `models`, each after the first stages it builds on; missing ones are loaded.
 
-    The classifier may be a first stage, but is not added: the study trains it in any case.
+    An evaluator may be a first stage, but is not added: the study trains it in any case.
     """
-    by_name = {entry.name: entry for entry in [*models, classifier]}
+    by_name = {entry.name: entry for entry in [*models, *evaluators.values()]}
     complete: dict[str, ModelEntry] = {}
 
     def add(entry: ModelEntry) -> None:
@@ -153,7 +153,7 @@ def _with_first_stages(
             for problem in entry.model.first_stage_problems(first.model):
                 raise ConfigError(f"{source}: models: '{entry.name}': {problem}")
             add(first)
-        if entry is not classifier:
+        if entry.name not in evaluators:
             complete.setdefault(entry.name, entry)
 
     for entry in models:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from genlab.config.base import build, merge, read_yaml
-from genlab.config.evaluators import EVALUATORS
+from genlab.config.evaluators import trained_evaluators
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.study.schema import ModelEntry, TrainingConfig
 from genlab.errors import ConfigError, nearest, shown
 
-RESERVED_MODELS = (*EVALUATORS, "floor", "laboratory", "reference", "report")
+RESERVED_MODELS = (*trained_evaluators(), "floor", "laboratory", "reference", "report")
 """Names of other folders under results/STUDY/DATASET."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     NonNegativeInt,
@@ -19,20 +20,25 @@ from pydantic import (
 
 from genlab.config.base import Images, Precision, Strict
 from genlab.config.elbo_study import ElboStudyConfig
-from genlab.config.evaluators import CLASSIFIER
+from genlab.config.evaluators import extractor, extractors
 from genlab.config.families import FamilyConfig
-from genlab.config.families.classifier import ClassifierConfig
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SamplerConfig
 from genlab.config.sources import DatasetConfig
-from genlab.errors import shown
+from genlab.errors import nearest, shown
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
 """Name of a study, a data set, a model or a row; folders and columns bear it."""
-INCEPTION = "inception-v3-compat"
-INCEPTION_FEATURES = 2048
-"""Dimensions of the Inception layer whose features FID, KID, precision and recall use."""
-Extractor = Literal["classifier", "inception-v3-compat"]
+
+
+def _known_extractor(name: str) -> str:
+    if name not in extractors():
+        raise ValueError(f"unknown extractor {shown(name)}: {nearest(name, extractors())}")
+    return name
+
+
+Extractor = Annotated[str, AfterValidator(_known_extractor)]
+"""Name of a feature extractor (`genlab.config.evaluators`)."""
 
 
 class TrainingConfig(Strict):
@@ -166,20 +172,17 @@ class Study(Strict):
     likelihood: LikelihoodConfig = LikelihoodConfig()
     laboratory: ElboStudyConfig | None = None
     prompts: PromptsConfig | None = None
-    """None if no model takes prompts; `clip` and `judge` are None then as well."""
+    """None if no model takes prompts."""
     tracking: TrackingConfig = TrackingConfig()
-    classifier: ModelEntry
-    clip: ModelEntry | None = None
-    judge: ModelEntry | None = None
+    evaluators: dict[Name, ModelEntry]
+    """Models that other models are measured by; each is trained once per data set."""
 
     @property
     def features(self) -> dict[str, int]:
         """Number of features of each extractor."""
-        model = self.classifier.model
-        dimensions = {INCEPTION: INCEPTION_FEATURES}
-        if isinstance(model, ClassifierConfig):
-            dimensions[CLASSIFIER] = model.features
-        return {extractor: dimensions[extractor] for extractor in self.evaluation.extractors}
+        models = {name: entry.model for name, entry in self.evaluators.items()}
+        names = self.evaluation.extractors
+        return {name: extractor(name).dimensions(models.get(name)) for name in names}
 
     @property
     def notes(self) -> list[str]:
@@ -199,14 +202,9 @@ class Study(Strict):
                 )
         return notes
 
-    @property
-    def evaluators(self) -> list[ModelEntry]:
-        """Models that other models are measured by; each is trained once per data set."""
-        return [entry for entry in (self.classifier, self.clip, self.judge) if entry]
-
     def entry(self, model: str) -> ModelEntry:
         """Return the entry of a model or an evaluator."""
-        return {**self.models, **{entry.name: entry for entry in self.evaluators}}[model]
+        return {**self.models, **self.evaluators}[model]
 
 
 def _entry(value: Any) -> str | dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The section on classes: KID and FID within each class, for conditional samples."""
+"""The section on classes: metrics within each class, for conditional samples."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from genlab.report.study import ReportedStudy
 
 
 class ClassesSection(Section):
-    """KID and FID of each class."""
+    """Metrics of each class."""
 
     title = "Results per class"
     order = 40
     introduction = (
-        "KID and FID within one class, for samples that were conditioned on a class or on a "
-        "caption: the samples of a class are compared with the training images of this class. "
-        "Each cell shows the KID and, after the dot, the FID. The FID is missing if the class has "
-        "fewer images than the features have dimensions. Lower is better."
+        "Metrics within one class, for samples that were conditioned on a class or on a caption: "
+        "the samples of a class are compared with the training images of this class. A metric is "
+        "missing where the class has too few images for it."
     )
 
     def applies(self, study: ReportedStudy) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genlab.config.evaluators import CLASSIFIER
+from genlab.report.league import explanations
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file
 
@@ -22,12 +23,13 @@ class MethodsSection(Section):
             if CLASSIFIER in settings.evaluation.extractors
             else {}
         )
+        measuring = settings.evaluation.model_dump() | settings.likelihood.model_dump()
         return {
             "manifests": study.manifests,
+            "explanations": explanations(measuring),
             "classifiers": {
                 name: read_run_file(run, run.summary) for name, run in classifiers.items()
             },
-            "on_path": bool(study.runs_where(lambda family: family.generates == "gaussian")),
             "precisions": {
                 run.model_name: read_run_file(run, run.summary)["precision"] for run in study.runs
             },

@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from genlab.config.evaluators import CLASSIFIER
 from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler
 from genlab.report.figures import data_uri, png
-from genlab.report.league import TURNS
+from genlab.report.league import COLUMNS, in_features_of
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 
+FID = COLUMNS["fid"]
 MEASURED = {
     "fid": "fid",
     "precision": "precision",
@@ -70,7 +70,7 @@ def path_rows(
         the FID of held-out images, NaN where the study has no such row.
     """
     on_path = {row: s for row, s in samplers.items() if isinstance(s, PathSampler)}
-    of_extractor = league[league["extractor"].replace(TURNS, CLASSIFIER) == extractor]
+    of_extractor = league[in_features_of(league, extractor)]
     rows = of_extractor[of_extractor["sampler"].isin(on_path)].rename(columns=MEASURED)
     rows = rows.astype(dict.fromkeys(MEASURED.values(), float))
     keys = ["dataset", "model", "sampler"]
@@ -107,7 +107,7 @@ def sampler_matrix(rows: pd.DataFrame) -> bytes:
         norm=LogNorm(),
         cmap="viridis_r",
         linewidths=1.5,
-        cbar_kws={"label": "FID", "aspect": 40, "format": PLAIN, "ticks": LogLocator(subs=(1, 3))},
+        cbar_kws={"label": FID, "aspect": 40, "format": PLAIN, "ticks": LogLocator(subs=(1, 3))},
         ax=axis,
     )
     for column, best in enumerate(np.nanargmin(table, axis=0)):
@@ -141,7 +141,7 @@ def _panels(rows: pd.DataFrame, panel: str, x: str, hue: str) -> tuple[Figure, d
             palette=colours, markers=list(MARKERS[: len(kinds)]), dashes=False, estimator=None,
             sort=False, lw=1.4, ms=6, ax=axis,
         )  # fmt: skip
-        axis.set(xscale="log", yscale="log", title=name, ylabel="FID")
+        axis.set(xscale="log", yscale="log", title=name, ylabel=FID)
         for scale, figures in ((axis.xaxis, (1, 2, 5)), (axis.yaxis, (1, 2, 3, 5))):
             scale.set_major_locator(LogLocator(subs=figures))
             scale.set_major_formatter(PLAIN)
@@ -189,7 +189,7 @@ def guidance_sweep(rows: pd.DataFrame) -> bytes:
         rows: as `path_rows` returns them; a line for each model, sampler and budget.
     """
     lines = rows.assign(label=rows["model"] + ", " + rows["line"] + ", " + rows["budget"])
-    panels = {"fid": "FID", "precision": "precision (fidelity)", "recall": "recall (diversity)"}
+    panels = {"fid": FID, "precision": "precision (fidelity)", "recall": "recall (diversity)"}
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.5), layout="constrained")
     for (column, title), axis in zip(panels.items(), axes, strict=True):
         sns.lineplot(

@@ -1,0 +1,39 @@
+"""The domain classifier: features of a network that is trained on the data set itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genlab.config.evaluators import CLASSIFIER, Evaluator
+from genlab.config.families import FamilyConfig
+from genlab.config.families.classifier import ClassifierConfig
+
+TURNS = "classifier of turns"
+"""Its name on a data set with one class, where it learns which way an image was turned."""
+
+
+class DomainClassifier(Evaluator):
+    """A classifier of the data set's classes, whose features measure generated images."""
+
+    name = CLASSIFIER
+    trained = True
+    section = "evaluation"
+    extracts = True
+    explanation = (
+        "Its features are those that separate the classes of the data set (of scenes, the first "
+        "digit); everything else in an image has little influence on them."
+    )
+
+    def needed(self, families: Iterable[FamilyConfig]) -> bool:
+        return True
+
+    def dimensions(self, model: FamilyConfig | None) -> int:
+        if not isinstance(model, ClassifierConfig):
+            raise TypeError(f"expected the hyperparameters of a classifier, got {model!r}")
+        return model.features
+
+    def tells_classes(self, classes: int) -> bool:
+        return classes > 1
+
+    def label(self, classes: int) -> str:
+        return TURNS if classes == 1 else self.name

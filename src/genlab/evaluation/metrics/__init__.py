@@ -1,0 +1,232 @@
+"""Metrics of the league, one file each, found by its name.
+
+A metric fills one column of the league, or several that are measured together. Its class carries
+all facts about it: tables, bold numbers, reasons in empty cells, explanations and the names in
+tracking services follow from them. There are two kinds:
+
+- a `FeatureMetric` compares the features of generated and of training images: `compute`;
+- any other `Metric` is measured by another stage, and picks its values out of what that wrote:
+  `read`.
+
+The report reads the facts, so no module here imports torch at its top; `compute` may import it.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genlab.config.families import FamilyConfig
+from genlab.config.study import EvaluationConfig
+from genlab.errors import GenLabError
+from genlab.registry import classes_in
+
+Array = NDArray[np.float32]
+Features = dict[str, Array]
+"""`features` [N, F] and `logits` [N, K] of N images; K = 0 without classes."""
+Values = dict[str, float | None]
+"""Results by column; None where there are too few images to compute one."""
+Cells = dict[str, Any]
+"""Cells of the league by column: a number, a word, or the reason why there is no number."""
+
+Better = Literal["lower", "higher", "none"]
+Need = Literal["model", "samples", "features", "logits", "reconstructions", "likelihood"]
+"""What a metric is measured on: a trained model (calibration rows have none), generated images,
+their features or class logits in an extractor, reconstructions of the held-out images, the
+likelihood of the held-out images."""
+TOO_FEW = "too few images"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the league."""
+
+    name: str
+    """In league.csv, metrics.json and tracking services."""
+    label: str
+    """In tables and figures."""
+    unit: str = ""
+    better: Better = "none"
+    """Which values are better; the best one is bold. 'none' ranks nothing."""
+    text: bool = False
+    """Whether it holds words."""
+    over_seeds: bool = True
+    """Whether the page shows its mean and spread over several seeds."""
+
+    @property
+    def head(self) -> str:
+        """The label with its unit."""
+        return f"{self.label} {self.unit}".rstrip()
+
+
+class ModelRecord(Protocol):
+    """A trained model, and what the stages wrote about it."""
+
+    @property
+    def family(self) -> FamilyConfig: ...
+    @property
+    def summary(self) -> dict[str, Any]:
+        """From training: parameters, images seen, values on the held-out images."""
+
+    @property
+    def training_cost(self) -> dict[str, Any]: ...
+    @property
+    def likelihood(self) -> dict[str, Any]:
+        """Bits/dim by kind of estimate."""
+
+    @property
+    def reconstruction(self) -> dict[str, Any]:
+        """Errors of the reconstructed held-out images."""
+
+    @property
+    def reconstruction_fid(self) -> dict[str, float | None]:
+        """FID of the reconstructions by extractor."""
+
+
+@dataclass(frozen=True)
+class RowRecord:
+    """What is on record about one row of the league, in the features of one extractor."""
+
+    models: Sequence[ModelRecord]
+    """The model, its first stage, and so on; none in a calibration row."""
+    missing: Mapping[Need, str]
+    """What the row lacks, and why."""
+    extractor: str
+    sampling_cost: Mapping[str, Any]
+    measured: Mapping[str, Any]
+    """Results of `measure`."""
+
+    @property
+    def autoencoder(self) -> ModelRecord:
+        """The first of `models` that reconstructs: it bounds the quality of those before it."""
+        return next(model for model in self.models if model.family.reconstructs)
+
+
+class Metric(ABC):
+    """A measurement: facts about its columns, and how their cells are read."""
+
+    columns: ClassVar[tuple[Column, ...]]
+    order: ClassVar[int]
+    """Its place in the league; smaller numbers come first."""
+    needs: ClassVar[tuple[Need, ...]]
+    """A row that lacks one of these shows the reason instead of a number."""
+    explanation: ClassVar[str]
+    """What readers should know, in about two sentences. `{samples:,}` inserts a value of the
+    study's `evaluation:` or `likelihood:`."""
+
+    @property
+    def of_extractor(self) -> bool:
+        """Whether values compare within one extractor only."""
+        return not {"features", "logits"}.isdisjoint(self.needs)
+
+    @abstractmethod
+    def read(self, row: RowRecord) -> Cells:
+        """The cells of a row that lacks nothing of `needs`.
+
+        Raises:
+            KeyError: a value has not been measured.
+        """
+
+    def empty(self, reason: str) -> Cells:
+        """The cells of a row that lacks what is measured."""
+        return {column.name: reason for column in self.columns}
+
+    def cells(self, row: RowRecord) -> Cells:
+        """The cells of any row."""
+        reasons = [row.missing[need] for need in self.needs if need in row.missing]
+        return self.empty(reasons[0]) if reasons else self.read(row)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Generated images and the training images that they are compared with."""
+
+    generated: Features
+    reference: Features
+    config: EvaluationConfig
+
+    @property
+    def features(self) -> tuple[Array, Array]:
+        """Features [N, F] of the generated and [M, F] of the reference images."""
+        return self.generated["features"], self.reference["features"]
+
+
+class FeatureMetric(Metric):
+    """A metric of generated images that is computed from their features or logits."""
+
+    class_rank: ClassVar[int | None] = None
+    """Its place in the cells of the class-by-class table, which is sorted by the first; None
+    leaves it out. Classes have few images."""
+
+    @abstractmethod
+    def compute(self, comparison: Comparison) -> Values:
+        """The values of all columns."""
+
+    def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:
+        """Fewest generated and reference images, by what needs them.
+
+        Args:
+            dimensions: of the features.
+        """
+        return {}
+
+    def read(self, row: RowRecord) -> Cells:
+        values = {column.name: row.measured[column.name] for column in self.columns}
+        return {name: TOO_FEW if value is None else value for name, value in values.items()}
+
+
+@functools.cache
+def metrics() -> tuple[Metric, ...]:
+    """All metrics in the order of the league."""
+    kinds = classes_in(__name__, Metric)  # type: ignore[type-abstract]
+    return tuple(kind() for kind in sorted(kinds, key=lambda kind: kind.order))
+
+
+def feature_metrics() -> list[FeatureMetric]:
+    """The metrics that are computed from features, in the order of the league."""
+    return [metric for metric in metrics() if isinstance(metric, FeatureMetric)]
+
+
+def measure(
+    sample: Features, reference: Features, config: EvaluationConfig, *, classes: bool = True
+) -> Values:
+    """Compute every metric of `sample` against `reference`.
+
+    Args:
+        classes: whether the logits are those of classes; metrics of logits are None otherwise.
+
+    Raises:
+        GenLabError: fewer images than a metric needs.
+    """
+    classes = classes and sample["logits"].shape[1] > 0
+    comparison = Comparison(sample, reference, config)
+    _check_counts(comparison)
+    values: Values = {}
+    for metric in feature_metrics():
+        if "logits" in metric.needs and not classes:
+            values |= dict.fromkeys(column.name for column in metric.columns)
+        else:
+            values |= metric.compute(comparison)
+    return values
+
+
+def _check_counts(comparison: Comparison) -> None:
+    """Refuse fewer images than a metric needs."""
+    names = ("samples", "reference images")
+    for name, features in zip(names, comparison.features, strict=True):
+        n, dimensions = features.shape
+        needs: dict[str, int] = {}
+        for metric in feature_metrics():
+            needs |= metric.requirements(dimensions, comparison.config)
+        if n < max(needs.values(), default=0):
+            *first, last = needs
+            raise GenLabError(
+                f"evaluation: {n} {name} are too few: {', '.join(first)} and {last} need at least "
+                f"{max(needs.values())}"
+            )
