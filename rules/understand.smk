@@ -31,7 +31,7 @@ rule explore:
     params:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.sampling.latents"),
+        code=lambda w: model_code(w.model, "genlab.workflow.explore"),
     shell:
         "genlab explore --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 

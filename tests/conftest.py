@@ -64,10 +64,10 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     from genlab.data.floors import floor
     from genlab.evaluation.likelihood import likelihood
     from genlab.evaluation.stages import evaluate, extract, rfid
-    from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
-    from genlab.sampling.walks import walk
     from genlab.training.trainer import train
+    from genlab.workflow.explore import explore
+    from genlab.workflow.walk import walk
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

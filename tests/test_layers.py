@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "genlab"
 FLOORS = [
     {"app", "__main__"},
+    {"workflow"},
     {"report"},
     {"training", "sampling", "evaluation"},
     {"tracking"},

@@ -284,16 +284,16 @@ def likelihood(
 
 @stage_command()
 def explore(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks through a model's latent space: traversals, interpolations, attributes."""
-    from genlab.sampling.latents import explore as stage
+    """Show a model's latent space: traversals, interpolations, attribute vectors."""
+    from genlab.workflow.explore import explore as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @stage_command()
 def walk(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks between noise and image: denoising, samplers, inversion, inpainting."""
-    from genlab.sampling.walks import walk as stage
+    """Show trajectories between noise and image: denoising, samplers, inversion, inpainting."""
+    from genlab.workflow.walk import walk as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 

@@ -18,7 +18,7 @@ import torch
 from IPython.display import Image
 from torch import Tensor
 
-from genlab.data.arrays import rank_in_class
+from genlab.data.arrays import alternate_classes
 from genlab.data.pictures import named_rows, sheet
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
@@ -27,7 +27,7 @@ from genlab.models.base import Batch
 from genlab.models.batches import load, read_table
 from genlab.models.store import load_model
 from genlab.results.layout import RunFolder
-from genlab.sampling.walks import to_numpy
+from genlab.sampling.figures import to_numpy
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Opened:
     def batch(self, n: int, split: str = "test") -> Batch:
         """`n` images of a split, of every class in turn, and what belongs to them."""
         table = read_table(self.folder.data, split, self.model.config)
-        in_turn = np.lexsort((table.labels, rank_in_class(table.labels)))
-        return load(table, in_turn[:n], "cpu")
+        return load(table, alternate_classes(table.labels)[:n], "cpu")
 
     def captions(self, n: int) -> tuple[list[str], Tensor]:
         """`n` captions from all over the training's, and their tokens int64 [n, L]."""
