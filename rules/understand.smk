@@ -58,7 +58,7 @@ rule disentangle:
     params:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.evaluation.disentanglement"),
+        code=lambda w: model_code(w.model, "genlab.workflow.disentangle"),
     shell:
         "genlab disentangle --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 

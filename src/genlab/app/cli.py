@@ -308,8 +308,8 @@ def prompts(config: RunConfig, gpus: Gpus = 1) -> None:
 
 @stage_command()
 def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
-    from genlab.evaluation.disentanglement import disentangle as stage
+    """Measure how well latents encode the known factors of a data set: MIG and DCI."""
+    from genlab.workflow.disentangle import disentangle as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
