@@ -124,7 +124,7 @@ rule elbo:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
         laboratory=spec_of(STUDY_AT.laboratory_config),
-        code=lambda w: model_code(w.model, "genlab.evaluation.elbo.stages"),
+        code=lambda w: model_code(w.model, "genlab.workflow.elbo"),
     shell:
         "genlab elbo --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -149,7 +149,7 @@ rule laboratory:
     params:
         spec=spec_of(STUDY_AT.laboratory_config),
         study=STUDY_AT.config,
-        code=code("genlab.evaluation.elbo.stages"),
+        code=code("genlab.workflow.elbo_study"),
     shell:
         "genlab laboratory --config {params.study} --dataset {wildcards.dataset}"
         " --gpus {resources.gpu} > {log} 2>&1"

@@ -316,9 +316,9 @@ def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
 
 @stage_command()
 def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
+    """Decompose the ELBO of a trained VAE: KL terms, IWAE-K, and the gap to log p(x)."""
     from genlab.config.elbo_study import read_laboratory
-    from genlab.evaluation.elbo.stages import take_apart as stage
+    from genlab.workflow.elbo import elbo as stage
 
     run = RunFolder(folder(config))
     work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
@@ -330,9 +330,9 @@ def laboratory(
     dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
     gpus: Gpus = 1,
 ) -> None:
-    """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
+    """Study the ELBO on probabilistic PCA, a model whose log p(x) is known."""
     from genlab.config.elbo_study import read_laboratory
-    from genlab.evaluation.elbo.stages import laboratory as stage
+    from genlab.workflow.elbo_study import elbo_study as stage
 
     study = StudyFolder(folder(config))
     work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)

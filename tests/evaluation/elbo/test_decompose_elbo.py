@@ -1,0 +1,112 @@
+"""The bound of a VAE whose log p(x) is known, and the parts of its gap."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from linear import LinearVAE, correlated, fitted, stream
+
+from genlab.config.elbo_study import LaboratoryConfig as ElboStudyConfig
+from genlab.evaluation.elbo.local import local_posterior
+from genlab.evaluation.elbo.ppca import mean_field
+from genlab.evaluation.elbo.vae import annealing, decomposition, two_sided
+from genlab.models.vae import log_weight
+
+SMALL = ElboStudyConfig.model_validate(
+    {
+        "annealing": {"images": 4, "simulated": 4, "temperatures": 12, "leapfrog": 2},
+        "bounds": {"images": 4, "samples": [1, 5, 50], "draws": 400},
+        "local": {"steps": 20, "final_draws": 20},
+    }
+)
+
+
+def test_a_weight_is_the_one_of_the_closed_form() -> None:
+    """log w from encode, decode and log_likelihood, for images of their own shape."""
+    model, x = LinearVAE(fitted()), correlated(5, 8, seed=1)
+    u = torch.randn(20, 5, 3, generator=stream(), dtype=torch.float64)
+    mu, logvar = model.encode(x[:, None, None])
+    found = log_weight(model, x[:, None, None], mu, logvar)(u)
+    torch.manual_seed(0)
+    torch.testing.assert_close(found, _weights(model, x, u), rtol=1e-9, atol=1e-9)
+
+
+def _weights(model: LinearVAE, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    q = mean_field(model.ppca.posterior(x))
+    mean = q.at(torch.full_like(q.mean, model.shift))
+    return model.ppca.log_weight(x, q._replace(mean=mean), u)
+
+
+def test_the_local_posterior_is_the_best_factorised_one() -> None:
+    """Of the pPCA it is known: 400 steps from a poor encoder lead there."""
+    model, x = LinearVAE(fitted(), shift=1.5), correlated(6, 8, seed=1)
+    config = ElboStudyConfig.model_validate({"local": {"steps": 400, "draws": 16}}).local
+    mu, logvar = local_posterior(model, x[:, None, None], config, stream())
+    best = mean_field(model.ppca.posterior(x))
+    std = best.scale.diagonal()
+    # Of the best's standard deviation, a few per cent: what the noise of the last steps leaves.
+    assert float(((mu - best.mean) / std).abs().max()) < 0.1
+    assert float(((logvar / 2).exp() / std - 1).abs().max()) < 0.1
+    start = model.encode(x[:, None, None])[0]
+    assert float(((start - best.mean) / std).abs().min()) > 1
+
+
+def test_the_gap_and_its_parts_are_the_known_ones() -> None:
+    """log p(x), KL(mean field || posterior), and what the encoder's shift adds to that."""
+    model, x = LinearVAE(fitted(), shift=1.0), correlated(40, 8, seed=1)
+    config = ElboStudyConfig.model_validate(
+        {
+            "annealing": {"temperatures": 30, "chains": 20},
+            "local": {"steps": 200, "draws": 8, "final_draws": 2000},
+        }
+    )
+    found = annealing(model, x[:, None, None], config, seed=0)
+    exact = float(model.log_p(x).mean())
+    posterior = model.ppca.posterior(x)
+    approximation = float(mean_field(posterior).kl(posterior).mean())
+    # A shift by s moves the mean by s std_j, which costs P_jj (s std_j)^2 / 2 in each direction,
+    # and std_j^2 = 1 / P_jj; the rest of the precision adds s^2 std' (P - diag P) std / 2.
+    std = mean_field(posterior).scale.diagonal()
+    amortisation = 0.5 * float(std @ model.ppca.precision @ std)
+    assert found["log_p"]["error"] < 0.02
+    assert found["log_p"]["value"] == pytest.approx(exact, abs=4 * found["log_p"]["error"])
+    # 40 x 2000 draws of log w, whose standard deviation is about 2: 0.007. Three of those.
+    assert found["approximation_gap"]["value"] == pytest.approx(approximation, abs=0.02)
+    assert found["amortisation_gap"]["value"] == pytest.approx(amortisation, abs=0.02)
+    total = found["approximation_gap"]["value"] + found["amortisation_gap"]["value"]
+    assert found["gap"]["value"] == pytest.approx(total, abs=1e-9)
+    # The ELBO of the very images that log p(x) is of, and the spread of both over them
+    elbo, log_p = found["elbo"], found["log_p_over_images"]
+    assert log_p["value"] == found["log_p"]["value"]
+    assert elbo["value"] == pytest.approx(log_p["value"] - found["gap"]["value"], abs=1e-9)
+    assert log_p["error"] == pytest.approx(float(model.log_p(x).std()) / 40**0.5, rel=0.02)
+    assert approximation > 0.06 and amortisation > 0.5  # so that a missing part would be noticed
+
+
+def test_the_two_sided_check_holds_the_known_truth() -> None:
+    model, z = LinearVAE(fitted()), torch.randn(200, 3, generator=stream(1), dtype=torch.float64)
+    x = model.draw(model.decode(z), stream(2))
+    found = two_sided(model, x, z, SMALL, stream(3))
+    exact = float(model.log_p(x).mean())
+    # The errors here are those of the difference from each image's own log p(x), far below those
+    # over images; half a nat is what 12 temperatures leave at most.
+    assert exact - 0.5 < found["lower"]["value"] < exact < found["upper"]["value"] < exact + 0.5
+    difference = found["upper"]["value"] - found["lower"]["value"]
+    assert found["gap"]["value"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_the_elbo_is_reconstruction_less_kl() -> None:
+    """And the closed form's."""
+    model, x = LinearVAE(fitted()), correlated(100, 8, seed=1)
+    config = ElboStudyConfig.model_validate({"decomposition": {"draws": 100}}).decomposition
+    found = decomposition(model, x[:, None, None], config, stream())
+    q = mean_field(model.ppca.posterior(x))
+    q = q._replace(mean=q.at(torch.full_like(q.mean, model.shift)))
+    expected = float(model.ppca.elbo(x, q).mean())
+    error = found["reconstruction"]["error"]  # the KL has none: it is known of each image
+    assert error < 0.03
+    assert found["elbo"]["value"] == pytest.approx(expected, abs=4 * error)
+    spread = float(model.ppca.elbo(x, q).std()) / 100**0.5
+    # Draws make up less than a tenth of the spread over images.
+    assert found["elbo"]["error"] == pytest.approx(spread, rel=0.1)
+    assert found["kl"] == pytest.approx(float(q.kl(model.ppca.prior()).mean()), abs=1e-9)
