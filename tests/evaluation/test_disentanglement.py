@@ -48,16 +48,16 @@ paired = arrays(np.int64, st.tuples(st.just(2), st.integers(1, 40)), elements=st
 def test_mutual_information_is_the_sum_it_stands_for(pair: Ints) -> None:
     """sum p(a, b) log p(a, b) / p(a) p(b) by loops, scikit-learn's, and within its bounds."""
     a, b = pair
-    found = mutual_information(a, b)
+    result = mutual_information(a, b)
     brute = 0.0
     for i in set(a):
         for j in set(b):
             joint, p, q = ((a == i) & (b == j)).mean(), (a == i).mean(), (b == j).mean()
             brute += joint * np.log(joint / (p * q)) if joint else 0
-    assert found == pytest.approx(brute, abs=1e-12)  # float64 sums of at most 36 terms
-    assert found == pytest.approx(mutual_info_score(a, b), abs=1e-12)
+    assert result == pytest.approx(brute, abs=1e-12)  # float64 sums of at most 36 terms
+    assert result == pytest.approx(mutual_info_score(a, b), abs=1e-12)
     bound = min(entropy(np.bincount(a)), entropy(np.bincount(b)))
-    assert 0 <= found <= bound + 1e-12
+    assert 0 <= result <= bound + 1e-12
 
 
 @given(counts=arrays(np.int64, st.integers(1, 10), elements=st.integers(0, 50)))
@@ -81,13 +81,13 @@ def test_information_of_independent_noise_is_the_bias_of_miller() -> None:
     """19 (values - 1) / 2N nats on average, where all bins are equally likely."""
     n, values = 4000, 5
     random = np.random.default_rng(0)
-    found = [
+    result = [
         mutual_information(random.integers(0, 20, n), random.integers(0, values, n))
         for _ in range(50)
     ]
     expected = 19 * (values - 1) / (2 * n)
     # 2N I follows a chi-squared of 76 degrees: four standard errors of the mean over 50 of them.
-    assert np.mean(found) == pytest.approx(expected, rel=4 * np.sqrt(2 / 76 / 50))
+    assert np.mean(result) == pytest.approx(expected, rel=4 * np.sqrt(2 / 76 / 50))
 
 
 def test_a_perfect_code_is_perfect() -> None:
@@ -97,14 +97,14 @@ def test_a_perfect_code_is_perfect() -> None:
         [factors[:, [2, 0, 1]] * np.array([3.0, -0.5, 10.0]) + 1, np.zeros((len(factors), 1))],
         axis=1,
     )
-    found = measure((code, factors), (code, factors), NAMES)
+    result = measure((code, factors), (code, factors), NAMES)
     exactly = {"mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"}
     # Combinations are complete, so that the other factors' information is 0 but for rounding.
-    assert {name: found[name] for name in exactly} == pytest.approx(dict.fromkeys(exactly, 1.0))
+    assert {name: result[name] for name in exactly} == pytest.approx(dict.fromkeys(exactly, 1.0))
     order = [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
-    np.testing.assert_allclose(found["information"], order, atol=1e-12)
-    np.testing.assert_allclose(found["importance"], order, atol=1e-12)
-    assert found["chance"] == pytest.approx(np.mean([1 / size for size in SIZES]))
+    np.testing.assert_allclose(result["information"], order, atol=1e-12)
+    np.testing.assert_allclose(result["importance"], order, atol=1e-12)
+    assert result["chance"] == pytest.approx(np.mean([1 / size for size in SIZES]))
 
 
 def test_a_coarse_code_has_the_gap_of_its_closed_form() -> None:
@@ -120,14 +120,14 @@ def test_a_rotated_code_is_entangled() -> None:
     side = np.arange(5)
     factors = np.tile(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2), (40, 1))
     code = factors @ np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
-    found = measure((code, factors), (code, factors), ["x", "y"])
+    result = measure((code, factors), (code, factors), ["x", "y"])
     # Sums and differences of the same numbers fall into bins mirrored left to right; one that
     # lies on an edge may fall to either side of it.
-    assert found["mig"] < 0.02
+    assert result["mig"] < 0.02
     # The forests' first split is one latent's by chance, so R is not quite even.
-    assert found["dci_disentanglement"] < 0.05
-    assert found["dci_completeness"] < 0.05
-    assert found["dci_informativeness"] == 1.0
+    assert result["dci_disentanglement"] < 0.05
+    assert result["dci_completeness"] < 0.05
+    assert result["dci_informativeness"] == 1.0
 
 
 def test_noise_tells_nothing() -> None:
@@ -135,14 +135,14 @@ def test_noise_tells_nothing() -> None:
     factors = every_combination(40)
     half = len(factors) // 2
     code = noise(len(factors), 5)
-    found = measure((code[:half], factors[:half]), (code[half:], factors[half:]), NAMES)
+    result = measure((code[:half], factors[:half]), (code[half:], factors[half:]), NAMES)
     bias = np.mean([19 * (size - 1) / (2 * len(factors)) / np.log(size) for size in SIZES])
-    assert found["mig"] < bias
+    assert result["mig"] < bias
     # Four standard errors of a share of 1/4 in 1200 trials are 0.05.
-    assert found["dci_informativeness"] == pytest.approx(found["chance"], abs=0.05)
+    assert result["dci_informativeness"] == pytest.approx(result["chance"], abs=0.05)
     # Five latents share each factor's importance by chance, to some 2 % each.
-    assert found["dci_disentanglement"] < 0.02
-    assert found["dci_completeness"] < 0.02
+    assert result["dci_disentanglement"] < 0.02
+    assert result["dci_completeness"] < 0.02
 
 
 def mixed(seed: int) -> tuple[Floats, Ints]:

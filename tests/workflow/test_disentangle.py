@@ -37,27 +37,27 @@ def shapes(tmp_path: Path, tiny_config: Path) -> StudyFolder:
 def test_the_stage_measures_the_posterior_means_of_all_images(shapes: StudyFolder) -> None:
     run = shapes.run("shapes", "vae", 0)
     disentangle(run, cpu=True)
-    found, written = read_json(run.disentanglement), run.disentanglement.read_bytes()
-    assert found["factors"] == ["shape", "scale", "rotation", "x", "y"]
-    assert found["images"] == 3 * 2 * 2 * 4 * 4
-    assert np.shape(found["information"]) == np.shape(found["importance"]) == (5, 2)
+    result, written = read_json(run.disentanglement), run.disentanglement.read_bytes()
+    assert result["factors"] == ["shape", "scale", "rotation", "x", "y"]
+    assert result["images"] == 3 * 2 * 2 * 4 * 4
+    assert np.shape(result["information"]) == np.shape(result["importance"]) == (5, 2)
     splits = ("train", "test")
     images = np.concatenate([read_array(run.data.images(split)) for split in splits])
     factors = np.concatenate([read_array(run.data.factors(split)) for split in splits])
     latents = encode(load_model(run), images, "cpu").double().numpy()  # type: ignore[arg-type]
     # Float32 sums over the images, in another order.
-    assert found["variance"] == pytest.approx(latents.var(axis=0), rel=1e-4)
+    assert result["variance"] == pytest.approx(latents.var(axis=0), rel=1e-4)
     latents[:, latents.var(axis=0) <= ACTIVE] = 0
-    assert found["active"] == (latents.var(axis=0) > 0).sum()
+    assert result["active"] == (latents.var(axis=0) > 0).sum()
     information = information_matrix(latents, factors)
     # Latents of another batch differ in a last bit: a value or two may fall into another bin.
-    np.testing.assert_allclose(found["information"], information, atol=0.03)
-    assert found["mig"] == pytest.approx(np.mean(found["gaps"]))
-    assert found["dci_informativeness"] == pytest.approx(np.mean(found["accuracy"]))
+    np.testing.assert_allclose(result["information"], information, atol=0.03)
+    assert result["mig"] == pytest.approx(np.mean(result["gaps"]))
+    assert result["dci_informativeness"] == pytest.approx(np.mean(result["accuracy"]))
     record = read_json(run.outbox / "disentangle.json")
-    assert record["metrics"]["mig"] == found["mig"]
+    assert record["metrics"]["mig"] == result["mig"]
     assert list(record["artifacts"]) == ["disentanglement.json"]
-    assert importance_matrix(found) == importance_matrix(found)
+    assert importance_matrix(result) == importance_matrix(result)
     disentangle(run, cpu=True)
     assert run.disentanglement.read_bytes() == written
 

@@ -45,22 +45,22 @@ def test_the_elbo_of_a_trained_vae_is_decomposed(tiny_vaes: StudyFolder) -> None
         first = run.elbo.read_bytes()
         elbo(run, SMALL, cpu=True)
         assert run.elbo.read_bytes() == first  # bit for bit
-        found = read_json(run.elbo)
-        assert found["likelihood"].startswith(likelihood)
-        assert found["discrete"] == (name == "binary")
-        assert all(error >= 0 and math.isfinite(error) for error in _errors(found))
-        curve = [point["value"] for point in found["bounds"]["curve"]]
+        result = read_json(run.elbo)
+        assert result["likelihood"].startswith(likelihood)
+        assert result["discrete"] == (name == "binary")
+        assert all(error >= 0 and math.isfinite(error) for error in _errors(result))
+        curve = [point["value"] for point in result["bounds"]["curve"]]
         assert curve == sorted(curve)
-        annealed = found["annealing"]
+        annealed = result["annealing"]
         # The curve stays below log p(x), within the errors of the draws.
-        slack = 4 * (found["bounds"]["curve"][-1]["error"] + annealed["log_p"]["error"])
+        slack = 4 * (result["bounds"]["curve"][-1]["error"] + annealed["log_p"]["error"])
         assert curve[-1] < annealed["log_p"]["value"] + slack
-        assert len(found["decomposition"]["dimensions"]) == load_model(run).config.latent
+        assert len(result["decomposition"]["dimensions"]) == load_model(run).config.latent
         # The same four images: their ELBO by two sets of draws.
         assert annealed["elbo"]["value"] == pytest.approx(
-            curve[0], abs=4 * found["bounds"]["curve"][0]["error"] + 1
+            curve[0], abs=4 * result["bounds"]["curve"][0]["error"] + 1
         )
-        assert (found["decomposition"]["images"], annealed["images"]) == (40, 4)
+        assert (result["decomposition"]["images"], annealed["images"]) == (40, 4)
         assert set(read_json(run.outbox / "elbo.json")["metrics"]) >= {"elbo_gap"}
     with pytest.raises(GenLabError, match=r"model\.family: 'ddpm' has no Gaussian posterior"):
         elbo(tiny_vaes.run("stripes", "ddpm", 0), SMALL, cpu=True)

@@ -21,10 +21,10 @@ def test_bounds_and_gradients_on_probabilistic_pca(tiny_study: Callable[..., Stu
     first = [(folder / name).read_bytes() for name in ("ppca.json", "gradients.json")]
     elbo_study(at, "stripes", SMALL, cpu=True)
     assert [(folder / name).read_bytes() for name in ("ppca.json", "gradients.json")] == first
-    found = read_json(folder / "ppca.json")
-    assert (found["train"], found["held_out"]) == (96, 64)
-    assert 0 < found["held_out_bits_per_dim"]["value"] < 9
-    for posterior in found["posteriors"]:
+    result = read_json(folder / "ppca.json")
+    assert (result["train"], result["held_out"]) == (96, 64)
+    assert 0 < result["held_out_bits_per_dim"]["value"] < 9
+    for posterior in result["posteriors"]:
         # float64
         assert posterior["worst_difference"] < 1e-8
         assert posterior["worst_difference_by_cubature"] < 1e-8

@@ -44,17 +44,17 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
     images = torch.from_numpy(np.array(read_array(explored.data.images("test")))).float() / 255
     labels = read_array(explored.data.labels("test"))
     names = read_json(explored.data.manifest)["classes"]
-    found = read_json(explored.latents / "latents.json")
-    assert (found["latents"], found["images"]) == (2, 96)
+    result = read_json(explored.latents / "latents.json")
+    assert (result["latents"], result["images"]) == (2, 96)
 
     traversals = sheet(explored.latent_figures / "traversals.png", len(TRAVERSAL_VALUES))
-    order = [row["latent"] for row in found["traversals"]["rows"]]
+    order = [row["latent"] for row in result["traversals"]["rows"]]
     assert sorted(order) == [0, 1]
-    variances = [row["variance"] for row in found["traversals"]["rows"]]
+    variances = [row["variance"] for row in result["traversals"]["rows"]]
     assert variances[0] >= variances[1]
-    z = model.to_latent(images[[found["traversals"]["held_out"]["image"]]])
+    z = model.to_latent(images[[result["traversals"]["held_out"]["image"]]])
     for shown, j in zip(traversals, order, strict=True):
-        for tile, value in zip(shown, found["traversals"]["values"], strict=True):
+        for tile, value in zip(shown, result["traversals"]["values"], strict=True):
             z_moved = z.clone()
             z_moved[0, j] = value
             assert close(tile, model.from_latent(z_moved))
@@ -62,7 +62,7 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
     interpolation = sheet(
         explored.latent_figures / "interpolation.png", len(INTERPOLATION_STEPS) + 2
     )
-    for shown, row in zip(interpolation, found["interpolation"]["rows"], strict=True):
+    for shown, row in zip(interpolation, result["interpolation"]["rows"], strict=True):
         ends = [row["from"], row["to"]]
         assert {end["class"] for end in ends} == {"across", "down"}
         pair = images[[end["image"] for end in ends]]
@@ -71,7 +71,7 @@ def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
         assert close(shown[[1, -2]], model.from_latent(model.to_latent(pair)))
 
     attributes = sheet(explored.latent_figures / "attributes.png", len(ATTRIBUTE_STRENGTHS))
-    for shown, row in zip(attributes, found["attributes"]["rows"], strict=True):
+    for shown, row in zip(attributes, result["attributes"]["rows"], strict=True):
         assert {row["attribute"], row["held_out"]["class"]} == {"across", "down"}
         picture = images[[row["held_out"]["image"]]]
         assert close(

@@ -54,12 +54,14 @@ def test_prompts_are_the_first_captions_of_their_images(known: bool, tmp_path: P
     write_array(data.tokens, np.arange(16).reshape(8, 2))
     write_json(data.texts, {"texts": list("abcdefgh"), "known": 8})
     write_json(data.manifest, {"factors": {"digit": 3, "place": 16}} if known else {})
-    asked = prompts_of(data, "test", 4, CPU)
+    requested = prompts_of(data, "test", 4, CPU)
     which = [0, 1, 2, 3] if known else [0, 3, 4, 1]
-    assert asked.texts == ["abcdefgh"[captions[i, 0]] for i in which]
-    assert asked.tokens.tolist() == [[2 * captions[i, 0], 2 * captions[i, 0] + 1] for i in which]
-    wanted = [columns[i].tolist() if known else [labels[i]] for i in which]
-    assert asked.factors.tolist() == wanted
+    assert requested.texts == ["abcdefgh"[captions[i, 0]] for i in which]
+    assert requested.tokens.tolist() == [
+        [2 * captions[i, 0], 2 * captions[i, 0] + 1] for i in which
+    ]
+    expected = [columns[i].tolist() if known else [labels[i]] for i in which]
+    assert requested.factors.tolist() == expected
     assert len(prompts_of(data, "test", 99, CPU).texts) == 6
 
 
@@ -92,11 +94,11 @@ class Echo(Model):
         return [int(down != bad) for down, bad in zip(self.down[texts], wrong, strict=True)]
 
     def generate(self, noise: SampleNoise, tokens: Tensor) -> Tensor:
-        drawn = [
+        images = [
             self.pictures[k][i % 32]
             for i, k in zip(noise.indices, self.will_draw(noise, tokens), strict=True)
         ]
-        return to_float(torch.stack(drawn))[:, None]
+        return to_float(torch.stack(images))[:, None]
 
 
 @pytest.fixture
@@ -154,23 +156,23 @@ def test_the_measures_are_what_the_model_does(
     for i, tokens in enumerate(of.tokens):
         which = range(i * CANDIDATES, (i + 1) * CANDIDATES)
         same = tokens.expand(CANDIDATES, -1)
-        drawn = echo.will_draw(SampleNoise(0, which), same)
-        right.append([k == int(of.factors[i, 0]) for k in drawn])
+        classes = echo.will_draw(SampleNoise(0, which), same)
+        right.append([k == int(of.factors[i, 0]) for k in classes])
         images = echo.generate(SampleNoise(0, which), same)
         with torch.no_grad():
             scores.append(evaluators.clip.score(images, same).tolist())
         kept.append(int(np.argmax(scores[-1])))
-    ((found,), flat) = content["kinds"]["seen"], [one for some in right for one in some]
+    ((result,), flat) = content["kinds"]["seen"], [one for some in right for one in some]
     assert list(content["kinds"]) == ["seen"]  # no image is held out for being a new combination
-    assert found["all"] == found["subject"] == found["factors"]["class"]
+    assert result["all"] == result["subject"] == result["factors"]["class"]
     assert 0 < sum(flat) < len(flat)
-    assert found["all"][0] == pytest.approx(sum(flat) / len(flat))
-    assert found["all"][-1] == pytest.approx(
+    assert result["all"][0] == pytest.approx(sum(flat) / len(flat))
+    assert result["all"][-1] == pytest.approx(
         np.mean([r[k] for r, k in zip(right, kept, strict=True)])
     )
-    assert found["all"] == sorted(found["all"])  # this CLIP knows stripes
-    assert found["clip_score"][0] == pytest.approx(100 * np.mean(scores), abs=1e-3)
-    assert found["clip_score"][-1] == pytest.approx(100 * np.max(scores, axis=1).mean(), abs=1e-3)
+    assert result["all"] == sorted(result["all"])  # this CLIP knows stripes
+    assert result["clip_score"][0] == pytest.approx(100 * np.mean(scores), abs=1e-3)
+    assert result["clip_score"][-1] == pytest.approx(100 * np.max(scores, axis=1).mean(), abs=1e-3)
     assert [shown["prompt"] for shown in content["shown"]] == of.texts[:SHOWN]
     assert [shown["right"] for shown in content["shown"]] == [
         right[i][kept[i]] for i in range(SHOWN)
@@ -183,7 +185,7 @@ def test_the_measures_are_what_the_model_does(
         assert np.array_equal(pictures[i], (255 * image).round().to(torch.uint8).numpy())
     assert (run.prompt_figures / "candidates.png").exists()
     metrics = read_records(run)["prompts"]["metrics"]
-    assert metrics["prompts/seen/subject_best_of_4"] == found["subject"][-1]
+    assert metrics["prompts/seen/subject_best_of_4"] == result["subject"][-1]
     # 48 candidates at once, or in batches of 7, which divide neither them nor a prompt's four.
     spec = read_prompts(run.prompts_config)
     with torch.no_grad():
@@ -214,24 +216,24 @@ def test_attention_is_that_of_the_candidates_that_are_shown(tmp_path: Path) -> N
     run = StudyFolder(tmp_path / "tiny").run("stripes", "ldm", 0)
     model, tokens = make_ldm(), captions(2)
     write_text(run.data.tokenizer, train_tokenizer(["a"], 258))
-    asked = {"seen": Prompts(["this", "that"], tokens, tokens[:, :1])}
+    requested = {"seen": Prompts(["this", "that"], tokens, tokens[:, :1])}
     sampler = DDIMSampler(steps=2, guidance=3)
     spec = PromptsSpec(seed=5, prompts=2, candidates=9, guidance=(3,), shown=2, sampler=sampler)
-    assert save_attention(run, model, sampler, asked, spec) == {"seen": "this"}
+    assert save_attention(run, model, sampler, requested, spec) == {"seen": "this"}
     lines = sheet(run.prompt_figures / "attention-seen.png", ATTENTION_SAMPLES)
     assert len(lines) == 1 + 2  # of two tokens and END
     noise, same = SampleNoise(5, range(ATTENTION_SAMPLES)), tokens[:1].expand(ATTENTION_SAMPLES, -1)
     images = draw(model, sampler, noise, same).images
     assert np.array_equal(lines[0], to_uint8(images)[:, 0].numpy())
     _, maps = attention_maps(model, sampler, SampleNoise(5, range(ATTENTION_SAMPLES)), same)
-    for line, seen in zip(lines[1:], maps[:, :2].unbind(dim=1), strict=True):
-        large = (seen / seen.max()).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    for line, weights in zip(lines[1:], maps[:, :2].unbind(dim=1), strict=True):
+        large = (weights / weights.max()).repeat_interleave(4, 1).repeat_interleave(4, 2)
         assert np.array_equal(line, to_uint8(large).numpy())
 
 
 def test_a_model_without_a_path_has_no_attention_to_show(tmp_path: Path) -> None:
     run, tokens = StudyFolder(tmp_path).run("stripes", "echo", 0), captions(2)
-    asked, sampler = {"seen": Prompts(["this"], tokens, tokens)}, PriorSampler()
+    requested, sampler = {"seen": Prompts(["this"], tokens, tokens)}, PriorSampler()
     spec = PromptsSpec(seed=0, prompts=1, candidates=1, guidance=(1,), shown=1, sampler=sampler)
-    assert save_attention(run, Echo(["down"], tokens), sampler, asked, spec) == {}
+    assert save_attention(run, Echo(["down"], tokens), sampler, requested, spec) == {}
     assert not run.prompt_figures.exists()

@@ -52,7 +52,7 @@ SHAPE = (1, SIDE, SIDE)
 
 @pytest.fixture
 def run(trained_study: StudyFolder) -> RunFolder:
-    """The tiny study's DDPM, walked already."""
+    """The tiny study's DDPM, with its trajectories drawn."""
     return trained_study.run("stripes", "ddpm", 0)
 
 
@@ -120,35 +120,35 @@ def test_interpolations_go_from_sample_to_sample(run: RunFolder) -> None:
 
 
 def test_inversion_shows_held_out_images_and_comes_back_to_them(run: RunFolder) -> None:
-    found = read_json(run.walks / "walks.json")["inversion"]
+    result = read_json(run.walks / "walks.json")["inversion"]
     lines = sheet(run.walk_figures / "inversion.png", COLUMNS)
-    images = held_out(run, [each["image"] for each in found["images"]])
+    images = held_out(run, [each["image"] for each in result["images"]])
     assert (lines[0] == images).all()
     labels = read_array(run.data.labels("test"))
     names = read_json(run.data.manifest)["classes"]
-    assert [names[labels[e["image"]]] for e in found["images"]] == [
-        e["class"] for e in found["images"]
+    assert [names[labels[e["image"]]] for e in result["images"]] == [
+        e["class"] for e in result["images"]
     ]
-    assert [row["steps"] for row in found["rows"]] == list(ROUND_TRIPS)
-    for row, line in zip(found["rows"], lines[1:], strict=False):
+    assert [row["steps"] for row in result["rows"]] == list(ROUND_TRIPS)
+    for row, line in zip(result["rows"], lines[1:], strict=False):
         rms = np.sqrt(np.square((line.astype(float) - images) / 255).mean())
         assert row["rmse"] == pytest.approx(rms, abs=0.002)  # grey values are rounded
-    errors = [row["rmse"] for row in found["rows"]]
+    errors = [row["rmse"] for row in result["rows"]]
     assert errors == sorted(errors, reverse=True)
 
 
 def test_inpainting_keeps_what_is_given_and_draws_the_rest_anew(run: RunFolder) -> None:
-    found = read_json(run.walks / "walks.json")["inpainting"]
+    result = read_json(run.walks / "walks.json")["inpainting"]
     lines = sheet(run.walk_figures / "inpainting.png", COLUMNS)
-    images = held_out(run, [each["image"] for each in found["images"]])
+    images = held_out(run, [each["image"] for each in result["images"]])
     assert (lines[0] == images).all()
     assert (lines[1:, :, : SIDE // 2] == images[:, : SIDE // 2]).all()
-    hidden, drawn = lines[1, :, SIDE // 2 :], lines[2:, :, SIDE // 2 :]
+    hidden, completions = lines[1, :, SIDE // 2 :], lines[2:, :, SIDE // 2 :]
     assert (hidden == 128).all()
-    assert len({half.tobytes() for line in drawn for half in line}) == COMPLETIONS * COLUMNS
+    assert len({half.tobytes() for line in completions for half in line}) == COMPLETIONS * COLUMNS
 
 
-def test_walking_again_gives_the_same_bytes_and_a_record(run: RunFolder) -> None:
+def test_the_stage_again_gives_the_same_bytes_and_a_record(run: RunFolder) -> None:
     files = sorted(path for path in run.walks.rglob("*") if path.is_file())
     figures = ["denoising.gif", *(f"{name}.png" for name in (
         "denoising", "inpainting", "interpolation", "inversion", "samplers"
@@ -163,8 +163,8 @@ def test_walking_again_gives_the_same_bytes_and_a_record(run: RunFolder) -> None
     assert [path.read_bytes() for path in files] == before
 
 
-def test_a_model_that_walks_no_path_is_refused(trained_study: StudyFolder) -> None:
-    with pytest.raises(GenLabError, match="VAE walks no Gaussian path"):
+def test_a_model_without_a_path_is_refused(trained_study: StudyFolder) -> None:
+    with pytest.raises(GenLabError, match="VAE is not on a Gaussian path"):
         walk(trained_study.run("stripes", "vae", 0), cpu=True)
 
 

@@ -171,7 +171,7 @@ def draw(
     gpus: Gpus = 1,
 ) -> None:
     """Draw pictures for a sentence, and keep those that fit best."""
-    from genlab.app.draw import GivenPicture, Request, find_run
+    from genlab.app.draw import Request, SourcePicture, find_run
     from genlab.app.draw import draw as command
 
     if image is None and (mask or strength is not None):
@@ -188,7 +188,7 @@ def draw(
         keep,
         seed,
         {name: value for name, value in settings.items() if value is not None},
-        GivenPicture(image, STRENGTH if strength is None else strength, mask) if image else None,
+        SourcePicture(image, STRENGTH if strength is None else strength, mask) if image else None,
     )
     chosen = RunFolder(run) if run else find_run(Path(RESULTS), model, dataset)
     work(command, chosen, request, out, cpu=gpus == 0)

@@ -1,7 +1,7 @@
 """The command `draw`: pictures for a sentence, from a model that a study trained.
 
 Several candidates are drawn, sample i from the noise of (seed, i), and CLIP picks those that fit
-the sentence best. A model on a Gaussian path can also start from a given picture, or complete one.
+the sentence best. A model on a Gaussian path can also start from a picture, or complete one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from genlab.models.store import load_model
 from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.spec import read_prompts, read_run
 from genlab.sampling.prompting import (
-    GivenImage,
+    SourceImage,
     draw_images,
     draw_in_batches,
     redraw_image,
@@ -52,7 +52,7 @@ MASK_THRESHOLD = 128  # grey value of a mask from which on pixels are inpainted
 
 
 @dataclass(frozen=True)
-class GivenPicture:
+class SourcePicture:
     """A picture to start from, of any size.
 
     Attributes:
@@ -71,8 +71,10 @@ class Request:
     """What to draw.
 
     Attributes:
-        candidates, keep: numbers of pictures that are drawn, and that are written.
+        candidates: number of pictures that are drawn.
+        keep: number of pictures that are written, the best first.
         settings: settings of the sampler that replace the study's.
+        source: a picture to start from; None starts from noise.
     """
 
     prompt: str
@@ -80,7 +82,7 @@ class Request:
     keep: int = 1
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
-    given: GivenPicture | None = None
+    source: SourcePicture | None = None
 
 
 def find_run(results: Path, model: str, dataset: str | None = None) -> RunFolder:
@@ -184,13 +186,13 @@ def read_picture(path: Path, channels: int, size: int) -> Tensor:
     return to_float(torch.from_numpy(np.array(pixels)))[None]
 
 
-def read_given(given: GivenPicture, shape: tuple[int, int, int]) -> GivenImage:
+def read_source(source: SourcePicture, shape: tuple[int, int, int]) -> SourceImage:
     """The picture and its mask in the shape (channels, height, width) of a model's images."""
     channels, size, _ = shape
     mask = None
-    if given.mask is not None:
-        mask = read_picture(given.mask, 1, size) < MASK_THRESHOLD / 255
-    return GivenImage(read_picture(given.path, channels, size), given.strength, mask)
+    if source.mask is not None:
+        mask = read_picture(source.mask, 1, size) < MASK_THRESHOLD / 255
+    return SourceImage(read_picture(source.path, channels, size), source.strength, mask)
 
 
 def draw_candidates(
@@ -199,20 +201,20 @@ def draw_candidates(
     """All candidates, uint8 [candidates, C, H, W], for a prompt int64 [1, L].
 
     Raises:
-        GenLabError: the model cannot start from a given picture, or not in so many steps.
+        GenLabError: the model cannot start from a picture, or not in so many steps.
     """
     count, seed = request.candidates, request.seed
-    if request.given is None:
+    if request.source is None:
         return draw_in_batches(partial(draw_images, model, sampler), tokens, count, seed)
     if not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"--image: {type(model).__name__} is not on a Gaussian path, so it cannot start from a "
             "picture; use a diffusion model"
         )
-    given = read_given(request.given, model.shape)
+    source = read_source(request.source, model.shape)
     settings = sampler.model_dump(include={"guidance", "steps"})
     try:
-        generate = partial(redraw_image, model, given, settings)
+        generate = partial(redraw_image, model, source, settings)
         return draw_in_batches(generate, tokens, count, seed)
     except ValueError as error:
         raise GenLabError(f"--image: {error}") from None
@@ -261,7 +263,7 @@ def draw(run: RunFolder, request: Request, out: Path, *, cpu: bool = False) -> N
     model = load_model(run, device)
     clip = load_evaluator(run.study.clip(run.dataset), CLIP, device)
     check_tokenizer(model, read_json(run.data.manifest), run.data.manifest)
-    print(f"{run.folder}, {_method(sampler, request.given)}")
+    print(f"{run.folder}, {_method(sampler, request.source)}")
     prompt = rewrite_prompt(run.data, request.prompt)
     rows = Tokenizer.load(run.data.tokenizer).rows([prompt], model.facts.words.length)
     tokens = torch.from_numpy(rows).to(device)
@@ -276,10 +278,10 @@ def draw(run: RunFolder, request: Request, out: Path, *, cpu: bool = False) -> N
     _warn_if_low(float(scores[best[0]]), usual_score(run.data, clip, device))
 
 
-def _method(sampler: SamplerConfig, given: GivenPicture | None) -> str:
-    if given is None:
+def _method(sampler: SamplerConfig, source: SourcePicture | None) -> str:
+    if source is None:
         return f"sampler '{sampler.sampler}'"
-    return "DDIM from the picture" if given.mask is None else "RePaint around the mask"
+    return "DDIM from the picture" if source.mask is None else "RePaint around the mask"
 
 
 def _warn_if_low(score: float, usual: float) -> None:

@@ -90,7 +90,7 @@ def attention_rows(
     """
     drawing, maps = attention_maps(model, sampler, noise, tokens.expand(len(noise), -1))
     large = F.interpolate(maps, model.shape[1:], mode="nearest")  # [B, L, H, W]
-    rows = {"drawn": to_numpy(drawing.images)}
+    rows = {"sample": to_numpy(drawing.images)}
     prompt = tokens.tolist()
     for i, token in enumerate(prompt[: prompt.index(END)]):
         grey = (large[:, i] / large[:, i].max())[:, None].expand(-1, model.shape[0], -1, -1)

@@ -1,4 +1,4 @@
-"""Candidates for one prompt: sampled from noise, or based on a given image."""
+"""Candidates for one prompt: sampled from noise, or based on a source image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REAL_BATCH = 500  # real images at a time
 
 
 @dataclass(frozen=True)
-class GivenImage:
+class SourceImage:
     """An image that candidates are based on.
 
     Attributes:
@@ -48,12 +48,12 @@ def draw_images(model: Model, sampler: SamplerConfig, noise: SampleNoise, tokens
 
 def redraw_image(
     model: HasDenoiser,
-    given: GivenImage,
+    source: SourceImage,
     settings: dict[str, Any],
     noise: SampleNoise,
     tokens: Tensor,
 ) -> Tensor:
-    """Images [B, C, H, W] on [0, 1] for the prompts `tokens` [B, L], based on a given image.
+    """Images [B, C, H, W] on [0, 1] for the prompts `tokens` [B, L], based on a source image.
 
     Args:
         settings: `guidance` and `steps`, where the sampler has them.
@@ -61,11 +61,11 @@ def redraw_image(
     Raises:
         ValueError: the model cannot take this number of steps.
     """
-    images = given.pixels.to(noise.device).expand(len(noise), -1, -1, -1)
+    images = source.pixels.to(noise.device).expand(len(noise), -1, -1, -1)
     options = {"labels": tokens, **settings}
-    if given.mask is None:
-        return image_to_image(model, images, noise, strength=given.strength, **options)
-    return complete(model, images, given.mask.to(noise.device), noise, **options)
+    if source.mask is None:
+        return image_to_image(model, images, noise, strength=source.strength, **options)
+    return complete(model, images, source.mask.to(noise.device), noise, **options)
 
 
 def draw_in_batches(

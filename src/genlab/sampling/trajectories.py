@@ -180,7 +180,7 @@ class Trajectories:
         `rmse` is the error of the ODE alone: it compares with the image of the same x_0, so an
         autoencoder's error is not part of it.
         """
-        facts, rows = [], {"held out": to_numpy(self.images)}
+        facts, rows = [], {"held-out image": to_numpy(self.images)}
         x0 = self.model.to_path(self.images)
         target = self.model.from_path(x0)
         for steps in ROUND_TRIPS:
@@ -190,23 +190,26 @@ class Trajectories:
             rmse = float((images - target).square().mean().sqrt())
             evaluations = denoiser.evaluations / len(self.images)
             facts.append({"steps": steps, "evaluations": evaluations, "rmse": rmse})
-            rows[f"back in {steps} steps"] = to_numpy(images)
+            rows[f"decoded, {steps} steps"] = to_numpy(images)
         level = denoiser.level(denoiser.path.t_max)
-        rows["its noise"] = self._pixels(rescaled(noise, level))
+        rows["encoded noise"] = self._pixels(rescaled(noise, level))
         return Figure({"images": self.image_facts, "rows": facts}, rows)
 
     def inpainting(self) -> Figure:
         """The lower half of held-out images, sampled several times given the upper half."""
         mask = torch.ones_like(self.images, dtype=torch.bool)  # True where pixels are given
         mask[:, :, mask.shape[2] // 2 :] = False
-        rows = {"held out": self.images, "given": torch.where(mask, self.images, 0.5)}
-        images, given, conditions = (
+        rows = {
+            "held-out image": self.images,
+            "given pixels": torch.where(mask, self.images, 0.5),
+        }
+        images, masks, conditions = (
             torch.cat(COMPLETIONS * [part]) for part in (self.images, mask, self.image_conditions)
         )
         noise = self._noise(len(images))
-        completed = complete(self.model, images, given, noise, labels=conditions, steps=STEPS)
+        completed = complete(self.model, images, masks, noise, labels=conditions, steps=STEPS)
         for k, completion in enumerate(completed.chunk(COMPLETIONS), 1):
-            rows[f"drawn {k}"] = completion
+            rows[f"completion {k}"] = completion
         facts = {"images": self.image_facts, "completions": COMPLETIONS, "steps": STEPS}
         return Figure(facts, {name: to_numpy(x) for name, x in rows.items()})
 

@@ -55,7 +55,10 @@ def read_trajectories(run: RunFolder, model: Model, device: torch.device) -> Tra
         GenLabError: the model is not on a Gaussian path.
     """
     if not isinstance(model, HasDenoiser):
-        raise GenLabError(f"{run.folder}: {type(model).__name__} walks no Gaussian path")
+        raise GenLabError(
+            f"{run.folder}: {type(model).__name__} is not on a Gaussian path, so it has no "
+            "trajectory from noise to image"
+        )
     seed, names = read_run(run.config).seed, read_json(run.data.manifest)["classes"]
     labels = read_array(run.data.labels("test"))
     indices = alternate_classes(labels)[:COLUMNS]

@@ -169,13 +169,13 @@ def test_ais_hits_log_p(from_prior: bool, temperatures: int) -> None:
     """From the encoder's q as well as from the prior, which is farther off, for every image."""
     model, x = LinearVAE(fitted(), shift=1.0), images()
     _, _, log_w = annealed(model, x, from_prior, 400, temperatures)
-    exact, found = model.log_p(x), lower_bound(log_w)
+    exact, result = model.log_p(x), lower_bound(log_w)
     ratio = (log_w - exact).exp()
     error = ratio.std(dim=0) / 400**0.5  # of the mean weight, relative to p(x)
     assert float(error.max()) < 0.05
     # 4.5 standard errors for one of 12 images; log(1 + e) is e up to e^2.
     assert ((ratio.mean(dim=0) - 1).abs() < 4.5 * error).all()
-    assert ((found - exact).abs() < 5 * error + error.square()).all()
+    assert ((result - exact).abs() < 5 * error + error.square()).all()
 
 
 def test_one_temperature_is_importance_sampling() -> None:

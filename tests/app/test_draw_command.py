@@ -144,7 +144,7 @@ def test_image_to_image_at_strength_0_is_the_reconstruction(
 
 
 def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., Any]) -> None:
-    """White is drawn anew; the picture comes ten times as large and in colour, all the same."""
+    """White is inpainted; the picture is ten times as large and in colour."""
     pixels = np.array(read_array(study.data("stripes").images("test"))[5, 0])
     large = Image.fromarray(pixels).resize((10 * SIDE, 10 * SIDE), Image.Resampling.NEAREST)
     large.convert("RGB").save("given.png")
@@ -154,11 +154,11 @@ def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., A
     ended = genlab("draw", PROMPT, "--model", "ldm", "--candidates", 2, "--steps", 3,
                    "--image", "given.png", "--mask", "mask.png", "--out", "out.png")  # fmt: skip
     assert ended.status == 0, ended.err
-    found = written(Path("out.png")).astype(int)
-    kept = np.abs(found - pixels)[:, SIDE // 2 :]
+    result = written(Path("out.png")).astype(int)
+    kept = np.abs(result - pixels)[:, SIDE // 2 :]
     # What scaling down by Lanczos leaves of sharp edges between pixels.
     assert kept.max() <= 30
-    assert np.abs(found - pixels)[:, : SIDE // 2].max() > 30
+    assert np.abs(result - pixels)[:, : SIDE // 2].max() > 30
 
 
 MISTAKES = {
@@ -316,7 +316,7 @@ def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
 def test_the_guidance_is_the_one_that_was_found_best(study: StudyFolder) -> None:
     run = study.run("stripes", "dalle", 0)
     assert choose_sampler(run, {}) == TokenSampler(guidance=2.0)  # the study's own
-    seen = [{"guidance": scale} for scale in (1.0, 4.0, 8.0)]
-    write_json(run.prompts / "prompts.json", {"kinds": {"seen": seen}, "chosen": 1})
+    scales = [{"guidance": scale} for scale in (1.0, 4.0, 8.0)]
+    write_json(run.prompts / "prompts.json", {"kinds": {"seen": scales}, "chosen": 1})
     assert choose_sampler(run, {}) == TokenSampler(guidance=4.0)
     assert choose_sampler(run, {"guidance": 0.5}) == TokenSampler(guidance=0.5)
