@@ -55,7 +55,6 @@ def test_a_budget_is_spent_to_the_last_evaluation(kind: str, evaluations: int) -
     assert denoiser.evaluations == 3 * evaluations
 
 
-@torch.no_grad()
 def test_noise_between_two_noises_is_as_long_as_they_are(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +87,6 @@ def test_what_is_shown_of_noisy_images_is_as_large_as_images(name: str) -> None:
         assert float(x_t.square().mean()) == pytest.approx(1, abs=0.05)
 
 
-@torch.no_grad()
 def test_samples_and_held_out_images_keep_their_conditions(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,7 @@ class SourcePicture:
 
 @dataclass(frozen=True)
 class Request:
-    """What to draw.
+    """A request for pictures.
 
     Attributes:
         candidates: number of pictures that are drawn.

@@ -55,7 +55,7 @@ class Vocabulary:
         return " ".join(text.split()), unknown
 
     def describes_content(self, prompt: str) -> bool:
-        """Whether the prompt has a word that distinguishes images."""
+        """Return whether the prompt has a word that distinguishes images."""
         return not self.content.isdisjoint(words(prompt))
 
 

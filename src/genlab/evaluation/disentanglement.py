@@ -1,4 +1,4 @@
-"""How well single latents encode single factors of variation: MIG and DCI.
+"""MIG and DCI: how well single latents encode single factors of variation.
 
 Both need data whose factors are known.
 
@@ -158,7 +158,7 @@ def measure_model(
     names: list[str],
     device: torch.device,
 ) -> dict[str, Any]:
-    """What `measure` returns for a model's latents of images, and the activity of each latent.
+    """Measure MIG, DCI and the activity of each latent of a model on images.
 
     Args:
         splits: images uint8 [N, C, H, W] and factors int64 [N, K] of the splits 'train' and

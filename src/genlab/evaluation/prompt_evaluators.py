@@ -45,7 +45,7 @@ class PromptEvaluators:
     device: torch.device
 
     def correct(self, images: Tensor, factors: Tensor) -> Tensor:
-        """Which factors the judge recognises, bool [B, len(names)].
+        """Check which factors the judge recognises, bool [B, len(names)].
 
         Args:
             images: [B, C, H, W] on [0, 1].
@@ -54,10 +54,11 @@ class PromptEvaluators:
         columns = [list(self.judge.factors).index(name) for name in self.names]
         return (self.judge.predict(images) == factors)[:, columns]
 
+    @torch.no_grad()
     def judge_accuracy(
         self, images: NDArray[np.uint8], factors: NDArray[np.int64]
     ) -> dict[str, Any]:
-        """The judge's accuracy on real images [N, C, H, W] with factors [N, F]."""
+        """Measure the judge's accuracy on real images [N, C, H, W] with factors [N, F]."""
         targets = torch.split(torch.from_numpy(np.array(factors)).to(self.device), BATCH)
         parts = zip(in_parts(images, self.device, BATCH), targets, strict=True)
         correct = torch.cat([self.correct(*part) for part in parts])
@@ -67,13 +68,14 @@ class PromptEvaluators:
         )
         return {"images": len(images), **accuracy}
 
+    @torch.no_grad()
     def retrieval(
         self,
         images: NDArray[np.uint8],
         captions: NDArray[np.int64],
         tokens: NDArray[np.int64],
     ) -> dict[str, float]:
-        """How often CLIP finds an image's caption among distinct captions.
+        """Measure how often CLIP finds an image's caption among distinct captions.
 
         The captions are the first RETRIEVAL_CAPTIONS different ones; the images are the first ones
         that have one of these captions.

@@ -35,7 +35,7 @@ def best_of(values: Tensor, scores: Tensor, counts: list[int]) -> list[float]:
 
 
 def by_factor(correct: Tensor, names: list[str], subject: list[str]) -> dict[str, Any]:
-    """Whether each factor, the whole subject and everything is correct.
+    """Split `correct` into each factor, the whole subject and everything.
 
     Args:
         correct: bool [..., F], for factors called `names`.

@@ -1,4 +1,4 @@
-"""Whether a model that takes prompts draws what they describe.
+"""Measures of whether a model that takes prompts draws what they describe.
 
 Prompts are captions of held-out images whose factors are known. For each prompt several candidates
 are drawn and CLIP scores how well each fits. A judge, which took no part in drawing or ranking,
@@ -96,7 +96,7 @@ def measure(
 
 
 class PromptStudy(NamedTuple):
-    """How well a model follows prompts, at several guidance scales.
+    """Measures of how well a model follows prompts, at several guidance scales.
 
     Attributes:
         measured: for each kind of prompts, a dictionary of measures for each scale.

@@ -105,6 +105,7 @@ class Trajectories:
             "inpainting": self.inpainting(),
         }
 
+    @torch.no_grad()
     def denoising(self) -> Figure:
         """A few samples at a few times: a row of x_t, and a row of the predicted x_0 below it."""
         sampler, shape = DDIMSampler(steps=FRAMES, spacing=SPACING), self.model.path_shape
@@ -132,6 +133,7 @@ class Trajectories:
         }
         return Figure(facts, rows, film)
 
+    @torch.no_grad()
     def samplers(self) -> Figure:
         """The same noise through every deterministic sampler, at each budget of evaluations.
 
@@ -156,6 +158,7 @@ class Trajectories:
             rows[name] = to_numpy(images)
         return Figure({"rows": facts}, rows)
 
+    @torch.no_grad()
     def interpolation(self) -> Figure:
         """Samples of the noises on the great circle between the noises of two samples."""
         shape, columns = self.model.path_shape, len(INTERPOLATION_STEPS)
@@ -174,6 +177,7 @@ class Trajectories:
         }
         return Figure(facts, self._pixels(x.reshape(PAIRS, columns, *shape)))
 
+    @torch.no_grad()
     def inversion(self) -> Figure:
         """Held-out images to noise and back in a growing number of steps.
 
@@ -195,6 +199,7 @@ class Trajectories:
         rows["encoded noise"] = self._pixels(rescaled(noise, level))
         return Figure({"images": self.image_facts, "rows": facts}, rows)
 
+    @torch.no_grad()
     def inpainting(self) -> Figure:
         """The lower half of held-out images, sampled several times given the upper half."""
         mask = torch.ones_like(self.images, dtype=torch.bool)  # True where pixels are given

@@ -1,4 +1,4 @@
-"""The stage `prompts`: whether a run's model draws what prompts describe."""
+"""The stage `prompts`: measures of whether a run's model draws what prompts describe."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ KINDS = {"seen": "test", "unseen": "unseen"}  # kinds of prompts, and the split 
 ATTENTION_SAMPLES = 6
 
 
-@torch.no_grad()
 def prompts(run: RunFolder, *, cpu: bool = False) -> None:
     """Measure how well a run's model follows prompts; write prompts.json and pictures.
 

@@ -26,7 +26,6 @@ from genlab.tracking.record import leave_record
 from genlab.workflow.figures import save_figures
 
 
-@torch.no_grad()
 def walk(run: RunFolder, *, cpu: bool = False) -> None:
     """Write the figures of a run's trajectories, and what they show as walks.json.
 
