@@ -255,7 +255,7 @@ def prompts_code(model):
     # What is asked for is the same on every data set and with every seed.
     sampler = prompts_spec(STUDY, STUDY.models[model], 0).sampler.sampler
     evaluators = [STUDY.evaluators[name].model.implementation for name in (CLIP, JUDGE)]
-    stage = "genlab.evaluation.prompts"
+    stage = "genlab.workflow.prompts"
     return model_code(model, stage, sampler_module(sampler), *evaluators)
 
 

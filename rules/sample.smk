@@ -129,7 +129,7 @@ rule walk:
         spec=spec_of(RUN.config),
         code=lambda w: model_code(
             w.model,
-            "genlab.sampling.walks",
+            "genlab.workflow.walk",
             *[sampler_module(kind) for kind in DETERMINISTIC],
         ),
     shell:

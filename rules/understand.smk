@@ -30,7 +30,7 @@ rule explore:
     params:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.sampling.latents"),
+        code=lambda w: model_code(w.model, "genlab.workflow.explore"),
     shell:
         "genlab explore --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -56,7 +56,7 @@ rule disentangle:
     params:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.evaluation.disentanglement"),
+        code=lambda w: model_code(w.model, "genlab.workflow.disentangle"),
     shell:
         "genlab disentangle --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -120,7 +120,7 @@ rule elbo:
         config=str(RUN.config),
         spec=spec_of(RUN.config),
         laboratory=spec_of(STUDY_AT.laboratory_config),
-        code=lambda w: model_code(w.model, "genlab.evaluation.elbo.stages"),
+        code=lambda w: model_code(w.model, "genlab.workflow.elbo"),
     shell:
         "genlab elbo --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
 
@@ -145,7 +145,7 @@ rule laboratory:
     params:
         spec=spec_of(STUDY_AT.laboratory_config),
         study=STUDY_AT.config,
-        code=code("genlab.evaluation.elbo.stages"),
+        code=code("genlab.workflow.elbo_study"),
     shell:
         "genlab laboratory --config {params.study} --dataset {wildcards.dataset}"
         " --gpus {resources.gpu} > {log} 2>&1"

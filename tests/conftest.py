@@ -61,15 +61,15 @@ def tiny_study(
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
-    from genlab.sampling.latents import explore
     from genlab.sampling.stages import reconstruct, sample
-    from genlab.sampling.walks import walk
     from genlab.workflow.calibration import calibrate
     from genlab.workflow.evaluate import evaluate
+    from genlab.workflow.explore import explore
     from genlab.workflow.features import features
     from genlab.workflow.likelihood import likelihood
     from genlab.workflow.rfid import rfid
     from genlab.workflow.train import train
+    from genlab.workflow.walk import walk
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

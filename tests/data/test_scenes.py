@@ -25,13 +25,13 @@ from genlab.data.sources.scenes import RGB, cut_out, draw_scene
 from genlab.data.sources.scenes import fetch as fetch_scenes
 from genlab.data.sources.scenes import read as read_scenes
 from genlab.errors import ConfigError
-from genlab.evaluation.prompts import prompts_from
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.results.layout import DataFolder
 from genlab.workflow.data import read_table
 from genlab.workflow.fetch import fetch
 from genlab.workflow.prepare import prepare
+from genlab.workflow.prompts import prompts_of
 
 SMALL = {"source": "scenes", "train": 300, "test": 60, "unseen": 60}
 SPLITS = ("train", "test", "unseen")
@@ -306,5 +306,5 @@ def test_the_judge_is_trained_on_half_of_the_unseen_scenes_and_asked_about_the_o
     assert len(table.labels) == len(table.images)
     drawing = read_table(data, "train", build_family({"family": "dalle"}, "here"))
     assert len(drawing.images) == len(images[0])  # for whom they stay unseen
-    asked = prompts_from(data, "unseen", SMALL["unseen"], torch.device("cpu"))
+    asked = prompts_of(data, "unseen", SMALL["unseen"], torch.device("cpu"))
     assert np.array_equal(asked.factors.numpy(), factors[1][half:])

@@ -1,26 +1,20 @@
-"""MIG and DCI: of codes whose answer is known, and their parts against brute force."""
+"""MIG and DCI: of codes whose scores are known, and their parts against brute force."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
+from genlab.report.latent_figures import SHOWN, in_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import mutual_info_score
-from tiny import make_study
 
-from genlab.errors import GenLabError
 from genlab.evaluation.disentanglement import (
     completeness,
     discretise,
-    disentangle,
     disentanglement,
     entropy,
     forests,
@@ -29,13 +23,6 @@ from genlab.evaluation.disentanglement import (
     measure,
     mutual_information,
 )
-from genlab.io.arrays import read_array
-from genlab.io.files import read_json
-from genlab.models.latents import ACTIVE, encode
-from genlab.report.sections.disentanglement import LATENTS, importance_matrix, latent_order
-from genlab.results.layout import StudyFolder
-from genlab.workflow.models import load_trained
-from genlab.workflow.train import train
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,16 +48,16 @@ paired = arrays(np.int64, st.tuples(st.just(2), st.integers(1, 40)), elements=st
 def test_mutual_information_is_the_sum_it_stands_for(pair: Ints) -> None:
     """sum p(a, b) log p(a, b) / p(a) p(b) by loops, scikit-learn's, and within its bounds."""
     a, b = pair
-    found = mutual_information(a, b)
+    result = mutual_information(a, b)
     brute = 0.0
     for i in set(a):
         for j in set(b):
             joint, p, q = ((a == i) & (b == j)).mean(), (a == i).mean(), (b == j).mean()
             brute += joint * np.log(joint / (p * q)) if joint else 0
-    assert found == pytest.approx(brute, abs=1e-12)  # float64 sums of at most 36 terms
-    assert found == pytest.approx(mutual_info_score(a, b), abs=1e-12)
+    assert result == pytest.approx(brute, abs=1e-12)  # float64 sums of at most 36 terms
+    assert result == pytest.approx(mutual_info_score(a, b), abs=1e-12)
     bound = min(entropy(np.bincount(a)), entropy(np.bincount(b)))
-    assert 0 <= found <= bound + 1e-12
+    assert 0 <= result <= bound + 1e-12
 
 
 @given(counts=arrays(np.int64, st.integers(1, 10), elements=st.integers(0, 50)))
@@ -94,13 +81,13 @@ def test_information_of_independent_noise_is_the_bias_of_miller() -> None:
     """19 (values - 1) / 2N nats on average, where all bins are equally likely."""
     n, values = 4000, 5
     random = np.random.default_rng(0)
-    found = [
+    result = [
         mutual_information(random.integers(0, 20, n), random.integers(0, values, n))
         for _ in range(50)
     ]
     expected = 19 * (values - 1) / (2 * n)
     # 2N I follows a chi-squared of 76 degrees: four standard errors of the mean over 50 of them.
-    assert np.mean(found) == pytest.approx(expected, rel=4 * np.sqrt(2 / 76 / 50))
+    assert np.mean(result) == pytest.approx(expected, rel=4 * np.sqrt(2 / 76 / 50))
 
 
 def test_a_perfect_code_is_perfect() -> None:
@@ -110,14 +97,14 @@ def test_a_perfect_code_is_perfect() -> None:
         [factors[:, [2, 0, 1]] * np.array([3.0, -0.5, 10.0]) + 1, np.zeros((len(factors), 1))],
         axis=1,
     )
-    found = measure((code, factors), (code, factors), NAMES)
+    result = measure((code, factors), (code, factors), NAMES)
     exactly = {"mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"}
     # Combinations are complete, so that the other factors' information is 0 but for rounding.
-    assert {name: found[name] for name in exactly} == pytest.approx(dict.fromkeys(exactly, 1.0))
+    assert {name: result[name] for name in exactly} == pytest.approx(dict.fromkeys(exactly, 1.0))
     order = [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]
-    np.testing.assert_allclose(found["information"], order, atol=1e-12)
-    np.testing.assert_allclose(found["importance"], order, atol=1e-12)
-    assert found["chance"] == pytest.approx(np.mean([1 / size for size in SIZES]))
+    np.testing.assert_allclose(result["information"], order, atol=1e-12)
+    np.testing.assert_allclose(result["importance"], order, atol=1e-12)
+    assert result["chance"] == pytest.approx(np.mean([1 / size for size in SIZES]))
 
 
 def test_a_coarse_code_has_the_gap_of_its_closed_form() -> None:
@@ -133,14 +120,14 @@ def test_a_rotated_code_is_entangled() -> None:
     side = np.arange(5)
     factors = np.tile(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2), (40, 1))
     code = factors @ np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
-    found = measure((code, factors), (code, factors), ["x", "y"])
+    result = measure((code, factors), (code, factors), ["x", "y"])
     # Sums and differences of the same numbers fall into bins mirrored left to right; one that
     # lies on an edge may fall to either side of it.
-    assert found["mig"] < 0.02
+    assert result["mig"] < 0.02
     # The forests' first split is one latent's by chance, so R is not quite even.
-    assert found["dci_disentanglement"] < 0.05
-    assert found["dci_completeness"] < 0.05
-    assert found["dci_informativeness"] == 1.0
+    assert result["dci_disentanglement"] < 0.05
+    assert result["dci_completeness"] < 0.05
+    assert result["dci_informativeness"] == 1.0
 
 
 def test_noise_tells_nothing() -> None:
@@ -148,14 +135,14 @@ def test_noise_tells_nothing() -> None:
     factors = every_combination(40)
     half = len(factors) // 2
     code = noise(len(factors), 5)
-    found = measure((code[:half], factors[:half]), (code[half:], factors[half:]), NAMES)
+    result = measure((code[:half], factors[:half]), (code[half:], factors[half:]), NAMES)
     bias = np.mean([19 * (size - 1) / (2 * len(factors)) / np.log(size) for size in SIZES])
-    assert found["mig"] < bias
+    assert result["mig"] < bias
     # Four standard errors of a share of 1/4 in 1200 trials are 0.05.
-    assert found["dci_informativeness"] == pytest.approx(found["chance"], abs=0.05)
+    assert result["dci_informativeness"] == pytest.approx(result["chance"], abs=0.05)
     # Five latents share each factor's importance by chance, to some 2 % each.
-    assert found["dci_disentanglement"] < 0.02
-    assert found["dci_completeness"] < 0.02
+    assert result["dci_disentanglement"] < 0.02
+    assert result["dci_completeness"] < 0.02
 
 
 def mixed(seed: int) -> tuple[Floats, Ints]:
@@ -226,57 +213,8 @@ def test_of_a_single_latent_the_second_best_knows_nothing() -> None:
     assert completeness(np.array([[1.0], [1.0]])) == 1
 
 
-@pytest.fixture
-def shapes(tmp_path: Path, tiny_config: Path) -> StudyFolder:
-    """The tiny VAE trained on the smallest sprites."""
-    config = tmp_path / "config"
-    shutil.copytree(tiny_config, config)
-    sizes = {"source": "sprites", "size": 24, "scales": 2, "rotations": 2, "positions": 4}
-    (config / "datasets/shapes.yaml").write_text(yaml.safe_dump(sizes))
-    study = make_study(tmp_path / "results", config, {"datasets": ["shapes"]})
-    train(study.run("shapes", "vae", 0), cpu=True)
-    return study
-
-
-def test_the_stage_measures_the_posterior_means_of_all_images(shapes: StudyFolder) -> None:
-    run = shapes.run("shapes", "vae", 0)
-    disentangle(run, cpu=True)
-    found, written = read_json(run.disentanglement), run.disentanglement.read_bytes()
-    assert found["factors"] == ["shape", "scale", "rotation", "x", "y"]
-    assert found["images"] == 3 * 2 * 2 * 4 * 4
-    assert np.shape(found["information"]) == np.shape(found["importance"]) == (5, 2)
-    splits = ("train", "test")
-    images = np.concatenate([read_array(run.data.images(split)) for split in splits])
-    factors = np.concatenate([read_array(run.data.factors(split)) for split in splits])
-    latents = encode(load_trained(run), images, "cpu").double().numpy()  # type: ignore[arg-type]
-    # Float32 sums over the images, in another order.
-    assert found["variance"] == pytest.approx(latents.var(axis=0), rel=1e-4)
-    latents[:, latents.var(axis=0) <= ACTIVE] = 0
-    assert found["active"] == (latents.var(axis=0) > 0).sum()
-    information = information_matrix(latents, factors)
-    # Latents of another batch differ in a last bit: a value or two may fall into another bin.
-    np.testing.assert_allclose(found["information"], information, atol=0.03)
-    assert found["mig"] == pytest.approx(np.mean(found["gaps"]))
-    assert found["dci_informativeness"] == pytest.approx(np.mean(found["accuracy"]))
-    record = read_json(run.outbox / "disentangle.json")
-    assert record["metrics"]["mig"] == found["mig"]
-    assert list(record["artifacts"]) == ["disentanglement.json"]
-    assert importance_matrix(found) == importance_matrix(found)
-    disentangle(run, cpu=True)
-    assert run.disentanglement.read_bytes() == written
-
-
-def test_unknown_factors_and_models_without_latents_are_refused(
-    trained_study: StudyFolder,
-) -> None:
-    run = trained_study.run("stripes", "vae", 0)
-    with pytest.raises(GenLabError, match=r"manifest\.json: names no factors that 'stripes' was"):
-        disentangle(run, cpu=True)
-    assert not run.disentanglement.exists()
-
-
 def test_latents_are_shown_by_factor_and_those_that_know_nothing_last() -> None:
     information = np.array([[0.0, 0.1, 0.0, 0.7, 0.2], [0.0, 0.9, 0.3, 0.2, 0.1]])
-    assert latent_order(information).tolist() == [3, 4, 1, 2, 0]
-    many = np.linspace(0, 1, LATENTS + 2)[None]  # the least informative ones are left out
-    assert latent_order(many).tolist() == list(range(LATENTS + 1, 1, -1))
+    assert in_order(information).tolist() == [3, 4, 1, 2, 0]
+    many = np.linspace(0, 1, SHOWN + 2)[None]  # the least informative ones are left out
+    assert in_order(many).tolist() == list(range(SHOWN + 1, 1, -1))

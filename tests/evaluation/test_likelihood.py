@@ -25,6 +25,7 @@ from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.results.layout import StudyFolder
 from genlab.workflow.likelihood import likelihood
+from genlab.workflow.models import load_trained
 
 SHAPE = (1, 4, 4)
 ALL_GREYS = torch.arange(256, dtype=torch.uint8).reshape(16, *SHAPE)

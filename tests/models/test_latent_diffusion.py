@@ -185,7 +185,7 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
     assert float(model.scale.min()) > 0 and not torch.equal(model.scale, torch.ones(4, 1, 1))
     torch.testing.assert_close(model.nothing[:2], torch.tensor([END, PAD]))
     from genlab.sampling.stages import sample
-    from genlab.sampling.walks import walk
+    from genlab.workflow.walk import walk
 
     sample(run.samples("ddim-3"), cpu=True)
     walk(run, cpu=True)

@@ -1,4 +1,4 @@
-"""Attention maps: they are the weights that the network itself uses, and change nothing."""
+"""Attention maps: they are the weights that the network uses, and recording changes nothing."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from genlab.config.samplers import DDIMSampler
 from genlab.errors import GenLabError
 from genlab.nn.unet import CrossAttention, Texts
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.attention import attention_maps, watched
+from genlab.sampling.attention import attention_maps, recorded_attention
 from genlab.sampling.draw import draw
 
 TOKENS = captions(3)
-SAID = TOKENS != 0
+TEXT = TOKENS != 0
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_maps_share_each_position_among_the_tokens_that_are_said(guidance: float) -> None:
+def test_maps_distribute_each_position_over_the_tokens_of_the_text(guidance: float) -> None:
     model, sampler = make_ldm(), DDIMSampler(steps=3, guidance=guidance)
     drawing, maps = attention_maps(model, sampler, SampleNoise(0, range(3)), TOKENS)
     assert maps.shape == (3, 5, *model.path_shape[1:])
     torch.testing.assert_close(maps.sum(dim=1), torch.ones(3, 2, 2))
-    assert float(maps.amin(dim=(2, 3))[SAID].min()) > 0
-    assert float(maps.abs().amax(dim=(2, 3))[~SAID].max()) == 0
-    # The samples are those that are drawn unwatched, and nothing watches any more.
+    assert float(maps.amin(dim=(2, 3))[TEXT].min()) > 0
+    assert float(maps.abs().amax(dim=(2, 3))[~TEXT].max()) == 0
+    # The samples are the same without recording, and no hook is left.
     plain = draw(model, sampler, SampleNoise(0, range(3)), TOKENS)
     assert torch.equal(drawing.images, plain.images)
     assert not any(module._forward_hooks for module in model.modules())
@@ -34,11 +34,11 @@ def test_maps_share_each_position_among_the_tokens_that_are_said(guidance: float
 
 @torch.no_grad()
 def test_a_map_is_the_mean_over_layers_of_one_evaluation_s_weights() -> None:
-    """Of one step, layer by layer, from what each was shown."""
-    model, shown = make_ldm(), []
+    """One step, layer by layer, from the inputs of each layer."""
+    model, calls = make_ldm(), []
     readers = [m for m in model.modules() if isinstance(m, CrossAttention)]
     hooks = [
-        reader.register_forward_pre_hook(lambda module, told: shown.append((module, told)))
+        reader.register_forward_pre_hook(lambda module, inputs: calls.append((module, inputs)))
         for reader in readers
     ]
     _, maps = attention_maps(
@@ -46,22 +46,24 @@ def test_a_map_is_the_mean_over_layers_of_one_evaluation_s_weights() -> None:
     )
     for hook in hooks:
         hook.remove()
-    assert len(shown) == len(readers) > 1
-    expected = torch.stack([reader.weights(*told).mean(dim=1) for reader, told in shown]).mean(0)
+    assert len(calls) == len(readers) > 1
+    expected = torch.stack([reader.weights(*inputs).mean(dim=1) for reader, inputs in calls]).mean(
+        0
+    )
     torch.testing.assert_close(maps, expected.transpose(1, 2).unflatten(2, (2, 2)))
 
 
 @torch.no_grad()
-def test_what_is_watched_grows_with_every_call_and_ends_with_the_context() -> None:
+def test_recording_grows_with_every_call_and_ends_with_the_context() -> None:
     reading = CrossAttention(8, 6, 4)
     x, texts = torch.randn(2, 8, 2, 3), Texts(torch.randn(2, 5, 6), torch.ones(2, 5).bool())
-    with watched(reading) as seen:
+    with recorded_attention(reading) as recorded:
         reading(x, texts)
         reading(x, texts)
     reading(x, texts)
-    assert [weights.shape for weights in seen] == 2 * [(2, 2, 3, 5)]
+    assert [weights.shape for weights in recorded] == 2 * [(2, 2, 3, 5)]
 
 
-def test_a_model_that_reads_nothing_has_no_maps() -> None:
-    with pytest.raises(GenLabError, match="LatentDiffusion: reads no text"):
+def test_a_model_without_text_has_no_maps() -> None:
+    with pytest.raises(GenLabError, match="LatentDiffusion: has no cross-attention to text"):
         attention_maps(make_ldm(text=False), DDIMSampler(steps=1), SampleNoise(0, range(3)), TOKENS)

@@ -1,41 +1,28 @@
-"""Walks through latent spaces: their geometry in closed form, and the stage `explore`."""
+"""Figures of latent spaces: their geometry in closed form."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
-from tiny import sheet
+from tiny import SIDE, stripes
 from torch import Tensor
 
-from genlab.errors import GenLabError
-from genlab.io.arrays import read_array
-from genlab.io.files import read_json
-from genlab.models.latents import activity, as_encoder, decode, encode
-from genlab.results.layout import RunFolder, StudyFolder
+from genlab.data.arrays import Split
+from genlab.models.latents import activity, decode, encode
 from genlab.sampling.latents import (
-    FRAMES,
-    MILLISECONDS,
-    STEPS,
-    STRENGTHS,
-    VALUES,
-    Explorer,
+    ATTRIBUTE_STRENGTHS,
+    MAX_TRAVERSED,
+    LatentSpace,
     add_attributes,
     attribute_vectors,
-    explore,
-    save_film,
     slerp,
     traverse,
 )
-from genlab.workflow.models import load_trained
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -57,8 +44,8 @@ def test_a_traversal_moves_one_latent_and_no_other() -> None:
     """In a model whose latents are pixels, that pixel runs through the values."""
     values = torch.tensor([-4.0, 0.0, 4.0])
     z = torch.tensor([0.0, 4.0, -4.0, 2.0])
-    walks = traverse(z, torch.tensor([3, 0]), values)
-    images = decode(Scaled(), walks, "cpu", batch_size=4)  # 6 images: a batch may end in a row
+    traversals = traverse(z, torch.tensor([3, 0]), values)
+    images = decode(Scaled(), traversals, "cpu", batch_size=4)  # 6 images: a batch may end in a row
     assert images.shape == (2, 3, 1, 2, 2)
     still = [128, 255, 0, 191]
     assert images.reshape(2, 3, 4).tolist() == [
@@ -146,119 +133,40 @@ def test_attribute_vectors_lead_from_the_mean_of_all_to_that_of_the_class() -> N
     torch.testing.assert_close(moved[:, 2], z + vectors)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_film_shows_every_frame_for_ever(channels: int, tmp_path: Path) -> None:
-    """Two pictures side by side, one growing brighter and one darker."""
-    levels = np.linspace(0, 255, 6).astype(np.uint8)
-    rows = np.stack([levels, levels[::-1]])[:, :, None, None, None]
-    rows = np.broadcast_to(rows, (2, 6, channels, 8, 8))
-    path = tmp_path / "film.gif"
-    save_film(path, rows)
-    film = Image.open(path)
-    assert film.format == "GIF"
-    assert film.size == ((2 * 9 + 1) * 7, (8 + 2) * 7)  # a line between, enlarged 56 / 8 times
-    assert film.n_frames == 6  # type: ignore[attr-defined]
-    assert film.info["loop"] == 0
-    for i in range(6):
-        film.seek(i)
-        assert film.info["duration"] == MILLISECONDS
-        shown = np.asarray(film.convert("L"))[35, [32, 95]].astype(int)
-        # Rounded down to a multiple of 8, to which its upper bits are added.
-        assert np.abs(shown - [levels[i], levels[5 - i]]).max() <= 8
-    before = path.read_bytes()
-    save_film(path, rows)
-    assert path.read_bytes() == before
+def enlarged_stripes(n: int, seed: int, classes: int, zoom: int) -> Split:
+    images, labels = stripes(n, seed)
+    return Split(images[:, None].repeat(zoom, axis=2).repeat(zoom, axis=3), labels % classes)
 
 
-@pytest.fixture
-def explored(trained_study: StudyFolder) -> RunFolder:
-    run = trained_study.run("stripes", "vae", 0)
-    explore(run, cpu=True)
-    return run
+def pixel_space(names: list[str], zoom: int = 1) -> tuple[LatentSpace, Split, Split]:
+    """A space whose latents are pixels, with its training and held-out images."""
+    train = enlarged_stripes(96, 0, len(names), zoom)
+    held_out = enlarged_stripes(64, 1, len(names), zoom)
+    space = LatentSpace.encode(Scaled(), train, held_out, names, torch.device("cpu"))
+    return space, train, held_out
 
 
-def close(shown: NDArray[np.uint8], expected: Tensor) -> bool:
-    """Whether a sheet's images are these on [0, 1], but for rounding and the batch's last bit."""
-    grey = 255 * expected.detach().numpy().reshape(shown.shape)
-    return bool(np.abs(shown - grey).max() <= 1)
-
-
-@torch.no_grad()
-def test_the_figures_show_what_latents_json_says(explored: RunFolder) -> None:
-    model = as_encoder(load_trained(explored))
-    images = torch.from_numpy(np.array(read_array(explored.data.images("test")))).float() / 255
-    labels = read_array(explored.data.labels("test"))
-    names = read_json(explored.data.manifest)["classes"]
-    found = read_json(explored.latents / "latents.json")
-    assert (found["latents"], found["images"]) == (2, 96)
-
-    traversals = sheet(explored.latent_figures / "traversals.png", len(VALUES))
-    order = [row["latent"] for row in found["traversals"]["rows"]]
-    assert sorted(order) == [0, 1]
-    variances = [row["variance"] for row in found["traversals"]["rows"]]
-    assert variances[0] >= variances[1]
-    z = model.to_latent(images[[found["traversals"]["held_out"]["image"]]])
-    for shown, j in zip(traversals, order, strict=True):
-        for tile, value in zip(shown, found["traversals"]["values"], strict=True):
-            z_moved = z.clone()
-            z_moved[0, j] = value
-            assert close(tile, model.from_latent(z_moved))
-
-    interpolation = sheet(explored.latent_figures / "interpolation.png", len(STEPS) + 2)
-    for shown, row in zip(interpolation, found["interpolation"]["rows"], strict=True):
-        ends = [row["from"], row["to"]]
-        assert {end["class"] for end in ends} == {"across", "down"}
-        pair = images[[end["image"] for end in ends]]
-        assert [names[labels[end["image"]]] for end in ends] == [end["class"] for end in ends]
-        assert close(shown[[0, -1]], pair)
-        assert close(shown[[1, -2]], model.from_latent(model.to_latent(pair)))
-
-    attributes = sheet(explored.latent_figures / "attributes.png", len(STRENGTHS))
-    for shown, row in zip(attributes, found["attributes"]["rows"], strict=True):
-        assert {row["attribute"], row["held_out"]["class"]} == {"across", "down"}
-        picture = images[[row["held_out"]["image"]]]
-        assert close(shown[len(STRENGTHS) // 2], model.from_latent(model.to_latent(picture)))
-
-
-def test_an_attribute_is_added_to_an_image_of_another_class(
-    tiny_study: Callable[..., StudyFolder],
-) -> None:
-    """Where latents are pixels, what is added is the mean image of the class less that of all."""
-    run = tiny_study().run("stripes", "vae", 0)
-    found = Explorer(run, Scaled(), torch.device("cpu")).attributes()
-    train, test = (read_array(run.data.images(split)) / 255.0 for split in ("train", "test"))
-    labels = read_array(run.data.labels("train"))
-    names = read_json(run.data.manifest)["classes"]
-    shown = sheet(run.latent_figures / "attributes.png", len(STRENGTHS))
-    assert [row["attribute"] for row in found["rows"]] == names
-    assert [row["held_out"]["class"] for row in found["rows"]] == names[::-1]
-    for label, (images, row) in enumerate(zip(shown, found["rows"], strict=True)):
-        vector = train[labels == label].mean(axis=0) - train.mean(axis=0)
+def test_an_attribute_is_added_to_an_image_of_another_class() -> None:
+    """With pixels as latents, the vector is the mean image of the class minus that of all."""
+    space, train, held_out = pixel_space(["down", "across"])
+    facts, rows, film = space.attributes()
+    assert film is None
+    assert [row["attribute"] for row in facts["rows"]] == ["down", "across"]
+    assert [row["held_out"]["class"] for row in facts["rows"]] == ["across", "down"]
+    assert facts["strengths"] == ATTRIBUTE_STRENGTHS.tolist()
+    pixels = train.images / 255
+    for label, (images, row) in enumerate(zip(rows, facts["rows"], strict=True)):
+        vector = pixels[train.labels == label].mean(axis=0) - pixels.mean(axis=0)
         assert row["length"] == pytest.approx(8 * np.linalg.norm(vector), rel=1e-5)  # float32
-        moved = [test[row["held_out"]["image"]] + s * vector for s in found["strengths"]]
-        assert close(images, torch.from_numpy(np.clip(moved, 0, 1)))
+        image = held_out.images[row["held_out"]["image"]] / 255
+        moved = [(image + s * vector).clip(0, 1) for s in facts["strengths"]]
+        assert np.abs(images - 255 * np.array(moved)).max() <= 1  # rounding
 
 
-def test_exploring_again_gives_the_same_bytes_and_a_record(explored: RunFolder) -> None:
-    names = [
-        *(f"figures/{kind}" for kind in (
-            "attributes.png", "interpolation.png", "traversals.gif", "traversals.png"
-        )),
-        "latents.json",
-    ]  # fmt: skip
-    record = read_json(explored.outbox / "explore.json")
-    assert list(record["artifacts"]) == [f"latents/{name}" for name in names]
-    assert record["metrics"]["active_latents"] in (0, 1, 2)
-    before = [(explored.latents / name).read_bytes() for name in names]
-    (explored.latent_figures / "traversals-of-old.png").touch()
-    explore(explored, cpu=True)
-    assert [(explored.latents / name).read_bytes() for name in names] == before
-    files = [path for path in explored.latents.rglob("*") if path.is_file()]
-    assert {str(path.relative_to(explored.latents)) for path in files} == set(names)
-    film = Image.open(explored.latent_figures / "traversals.gif")
-    assert film.n_frames <= FRAMES  # type: ignore[attr-defined]
-
-
-def test_a_model_without_a_latent_is_refused(trained_study: StudyFolder) -> None:
-    with pytest.raises(GenLabError, match="DDPM has no latent vector to look at"):
-        explore(trained_study.run("stripes", "ddpm", 0), cpu=True)
+def test_only_figures_that_suit_the_space_are_made() -> None:
+    """No attributes with one class, no traversals of more latents than MAX_TRAVERSED."""
+    classes = ["down", "across"]
+    assert SIDE**2 == MAX_TRAVERSED
+    assert [*pixel_space(classes)[0].figures()] == ["traversals", "interpolation", "attributes"]
+    assert [*pixel_space(["stripes"])[0].figures()] == ["traversals", "interpolation"]
+    assert [*pixel_space(classes, zoom=2)[0].figures()] == ["interpolation", "attributes"]

@@ -29,7 +29,7 @@ from genlab.results.layout import RESULTS, DataFolder, RunFolder, SampleFolder, 
 P = ParamSpec("P")
 
 STRENGTH = 0.6
-"""How much of a picture is drawn anew where nothing is said."""
+"""Default of `--strength`."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -133,62 +133,65 @@ def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
 
 @app.command(rich_help_panel="For you")
 def draw(
-    prompt: Annotated[str, typer.Argument(help="What is to be seen, in a sentence.")],
+    prompt: Annotated[str, typer.Argument(help="A sentence that describes the picture.")],
     out: Annotated[Path, typer.Option(help="Where the picture goes, a PNG file.")],
     model: Annotated[
-        str, typer.Option(help="A model's name; its newest finished run under results/ draws.")
+        str, typer.Option(help="A model's name; uses its newest finished run under results/.")
     ] = "dalle",
     dataset: Annotated[
-        str | None, typer.Option(help="The data set it was trained on; any of them.")
+        str | None, typer.Option(help="The data set it was trained on; default: any.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="The folder of another run.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The folder of the run to use instead.")] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Pictures drawn, of which CLIP keeps the best.")
+        int, typer.Option(min=1, help="Number of pictures drawn; CLIP picks the best.")
     ] = 16,
-    keep: Annotated[int, typer.Option(min=1, help="Pictures kept, best first.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the candidates' noise.")] = 0,
+    keep: Annotated[int, typer.Option(min=1, help="Number of pictures written, best first.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates' noise.")] = 0,
     guidance: Annotated[
-        float | None, typer.Option(help="Scale of guidance; else what was found best.")
+        float | None,
+        typer.Option(help="Guidance scale; default: the best one that the study measured."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Of a sampler that takes steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of steps, if the sampler takes steps.")
+    ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Of a sampler of tokens; lower varies less.")
+        float | None, typer.Option(help="Temperature of a token sampler; lower varies less.")
     ] = None,
     image: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A picture to start from.")
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help=f"How much of --image is drawn anew; else {STRENGTH}."),
+        typer.Option(min=0, max=1, help=f"How much of --image is replaced; default: {STRENGTH}."),
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="White where --image is drawn anew."),
+        typer.Option(exists=True, dir_okay=False, help="White where --image is inpainted."),
     ] = None,
     gpus: Gpus = 1,
 ) -> None:
-    """Draw pictures for a sentence, and keep those that fit it best."""
-    from genlab.sampling.prompting import Given, Wish, find_run
-    from genlab.sampling.prompting import draw_prompt as stage
+    """Draw pictures for a sentence, and keep those that fit best."""
+    from genlab.app.draw import Request, SourcePicture, find_run
+    from genlab.app.draw import draw as command
 
     if image is None and (mask or strength is not None):
         option = "--mask" if mask else "--strength"
-        raise GenLabError(f"{option}: of which picture? Name it with --image")
+        raise GenLabError(f"{option}: needs a picture to start from; name it with --image")
     if mask and strength is not None:
-        raise GenLabError("--strength: with --mask all is drawn anew where that is white; drop one")
+        raise GenLabError("--strength: has no effect with --mask; drop one of the two")
     if run and dataset:
-        raise GenLabError("--dataset: the folder after --run says it already; drop one")
-    asked = {"guidance": guidance, "steps": steps, "temperature": temperature}
-    wish = Wish(
+        raise GenLabError("--dataset: the folder after --run determines it; drop one of the two")
+    settings = {"guidance": guidance, "steps": steps, "temperature": temperature}
+    request = Request(
         prompt,
         candidates,
         keep,
         seed,
-        {name: value for name, value in asked.items() if value is not None},
-        Given(image, STRENGTH if strength is None else strength, mask) if image else None,
+        {name: value for name, value in settings.items() if value is not None},
+        SourcePicture(image, STRENGTH if strength is None else strength, mask) if image else None,
     )
     chosen = RunFolder(run) if run else find_run(Path(RESULTS), model, dataset)
-    work(stage, chosen, wish, out, cpu=gpus == 0)
+    work(command, chosen, request, out, cpu=gpus == 0)
 
 
 @app.command(rich_help_panel="For you")
@@ -284,41 +287,41 @@ def likelihood(
 
 @stage_command()
 def explore(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks through a model's latent space: traversals, interpolations, attributes."""
-    from genlab.sampling.latents import explore as stage
+    """Show a model's latent space: traversals, interpolations, attribute vectors."""
+    from genlab.workflow.explore import explore as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @stage_command()
 def walk(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Draw walks between noise and image: denoising, samplers, inversion, inpainting."""
-    from genlab.sampling.walks import walk as stage
+    """Show trajectories between noise and image: denoising, samplers, inversion, inpainting."""
+    from genlab.workflow.walk import walk as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @stage_command()
 def prompts(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure whether a model draws what it is asked for, before and after CLIP's ranking."""
-    from genlab.evaluation.prompts import prompts as stage
+    """Measure whether a model draws what prompts describe, before and after CLIP's ranking."""
+    from genlab.workflow.prompts import prompts as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @stage_command()
 def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Measure how a model's latents tell the known factors of its data: MIG and DCI."""
-    from genlab.evaluation.disentanglement import disentangle as stage
+    """Measure how well latents encode the known factors of a data set: MIG and DCI."""
+    from genlab.workflow.disentangle import disentangle as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
 
 @stage_command()
 def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
-    """Take the bound of a trained VAE apart: its parts, IWAE-K, and the gap to log p(x)."""
+    """Decompose the ELBO of a trained VAE: KL terms, IWAE-K, and the gap to log p(x)."""
     from genlab.config.elbo_study import read_laboratory
-    from genlab.evaluation.elbo.stages import take_apart as stage
+    from genlab.workflow.elbo import elbo as stage
 
     run = RunFolder(folder(config))
     work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
@@ -330,9 +333,9 @@ def laboratory(
     dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
     gpus: Gpus = 1,
 ) -> None:
-    """Show what the ELBO is on a model whose log p(x) is known: probabilistic PCA."""
+    """Study the ELBO on probabilistic PCA, a model whose log p(x) is known."""
     from genlab.config.elbo_study import read_laboratory
-    from genlab.evaluation.elbo.stages import laboratory as stage
+    from genlab.workflow.elbo_study import elbo_study as stage
 
     study = StudyFolder(folder(config))
     work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)

@@ -1,4 +1,4 @@
-"""What a notebook needs: a trained run opened, and its pictures shown.
+"""Helpers for notebooks: open a trained run and show images.
 
 from genlab.app.notebook import open_run, show
 
@@ -18,7 +18,7 @@ import torch
 from IPython.display import Image
 from torch import Tensor
 
-from genlab.data.arrays import rank_in_class
+from genlab.data.arrays import alternate_classes
 from genlab.data.pictures import named_rows, sheet
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
@@ -26,58 +26,57 @@ from genlab.io.files import read_json
 from genlab.models.base import Batch
 from genlab.models.batches import load
 from genlab.results.layout import RunFolder
-from genlab.sampling.walks import to_numpy
+from genlab.sampling.figures import to_numpy
 from genlab.workflow.data import read_table
 from genlab.workflow.models import load_trained
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedRun:
     """A trained run.
 
     Attributes:
-        folder: where its files are.
-        model: on the CPU, in evaluation mode; of whatever family.
+        folder: the folder of its files.
+        model: its model of any family, on the CPU, in evaluation mode.
     """
 
     folder: RunFolder
     model: Any
 
     def batch(self, n: int, split: str = "test") -> Batch:
-        """`n` images of a split, of every class in turn, and what belongs to them."""
+        """`n` images of a split with their labels, the classes in turn."""
         table = read_table(self.folder.data, split, self.model.config)
-        in_turn = np.lexsort((table.labels, rank_in_class(table.labels)))
-        return load(table, in_turn[:n], "cpu")
+        return load(table, alternate_classes(table.labels)[:n], "cpu")
 
     def captions(self, n: int) -> tuple[list[str], Tensor]:
-        """`n` captions from all over the training's, and their tokens int64 [n, L]."""
-        said = read_json(self.folder.data.texts)
-        which = np.linspace(0, said["known"] - 1, n).round().astype(int)
-        tokens = read_array(self.folder.data.tokens)[which]
-        return [said["texts"][i] for i in which], torch.from_numpy(tokens)
+        """`n` evenly spaced captions of the training images, and their tokens int64 [n, L]."""
+        captions = read_json(self.folder.data.texts)
+        indices = np.linspace(0, captions["known"] - 1, n).round().astype(int)
+        tokens = read_array(self.folder.data.tokens)[indices]
+        return [captions["texts"][i] for i in indices], torch.from_numpy(tokens)
 
 
-def open_run(folder: str | Path) -> Opened:
-    """The trained run in `folder`, results/STUDY/DATASET/MODEL/seedK.
+def open_run(folder: str | Path) -> OpenedRun:
+    """Open the trained run in `folder`, results/STUDY/DATASET/MODEL/seedK.
 
     Raises:
-        GenLabError: there is none.
+        GenLabError: the folder has no trained model.
     """
     run = RunFolder(Path(folder))
     if not run.weights.exists():
         raise GenLabError(
-            f"{Path(folder).resolve()}: no trained model. `make` trains those of the default "
-            "study; a run of another one is at results/STUDY/DATASET/MODEL/seedK"
+            f"{Path(folder).resolve()}: no trained model; `make` trains those of the default "
+            "study, and the runs of any study lie in results/STUDY/DATASET/MODEL/seedK"
         )
-    return Opened(run, load_trained(run))
+    return OpenedRun(run, load_trained(run))
 
 
 def show(images: Tensor | dict[str, Tensor], columns: int = 16, side: int = 42) -> Image:
-    """Images [N, C, H, W] on [0, 1] as one PNG picture, or a line of them for every name.
+    """Images [N, C, H, W] on [0, 1] as one PNG picture, or a row of them for every name.
 
     Args:
-        columns: of images without names.
-        side: about how many pixels wide each is shown.
+        columns: number of columns for images without names.
+        side: approximate width of each image in pixels.
     """
     if isinstance(images, dict):
         picture = named_rows({name: to_numpy(row) for name, row in images.items()}, side)

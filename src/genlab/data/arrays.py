@@ -69,3 +69,8 @@ def hold_out(
         for mask in (~held_out, held_out)
     )
     return train, test
+
+
+def alternate_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of the images in which the classes take turns: 0 1 2 ... 0 1 2 ..., [N]."""
+    return np.lexsort((labels, rank_in_class(labels)))

@@ -1,26 +1,32 @@
-"""How well single latents tell single factors: MIG and DCI, on data whose factors are known.
+"""MIG and DCI: how well single latents encode single factors of variation.
 
-MIG, the mutual information gap (Chen et al. 2018, arXiv:1802.04942, equation 6): how much more the
-best latent knows of a factor than the second best, as a share of what there is to know,
+Both need data whose factors are known.
+
+MIG, the mutual information gap (Chen et al. 2018, arXiv:1802.04942, equation 6), is the mutual
+information of a factor with its best latent minus that with the second best, normalised by the
+factor's entropy:
 
     MIG = 1/K sum_k (I(z_j1; v_k) - I(z_j2; v_k)) / H(v_k)
 
 I is that of the empirical joint distribution, with every latent (a posterior mean) cut into 20 bins
-of equal width (Locatello et al. 2019, arXiv:1811.12359). It lies above the true one by about
-19 (values - 1) / 2N nats (Miller 1955), which the gap subtracts from itself.
+of equal width (Locatello et al. 2019, arXiv:1811.12359). It exceeds the true one by about
+19 (values - 1) / 2N nats (Miller 1955); the difference in the gap cancels this bias.
 
-DCI (Eastwood & Williams 2018): from the importance R [K, L] of latent j in predicting factor k,
-    disentanglement  1 - H_K(R_.j / sum_k R_kj), averaged over latents by their share of R:
-                     a latent serves one factor
-    completeness     1 - H_L(R_k. / sum_j R_kj), averaged over factors: a factor has one latent
-    informativeness  the share of held-out values that are predicted rightly, averaged over factors
+DCI (Eastwood & Williams 2018) follows from the importance R [K, L] of latent j in predicting
+factor k:
+    disentanglement  1 - H_K(R_.j / sum_k R_kj), averaged over latents weighted by their share of R:
+                     1 if each latent predicts a single factor
+    completeness     1 - H_L(R_k. / sum_j R_kj), averaged over factors:
+                     1 if a single latent predicts each factor
+    informativeness  accuracy of the predictions on held-out images, averaged over factors
 with entropies in base K and base L. The predictors are random forests, as in the paper; R is their
-mean decrease in impurity. Every split looks at all latents, so that one that says nothing is not
-chosen for want of a better one. A factor that no latent tells is predicted a little below chance:
-of all its values, the forest has not seen the one it is asked for together with the others.
+mean decrease in impurity. Every split considers all latents; with a random subset, a split could be
+forced onto an uninformative latent. The accuracy for a factor that no latent encodes is a little
+below chance: data sets hold each combination of factors once, so a test value never occurs in
+training together with the same values of the other factors.
 
-Both are invariant to the order of the latents and to scaling any of them. For that very reason a
-latent that isn't active is set to 0 first: what is left of it the noise of q(z|x) hides.
+Neither score depends on the order or the scale of the latents. Inactive latents are therefore set
+to 0 first: their small variation is hidden by the noise of q(z|x), but scaling would magnify it.
 """
 
 from __future__ import annotations
@@ -32,25 +38,18 @@ import torch
 from numpy.typing import NDArray
 
 from genlab.data.randomness import generator
-from genlab.errors import GenLabError
-from genlab.io.arrays import read_array
-from genlab.io.files import read_json
-from genlab.models.devices import pick_device
-from genlab.models.latents import ACTIVE, activity, as_encoder, encode
-from genlab.results.layout import RunFolder
-from genlab.results.origin import run_origin, write_measured
-from genlab.tracking.record import leave_record
-from genlab.workflow.models import load_trained
+from genlab.models.base import Encodes
+from genlab.models.latents import ACTIVE, activity, encode
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 BINS = 20
 TREES = 20
-MOST = 10_000  # images of a split that are looked at
+MAX_IMAGES = 10_000  # of each split
 
 
 def discretise(latents: Floats, bins: int = BINS) -> Ints:
-    """Each latent's bin 0..bins-1 of equal width over its range: [N, L] -> [N, L]."""
+    """Bin numbers 0..bins-1 of each latent, of equal width over its range: [N, L] -> [N, L]."""
     low, high = latents.min(axis=0), latents.max(axis=0)
     width = np.where(high > low, high - low, 1) / bins
     binned: Ints = np.minimum((latents - low) / width, bins - 1).astype(np.int64)
@@ -58,7 +57,7 @@ def discretise(latents: Floats, bins: int = BINS) -> Ints:
 
 
 def entropy(counts: NDArray[Any], axis: int = -1) -> Floats:
-    """H of the distributions in proportion to `counts` along `axis`, in nats; 0 log 0 = 0."""
+    """Entropy in nats of the distributions proportional to `counts` along `axis`; 0 log 0 = 0."""
     p = counts / np.maximum(counts.sum(axis=axis, keepdims=True), np.finfo(float).tiny)
     logs = np.log(p, where=p > 0, out=np.zeros_like(p))
     return np.asarray(-(p * logs).sum(axis=axis))
@@ -78,13 +77,13 @@ def information_matrix(latents: Floats, factors: Ints) -> Floats:
     matrix: Floats = np.array(
         [[mutual_information(z, v) for z in binned.T] for v in factors.T]
     )  # [K, L]
-    whole: Floats = np.array([[entropy(np.bincount(v))] for v in factors.T])  # [K, 1]
-    return matrix / whole
+    entropies: Floats = np.array([[entropy(np.bincount(v))] for v in factors.T])  # [K, 1]
+    return matrix / entropies
 
 
 def gaps(information: Floats) -> Floats:
-    """The best latent's share of a factor less the second best's: [K, L] -> [K]."""
-    ordered = np.sort(np.pad(information, ((0, 0), (1, 0))), axis=1)  # of one latent: less nothing
+    """Information of each factor's best latent minus the second best's: [K, L] -> [K]."""
+    ordered = np.sort(np.pad(information, ((0, 0), (1, 0))), axis=1)  # with one latent: minus 0
     return np.asarray(ordered[:, -1] - ordered[:, -2])
 
 
@@ -97,8 +96,8 @@ def forests(
         train, test: latents [N, L] and factors [N, K].
 
     Returns:
-        The latents' importance [K, L], whose rows sum to 1 (to 0 where nothing was learned), and
-        the share of the test's values predicted rightly [K].
+        The importance of the latents [K, L], whose rows sum to 1 (to 0 where nothing was learned),
+        and the accuracy on the test split [K].
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -114,7 +113,7 @@ def forests(
 
 
 def disentanglement(importance: Floats) -> float:
-    """Whether each latent serves one factor: importance [K, L] -> 0..1."""
+    """Return the D of DCI: importance [K, L] -> 0..1, 1 if each latent predicts one factor."""
     factors = len(importance)
     one_factor = 1 - entropy(importance, axis=0) / np.log(max(factors, 2))  # [L]
     weights = importance.sum(axis=0) / max(importance.sum(), np.finfo(float).tiny)
@@ -122,7 +121,7 @@ def disentanglement(importance: Floats) -> float:
 
 
 def completeness(importance: Floats) -> float:
-    """Whether each factor has one latent: importance [K, L] -> 0..1."""
+    """Return the C of DCI: importance [K, L] -> 0..1, 1 if one latent predicts each factor."""
     latents = importance.shape[1]
     one_latent = 1 - entropy(importance, axis=1) / np.log(max(latents, 2))  # [K]
     return float(np.where(importance.sum(axis=1) > 0, one_latent, 0).mean())
@@ -133,7 +132,7 @@ def measure(
 ) -> dict[str, Any]:
     """MIG and DCI of latents [N, L] and factors [N, K] called `names`, with their matrices.
 
-    MIG is taken over both splits together; the forests learn on `train` and are asked on `test`.
+    MIG uses both splits together; the forests are fitted on `train` and evaluated on `test`.
     """
     latents, factors = (np.concatenate(pair) for pair in zip(train, test, strict=True))
     information = information_matrix(latents, factors)
@@ -153,34 +152,32 @@ def measure(
     }
 
 
-def disentangle(run: RunFolder, *, cpu: bool = False) -> None:
-    """Measure how the run's latents tell the known factors of its data; write disentanglement.json.
+def measure_model(
+    model: Encodes,
+    splits: dict[str, tuple[NDArray[np.uint8], Ints]],
+    names: list[str],
+    device: torch.device,
+) -> dict[str, Any]:
+    """Measure MIG, DCI and the activity of each latent of a model on images.
 
-    Raises:
-        GenLabError: the family has no latent vector, or the data set's factors aren't known.
+    Args:
+        splits: images uint8 [N, C, H, W] and factors int64 [N, K] of the splits 'train' and
+            'test'; of more than MAX_IMAGES a random subset is used.
+        names: names of the factors.
     """
-    sizes = read_json(run.data.manifest).get("factors")
-    if sizes is None:
-        raise GenLabError(f"{run.data.manifest}: names no factors that '{run.dataset}' was made of")
-    device, origin = pick_device(cpu), run_origin(run)
-    model = as_encoder(load_trained(run, device, origin))
     latents, factors = {}, {}
-    for split in ("train", "test"):
-        images = read_array(run.data.images(split))
-        chosen = generator("disentangle", split).permutation(len(images))[:MOST]
-        latents[split] = encode(model, images[chosen], device)
-        factors[split] = np.array(read_array(run.data.factors(split)))[chosen]
+    for split, (images, values) in splits.items():
+        subset = generator("disentangle", split).permutation(len(images))[:MAX_IMAGES]
+        latents[split] = encode(model, images[subset], device)
+        factors[split] = np.array(values)[subset]
     variance = activity(torch.cat(list(latents.values())))
     active = variance > ACTIVE
     pairs = {
         split: ((latents[split] * active).double().numpy(), factors[split]) for split in latents
     }
-    found = {
-        **measure(pairs["train"], pairs["test"], list(sizes)),
+    return {
+        **measure(pairs["train"], pairs["test"], names),
         "variance": variance.tolist(),
         "active": int(active.sum()),
         "images": sum(map(len, factors.values())),
     }
-    write_measured(run.disentanglement, found, origin)
-    metrics = {name: float(v) for name, v in found.items() if isinstance(v, float)}
-    leave_record(run, "disentangle", metrics=metrics, artifacts=[run.disentanglement])

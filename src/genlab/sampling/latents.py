@@ -1,66 +1,62 @@
-"""The stage `explore`: walks through the latent space of any model that has one, as pictures.
+"""Figures of a latent space: traversals, interpolations and attribute vectors.
 
-    traversals     one latent at a time from -3 to 3, the others as a held-out image has them
-    interpolation  from one held-out image to another of another class, on a great circle
+    traversals     one latent at a time from -3 to 3, the others as encoded from a held-out image
+    interpolation  between held-out images of two classes, along a great circle
     attributes     a held-out image of another class, moved along z(class) - z(all)
 
 z ~ N(0, I) of L dimensions lies near a sphere of radius sqrt(L). A straight line between two such
-points leaves it, where the decoder has never been; a great circle doesn't (White 2016,
-arXiv:1609.04468).
+points leaves the sphere, and the decoder was never trained there; a great circle stays on it
+(White 2016, arXiv:1609.04468).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from genlab.data.arrays import rank_in_class
-from genlab.data.pictures import save_grid, tile
+from genlab.data.arrays import Split, alternate_classes
 from genlab.data.randomness import generator
-from genlab.io.arrays import read_array
-from genlab.io.files import read_json, replacing
 from genlab.models.base import Encodes
-from genlab.models.devices import pick_device
-from genlab.models.latents import ACTIVE, activity, as_encoder, decode, encode
-from genlab.results.layout import RunFolder
-from genlab.results.origin import run_origin, write_measured
-from genlab.tracking.record import leave_record
-from genlab.workflow.models import load_trained
+from genlab.models.latents import ACTIVE, activity, decode, encode
+from genlab.sampling.figures import Figure
 
-ROWS = 10  # of every figure, at most
-MOST = 2000  # training images behind activity and attribute vectors
-FEW = 64  # latents; of more, ten rows show next to nothing
-VALUES = torch.linspace(-3, 3, 11)
-STEPS = torch.linspace(0, 1, 8)
-STRENGTHS = torch.linspace(-2, 2, 9)
-FRAMES, MILLISECONDS = 32, 80
+MAX_ROWS = 10
+MAX_IMAGES = 2000  # training images behind activity and attribute vectors
+MAX_TRAVERSED = 64  # latents; ten rows would show too small a part of a larger space
+TRAVERSAL_VALUES = torch.linspace(-3, 3, 11)
+INTERPOLATION_STEPS = torch.linspace(0, 1, 8)
+ATTRIBUTE_STRENGTHS = torch.linspace(-2, 2, 9)
+FRAMES = 32
 
 
 def traverse(z: Tensor, dimensions: Tensor, values: Tensor) -> Tensor:
-    """z [L] with one of `dimensions` [R] at a time set to each of `values` [T], [R, T, L]."""
-    walks = z.repeat(len(dimensions), len(values), 1)
-    walks[torch.arange(len(dimensions)), :, dimensions] = values
-    return walks
+    """Latent traversals: z [L] with one of `dimensions` [R] set to each of `values` [T].
+
+    Returns:
+        [R, T, L].
+    """
+    traversals = z.repeat(len(dimensions), len(values), 1)
+    traversals[torch.arange(len(dimensions)), :, dimensions] = values
+    return traversals
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Spherical interpolation from a (t = 0) to b (t = 1): a, b [R, L] and t [T] -> [R, T, L].
 
-    The direction moves evenly on the great circle (Shoemake 1985), omega being the angle between
-    a and b; the length goes evenly from |a| to |b|. Where there is no one great circle (a and b
-    are parallel) the line is straight.
+    The direction moves at constant speed along the great circle (Shoemake 1985), where omega is the
+    angle between a and b. The length changes linearly from |a| to |b|. If a and b are parallel, the
+    great circle is not unique and the interpolation is linear.
     """
     length_a, length_b = a.norm(dim=1)[:, None, None], b.norm(dim=1)[:, None, None]  # [R, 1, 1]
     a, b, t = a[:, None], b[:, None], t[None, :, None]
     tiny = torch.finfo(a.dtype).tiny
     unit_a, unit_b = a / length_a.clamp(min=tiny), b / length_b.clamp(min=tiny)
-    # From chords, which stays accurate where the angle is small, unlike an arc cosine.
+    # From chords, which stays accurate for small angles, unlike the arc cosine.
     omega = 2 * torch.atan2((unit_a - unit_b).norm(dim=2), (unit_a + unit_b).norm(dim=2))[..., None]
     circle = (((1 - t) * omega).sin() * unit_a + (t * omega).sin() * unit_b) / omega.sin()
     arc = circle * ((1 - t) * length_a + t * length_b)
@@ -68,7 +64,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def attribute_vectors(latents: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
-    """The mean of each of `classes` [C] less the mean of all: latents [N, L] -> [C, L]."""
+    """The mean latent of each of `classes` [C] minus the mean of all: latents [N, L] -> [C, L]."""
     means = torch.stack([latents[labels == label].mean(dim=0) for label in classes])
     return means - latents.mean(dim=0)
 
@@ -78,137 +74,112 @@ def add_attributes(z: Tensor, vectors: Tensor, strengths: Tensor) -> Tensor:
     return z[:, None] + strengths[None, :, None] * vectors[:, None]
 
 
-def save_film(path: Path, rows: NDArray[np.uint8], side: int = 56) -> None:
-    """Write uint8 images [R, T, C, H, W] as a GIF of T frames, the R rows side by side.
+@dataclass(frozen=True)
+class LatentSpace:
+    """A model's latent space, with the images that its figures show.
 
-    Greys are rounded to 32 levels, and colours to 64, which keeps the file small.
+    Attributes:
+        model: encoder and decoder, on `device`.
+        held_out: the images that are encoded and moved.
+        names: names of the classes.
+        latents: latents of training images, float32 [N, L].
+        classes: their classes, int64 [N].
     """
-    zoom = max(1, round(side / rows.shape[3]))
-    frames = []
-    for images in rows.swapaxes(0, 1):
-        sheet = tile(images, columns=len(images))
-        if sheet.shape[2] == 1:
-            frame = Image.fromarray(sheet[..., 0] // 8 * 8 + sheet[..., 0] // 32)
-        else:
-            frame = Image.fromarray(sheet).quantize(64, dither=Image.Dither.NONE)
-        size = (frame.width * zoom, frame.height * zoom)
-        frames.append(frame.resize(size, Image.Resampling.NEAREST))
-    with replacing(path) as temporary:
-        frames[0].save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=MILLISECONDS,
-            loop=0,
-        )
 
+    model: Encodes
+    device: torch.device
+    held_out: Split
+    names: list[str]
+    latents: Tensor
+    classes: Tensor
 
-class Explorer:
-    """A model with its held-out images and the latents of some training images at hand."""
+    @classmethod
+    def encode(
+        cls, model: Encodes, train: Split, held_out: Split, names: list[str], device: torch.device
+    ) -> LatentSpace:
+        """Encode a random subset of the training images, at most MAX_IMAGES."""
+        subset = generator("explore").permutation(len(train.images))[:MAX_IMAGES]
+        latents = encode(model, train.images[subset], device)
+        return cls(model, device, held_out, names, latents, torch.from_numpy(train.labels[subset]))
 
-    def __init__(self, run: RunFolder, model: Encodes, device: torch.device) -> None:
-        self.model, self.device, self.at = model, device, run.latent_figures
-        self.names: list[str] = read_json(run.data.manifest)["classes"]
-        self.images = read_array(run.data.images("test"))
-        self.labels = np.array(read_array(run.data.labels("test")))
-        train, classes = read_array(run.data.images("train")), read_array(run.data.labels("train"))
-        chosen = generator("explore").permutation(len(train))[:MOST]
-        self.latents = encode(model, train[chosen], device)  # [N, L]
-        self.classes = torch.from_numpy(classes[chosen])  # of the latents, [N]
-
-    def latent(self, which: NDArray[np.int64]) -> Tensor:
-        """Latents [R, L] of held-out images."""
-        return encode(self.model, self.images[which], self.device)
-
-    def decode(self, z: Tensor) -> NDArray[np.uint8]:
-        return decode(self.model, z, self.device)
-
-    def named(self, which: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """What latents.json says of held-out images: their number and class."""
-        return [{"image": int(i), "class": self.names[self.labels[i]]} for i in which]
-
-    def traversals(self) -> dict[str, Any]:
-        """A row for each of the most active latents; and a film of them all."""
+    def summary(self) -> dict[str, int]:
+        """Numbers of latents, of active latents, and of images that activity is measured on."""
         variance = activity(self.latents)
-        dimensions = variance.argsort(descending=True, stable=True)[:ROWS]
-        (z,) = self.latent(np.array([0]))
-        rows = self.decode(traverse(z, dimensions, VALUES))
-        save_grid(self.at / "traversals.png", rows.reshape(-1, *rows.shape[2:]), len(VALUES))
-        turns = torch.arange(FRAMES) / FRAMES  # the last frame meets the first
-        swing = VALUES.max() * (2 * torch.pi * turns).sin()
-        save_film(self.at / "traversals.gif", self.decode(traverse(z, dimensions, swing)))
         return {
-            "held_out": self.named(np.array([0]))[0],
-            "values": VALUES.tolist(),
+            "latents": len(variance),
+            "active": int((variance > ACTIVE).sum()),
+            "images": len(self.latents),
+        }
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures that suit the space, by name.
+
+        Traversals need at most MAX_TRAVERSED latents, attributes at least two classes.
+        """
+        figures = {}
+        if self.latents.shape[1] <= MAX_TRAVERSED:
+            figures["traversals"] = self.traversals()
+        figures["interpolation"] = self.interpolation()
+        if len(self.names) > 1:
+            figures["attributes"] = self.attributes()
+        return figures
+
+    def traversals(self) -> Figure:
+        """A row for each of the most active latents; in the film each of them oscillates."""
+        variance = activity(self.latents)
+        dimensions = variance.argsort(descending=True, stable=True)[:MAX_ROWS]
+        (z,) = self._encode(np.array([0]))
+        turns = torch.arange(FRAMES) / FRAMES  # one period, so that the film loops seamlessly
+        oscillation = TRAVERSAL_VALUES.max() * (2 * torch.pi * turns).sin()
+        facts = {
+            "held_out": self._describe(np.array([0]))[0],
+            "values": TRAVERSAL_VALUES.tolist(),
             "rows": [{"latent": int(j), "variance": float(variance[j])} for j in dimensions],
         }
+        rows = self._decode(traverse(z, dimensions, TRAVERSAL_VALUES))
+        return Figure(facts, rows, film=self._decode(traverse(z, dimensions, oscillation)))
 
-    def interpolation(self) -> dict[str, Any]:
-        """Pairs of held-out images: the one, the way from its latent to the other's, the other."""
-        in_turn = np.lexsort((self.labels, rank_in_class(self.labels)))  # 0 1 2 ... 0 1 2 ...
-        others = np.roll(in_turn, -len(np.unique(self.labels)) - 1)  # of the next class each
-        pairs = np.stack([in_turn, others], axis=1)[:ROWS]  # [R, 2]
-        way = self.decode(slerp(self.latent(pairs[:, 0]), self.latent(pairs[:, 1]), STEPS))
-        ends = self.images[pairs]  # [R, 2, C, H, W]
-        sheet = np.concatenate([ends[:, :1], way, ends[:, 1:]], axis=1)
-        save_grid(
-            self.at / "interpolation.png", sheet.reshape(-1, *sheet.shape[2:]), sheet.shape[1]
-        )
-        return {
-            "steps": STEPS.tolist(),
-            "rows": [
-                {"from": a, "to": b}
-                for a, b in zip(self.named(pairs[:, 0]), self.named(pairs[:, 1]), strict=True)
-            ],
+    def interpolation(self) -> Figure:
+        """Pairs of held-out images of two classes, and the decoded interpolation between them."""
+        labels = self.held_out.labels
+        order = alternate_classes(labels)
+        partners = np.roll(order, -len(np.unique(labels)) - 1)  # each of the next class
+        pairs = np.stack([order, partners], axis=1)[:MAX_ROWS]  # [R, 2]
+        start, end = self._encode(pairs[:, 0]), self._encode(pairs[:, 1])
+        between = self._decode(slerp(start, end, INTERPOLATION_STEPS))
+        ends = self.held_out.images[pairs]  # [R, 2, C, H, W]
+        descriptions = zip(self._describe(pairs[:, 0]), self._describe(pairs[:, 1]), strict=True)
+        facts = {
+            "steps": INTERPOLATION_STEPS.tolist(),
+            "rows": [{"from": a, "to": b} for a, b in descriptions],
         }
+        return Figure(facts, np.concatenate([ends[:, :1], between, ends[:, 1:]], axis=1))
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> Figure:
         """A row for each class: a held-out image of the next class, moved towards this one."""
-        classes = np.intersect1d(self.labels, self.classes)[:ROWS]
+        labels = self.held_out.labels
+        classes = np.intersect1d(labels, self.classes)[:MAX_ROWS]
         vectors = attribute_vectors(self.latents, self.classes, torch.from_numpy(classes))
-        others = np.array([np.argmax(self.labels == label) for label in np.roll(classes, -1)])
-        rows = self.decode(add_attributes(self.latent(others), vectors, STRENGTHS))
-        save_grid(self.at / "attributes.png", rows.reshape(-1, *rows.shape[2:]), len(STRENGTHS))
-        return {
-            "strengths": STRENGTHS.tolist(),
+        moved = np.array([np.argmax(labels == label) for label in np.roll(classes, -1)])
+        rows = zip(classes, self._describe(moved), vectors, strict=True)
+        facts = {
+            "strengths": ATTRIBUTE_STRENGTHS.tolist(),
             "rows": [
                 {"attribute": self.names[label], "held_out": image, "length": float(v.norm())}
-                for label, image, v in zip(classes, self.named(others), vectors, strict=True)
+                for label, image, v in rows
             ],
         }
+        z = add_attributes(self._encode(moved), vectors, ATTRIBUTE_STRENGTHS)
+        return Figure(facts, self._decode(z))
 
+    def _encode(self, indices: NDArray[np.int64]) -> Tensor:
+        """Latents [R, L] of held-out images."""
+        return encode(self.model, self.held_out.images[indices], self.device)
 
-def explore(run: RunFolder, *, cpu: bool = False) -> None:
-    """Draw the figures of the run's latent space, and write what their rows show in latents.json.
+    def _decode(self, z: Tensor) -> NDArray[np.uint8]:
+        return decode(self.model, z, self.device)
 
-    Traversals are drawn of at most 64 latents, attributes where there are two classes at least.
-
-    Raises:
-        GenLabError: the family has no latent vector.
-    """
-    device, origin = pick_device(cpu), run_origin(run)
-    at = Explorer(run, as_encoder(load_trained(run, device, origin)), device)
-    # A figure that isn't drawn any more would pass for a new one.
-    for old in run.latent_figures.glob("*"):
-        old.unlink()
-    variance = activity(at.latents)
-    found: dict[str, Any] = {
-        "latents": len(variance),
-        "active": int((variance > ACTIVE).sum()),
-        "images": len(at.latents),
-    }
-    if len(variance) <= FEW:
-        found["traversals"] = at.traversals()
-    found["interpolation"] = at.interpolation()
-    if len(at.names) > 1:
-        found["attributes"] = at.attributes()
-    description = run.latents / "latents.json"
-    write_measured(description, found, origin)
-    pictures = sorted(path for path in at.at.iterdir() if path.suffix in (".png", ".gif"))
-    leave_record(
-        run,
-        "explore",
-        metrics={"active_latents": float(found["active"])},
-        artifacts=[*pictures, description],
-    )
+    def _describe(self, indices: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Number and class of held-out images."""
+        labels = self.held_out.labels
+        return [{"image": int(i), "class": self.names[labels[i]]} for i in indices]

@@ -17,7 +17,7 @@ from genlab.evaluation.elbo.ais import (
     tune,
     upper_bound,
 )
-from genlab.evaluation.elbo.hmc import Point, Target, leapfrog, target, transition
+from genlab.evaluation.elbo.hmc import Point, Target, leapfrog, make_target, transition
 from genlab.models.vae import log_mean_exp, log_weight
 
 IMAGES = 6
@@ -31,7 +31,7 @@ def linear_target(model: LinearVAE, x: Tensor, from_prior: bool = False) -> Targ
     mu, logvar = model.encode(x)
     if from_prior:
         mu, logvar = torch.zeros_like(mu), torch.zeros_like(logvar)
-    return target(log_weight(model, x, mu, logvar))
+    return make_target(log_weight(model, x, mu, logvar))
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -39,34 +39,38 @@ def draws(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_the_force_is_the_gradient_of_the_density() -> None:
-    at = linear_target(LinearVAE(fitted()), images())
+    target = linear_target(LinearVAE(fitted()), images())
     u, beta = draws(4, IMAGES, 3), 0.3
     for j in range(3):
         h = torch.zeros(3, dtype=torch.float64)
         h[j] = 1e-5
-        slope = (at(u + h).log_density(beta) - at(u - h).log_density(beta)) / 2e-5
+        slope = (target(u + h).log_density(beta) - target(u - h).log_density(beta)) / 2e-5
         # Central differences of a quadratic are exact; 1e-16 * |log f| / 1e-5 is rounding.
-        torch.testing.assert_close(at(u).force(beta)[..., j], slope, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(target(u).force(beta)[..., j], slope, rtol=1e-6, atol=1e-6)
 
 
 def test_leapfrog_turns_back() -> None:
-    at = linear_target(LinearVAE(fitted()), images())
-    point, momentum, step = at(draws(4, IMAGES, 3)), draws(4, IMAGES, 3, seed=1), torch.tensor(0.2)
-    there, arrived = leapfrog(at, point, momentum, 0.7, step, 9)
-    back, turned = leapfrog(at, there, -arrived, 0.7, step, 9)
-    assert float((there.u - point.u).norm(dim=-1).min()) > 0.1  # it had gone somewhere
+    target = linear_target(LinearVAE(fitted()), images())
+    point, momentum, step = (
+        target(draws(4, IMAGES, 3)),
+        draws(4, IMAGES, 3, seed=1),
+        torch.tensor(0.2),
+    )
+    end_point, end_momentum = leapfrog(target, point, momentum, 0.7, step, 9)
+    back, momentum_back = leapfrog(target, end_point, -end_momentum, 0.7, step, 9)
+    assert float((end_point.u - point.u).norm(dim=-1).min()) > 0.1  # it had gone somewhere
     torch.testing.assert_close(back.u, point.u, rtol=1e-10, atol=1e-10)  # float64
-    torch.testing.assert_close(turned, -momentum, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(momentum_back, -momentum, rtol=1e-10, atol=1e-10)
 
 
 def test_leapfrog_keeps_volume() -> None:
     """|det| of the Jacobian of (u, p) -> (u', p') is 1."""
-    at, step = linear_target(LinearVAE(fitted()), images(1)), torch.tensor(0.3)
+    target, step = linear_target(LinearVAE(fitted()), images(1)), torch.tensor(0.3)
 
     def end(state: Tensor) -> Tensor:
         u, momentum = state.reshape(2, 1, 1, 3)
-        there, arrived = leapfrog(at, at(u), momentum, 0.7, step, 3)
-        return torch.cat([there.u.flatten(), arrived.flatten()])
+        end_point, end_momentum = leapfrog(target, target(u), momentum, 0.7, step, 3)
+        return torch.cat([end_point.u.flatten(), end_momentum.flatten()])
 
     state, h = draws(6), 1e-5 * torch.eye(6, dtype=torch.float64)
     jacobian = torch.stack([(end(state + d) - end(state - d)) / 2e-5 for d in h])
@@ -81,18 +85,18 @@ def test_a_transition_leaves_the_target_as_it_is(beta: float) -> None:
     The step is large, so that a third of the proposals is refused.
     """
     model, x, chains = LinearVAE(fitted()), images(1), 20_000
-    at = linear_target(model, x)
+    target = linear_target(model, x)
     # log f_beta is quadratic: its Hessian and the zero of its force are the Gaussian's.
     zero, unit = torch.zeros(1, 1, 3).double(), torch.eye(3).double()
-    force = at(zero).force(beta)[0, 0]
-    precision = -torch.stack([at(e[None, None]).force(beta)[0, 0] - force for e in unit])
+    force = target(zero).force(beta)[0, 0]
+    precision = -torch.stack([target(e[None, None]).force(beta)[0, 0] - force for e in unit])
     covariance = torch.linalg.inv(precision)
     cholesky = torch.linalg.cholesky(covariance)
     start = covariance @ force + draws(chains, 1, 3) @ cholesky.T
-    point, random, accepted = at(start), stream(1), []
+    point, random, accepted = target(start), stream(1), []
     for _ in range(10):
         step = torch.full((1, 1, 1), 1.2, dtype=torch.float64)
-        point, acceptance = transition(at, point, beta, step, 2, random)
+        point, acceptance = transition(target, point, beta, step, 2, random)
         accepted.append(float(acceptance.mean()))
     assert 0.3 < sum(accepted) / 10 < 0.95
     assert float((point.u != start).double().mean()) > 0.99
@@ -105,21 +109,21 @@ def test_a_transition_leaves_the_target_as_it_is(beta: float) -> None:
 
 def test_a_chain_finds_the_target_from_afar() -> None:
     """The moment test would also pass for a transition that never moves; this one would not."""
-    at, random = linear_target(LinearVAE(fitted()), images(1)), stream()
-    point = at(torch.full((500, 1, 3), 6.0, dtype=torch.float64))
+    target, random = linear_target(LinearVAE(fitted()), images(1)), stream()
+    point = target(torch.full((500, 1, 3), 6.0, dtype=torch.float64))
     step = torch.full((1, 1, 1), 0.6, dtype=torch.float64)
     for _ in range(40):
-        point, _ = transition(at, point, 0.0, step, 3, random)
+        point, _ = transition(target, point, 0.0, step, 3, random)
     # N(0, I) by now: its mean of 1500 numbers has the standard error 0.026.
     assert abs(float(point.u.mean())) < 5 * 0.026
 
 
 def test_a_wild_step_is_refused() -> None:
     """Overflow is no acceptance, and a point that is kept is kept whole."""
-    at = linear_target(LinearVAE(fitted()), images())
-    point = at(draws(4, IMAGES, 3))
+    target = linear_target(LinearVAE(fitted()), images())
+    point = target(draws(4, IMAGES, 3))
     step = torch.full((1, IMAGES, 1), 1e200, dtype=torch.float64)
-    kept, acceptance = transition(at, point, 1.0, step, 3, stream())
+    kept, acceptance = transition(target, point, 1.0, step, 3, stream())
     assert float(acceptance.max()) == 0
     assert all(torch.equal(a, b) for a, b in zip(kept, point, strict=True))
 
@@ -138,10 +142,10 @@ def test_step_sizes_are_tuned_from_the_scaling_of_hmc(latents: int, step: float)
     From there its logarithm changes by half the distance of the acceptance, 0 to 1, from 0.65.
     """
 
-    def at(u: Tensor) -> Point:  # N(0, I) at every temperature
+    def target(u: Tensor) -> Point:  # N(0, I) at every temperature
         return Point(u, torch.zeros_like(u[..., 0]), torch.zeros_like(u))
 
-    steps = tune(at, torch.zeros(4, latents).double(), 10, 1, stream()).steps
+    steps = tune(target, torch.zeros(4, latents).double(), 10, 1, stream()).steps
     assert steps.shape == (11, 1, 4, 1)
     assert steps[0].flatten().tolist() == [step] * 4
     growth = (steps[1:] / steps[:-1]).log()
@@ -153,11 +157,11 @@ def test_step_sizes_are_tuned_from_the_scaling_of_hmc(latents: int, step: float)
 def annealed(
     model: LinearVAE, x: Tensor, from_prior: bool, chains: int, temperatures: int
 ) -> tuple[Target, Schedule, Tensor]:
-    at, random = linear_target(model, x, from_prior), stream(2)
-    schedule = tune(at, draws(len(x), 3), temperatures, 3, random)
-    log_w, acceptance = anneal(at, draws(chains, len(x), 3, seed=3), schedule, 3, random)
+    target, random = linear_target(model, x, from_prior), stream(2)
+    schedule = tune(target, draws(len(x), 3), temperatures, 3, random)
+    log_w, acceptance = anneal(target, draws(chains, len(x), 3, seed=3), schedule, 3, random)
     assert 0.4 < acceptance < 0.95  # tuned to 0.65 by a single chain for each image
-    return at, schedule, log_w
+    return target, schedule, log_w
 
 
 @pytest.mark.parametrize(("from_prior", "temperatures"), [(False, 30), (True, 150)])
@@ -165,22 +169,22 @@ def test_ais_hits_log_p(from_prior: bool, temperatures: int) -> None:
     """From the encoder's q as well as from the prior, which is farther off, for every image."""
     model, x = LinearVAE(fitted(), shift=1.0), images()
     _, _, log_w = annealed(model, x, from_prior, 400, temperatures)
-    exact, found = model.log_p(x), lower_bound(log_w)
+    exact, result = model.log_p(x), lower_bound(log_w)
     ratio = (log_w - exact).exp()
     error = ratio.std(dim=0) / 400**0.5  # of the mean weight, relative to p(x)
     assert float(error.max()) < 0.05
     # 4.5 standard errors for one of 12 images; log(1 + e) is e up to e^2.
     assert ((ratio.mean(dim=0) - 1).abs() < 4.5 * error).all()
-    assert ((found - exact).abs() < 5 * error + error.square()).all()
+    assert ((result - exact).abs() < 5 * error + error.square()).all()
 
 
 def test_one_temperature_is_importance_sampling() -> None:
     model, x = LinearVAE(fitted()), images()
-    at, u = linear_target(model, x), draws(50, IMAGES, 3)
+    target, u = linear_target(model, x), draws(50, IMAGES, 3)
     schedule = Schedule([0.0, 0.5, 1.0], torch.zeros(3, 1, IMAGES, 1).double())
-    log_w, acceptance = anneal(at, u, schedule, 2, stream())
+    log_w, acceptance = anneal(target, u, schedule, 2, stream())
     # Steps of size 0 stay where they are and are always accepted.
-    torch.testing.assert_close(log_w, at(u).log_weight, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(log_w, target(u).log_weight, rtol=1e-10, atol=1e-10)
     assert acceptance == 1
 
 
@@ -193,10 +197,10 @@ def test_the_sandwich_holds_the_truth(from_prior: bool, temperatures: int) -> No
     model, n, chains = LinearVAE(fitted(), shift=1.0), 1000, 2
     z = draws(n, 3, seed=9)
     x = model.draw(model.decode(z), stream(10))
-    at, schedule, log_w = annealed(model, x, from_prior, chains, temperatures)
+    target, schedule, log_w = annealed(model, x, from_prior, chains, temperatures)
     mu, logvar = (torch.zeros_like(z),) * 2 if from_prior else model.encode(x)
     start = ((z - mu) / (logvar / 2).exp()).expand(chains, -1, -1)
-    backward, _ = anneal(at, start, schedule, 3, stream(11), backward=True)
+    backward, _ = anneal(target, start, schedule, 3, stream(11), backward=True)
     for bounds in ((log_w, backward), (lower_bound(log_w)[None], upper_bound(backward)[None])):
         for slack in (model.log_p(x) - bounds[0], bounds[1] - model.log_p(x)):
             each = slack.mean(dim=0)
@@ -207,10 +211,10 @@ def test_the_sandwich_holds_the_truth(from_prior: bool, temperatures: int) -> No
 def test_backward_chains_bound_from_above_on_average() -> None:
     """E[1 / w] = 1 / p(x) with a new z for every chain: the chains' start is p(z|x) itself."""
     model, x, chains = LinearVAE(fitted(), shift=1.0), images(), 400
-    at, schedule, _ = annealed(model, x, True, 2, temperatures=150)
+    target, schedule, _ = annealed(model, x, True, 2, temperatures=150)
     posterior = model.ppca.posterior(x.flatten(1))
     start = posterior.at(draws(chains, IMAGES, 3, seed=5))  # from the prior u is z
-    backward, _ = anneal(at, start, schedule, 3, stream(6), backward=True)
+    backward, _ = anneal(target, start, schedule, 3, stream(6), backward=True)
     ratio = (model.log_p(x) - backward).exp()
     error = ratio.std(dim=0) / chains**0.5
     assert ((ratio.mean(dim=0) - 1).abs() < 4.5 * error).all()

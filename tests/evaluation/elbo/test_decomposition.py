@@ -58,12 +58,12 @@ def by_quadrature(mu: Tensor, logvar: Tensor) -> dict[str, float]:
 
 def test_the_terms_are_the_integrals() -> None:
     mu, logvar = posteriors(12, 2)
-    found, exact = decompose(mu, logvar, 400, stream()), by_quadrature(mu, logvar)
+    result, exact = decompose(mu, logvar, 400, stream()), by_quadrature(mu, logvar)
     # The grid is finer than the narrowest Gaussian's width: its sum is right to many digits.
-    assert sum(exact.values()) == pytest.approx(found["kl"], abs=1e-6)
+    assert sum(exact.values()) == pytest.approx(result["kl"], abs=1e-6)
     for name, value in exact.items():
-        assert found[name]["error"] < 0.02
-        assert found[name]["value"] == pytest.approx(value, abs=4 * found[name]["error"]), name
+        assert result[name]["error"] < 0.02
+        assert result[name]["value"] == pytest.approx(value, abs=4 * result[name]["error"]), name
         assert value > 0.2  # so that a term that is left out would be noticed
 
 
@@ -76,7 +76,7 @@ def test_the_terms_of_a_gaussian_aggregate() -> None:
     covariance = torch.tensor([[1.0, 0.5], [0.5, 0.8]]).double()
     cholesky = torch.linalg.cholesky(covariance - s2 * torch.eye(2))
     mu = torch.randn(n, 2, generator=random).double() @ cholesky.T
-    found = decompose(mu, torch.full((n, 2), math.log(s2)).double(), 2, random)
+    result = decompose(mu, torch.full((n, 2), math.log(s2)).double(), 2, random)
     c = covariance.diagonal()
     exact = {
         "mutual_information": 0.5 * float(torch.logdet(covariance)) - math.log(s2),
@@ -85,35 +85,35 @@ def test_the_terms_of_a_gaussian_aggregate() -> None:
     }
     for name, value in exact.items():
         # The 4000 mu have covariances of their own, off by some 1 / sqrt(4000) = 0.016.
-        assert found[name]["value"] == pytest.approx(value, abs=0.05), name
+        assert result[name]["value"] == pytest.approx(value, abs=0.05), name
 
 
 @settings(max_examples=15)
 @given(n=st.integers(2, 80), latent=st.integers(1, 5), seed=st.integers(0, 100))
 def test_the_terms_sum_to_the_kl(n: int, latent: int, seed: int) -> None:
     """To that of the same draws exactly; to the closed form within the draws' error."""
-    found = decompose(*posteriors(n, latent, seed), 60, stream(seed))
+    result = decompose(*posteriors(n, latent, seed), 60, stream(seed))
     names = ("mutual_information", "total_correlation", "dimension_wise_kl")
-    total = sum(found[name]["value"] for name in names)
-    assert total == pytest.approx(found["kl_of_draws"]["value"], abs=1e-9)  # float64
+    total = sum(result[name]["value"] for name in names)
+    assert total == pytest.approx(result["kl_of_draws"]["value"], abs=1e-9)  # float64
     # Five standard errors, estimated from 60 draws for at least two images
-    assert total == pytest.approx(found["kl"], abs=5 * found["kl_of_draws"]["error"])
-    dimensions = sum(dimension["value"] for dimension in found["dimensions"])
-    assert dimensions == pytest.approx(found["dimension_wise_kl"]["value"], abs=1e-9)
-    assert found["mutual_information"]["value"] <= math.log(n) + 1e-9
+    assert total == pytest.approx(result["kl"], abs=5 * result["kl_of_draws"]["error"])
+    dimensions = sum(dimension["value"] for dimension in result["dimensions"])
+    assert dimensions == pytest.approx(result["dimension_wise_kl"]["value"], abs=1e-9)
+    assert result["mutual_information"]["value"] <= math.log(n) + 1e-9
     if latent == 1:
-        assert found["total_correlation"]["value"] == pytest.approx(0, abs=1e-9)
+        assert result["total_correlation"]["value"] == pytest.approx(0, abs=1e-9)
 
 
 def test_images_told_apart_for_sure_have_the_most_information() -> None:
     """Far from each other: log N nats, at every draw."""
     mu = 50 * torch.arange(20.0).double()[:, None]
-    found = decompose(mu, torch.zeros(20, 1).double(), 3, stream())
-    assert found["mutual_information"]["value"] == pytest.approx(found["log_images"], abs=1e-9)
+    result = decompose(mu, torch.zeros(20, 1).double(), 3, stream())
+    assert result["mutual_information"]["value"] == pytest.approx(result["log_images"], abs=1e-9)
 
 
 def test_a_collapsed_posterior_has_no_parts() -> None:
     zero = torch.zeros(20, 3).double()
-    found = decompose(zero, zero, 2, stream())
+    result = decompose(zero, zero, 2, stream())
     for name in ("mutual_information", "total_correlation", "dimension_wise_kl", "kl_of_draws"):
-        assert found[name]["value"] == pytest.approx(0, abs=1e-9)
+        assert result[name]["value"] == pytest.approx(0, abs=1e-9)

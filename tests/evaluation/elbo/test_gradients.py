@@ -62,11 +62,11 @@ def test_each_estimate_is_what_autograd_says() -> None:
         "score function": lambda *theta: score(f, *theta),
         "score function, baseline": lambda *theta: score(f - baselines, *theta),
     }
-    found = gradient_estimates(model, x, q, u)
-    assert tuple(found) == NAMES
+    result = gradient_estimates(model, x, q, u)
+    assert tuple(result) == NAMES
     for name, function in expected.items():
         gradient = torch.cat(torch.autograd.functional.jacobian(function, parameters))
-        torch.testing.assert_close(found[name][0], gradient, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(result[name][0], gradient, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("place", ["prior", "near"])
@@ -85,14 +85,14 @@ def test_the_pathwise_estimator_scatters_least(place: str) -> None:
     model, x = fitted(), correlated(1, 8, seed=1)
     q = settings(model, x)[place]
     estimates = gradient_estimates(model, x, q, noise(4000, 8, 3))
-    found = spread(estimates, exact_gradient(model, x, q))
-    low, _, high, middle = (found[name] for name in NAMES)
+    result = spread(estimates, exact_gradient(model, x, q))
+    low, _, high, middle = (result[name] for name in NAMES)
     for a, b in ((low, middle), (middle, high)):
         # Apart by more than four times both errors
         assert a["variance"] + 4 * (a["variance_error"] + b["variance_error"]) < b["variance"]
     # The squared distance of a mean from its expectation averages variance / n; over 6 parameters
     # it is hardly ever more than four times that.
-    assert all(row["bias"] < 2 * row["bias_error"] for row in found.values())
+    assert all(row["bias"] < 2 * row["bias_error"] for row in result.values())
 
 
 def test_variance_falls_as_one_over_the_draws() -> None:
@@ -118,7 +118,7 @@ def test_at_the_posterior_two_estimators_stand_still() -> None:
 
 def test_spread_is_the_trace_of_the_covariance() -> None:
     values = torch.randn(500, 6, generator=stream(), dtype=torch.float64) + 2
-    found = spread({"x": values}, torch.zeros(6).double())["x"]
-    assert found["variance"] == pytest.approx(float(torch.cov(values.T).trace()), rel=1e-9)
-    assert found["bias"] == pytest.approx(2 * 6**0.5, rel=0.1)  # and a bias is seen
-    assert found["bias_error"] == pytest.approx((6 / 500) ** 0.5, rel=0.1)
+    result = spread({"x": values}, torch.zeros(6).double())["x"]
+    assert result["variance"] == pytest.approx(float(torch.cov(values.T).trace()), rel=1e-9)
+    assert result["bias"] == pytest.approx(2 * 6**0.5, rel=0.1)  # and a bias is seen
+    assert result["bias_error"] == pytest.approx((6 / 500) ** 0.5, rel=0.1)

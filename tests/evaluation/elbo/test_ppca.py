@@ -141,8 +141,8 @@ def test_kl_of_the_imperfect_posteriors() -> None:
         "widened": 3 * ((1.4**2 - 1) / 2 - math.log(1.4)),
     }
     for name, kl in known.items():
-        found = imperfect(posterior)[name].kl(posterior)
-        torch.testing.assert_close(found, torch.full_like(found, kl), rtol=1e-9, atol=0)
+        result = imperfect(posterior)[name].kl(posterior)
+        torch.testing.assert_close(result, torch.full_like(result, kl), rtol=1e-9, atol=0)
     best = mean_field(posterior)
     assert float(best.kl(posterior).min()) > 0.01  # the rotation left something to lose
     random = stream(5)
@@ -172,20 +172,20 @@ def test_iwae_rises_to_log_p() -> None:
 def test_the_exact_posterior_needs_one_sample() -> None:
     model, x = fitted(), correlated(8, 8, seed=1)
     u = torch.randn(10, 8, 3, generator=stream(), dtype=torch.float64)
-    found = iwae(model.log_weight(x, model.posterior(x), u), 1)
+    result = iwae(model.log_weight(x, model.posterior(x), u), 1)
     # Every weight is p(x), so neither draws nor groups matter.
-    assert found.value == pytest.approx(float(model.log_density(x).mean()), abs=1e-9)
-    assert found.error < 1e-9
+    assert result.value == pytest.approx(float(model.log_density(x).mean()), abs=1e-9)
+    assert result.error < 1e-9
 
 
 def test_the_error_of_a_bound_is_its_spread_over_seeds() -> None:
     model, x = fitted(), correlated(8, 8, seed=1)
     q = shifted(model.posterior(x), 0.7)
-    found = [
+    result = [
         iwae(model.log_weight(x, q, torch.randn(200, 8, 3, generator=stream(seed)).double()), 10)
         for seed in range(200)
     ]
-    values = torch.tensor([value for value, _ in found])
-    errors = torch.tensor([error for _, error in found])
+    values = torch.tensor([value for value, _ in result])
+    errors = torch.tensor([error for _, error in result])
     # 200 values tell their standard deviation to 5 %; three of those.
     assert float(values.std()) == pytest.approx(float(errors.mean()), rel=0.15)

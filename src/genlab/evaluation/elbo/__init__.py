@@ -1,8 +1,8 @@
-"""The ELBO laboratory: what the evidence lower bound is, shown where the truth is known.
+"""The ELBO study: what the evidence lower bound is, shown where the truth is known.
 
-`ppca` is a VAE with log p(x), ELBO and gap in closed form, on which `gradients` compares the
-estimators of the ELBO's gradient. `bounds` has IWAE-K and standard errors. `decomposition` takes
-the KL term apart; `hmc` and `ais` find log p(x) of a trained VAE, with a two-sided check on images
-that it made itself; `local` splits the gap. `vae` puts these together for a trained VAE, and
-`stages` writes what was measured as JSON.
+`ppca` is a VAE with log p(x), ELBO and gap in closed form; `ppca_study` compares bounds and, with
+`gradients`, the estimators of the ELBO's gradient on it. `bounds` has IWAE-K and standard errors.
+`decomposition` splits the KL term; `hmc` and `ais` estimate log p(x) of a trained VAE, with a
+two-sided check on images sampled from it; `local` splits the gap. `vae` applies these to a trained
+VAE.
 """

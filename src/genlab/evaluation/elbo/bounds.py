@@ -1,7 +1,7 @@
-"""Numbers with their standard errors, and the bound of K importance samples (IWAE-K).
+"""Estimates with their standard errors, and the bound of K importance samples (IWAE-K).
 
-With weights w = p(x, z) / q(z|x), z ~ q, Burda et al. 2016 (arXiv:1509.00519, equation 8) average
-K of them inside the logarithm:
+With weights w = p(x, z) / q(z|x), z ~ q, the bound averages K of them inside the logarithm (Burda
+et al. 2016, arXiv:1509.00519, equation 8):
 
     L_K = E log (1/K) sum_k w_k,     ELBO = L_1 <= L_2 <= ... <= log p(x)
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from genlab.models.vae import log_mean_exp
@@ -27,7 +26,7 @@ class Estimate(NamedTuple):
 def estimate(values: Tensor) -> Estimate:
     """The mean of `values` [S, N]: S independent draws for each of N images.
 
-    The images are taken as given: the error is that of the draws alone.
+    The error is that of the draws alone, for these N images.
     """
     draws, images = values.shape
     variance = values.double().var(dim=0).sum() / draws
@@ -46,6 +45,7 @@ def iwae_curve(log_weights: Tensor, samples: Sequence[int]) -> list[dict[str, fl
     return [{"k": k, **iwae(log_weights, k)._asdict()} for k in samples]
 
 
-def normal(random: torch.Generator, like: Tensor, *shape: int) -> Tensor:
-    """Standard normal numbers from a stream of the CPU, brought to the device of `like`."""
-    return torch.randn(shape, generator=random, dtype=like.dtype).to(like.device)
+def over_images(values: Tensor) -> dict[str, float]:
+    """The mean of `values` [N] over images, and its standard error with N images."""
+    values = values.double()
+    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))._asdict()

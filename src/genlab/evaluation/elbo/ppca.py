@@ -1,17 +1,17 @@
-"""Probabilistic PCA (Tipping & Bishop 1999, J. R. Stat. Soc. B 61): a VAE with nothing hidden.
+"""Probabilistic PCA (Tipping & Bishop 1999, J. R. Stat. Soc. B 61): a VAE in closed form.
 
     z ~ N(0, I_L),   x | z ~ N(W z + mean, sigma^2 I_D)
 
-The marginal is N(mean, C) with C = W W' + sigma^2 I, so log p(x) is known; and so is the posterior
+The marginal is N(mean, C) with C = W W' + sigma^2 I, so log p(x) is known, and so is the posterior
 (equations 4 to 8)
 
     p(z|x) = N(M^-1 W' (x - mean), sigma^2 M^-1),   M = W' W + sigma^2 I_L
 
-With any Gaussian q(z|x) = N(m, S) in its place the ELBO has a closed form too,
+With any Gaussian approximation q(z|x) = N(m, S), the ELBO has a closed form too,
 
     E_q[log p(x|z)] = -D/2 log(2 pi sigma^2) - (|x - mean - W m|^2 + tr(W S W')) / (2 sigma^2)
 
-and log p(x) - ELBO = KL(q(z|x) || p(z|x)) can be checked number by number. Everything is float64.
+so log p(x) - ELBO = KL(q(z|x) || p(z|x)) can be checked numerically. All numbers are float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.evaluation.elbo.bounds import normal
+from genlab.evaluation.elbo.randomness import normal
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -35,7 +35,7 @@ class Gaussian(NamedTuple):
     scale: Tensor
 
     def at(self, u: Tensor) -> Tensor:
-        """The points mean + scale u, [..., B, L], that standard normal u stand for."""
+        """The points mean + scale u, [..., B, L], of standard normal u."""
         return self.mean + u @ self.scale.T
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -56,9 +56,9 @@ class Gaussian(NamedTuple):
 
 
 class Spectrum(NamedTuple):
-    """Mean [D], the R largest eigenvalues [R] from the top, eigenvectors [D, R] of a covariance.
+    """Mean [D] and the R largest eigenvalues [R], descending, of a covariance.
 
-    The D - R other eigenvalues are 0.
+    `axes` [D, R] are the eigenvectors. The D - R other eigenvalues are 0.
     """
 
     mean: Tensor
@@ -67,10 +67,10 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(x: Tensor) -> Spectrum:
-    """Of the sample covariance S = X' X / N, X being x [N, D] less its mean; R = min(N, D).
+    """Spectrum of the sample covariance S = X' X / N, with X = x [N, D] - mean; R = min(N, D).
 
-    Of fewer images than dimensions the N x N matrix X X' / N tells as much: it has the eigenvalues
-    of S that aren't 0, and an eigenvector v there is X' v in S (Bishop 2006, section 12.1.4).
+    With fewer images than dimensions, the N x N matrix X X' / N is decomposed instead: it has the
+    nonzero eigenvalues of S, and its eigenvector v gives X' v of S (Bishop 2006, section 12.1.4).
     """
     x = x.double()
     mean = x.mean(dim=0)
@@ -91,11 +91,11 @@ class PPCA(NamedTuple):
 
     @classmethod
     def fit(cls, data: Spectrum, latent: int, random: torch.Generator) -> PPCA:
-        """The parameters of maximum likelihood (equations 7 and 8) for 0 < latent < D.
+        """Maximum likelihood parameters (equations 7 and 8) for 0 < latent < D.
 
-        sigma^2 is the mean of the eigenvalues that are left out, and W = U (Lambda - sigma^2)^1/2 R
-        with any rotation R: `random` draws one. With R = I the posterior would factorise over the
-        dimensions of z, and a mean-field q would have nothing to lose.
+        sigma^2 is the mean of the discarded eigenvalues, and W = U (Lambda - sigma^2)^1/2 R with
+        any rotation R; `random` chooses one. With R = I the posterior would factorise over the
+        dimensions of z, and a mean-field q would be exact.
         """
         variance = float(data.values[latent:].sum()) / (len(data.mean) - latent)
         scale = (data.values[:latent] - variance).clamp(min=0).sqrt()
@@ -104,12 +104,12 @@ class PPCA(NamedTuple):
 
     @property
     def precision(self) -> Tensor:
-        """M / sigma^2 [L, L]: the precision of the posterior, the same for every x."""
+        """M / sigma^2 [L, L], the precision of the posterior for every x."""
         gram = self.weight.T @ self.weight
         return gram / self.variance + torch.eye(len(gram)).to(gram)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """log p(x) [B] in nats of x [B, D]; the D x D covariance is inverted in L dimensions."""
+        """log p(x) [B] in nats of x [B, D]; inverts an L x L matrix instead of the covariance."""
         d, cholesky = x - self.mean, torch.linalg.cholesky(self.precision)
         v = torch.linalg.solve_triangular(
             cholesky, (d @ self.weight).T / self.variance, upper=False
@@ -126,7 +126,7 @@ class PPCA(NamedTuple):
         return Gaussian(mean, torch.linalg.cholesky(covariance))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) [..., B] of x [B, D] under z [..., B, L], the square multiplied out."""
+        """log p(x|z) [..., B] of x [B, D] under z [..., B, L], with the square expanded."""
         d = x - self.mean
         squares = (
             d.square().sum(dim=1)
@@ -153,7 +153,7 @@ class PPCA(NamedTuple):
     def elbo_by_cubature(self, x: Tensor, q: Gaussian) -> Tensor:
         """The ELBO [B] as the mean of log w over the 2 L points u = +-sqrt(L) e_j.
 
-        It is exact for polynomials of u up to degree 3, and log w is one of degree 2 (the spherical
+        The rule is exact for polynomials of u up to degree 3, and log w has degree 2 (spherical
         radial rule; Arasaratnam & Haykin 2009, IEEE Trans. Autom. Control 54, section IV).
         """
         latent = self.weight.shape[1]
@@ -163,16 +163,16 @@ class PPCA(NamedTuple):
 
 
 def mean_field(posterior: Gaussian) -> Gaussian:
-    """The factorised Gaussian nearest in KL(q || posterior): its precisions are the diagonal's."""
+    """The factorised q that minimises KL(q || posterior); it keeps the diagonal precisions."""
     precision = torch.cholesky_inverse(posterior.scale).diagonal()
     return Gaussian(posterior.mean, precision.rsqrt().diag())
 
 
 def shifted(posterior: Gaussian, by: float) -> Gaussian:
-    """Moved by `by` standard deviations along each of L directions: KL = L by^2 / 2."""
+    """`posterior` moved by `by` standard deviations along each of L directions: KL = L by^2 / 2."""
     return Gaussian(posterior.at(torch.full_like(posterior.mean, by)), posterior.scale)
 
 
 def widened(posterior: Gaussian, by: float) -> Gaussian:
-    """`by` times as wide in every direction: KL = L ((by^2 - 1) / 2 - log by)."""
+    """`posterior`, `by` times as wide in every direction: KL = L ((by^2 - 1) / 2 - log by)."""
     return Gaussian(posterior.mean, by * posterior.scale)

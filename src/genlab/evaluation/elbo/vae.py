@@ -1,9 +1,14 @@
-"""The bound of a trained VAE, taken apart: its KL term, IWAE-K, log p(x) by AIS, the gap's parts.
+"""The bound of a trained VAE in parts: KL terms, IWAE-K, log p(x) by AIS, and the gap's parts.
 
-All of it is about the images as the model is shown them, x / 255 on [0, 1] or black and white, and
-about its own p(x|z): a density of such x for a Gaussian, a probability of grey values for a
-logistic, of black and white for a Bernoulli (shown grey values, it has no normalised p(x|z)).
-Nats here compare between models of one likelihood; across them there are the league's bits/dim.
+The images are those that the model trains on, x / 255 on [0, 1] or black and white, and the numbers
+are those of its own p(x|z): a density of x for a Gaussian, a probability of grey values for a
+logistic, of black and white for a Bernoulli (on grey values, its p(x|z) is not normalised).
+Nats are therefore comparable between models of one likelihood only; across likelihoods, compare the
+league's bits/dim.
+
+Numbers are in nats per image unless they say otherwise. Estimates are {value, error}, where error
+is one standard error. `images` is the number of images that a part averages over, the first ones
+of the images given. Images differ, so only numbers of the same images compare.
 """
 
 from __future__ import annotations
@@ -16,52 +21,84 @@ from torch import Tensor
 from genlab.config.elbo_study import AnnealingConfig, DecompositionConfig, ElboStudyConfig
 from genlab.data.randomness import address
 from genlab.evaluation.elbo.ais import Schedule, anneal, lower_bound, tune, upper_bound
-from genlab.evaluation.elbo.bounds import Estimate, estimate, normal
+from genlab.evaluation.elbo.bounds import Estimate, estimate, iwae_curve, over_images
 from genlab.evaluation.elbo.decomposition import decompose
-from genlab.evaluation.elbo.hmc import Target, target
+from genlab.evaluation.elbo.hmc import Target, make_target
 from genlab.evaluation.elbo.local import local_posterior
-from genlab.models.vae import LatentModel, gaussian_kl, log_weight
+from genlab.evaluation.elbo.randomness import STUDY, normal, stream
+from genlab.models.vae import VAE, LatentModel, gaussian_kl, log_weight
 
 BATCH = 250  # images decoded at a time; random numbers do not depend on it
 Posterior = tuple[Tensor, Tensor]
 """mu, logvar [B, L]."""
 
 
-class Path(NamedTuple):
-    """What AIS walks along: from the Gaussian `start` to p(x, z), in the coordinates u of it."""
+class AnnealingPath(NamedTuple):
+    """The path of AIS from the Gaussian `start` to p(x, z), in coordinates u relative to it."""
 
     start: Posterior
-    at: Target
+    target: Target
     schedule: Schedule
 
 
-def stream(*parts: int | str) -> torch.Generator:
-    """Random numbers of the CPU that depend on the address `parts` alone."""
-    return torch.Generator().manual_seed(address("laboratory", *parts))
+def images_needed(config: ElboStudyConfig) -> int:
+    """The number of images that the parts of `decompose_elbo` average over at most."""
+    return max(config.decomposition.images, config.bounds.images, config.annealing.images)
 
 
-def over_images(values: Tensor) -> dict[str, float]:
-    """The mean of `values` [N] over images, and the standard error that comes of having N."""
-    values = values.double()
-    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))._asdict()
+def decompose_elbo(
+    model: VAE, images: Tensor, config: ElboStudyConfig, seed: int
+) -> dict[str, Any]:
+    """All parts of the bound of a trained VAE.
+
+    Args:
+        model: its parameters need no gradients.
+        images: float32 [N, C, H, W] on [0, 1].
+        seed: seed of the run, for random numbers of its own.
+    """
+    torch.manual_seed(address(STUDY, "observed"))
+    images = model.observed(images)  # black and white, if the model trains on that
+    bound_images = images[: config.bounds.images]
+    torch.manual_seed(address(STUDY, seed, "bounds"))
+    log_weights = model.log_weights(bound_images, config.bounds.draws)
+    return {
+        "likelihood": model.config.variant,
+        "discrete": model.likelihood.discrete,
+        "decomposition": decomposition(
+            model,
+            images[: config.decomposition.images],
+            config.decomposition,
+            stream(seed, "decomposition"),
+        ),
+        "bounds": {
+            "images": len(bound_images),
+            "draws": len(log_weights),
+            "curve": iwae_curve(log_weights, config.bounds.samples),
+        },
+        "annealing": annealing(model, images[: config.annealing.images], config, seed),
+        "simulated": simulated(model, images, config, stream(seed, "simulated")),
+    }
 
 
 @torch.no_grad()
 def decomposition(
     model: LatentModel, images: Tensor, config: DecompositionConfig, random: torch.Generator
 ) -> dict[str, Any]:
-    """ELBO = reconstruction - KL over `images` [N, C, H, W], and the KL taken apart.
+    """ELBO = reconstruction - KL over `images` [N, C, H, W], and the terms of the KL.
 
-    The error of the ELBO is that over images; those of the other numbers are of the draws alone.
+    The error of the ELBO is that over images; the errors of the other numbers are those of the
+    draws alone.
     """
-    encoded = [model.encode(some) for some in torch.split(images, BATCH)]
+    encoded = [model.encode(batch) for batch in torch.split(images, BATCH)]
     mu, logvar = (torch.cat(values) for values in zip(*encoded, strict=True))
-    drawn = []
+    log_likelihoods = []
     for _ in range(config.draws):
         z = mu + (0.5 * logvar).exp() * normal(random, mu, *mu.shape)
         pairs = zip(torch.split(images, BATCH), torch.split(z, BATCH), strict=True)
-        drawn.append(torch.cat([model.log_likelihood(x, model.decode(some)) for x, some in pairs]))
-    reconstruction = torch.stack(drawn).double()  # [S, N]
+        log_likelihoods.append(
+            torch.cat([model.log_likelihood(x, model.decode(batch)) for x, batch in pairs])
+        )
+    reconstruction = torch.stack(log_likelihoods).double()  # [S, N]
     return {
         "images": len(images),
         "elbo": over_images(reconstruction.mean(dim=0) - gaussian_kl(mu, logvar).sum(dim=1)),
@@ -70,24 +107,27 @@ def decomposition(
     }
 
 
-def find_path(
+def annealing_path(
     model: LatentModel,
     images: Tensor,
     local: Posterior,
     config: AnnealingConfig,
     random: torch.Generator,
-) -> Path:
-    """The path for `images` [B, C, H, W], from `local` or the prior, its step sizes tuned."""
+) -> AnnealingPath:
+    """The path for `images` [B, C, H, W] from `local` or the prior, with tuned step sizes."""
     zero = torch.zeros_like(local[0])
     start = local if config.start == "local" else (zero, zero)
-    at = target(log_weight(model, images, *start))
-    return Path(start, at, tune(at, start[0], config.temperatures, config.leapfrog, random))
+    target = make_target(log_weight(model, images, *start))
+    schedule = tune(target, start[0], config.temperatures, config.leapfrog, random)
+    return AnnealingPath(start, target, schedule)
 
 
-def walk(path: Path, config: AnnealingConfig, random: torch.Generator) -> tuple[Tensor, float]:
+def forward_chains(
+    path: AnnealingPath, config: AnnealingConfig, random: torch.Generator
+) -> tuple[Tensor, float]:
     """log w [C, B] of forward chains, and their mean acceptance."""
     u = normal(random, path.start[0], config.chains, *path.start[0].shape)
-    return anneal(path.at, u, path.schedule, config.leapfrog, random)
+    return anneal(path.target, u, path.schedule, config.leapfrog, random)
 
 
 def two_sided(
@@ -97,14 +137,17 @@ def two_sided(
     config: ElboStudyConfig,
     random: torch.Generator,
 ) -> dict[str, Any]:
-    """Both bounds on `images` that the model made of `z`: how far off the lower one is."""
+    """Bounds from both sides on log p(x) of `images` [B, C, H, W] sampled from p(x|z).
+
+    Their difference limits the error of the lower one.
+    """
     local = local_posterior(model, images, config.local, random)
-    path = find_path(model, images, local, config.annealing, random)
-    forward, acceptance = walk(path, config.annealing, random)
+    path = annealing_path(model, images, local, config.annealing, random)
+    forward, acceptance = forward_chains(path, config.annealing, random)
     mu, logvar = path.start
     u = ((z - mu) * (-0.5 * logvar).exp()).expand(config.annealing.chains, -1, -1)
     backward, _ = anneal(
-        path.at, u, path.schedule, config.annealing.leapfrog, random, backward=True
+        path.target, u, path.schedule, config.annealing.leapfrog, random, backward=True
     )
     lower, upper = lower_bound(forward), upper_bound(backward)
     return {
@@ -116,27 +159,37 @@ def two_sided(
     }
 
 
+def simulated(
+    model: VAE, like: Tensor, config: ElboStudyConfig, random: torch.Generator
+) -> dict[str, Any]:
+    """`two_sided` on images sampled from the model, on the device of `like`."""
+    z = normal(random, like, config.annealing.simulated, model.config.latent)
+    with torch.no_grad():
+        images = model.likelihood.draw(model.decode(z), random)
+    return two_sided(model, images, z, config, random)
+
+
 def annealing(
     model: LatentModel, images: Tensor, config: ElboStudyConfig, seed: int
 ) -> dict[str, Any]:
-    """log p(x) of `images` [B, C, H, W] by AIS, and the gap to it, taken apart.
+    """log p(x) of `images` [B, C, H, W] by AIS, and the two parts of the gap to the ELBO.
 
-    Both posteriors, the encoder's and the local one, are judged on the same draws u, so that most
-    of their noise is common. The error of `log_p` is that of annealing alone; all others are those
-    over images, the error of the same log p(x) in `log_p_over_images` among them.
+    The encoder's posterior and the local one are evaluated on the same draws u, so most of the
+    noise cancels in their difference. The error of `log_p` is that of annealing alone; all other
+    errors are those over images, including that of the same log p(x) in `log_p_over_images`.
     """
     random = stream(seed, "annealing")
     local = local_posterior(model, images, config.local, random)
-    path = find_path(model, images, local, config.annealing, random)
-    log_w, acceptance = walk(path, config.annealing, random)
+    path = annealing_path(model, images, local, config.annealing, random)
+    log_w, acceptance = forward_chains(path, config.annealing, random)
     log_p = lower_bound(log_w)
-    weights = (log_w - log_p).exp()  # over their mean
+    weights = (log_w - log_p).exp()  # relative to their mean
     error = float((weights.var(dim=0) / len(weights)).sum().sqrt()) / len(images)
     with torch.no_grad():
         encoder = model.encode(images)
         u = normal(random, encoder[0], config.local.final_draws, *encoder[0].shape)
         best, amortised = (
-            torch.cat([log_weight(model, images, *q)(some[None]) for some in u]).double().mean(0)
+            torch.cat([log_weight(model, images, *q)(draw[None]) for draw in u]).double().mean(0)
             for q in (local, encoder)
         )
     return {

@@ -1,4 +1,4 @@
-"""`genlab draw`: the pictures it keeps are the ones that it should, and mistakes are named."""
+"""`genlab draw`: it keeps the pictures that fit best, and names mistakes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny import SIDE, make_study
 
+from genlab.app.draw import choose_sampler, find_run, usual_score
 from genlab.config.samplers import DDIMSampler, TokenSampler
 from genlab.data.tokenizer import Tokenizer
 from genlab.errors import GenLabError
@@ -26,7 +27,6 @@ from genlab.models.batches import to_float, to_uint8
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.sampling.draw import draw
-from genlab.sampling.prompting import chosen_sampler, find_run, usual_score
 from genlab.workflow.models import load_trained
 from genlab.workflow.train import train
 
@@ -95,11 +95,11 @@ def test_the_candidates_that_fit_best_are_kept(
     with torch.no_grad():
         scores: Any = 100 * clip.score(to_float(pixels), tokens)  # type: ignore[operator]
     best = scores.argsort(descending=True, stable=True)[:4].tolist()
-    said = [(float(s), int(i)) for s, i in re.findall(r"(-?[\d.]+) \(candidate (\d+)\)", ended.out)]
-    assert [i for _, i in said] == best
-    # Written with one digit behind the point.
-    assert [s for s, _ in said] == pytest.approx(scores[best].tolist(), abs=0.051)
-    assert f"of all 20 {float(scores.mean()):.1f} in the mean" in ended.out
+    printed = re.findall(r"(-?[\d.]+) \(candidate (\d+)\)", ended.out)
+    assert [int(i) for _, i in printed] == best
+    # Printed with one decimal.
+    assert [float(score) for score, _ in printed] == pytest.approx(scores[best].tolist(), abs=0.051)
+    assert f"mean of all 20: {float(scores.mean()):.1f}" in ended.out
     zoom = round(128 / SIDE)
     sheet = np.asarray(Image.open("best.png"))[::zoom, ::zoom]
     tiles = [sheet[y : y + SIDE, x : x + SIDE] for y in (1, SIDE + 2) for x in (1, SIDE + 2)]
@@ -109,19 +109,19 @@ def test_the_candidates_that_fit_best_are_kept(
     assert "20/20" in ended.err  # the progress
 
 
-def test_words_that_were_never_said_are_named(
+def test_words_of_no_training_caption_are_left_out_and_reported(
     study: StudyFolder, genlab: Callable[..., Any]
 ) -> None:
-    said = "never in a training caption, and so left out: "
+    report = "words in no training caption are left out: "
     odd = "a purple PICTURE  of purple down hats"
     ended = genlab("draw", odd, "--candidates", 1, "--out", "odd.png")
-    assert f"{said}purple, hats\n" in ended.out
+    assert f"{report}purple, hats\n" in ended.out
     assert ended.status == 0
     genlab("draw", PROMPT, "--candidates", 1, "--out", "a.png")
     assert Path("odd.png").read_bytes() == Path("a.png").read_bytes()
     ended = genlab("draw", " A picture OF Down", "--candidates", 1, "--out", "b.png")
     assert ended.status == 0
-    assert said not in ended.out
+    assert report not in ended.out
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
@@ -144,7 +144,7 @@ def test_image_to_image_at_strength_0_is_the_reconstruction(
 
 
 def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., Any]) -> None:
-    """White is drawn anew; the picture comes ten times as large and in colour, all the same."""
+    """White is inpainted; the picture is ten times as large and in colour."""
     pixels = np.array(read_array(study.data("stripes").images("test"))[5, 0])
     large = Image.fromarray(pixels).resize((10 * SIDE, 10 * SIDE), Image.Resampling.NEAREST)
     large.convert("RGB").save("given.png")
@@ -154,21 +154,21 @@ def test_what_the_mask_keeps_is_kept(study: StudyFolder, genlab: Callable[..., A
     ended = genlab("draw", PROMPT, "--model", "ldm", "--candidates", 2, "--steps", 3,
                    "--image", "given.png", "--mask", "mask.png", "--out", "out.png")  # fmt: skip
     assert ended.status == 0, ended.err
-    found = written(Path("out.png")).astype(int)
-    kept = np.abs(found - pixels)[:, SIDE // 2 :]
+    result = written(Path("out.png")).astype(int)
+    kept = np.abs(result - pixels)[:, SIDE // 2 :]
     # What scaling down by Lanczos leaves of sharp edges between pixels.
     assert kept.max() <= 30
-    assert np.abs(found - pixels)[:, : SIDE // 2].max() > 30
+    assert np.abs(result - pixels)[:, : SIDE // 2].max() > 30
 
 
 MISTAKES = {
-    "empty": ((" ",), "the prompt is empty; say what is to be seen"),
-    "unknown": (("purple hats",), "'purple hats': no word that says what to draw is in a training"),
-    # "a", "picture" and "of" stand beside every image and say nothing of what is to be seen.
+    "empty": ((" ",), "the prompt is empty; describe the picture in a sentence"),
+    "unknown": (("purple hats",), "'purple hats': none of its words describes what training"),
+    # "a", "picture" and "of" are in the captions of every image.
     "no content": (("a picture of an elephant",),
-                   "'a picture of an elephant': no word that says what to draw is in a training "
-                   "caption; known are across, down$"),
-    "long": (("down " * 99,), r"has \d+ tokens, but the model reads at most \d+; use fewer words"),
+                   "'a picture of an elephant': none of its words describes what training images "
+                   "show; words that do: across, down$"),
+    "long": (("down " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
     "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
     "no prompts": ((PROMPT, "--model", "vae"),
                    "/results: the model 'vae' takes no prompts; of the finished runs these do: "
@@ -177,23 +177,23 @@ MISTAKES = {
                             "vae/seed0: the model 'vae' takes no prompts; .* do: dalle, ldm$"),
     "no such run": ((PROMPT, "--run", "nowhere"), "nowhere/config.yaml: no such file"),
     "too many kept": ((PROMPT, "--keep", 9, "--candidates", 8), "--keep: 9 pictures of 8"),
-    "steps of tokens": ((PROMPT, "--steps", 9), "--steps: the sampler 'tokens' of .* has none"),
+    "steps of tokens": ((PROMPT, "--steps", 9), "--steps: the sampler 'tokens' of .* has no such"),
     "a temperature of steps": ((PROMPT, "--model", "ldm", "--temperature", 1),
-                               "--temperature: the sampler 'ddim' of .* has none"),
+                               "--temperature: the sampler 'ddim' of .* has no such"),
     "more steps than there are": ((PROMPT, "--model", "ldm", "--steps", 21),
                                   "sampler 'ddim': steps must lie in 1..20, not 21"),
     "the same from a picture": ((PROMPT, "--model", "ldm", "--steps", 21, "--image", "grey.png"),
                                 "--image: steps must lie in 1..20, not 21"),
     "cold": ((PROMPT, "--temperature", 0), "sampler 'tokens': temperature: must be greater than 0"),
-    "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: of which picture"),
-    "strength of nothing": ((PROMPT, "--strength", 0.5), "--strength: of which picture"),
+    "mask of nothing": ((PROMPT, "--mask", "junk.png"), "--mask: needs a picture to start"),
+    "strength of nothing": ((PROMPT, "--strength", 0.5), "--strength: needs a picture to start"),
     "strength of a mask": ((PROMPT, "--image", "grey.png", "--mask", "grey.png", "--strength", 1),
-                           "--strength: with --mask all is drawn anew where that is white"),
+                           "--strength: has no effect with --mask"),
     "data set of a run": ((PROMPT, "--run", "results/tiny/stripes/dalle/seed0",
-                           "--dataset", "digits"), "--dataset: the folder after --run says it"),
+                           "--dataset", "digits"), "--dataset: the folder after --run determines"),
     "another data set": ((PROMPT, "--dataset", "digits"),
                          "no finished run of a model 'dalle' on the data set 'digits'"),
-    "picture for tokens": ((PROMPT, "--image", "junk.png"), "--image: DALLE walks no Gaussian"),
+    "picture for tokens": ((PROMPT, "--image", "junk.png"), "--image: DALLE is not on a Gaussian"),
     "no picture": ((PROMPT, "--model", "ldm", "--image", "junk.png"), "junk.png: not a readable"),
 }  # fmt: skip
 
@@ -202,10 +202,10 @@ MISTAKES = {
 def test_a_mistake_is_named(study: StudyFolder, genlab: Callable[..., Any], mistake: str) -> None:
     Path("junk.png").write_text("junk")
     Image.new("L", (SIDE, SIDE), 128).save("grey.png")
-    arguments, said = MISTAKES[mistake]
+    arguments, message = MISTAKES[mistake]
     ended = genlab("draw", *arguments, "--out", "out.png")
     assert ended.status == 1
-    assert re.search(rf"^error: .*{said}", ended.err, re.M), ended.err
+    assert re.search(rf"^error: .*{message}", ended.err, re.M), ended.err
     assert not Path("out.png").exists()
 
 
@@ -252,7 +252,7 @@ def test_the_usual_score_is_the_one_that_most_real_images_reach(study: StudyFold
         scores: Any = 100 * clip.score(to_float(torch.from_numpy(images)), tokens)  # type: ignore[operator]
     usual = float(np.quantile(scores.numpy(), 0.05))
     # Adding up in another order costs the last digits of float32.
-    assert usual_score(run, clip, torch.device("cpu")) == pytest.approx(usual, rel=1e-5)  # type: ignore[arg-type]
+    assert usual_score(run.data, clip, torch.device("cpu")) == pytest.approx(usual, rel=1e-5)  # type: ignore[arg-type]
 
 
 def test_a_picture_that_fits_worse_than_real_ones_is_a_warning(
@@ -288,10 +288,10 @@ def test_the_version_and_two_groups_of_commands(genlab: Callable[..., Any]) -> N
 
 
 def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[..., Any]) -> None:
-    study.clip("stripes").weights.unlink()
+    study.clip("stripes").architecture.unlink()
     ended = genlab("draw", PROMPT, "--out", "out.png")
     assert ended.status == 1
-    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/weights.safetensors: no such",
+    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/config.json: no such file",
                      ended.err, re.M)  # fmt: skip
 
 
@@ -315,8 +315,8 @@ def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
 
 def test_the_guidance_is_the_one_that_was_found_best(study: StudyFolder) -> None:
     run = study.run("stripes", "dalle", 0)
-    assert chosen_sampler(run, {}) == TokenSampler(guidance=2.0)  # the study's own
-    seen = [{"guidance": scale} for scale in (1.0, 4.0, 8.0)]
-    write_json(run.prompts / "prompts.json", {"kinds": {"seen": seen}, "chosen": 1})
-    assert chosen_sampler(run, {}) == TokenSampler(guidance=4.0)
-    assert chosen_sampler(run, {"guidance": 0.5}) == TokenSampler(guidance=0.5)
+    assert choose_sampler(run, {}) == TokenSampler(guidance=2.0)  # the study's own
+    scales = [{"guidance": scale} for scale in (1.0, 4.0, 8.0)]
+    write_json(run.prompts / "prompts.json", {"kinds": {"seen": scales}, "chosen": 1})
+    assert choose_sampler(run, {}) == TokenSampler(guidance=4.0)
+    assert choose_sampler(run, {"guidance": 0.5}) == TokenSampler(guidance=0.5)

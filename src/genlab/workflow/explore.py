@@ -1,0 +1,45 @@
+"""The stage `explore`: figures of a run's latent space."""
+
+from __future__ import annotations
+
+from genlab.data.arrays import Split
+from genlab.io.arrays import read_array
+from genlab.io.files import read_json
+from genlab.models.devices import pick_device
+from genlab.models.latents import as_encoder
+from genlab.results.layout import RunFolder
+from genlab.results.origin import run_origin, write_measured
+from genlab.sampling.latents import LatentSpace
+from genlab.tracking.record import leave_record
+from genlab.workflow.figures import save_figures
+from genlab.workflow.models import load_trained
+
+
+def explore(run: RunFolder, *, cpu: bool = False) -> None:
+    """Write the figures of the run's latent space, and what their rows show as latents.json.
+
+    Raises:
+        GenLabError: the family has no latent vector.
+    """
+    device, origin = pick_device(cpu), run_origin(run)
+    model = as_encoder(load_trained(run, device, origin))
+    train, held_out = (
+        Split(read_array(run.data.images(split)), read_array(run.data.labels(split)))
+        for split in ("train", "test")
+    )
+    names = read_json(run.data.manifest)["classes"]
+    space = LatentSpace.encode(model, train, held_out, names, device)
+    summary, figures = space.summary(), space.figures()
+    # Remove figures of an earlier call: one that no longer applies would look up to date.
+    for path in run.latent_figures.glob("*"):
+        path.unlink()
+    paths = save_figures(run.latent_figures, figures)
+    description = run.latents / "latents.json"
+    facts = {name: figure.facts for name, figure in figures.items()}
+    write_measured(description, {**summary, **facts}, origin)
+    leave_record(
+        run,
+        "explore",
+        metrics={"active_latents": float(summary["active"])},
+        artifacts=[*sorted(paths), description],
+    )
