@@ -16,19 +16,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
-from genlab.io.files import note_path
 from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
-from genlab.config.samplers import DETERMINISTIC
-from genlab.results.code import code
-from genlab.results.spec import (
-    check_source,
-    check_specs,
-    prompts_spec,
-    study_specs,
-    write_specs,
-)
+from genlab.results.spec import check_source, check_specs, study_specs, write_specs
+from genlab.results.stages import stage_code
 from genlab.config.study import load_study
 from genlab.tracking.mlflow_store import store_number
 
@@ -88,22 +80,33 @@ def rows_of(model):
     return STUDY.models[model].samplers(STUDY.samplers)
 
 
-wildcard_constraints:
-    dataset="[^/]+",
-    model="[^/]+",
-    seed="[0-9]+",
-    row="[^/]+",
-    extractor="[^/]+",
-
-
-# ---- paths: the layout with wildcards in the place of names -----------------------------------
+# ---- paths -------------------------------------------------------------------------------------
 STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
 DATA = STUDY_AT.data("{dataset}")
 RUN = STUDY_AT.run("{dataset}", "{model}", "{seed}")
 ROW = RUN.samples("{row}")
+FLOOR_ROW = STUDY_AT.floor("{dataset}", "{row}")
 LOGS = f"{STUDY_AT.folder}/logs"
 COSTS = f"{STUDY_AT.folder}/benchmarks"
-IN_RUN = "{dataset}/{model}/seed{seed}"
+
+
+# What stands in angle brackets in the patterns of the rules
+pathvars:
+    study=str(STUDY_AT.folder),  # results/STUDY
+    data=str(DATA.folder),  # results/data/{dataset}
+    run=str(RUN.folder),  # results/STUDY/{dataset}/{model}/seed{seed}
+    row=str(ROW.folder),  # the run's samples/{row}
+    floor=str(FLOOR_ROW.folder),  # results/STUDY/{dataset}/floor/seed0/samples/{row}
+
+
+# All splits of a data set
+ARRAYS = expand(
+    "<data>/{split}_{kind}.npy",
+    split=["train", "test", "unseen"],
+    kind=["images", "labels", "factors", "captions"],
+    allow_missing=True,
+)
+MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in DATASETS]
 
 # ---- the wildcards of every job, by rule --------------------------------------------------------
 OF_STUDY = [{}]
@@ -169,22 +172,12 @@ def outputs(*names):
     ]
 
 
-def prepared(data):
-    """What the rule `prepare` writes of a data set."""
-    kinds = (data.images, data.labels, data.factors, data.captions)
-    arrays = [kind(split) for kind in kinds for split in ("train", "test", "unseen")]
-    arrays.append(data.tokens)
-    notes = [note_path(array) for array in arrays]
-    return [data.manifest, *arrays, *notes, data.texts, data.tokenizer]
-
-
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
 # Small networks gain little from a second thread (1.45 times on two cores), so two jobs side by
 # side, each on half of the cores, finish sooner than one after the other on all of them.
 # On a cluster `set-threads` of profiles/slurm decides: a job would count the cores of its node.
 CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores
 HALF = max(1, (CORES or 1) // 2)
-THREADS = {"train": HALF, "sample": HALF, "features": 1, "evaluate": 1}
 # `gpu: 1` is clamped to 0 where profiles/default grants none. GENLAB_GPUS=0 in the environment
 # requests none on a cluster as well, where each job inherits the environment but not the limits.
 GPU = 0 if os.environ.get("GENLAB_GPUS") == "0" else 1
@@ -196,8 +189,6 @@ if SUBMITS and GPU and workflow.global_resources.get("gpu") == 0:
         " If you gave no limit, it is that of profiles/default: use --workflow-profile, not"
         " --profile."
     )
-MEMORY_MB = {"light": 1000, "data": 4000, "compute": 4000, "measure": 4000}
-MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
 
 
 # ---- what a rule reads of the study -------------------------------------------------------------
@@ -215,33 +206,9 @@ def own_files(dataset):
     return digest(hashes(data.own_files, STUDY_AT.data(dataset).hashes))
 
 
-# ---- the code that a stage runs, so that a change of it redoes just what it touches ------------
-def model_code(model, stage, *more):
-    """The code of `stage`, of the family it is called for, and of its first stage."""
-    family = STUDY.entry(model).model
-    if family.first_stage_name:
-        return model_code(family.first_stage_name, stage, family.implementation, *more)
-    return code(stage, family.implementation, *more)
-
-
-def sampler_module(name):
-    """The module that a sampler is in; samplers are found by their names, not imported."""
-    return f"genlab.samplers.{name.replace('-', '_')}"
-
-
-def sampler_code(model, row):
-    """The code of the sampling stage, the family and the sampler."""
-    kind = STUDY.samplers[row].sampler
-    return model_code(model, "genlab.sampling.stages", sampler_module(kind))
-
-
-def prompts_code(model):
-    """The code of the stage `prompts`, the family, its sampler, CLIP and judge."""
-    # What is asked for is the same on every data set and with every seed.
-    sampler = prompts_spec(STUDY, STUDY.models[model], 0).sampler.sampler
-    rulers = [STUDY.clip.model.implementation, STUDY.judge.model.implementation]
-    stage = "genlab.evaluation.prompts"
-    return model_code(model, stage, sampler_module(sampler), *rulers)
+def code_of(stage):
+    """The hash of the code that a job of `stage` runs: a change of it redoes just these jobs."""
+    return lambda wildcards: stage_code(stage, STUDY, dict(wildcards.items()))
 
 
 def likelihood_options(model):
@@ -254,15 +221,35 @@ def likelihood_options(model):
     return ""
 
 
-def first_stage_weights(dataset, model, seed):
-    """The weights that a second stage's training starts from; none for any other model."""
+# ---- what a job reads of other runs ------------------------------------------------------------
+def model_files(run):
+    """A trained model, as `load_model` reads it."""
+    return [run.weights, run.architecture]
+
+
+def first_stage_files(dataset, model, seed):
+    """The model that a second stage's training starts from; nothing for any other model."""
     first = STUDY.entry(model).model.first_stage_name
-    return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
+    return (
+        model_files(STUDY_AT.run(dataset, first, seed_of(first, seed))) if first else []
+    )
 
 
-def extractor_weights(extractor, dataset):
-    """The files that hold an extractor's weights; none if torch-fidelity fetches them."""
+def extractor_files(extractor, dataset):
+    """The files of an extractor; none if torch-fidelity fetches its weights."""
     if extractor == CLASSIFIER:
-        return [STUDY_AT.classifier(dataset).weights]
+        return [
+            STUDY_AT.data(dataset).manifest,
+            *model_files(STUDY_AT.classifier(dataset)),
+        ]
     local = STUDY.evaluation.inception_weights
     return [local] if local else []
+
+
+def row_files(dataset, model, seed):
+    """The samples of a run's rows, the classes that were requested, and all features."""
+    rows = [STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(model)]
+    requested = [] if model == FLOOR else [row.requested for row in rows]
+    extractors = STUDY.evaluation.extractors
+    features = [row.features(extractor) for row in rows for extractor in extractors]
+    return [*(row.samples for row in rows), *requested, *features]

@@ -1,47 +1,41 @@
-"""FID and KID of each class, for rows whose samples were asked to be of one."""
+"""FID and KID of each class, for rows whose samples were requested to be of one."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from genlab.config.evaluators import FLOOR
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.metrics import Features, frechet, full_rank, kernel_distance
-from genlab.io.arrays import read_array
+from genlab.io.arrays import read_array, read_note
 from genlab.io.files import read_json
-from genlab.processes.noise import SampleNoise
-from genlab.results.layout import RunFolder
-from genlab.results.spec import read_run, read_samples
-from genlab.sampling.draw import captions_of
+from genlab.results.layout import RunFolder, SampleFolder
+from genlab.results.origin import check_origin, row_origin
 
 FEWEST = 10  # images of a class from which on its KID says anything: it is unbiased, but scatters
 
 
-def classes_asked(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] | None:
-    """The class that each sample of a row was asked for [samples]; None where none was.
+def requested_classes(row: SampleFolder) -> NDArray[np.int64] | None:
+    """Return the class that each sample of a row was requested to be of, as `sample` noted it.
 
-    A prompt is the caption of a training image, and asks for the class of this image.
+    None for a row without: calibration rows, models that know no classes, and samplers whose
+    guidance 0 ignores them.
+
+    Raises:
+        GenLabError: the classes belong to other samples than the row's spec says.
     """
-    if run.model_name == FLOOR:
+    if row.run.model_name == FLOOR:
         return None
-    family, sampler = read_run(run.config).model, read_samples(run.samples(row).config).sampler
-    if getattr(sampler, "guidance", 1.0) == 0:
-        return None
-    if family.takes_prompts:
-        noise = SampleNoise(0, range(samples), torch.device("cpu"))
-        images = captions_of(run.data, noise).images.numpy()
-        return np.array(read_array(run.data.labels("train"))[images])
-    if family.knows_classes:
-        return np.arange(samples) % len(read_json(run.data.manifest)["classes"])
-    return None
+    check_origin(row.requested, read_note(row.requested).made_from, row_origin(row))
+    requested: NDArray[np.int64] = np.array(read_array(row.requested))
+    return None if (requested < 0).any() else requested
 
 
 def measure_classes(
     run: RunFolder,
     sample: Features,
-    asked: NDArray[np.int64],
+    requested: NDArray[np.int64],
     reference: Features,
     config: EvaluationConfig,
 ) -> dict[str, dict[str, float | None]]:
@@ -52,11 +46,11 @@ def measure_classes(
     class allows.
     """
     labels = np.array(read_array(run.data.labels("train")))
-    found: dict[str, dict[str, float | None]] = {}
+    result: dict[str, dict[str, float | None]] = {}
     for k, name in enumerate(read_json(run.data.manifest)["classes"]):
-        generated, real = sample["features"][asked == k], reference["features"][labels == k]
+        generated, real = sample["features"][requested == k], reference["features"][labels == k]
         if min(len(generated), len(real)) >= FEWEST:
             kid, _ = kernel_distance(generated, real, config)
             fid = frechet(generated, real) if full_rank(generated, real) else None
-            found[name] = {"fid": fid, "kid": kid}
-    return found
+            result[name] = {"fid": fid, "kid": kid}
+    return result

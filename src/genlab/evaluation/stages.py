@@ -22,7 +22,7 @@ from genlab.config.base import short_hash
 from genlab.config.evaluators import CLASSIFIER, FLOOR
 from genlab.data.floors import fair_share
 from genlab.errors import GenLabError
-from genlab.evaluation.classes import classes_asked, measure_classes
+from genlab.evaluation.classes import measure_classes, requested_classes
 from genlab.evaluation.extractors import LAYERS, make_extractor
 from genlab.evaluation.metrics import Features, frechet, full_rank, measure
 from genlab.io.arrays import read_array, read_note
@@ -108,7 +108,7 @@ def read_features(path: Path, origin: str) -> Features:
 def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
     """Measure `rows` of a run in the features of every extractor; write its metrics.json.
 
-    None stands for all rows that have features. Where a class was asked for with each sample, the
+    None stands for all rows that have features. Where a class was requested of each sample, the
     samples of each class are measured against the training images of the same one as well. A domain
     classifier on a data set of one class has no inception score.
     """
@@ -140,10 +140,10 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
                 for name, value in overall.items()
                 if value is not None
             }
-            asked = classes_asked(run, row, len(sample["features"]))
+            requested = requested_classes(at)
             measured[row][extractor] = overall
-            if asked is not None:
-                parts = measure_classes(run, sample, asked, reference, config)
+            if requested is not None:
+                parts = measure_classes(run, sample, requested, reference, config)
                 measured[row][extractor] |= {"per_class": parts}
     write_json(run.metrics, measured)
     if run.model_name != FLOOR:

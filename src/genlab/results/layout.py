@@ -10,9 +10,10 @@ results/
       laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
         config.yaml                  its spec, written when a workflow starts to run
-        model/                       weights, config.json, summary.json
+        model/                       weights, config.json, summary.json, environment.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
+        tracking/                    records for the tracking services; no rule knows of them
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
         walks/                       walks.json; figures/: denoising, inversion, inpainting ...
@@ -21,7 +22,8 @@ results/
                                      that takes prompts
         elbo.json                    where the study has a laboratory
         likelihood.json              bits/dim of the held-out images
-        samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
+        samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
+                                     figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
     league.csv, league.md, report/index.html
 """
@@ -113,9 +115,19 @@ class SampleFolder:
         return self.folder / "grid.png"
 
     @property
+    def requested(self) -> Path:
+        """int64 [N], the class that each sample was requested to be of; -1 where none was."""
+        return self.folder / "requested.npy"
+
+    @property
+    def figures(self) -> Path:
+        """A folder: what it holds depends on the sampler."""
+        return self.folder / "figures"
+
+    @property
     def strip(self) -> Path:
         """The predicted image from noise to sample; only for samplers that take steps."""
-        return self.folder / "strip.png"
+        return self.figures / "strip.png"
 
     @property
     def cost(self) -> Path:
@@ -161,7 +173,12 @@ class RunFolder:
     @property
     def cost(self) -> Path:
         """Seconds of training, resumed parts included; apart, since it differs each time."""
-        return self.folder / "model" / "cost.json"
+        return self.model / "cost.json"
+
+    @property
+    def environment(self) -> Path:
+        """The versions of GenLab, Python and torch that trained it, and the hash of the code."""
+        return self.model / "environment.json"
 
     @property
     def history(self) -> Path:

@@ -18,8 +18,8 @@ from genlab.config.base import Strict, build, dump_yaml, pick, read_yaml
 from genlab.config.datasets import SOURCES, DatasetConfig
 from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.evaluators import FLOOR, seed_of
-from genlab.results.layout import StudyFolder
+from genlab.config.evaluators import EVALUATORS, FLOOR, seed_of
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
     EvaluationConfig,
@@ -111,6 +111,21 @@ def read_evaluation(path: Path) -> EvaluationConfig:
 def read_tracking(path: Path) -> TrackingConfig:
     """The study's `tracking:`, from its own file."""
     return build(TrackingConfig, read_yaml(path), path)
+
+
+def read_runs(study: StudyFolder) -> list[RunFolder]:
+    """The folders of the runs that a study names, those of its evaluators first."""
+    content = read_yaml(study.config)
+    evaluators = [name for name in EVALUATORS if content.get(name)]
+    return [
+        study.run(dataset, model, seed)
+        for dataset in content["datasets"]
+        for model, seeds in [
+            *((name, [0]) for name in evaluators),
+            *((name, content["seeds"]) for name in content["models"]),
+        ]
+        for seed in seeds
+    ]
 
 
 def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:

@@ -22,7 +22,7 @@ from genlab.config.study import TrackingConfig
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
 from genlab.results.layout import RunFolder, StudyFolder
-from genlab.results.spec import RunSpec, read_run, read_tracking
+from genlab.results.spec import RunSpec, read_run, read_runs, read_tracking
 from genlab.tracking.mlflow_store import note_store
 from genlab.tracking.record import Row, read_history, read_records
 
@@ -154,17 +154,18 @@ def mirror(run: RunFolder, status: Status) -> dict[str, str]:
 
 
 def publish(study: StudyFolder) -> None:
-    """The stage `publish`: send what all runs of a study hold.
+    """The stage `publish`: send what the runs hold that the study names.
+
+    Folders of models that were taken out of the study are left alone.
 
     Raises:
         GenLabError: a service couldn't take everything, or `results` can't be written; nothing is
             lost.
     """
-    configs = sorted(study.folder.glob("*/*/seed*/config.yaml"))
     troubles = [
-        f"{config.parent}: {service}: {message}"
-        for config in configs
-        for service, message in mirror(RunFolder(config.parent), "FINISHED").items()
+        f"{run.folder}: {service}: {message}"
+        for run in read_runs(study)
+        for service, message in mirror(run, "FINISHED").items()
     ]
     if troubles:
         raise GenLabError(

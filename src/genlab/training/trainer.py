@@ -32,9 +32,10 @@ from genlab.models.store import first_stage_run, load_first_stage, save_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import RunSpec, read_run, read_tracking
+from genlab.results.stages import training_code
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import Status, forget
-from genlab.tracking.provenance import run_tags
+from genlab.tracking.provenance import read_environment, run_tags
 from genlab.tracking.record import flatten, leave_record
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
@@ -248,13 +249,16 @@ def make_accelerator(asked: Precision, cpu: bool) -> Accelerator:
 def begin_history(run: RunFolder, state: Training) -> None:
     """Start from the checkpoint's history, or an empty one; its next rows are logged again.
 
-    Where the tracking services have received another training's rows, they get a new run.
+    Where the tracking services have received another training's rows, they get a new run. Snakemake
+    deletes the history before it repeats a training, so a file in `resume/` names the training that
+    logged last.
     """
-    history = state.progress.history
-    before = run.history.read_text(encoding="utf-8") if run.history.exists() else ""
-    if not (state.resumed and before.startswith(history)):
+    last = run.resume / "last"
+    same = last.exists() and last.read_text(encoding="utf-8") == state.point
+    if not (state.resumed and same):
         forget(run)
-    write_text(run.history, history)
+        write_text(last, state.point)
+    write_text(run.history, state.progress.history)
 
 
 def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
@@ -274,6 +278,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
     accelerator = make_accelerator(spec.training.precision, cpu)
     main = accelerator.is_main_process
     log = Log(run, spec.training.steps)
+    environment = read_environment(training_code(spec)) if main else {}
     with resume.only_trainer(run) if main else contextlib.nullcontext():
         state = Training(run, spec, accelerator)
         if main:
@@ -281,7 +286,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                 print(f"resuming at step {state.progress.step} of {spec.training.steps}")
             begin_history(run, state)
             params = flatten(spec.model_dump(mode="json"))
-            leave_record(run, "config", params=params, tags=run_tags(run.data))
+            leave_record(run, "config", params=params, tags=run_tags(run.data, environment))
         mirrored = (
             BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
             if main
@@ -296,6 +301,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
             if main:
                 losses = state.finish()
                 write_json(run.cost, {"train_seconds": state.progress.seconds})
+                write_json(run.environment, environment)
                 measured = {f"held_out_{name}": value for name, value in losses.items()}
                 leave_record(run, "train", metrics=measured)
                 resume.clear(run)
