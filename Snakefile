@@ -48,7 +48,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        outputs(*PLACES),
+        outputs(*JOBS),
 
 
 onstart:

@@ -20,7 +20,7 @@ from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
 from genlab.results.spec import check_source, check_specs, study_specs, write_specs
-from genlab.results.stages import stage_code
+from genlab.results.stages import rows_of, stage_code, study_jobs
 from genlab.config.study import load_study
 from genlab.tracking.mlflow_store import store_number
 
@@ -68,18 +68,6 @@ def start():
         raise WorkflowError(str(error))
 
 
-DATASETS = list(STUDY.datasets)
-MODELS = list(STUDY.models)
-RUNS = [(d, m, s) for d in DATASETS for m in MODELS for s in STUDY.seeds]
-
-
-def rows_of(model):
-    """The rows that are drawn from `model`, or the kinds of floor."""
-    if model == FLOOR:
-        return list(STUDY.evaluation.floors)
-    return STUDY.models[model].samplers(STUDY.samplers)
-
-
 # ---- paths -------------------------------------------------------------------------------------
 STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
 DATA = STUDY_AT.data("{dataset}")
@@ -106,59 +94,10 @@ ARRAYS = expand(
     kind=["images", "labels", "factors", "captions"],
     allow_missing=True,
 )
-MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in DATASETS]
+MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
 
-# ---- the wildcards of every job, by rule --------------------------------------------------------
-OF_STUDY = [{}]
-OF_DATA = [{"dataset": d} for d in DATASETS]
-OF_RUNS = [{"dataset": d, "model": m, "seed": s} for d, m, s in RUNS]
-OF_RULERS = [at | {"model": r.name, "seed": 0} for at in OF_DATA for r in STUDY.rulers]
-OF_FLOOR = [at | {"model": FLOOR, "seed": 0} for at in OF_DATA]
-
-
-def runs(can):
-    """Those of a model that `can` do something, by the declaration of its family."""
-    return [at for at in OF_RUNS if can(STUDY.models[at["model"]].model)]
-
-
-def rows(places):
-    """Every row of the runs in `places`."""
-    return [at | {"row": row} for at in places for row in rows_of(at["model"])]
-
-
-def in_features(places):
-    """`places` once for each extractor of features."""
-    extractors = STUDY.evaluation.extractors
-    return [at | {"extractor": name} for at in places for name in extractors]
-
-
-VAES = runs(lambda model: model.posterior)
-PLACES = {
-    "fetch": OF_DATA,
-    "prepare": OF_DATA,
-    "train": OF_RUNS + OF_RULERS,
-    "sample": rows(OF_RUNS),
-    "floor": rows(OF_FLOOR),
-    "reconstruct": runs(lambda model: model.reconstructs),
-    "walk": runs(lambda model: model.generates == "gaussian"),
-    "reference_features": in_features(OF_DATA),
-    "features": in_features(rows(OF_RUNS + OF_FLOOR)),
-    "evaluate": [at for at in OF_RUNS + OF_FLOOR if rows_of(at["model"])],
-    "rfid": runs(lambda model: model.reconstructs),
-    "likelihood": runs(lambda model: model.likelihoods),
-    "explore": runs(lambda model: model.encodes),
-    "disentangle": [at for at in VAES if STUDY.datasets[at["dataset"]].factors],
-    "prompts": [  # where there is one class, all captions are the same
-        at
-        for at in runs(lambda model: model.takes_prompts)
-        if STUDY.datasets[at["dataset"]].class_count != 1
-    ],
-    "elbo": VAES if STUDY.laboratory else [],
-    "laboratory": OF_DATA if STUDY.laboratory else [],
-    "league": OF_STUDY,
-    "report": OF_STUDY,
-    "publish": OF_STUDY,
-}
+# ---- jobs: their wildcards, by rule ------------------------------------------------------------
+JOBS = study_jobs(STUDY)
 UNDERSTOOD = ["explore", "disentangle", "walk", "prompts", "elbo", "laboratory"]
 
 
@@ -167,8 +106,8 @@ def outputs(*names):
     return [
         path
         for name in names
-        for place in PLACES[name]
-        for path in expand(getattr(rules, name).output, **place)
+        for job in JOBS[name]
+        for path in expand(getattr(rules, name).output, **job)
     ]
 
 
@@ -248,7 +187,9 @@ def extractor_files(extractor, dataset):
 
 def row_files(dataset, model, seed):
     """The samples of a run's rows, the classes that were requested, and all features."""
-    rows = [STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(model)]
+    rows = [
+        STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(STUDY, model)
+    ]
     requested = [] if model == FLOOR else [row.requested for row in rows]
     extractors = STUDY.evaluation.extractors
     features = [row.features(extractor) for row in rows for extractor in extractors]

@@ -50,7 +50,7 @@ use rule light as evaluate with:
         call=lambda w: " ".join(
             [
                 f"evaluate --run {RUN.folder}".format(**dict(w.items())),
-                *(f"--row {row}" for row in rows_of(w.model)),
+                *(f"--row {row}" for row in rows_of(STUDY, w.model)),
             ]
         ),
         spec=spec_of(STUDY_AT.evaluation),

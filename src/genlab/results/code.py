@@ -187,7 +187,7 @@ def _with_packages(name: str) -> set[str]:
 def _in_package(package: str) -> list[str]:
     """All modules right inside a package."""
     folder = PACKAGE.joinpath(*package.split(".")[1:])
-    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py"))]
+    return [f"{package}.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))]
 
 
 def modules(roots: Iterable[str]) -> dict[str, str]:

@@ -1,22 +1,86 @@
-"""The modules that each stage runs: one table, from which the rules take the hash of their code.
+"""The jobs of a study, and the modules that each of them runs.
 
 A stage runs its own module and what that imports. Families, samplers and data sources are found by
-name, not imported, so the table says which of them a job uses.
+name, not imported, so the table `STAGES` says which of them a job uses. The rules take the hash of
+their code from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from genlab.config.evaluators import FLOOR
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import DETERMINISTIC
 from genlab.config.study import Study
 from genlab.results.code import code
 from genlab.results.spec import RunSpec, prompts_spec
 
-Job = Mapping[str, str]
-"""The wildcards of a job: `dataset`, `model`, `row` and so on, as far as its rule has them."""
+Job = Mapping[str, Any]
+"""The wildcards of a job: `dataset`, `model`, `seed`, `row`, `extractor`, as far as it has them."""
+
+
+def rows_of(study: Study, model: str) -> list[str]:
+    """The rows that are drawn from `model`, or the kinds of calibration rows."""
+    if model == FLOOR:
+        return list(study.evaluation.floors)
+    return study.models[model].samplers(study.samplers)
+
+
+def study_jobs(study: Study) -> dict[str, list[Job]]:
+    """The jobs of a study, by the names of their rules."""
+    of_data: list[Job] = [{"dataset": dataset} for dataset in study.datasets]
+    of_runs: list[Job] = [
+        {**data, "model": model, "seed": seed}
+        for data in of_data
+        for model in study.models
+        for seed in study.seeds
+    ]
+    of_evaluators: list[Job] = [
+        {**d, "model": e.name, "seed": 0} for d in of_data for e in study.rulers
+    ]
+    of_floor: list[Job] = [{**data, "model": FLOOR, "seed": 0} for data in of_data]
+
+    def runs(can: Callable[[FamilyConfig], Any]) -> list[Job]:
+        """The runs of the models whose family `can` do something, by its declaration."""
+        return [job for job in of_runs if can(study.models[job["model"]].model)]
+
+    def rows(jobs: list[Job]) -> list[Job]:
+        return [{**job, "row": row} for job in jobs for row in rows_of(study, job["model"])]
+
+    def by_extractor(jobs: list[Job]) -> list[Job]:
+        extractors = study.evaluation.extractors
+        return [{**job, "extractor": name} for job in jobs for name in extractors]
+
+    vaes = runs(lambda family: family.posterior)
+    return {
+        "fetch": of_data,
+        "prepare": of_data,
+        "train": [*of_runs, *of_evaluators],
+        "sample": rows(of_runs),
+        "floor": rows(of_floor),
+        "reconstruct": runs(lambda family: family.reconstructs),
+        "walk": runs(lambda family: family.generates == "gaussian"),
+        "reference_features": by_extractor(of_data),
+        "features": by_extractor(rows([*of_runs, *of_floor])),
+        "evaluate": [job for job in [*of_runs, *of_floor] if rows_of(study, job["model"])],
+        "rfid": runs(lambda family: family.reconstructs),
+        "likelihood": runs(lambda family: family.likelihoods),
+        "explore": runs(lambda family: family.encodes),
+        "disentangle": [job for job in vaes if study.datasets[job["dataset"]].factors],
+        "prompts": [  # where there is one class, all captions are the same
+            job
+            for job in runs(lambda family: family.takes_prompts)
+            if study.datasets[job["dataset"]].class_count != 1
+        ],
+        "elbo": vaes if study.laboratory else [],
+        "laboratory": of_data if study.laboratory else [],
+        "league": [{}],
+        "report": [{}],
+        "publish": [{}],
+    }
+
 
 Modules = Callable[[Study, Job], list[str]]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
+
+import torch
 
 from genlab import __version__
 from genlab.io.files import read_json
@@ -35,7 +36,7 @@ def read_environment(code: str) -> dict[str, str]:
         "git_commit": git_commit(),
         "code": code,
         "python": platform.python_version(),
-        "torch": version("torch"),
+        "torch": str(torch.__version__),
     }
 
 

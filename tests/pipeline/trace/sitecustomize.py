@@ -10,8 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-LOG = os.readlink("/proc/self/fd/1")
-RESULTS = f"{os.getcwd()}/results/"
+LOG = Path("/proc/self/fd/1").readlink()
+HERE = Path.cwd()
+RESULTS = f"{HERE}/results/"
 
 
 def trace(notes: Path) -> None:
@@ -23,12 +24,12 @@ def trace(notes: Path) -> None:
         if event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):
             return
         flags = arguments[2] if isinstance(arguments[2], int) else 0
-        path = os.path.abspath(os.fsdecode(arguments[0]))
-        if flags & os.O_ACCMODE == os.O_RDONLY and path.startswith(RESULTS):
-            os.write(file, f"{os.path.relpath(path)}\n".encode())
+        path = HERE / os.fsdecode(arguments[0])
+        if flags & os.O_ACCMODE == os.O_RDONLY and str(path).startswith(RESULTS):
+            os.write(file, f"{path.relative_to(HERE)}\n".encode())
 
     sys.addaudithook(hook)
 
 
-if "GENLAB_TRACE" in os.environ and LOG.startswith(RESULTS) and LOG.endswith(".log"):
-    trace(Path(os.environ["GENLAB_TRACE"]) / os.path.relpath(LOG))
+if "GENLAB_TRACE" in os.environ and str(LOG).startswith(RESULTS) and LOG.suffix == ".log":
+    trace(Path(os.environ["GENLAB_TRACE"]) / LOG.relative_to(HERE))
