@@ -7,7 +7,6 @@ The study that they are made in never ran: `planned` lets Snakemake believe that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -60,8 +59,8 @@ def replace(old: str, new: str) -> Change:
 
 
 def reworded(before: str) -> str:
-    """Every sentence of a Python file is another one; its code stays."""
-    return re.sub(r"(?<=[a-z]) (the|a|is|it|of) (?=[a-z])", r" not \1 ", before)
+    """The text of a Python file with other words in its sentences; its code stays."""
+    return before.replace(" the ", " this very ")
 
 
 WORDS = (

@@ -1,4 +1,6 @@
-"""Where every file lies, once: for the commands, and as patterns for the rules.
+"""The layout of the results folder: the path of every file that a stage reads or writes.
+
+The rules in rules/ name the same paths as patterns.
 
 results/
   data/DATASET/                      config.yaml, raw/, images, labels, captions, manifest.json
@@ -50,7 +52,7 @@ class DataFolder:
 
     @property
     def fetched(self) -> Path:
-        """What `fetch` found or downloaded: files with their checksums."""
+        """The raw files that `fetch` listed or downloaded, with their checksums."""
         return self.folder / "fetched.json"
 
     @property
@@ -60,7 +62,7 @@ class DataFolder:
 
     @property
     def manifest(self) -> Path:
-        """What `prepare` wrote: shapes, classes and SHA-256 of every array."""
+        """Shapes, classes and the SHA-256 of every array, written by `prepare`."""
         return self.folder / "manifest.json"
 
     def images(self, split: str) -> Path:
@@ -76,12 +78,12 @@ class DataFolder:
         return self.folder / f"{split}_factors.npy"
 
     def captions(self, split: str) -> Path:
-        """int64 [N, K], the K captions of each image as numbers of texts."""
+        """int64 [N, K], the K captions of each image as indices into `texts`."""
         return self.folder / f"{split}_captions.npy"
 
     @property
     def texts(self) -> Path:
-        """`texts`, every caption of the data set once, the `known` ones of the training first."""
+        """Every caption of the data set once; the `known` first ones are those of training images."""
         return self.folder / "captions.json"
 
     @property
@@ -190,7 +192,7 @@ class RunFolder:
 
     @property
     def outbox(self) -> Path:
-        """What the stages want tracked, and how much of it each tracker has received."""
+        """Records for the tracking services, and how much of them each service has received."""
         return self.folder / "tracking"
 
     @property
@@ -204,27 +206,27 @@ class RunFolder:
 
     @property
     def reconstructed(self) -> Path:
-        """uint8 [N, C, H, W], every held-out image as it is reconstructed."""
+        """uint8 [N, C, H, W], the reconstructions of all held-out images."""
         return self.reconstructions / "images.npy"
 
     @property
     def rfid(self) -> Path:
-        """The FID of reconstructions in every extractor's features."""
+        """The FID of the reconstructions, by extractor."""
         return self.reconstructions / "rfid.json"
 
     @property
     def latents(self) -> Path:
-        """Of the latent space: latents.json, which tells what the rows of the figures show."""
+        """The latent space: latents.json, which describes the rows of the figures beside it."""
         return self.folder / "latents"
 
     @property
     def latent_figures(self) -> Path:
-        """A folder, for not every latent space has every figure."""
+        """A folder: which figures it holds depends on the latent space."""
         return self.latents / "figures"
 
     @property
     def walks(self) -> Path:
-        """Between noise and image: walks.json, which tells what the figures beside it show."""
+        """Paths between noise and image: walks.json, which describes the figures beside it."""
         return self.folder / "walks"
 
     @property
@@ -233,17 +235,17 @@ class RunFolder:
 
     @property
     def prompts(self) -> Path:
-        """Of a model that takes prompts: prompts.json, and the figures it describes."""
+        """Results of a model that takes prompts: prompts.json, and the figures that it describes."""
         return self.folder / "prompts"
 
     @property
     def prompts_config(self) -> Path:
-        """What is measured there, and by which sampler."""
+        """The spec of the stage `prompts`: what it measures, and with which sampler."""
         return self.prompts / "config.yaml"
 
     @property
     def kept(self) -> Path:
-        """uint8 [N, C, H, W], the picture that was kept for each prompt that is shown."""
+        """uint8 [N, C, H, W], the best candidate for each prompt that the page shows."""
         return self.prompts / "kept.npy"
 
     @property
@@ -252,7 +254,7 @@ class RunFolder:
 
     @property
     def disentanglement(self) -> Path:
-        """MIG, DCI and the matrices (factors x latents) that they are taken from."""
+        """MIG, DCI and the matrices [factors, latents] from which they are computed."""
         return self.folder / "disentanglement.json"
 
     @property
@@ -269,7 +271,7 @@ class RunFolder:
 
     @property
     def elbo(self) -> Path:
-        """The bound of a VAE, taken apart by the ELBO laboratory."""
+        """The decomposed bound of a VAE."""
         return self.folder / "elbo.json"
 
     @property
@@ -302,7 +304,7 @@ class StudyFolder:
 
     @property
     def evaluation(self) -> Path:
-        """The study's `evaluation:` alone, so that nothing else makes the metrics anew."""
+        """The study's `evaluation:` alone, so that no other change of the study repeats the metrics."""
         return self.folder / "evaluation.yaml"
 
     @property
@@ -311,11 +313,11 @@ class StudyFolder:
 
     @property
     def laboratory_config(self) -> Path:
-        """The study's `laboratory:` alone, where there is one."""
+        """The study's `laboratory:` alone, if it has one."""
         return self.folder / "laboratory.yaml"
 
     def laboratory(self, dataset: str) -> Path:
-        """The folder of what the ELBO laboratory found on a data set, needing no model."""
+        """The folder of the ELBO experiments on a data set that need no trained model."""
         return self.folder / dataset / "laboratory"
 
     @property
@@ -333,15 +335,15 @@ class StudyFolder:
         return self.run(dataset, CLASSIFIER, 0)
 
     def clip(self, dataset: str) -> RunFolder:
-        """The CLIP that re-ranks pictures, where the study has models that take prompts."""
+        """The CLIP model that ranks pictures, in studies with models that take prompts."""
         return self.run(dataset, CLIP, 0)
 
     def judge(self, dataset: str) -> RunFolder:
-        """What tells the factors of a picture, which no model and no ranking has seen."""
+        """The classifier of a picture's factors; no model and no ranking uses it."""
         return self.run(dataset, JUDGE, 0)
 
     def floor(self, dataset: str, kind: str) -> SampleFolder:
-        """Rows that calibrate the table lie where samples lie, without a model above them."""
+        """A calibration row, which lies where samples lie but belongs to no model."""
         return self.run(dataset, FLOOR, 0).samples(kind)
 
     def reference(self, dataset: str, extractor: str) -> Path:
@@ -349,12 +351,12 @@ class StudyFolder:
 
     @property
     def published(self) -> Path:
-        """Its presence says that the tracking services have received everything."""
+        """A marker: the tracking services have received everything."""
         return self.folder / "published"
 
     @property
     def sent(self) -> Path:
-        """Which tracking store has received everything, and how many there were."""
+        """The tracking store that has received everything, and how many stores there were."""
         return self.folder / "sent.json"
 
     @property
