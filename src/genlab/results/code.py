@@ -1,8 +1,8 @@
 """The hash of the code that decides the bytes of a stage's files.
 
-Snakemake compares the inputs and parameters of a rule, but not the modules that its command imports.
-Each rule therefore has the hash of these modules as a parameter (`genlab.results.stages` lists
-them). A module counts if it computes. What doesn't count, and isn't followed:
+Snakemake compares the inputs and parameters of a rule, but not the modules that its command
+imports. Each rule therefore has the hash of these modules as a parameter; `genlab.results.stages`
+lists them. A module counts if it computes. What doesn't count, and isn't followed:
 
 - the packages `UNCOUNTED`: a changed default or value is a change of the spec file, and messages,
   tracking and file helpers decide no result;

@@ -83,7 +83,7 @@ class DataFolder:
 
     @property
     def texts(self) -> Path:
-        """Every caption of the data set once; the `known` first ones are those of training images."""
+        """Every caption of the data set once; the first `known` ones are of training images."""
         return self.folder / "captions.json"
 
     @property
@@ -235,7 +235,7 @@ class RunFolder:
 
     @property
     def prompts(self) -> Path:
-        """Results of a model that takes prompts: prompts.json, and the figures that it describes."""
+        """Results of a model that takes prompts: prompts.json, and the figures it describes."""
         return self.folder / "prompts"
 
     @property
@@ -304,7 +304,7 @@ class StudyFolder:
 
     @property
     def evaluation(self) -> Path:
-        """The study's `evaluation:` alone, so that no other change of the study repeats the metrics."""
+        """The study's `evaluation:` alone: no other change of the study repeats the metrics."""
         return self.folder / "evaluation.yaml"
 
     @property

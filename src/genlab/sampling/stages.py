@@ -62,6 +62,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     write_measured(at.cost, cost, origin)
     pictures = [at.grid]
     at.figures.mkdir(exist_ok=True)
+    at.strip.unlink(missing_ok=True)  # of another sampler
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
         captions = _captions(at, model, noise)
