@@ -12,12 +12,23 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
+include: "rules/base.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/evaluate.smk"
 include: "rules/understand.smk"
 include: "rules/report.smk"
+
+
+# After the rules: their patterns hold the wildcards within names in angle brackets, which
+# Snakemake fills in later than the constraints that stand before a rule.
+wildcard_constraints:
+    dataset="[^/]+",
+    model="[^/]+",
+    seed="[0-9]+",
+    row="[^/]+",
+    extractor="[^/]+",
 
 
 # For the console (src/snakemake_logger_plugin_genlab), which names the report at the end.
@@ -37,7 +48,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        outputs(*PLACES),
+        outputs(*JOBS),
 
 
 onstart:

@@ -16,28 +16,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
-from genlab.io.files import note_path
-from genlab.config.evaluators import (
-    CLIP,
-    FLOOR,
-    JUDGE,
-    extractor,
-    seed_of,
-    trained_evaluators,
-)
-from genlab.registry import modules_in
-from genlab.report.sections import section_modules
+from genlab.config.evaluators import FLOOR, extractor, seed_of
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
-from genlab.config.samplers import DETERMINISTIC
-from genlab.results.code import code
-from genlab.results.spec import (
-    check_source,
-    check_specs,
-    prompts_spec,
-    study_specs,
-    write_specs,
-)
+from genlab.results.spec import check_source, check_specs, study_specs, write_specs
+from genlab.results.stages import rows_of, stage_code, study_jobs
 from genlab.config.study import load_study
 from genlab.tracking.mlflow_store import store_number
 
@@ -85,88 +68,36 @@ def start():
         raise WorkflowError(str(error))
 
 
-DATASETS = list(STUDY.datasets)
-MODELS = list(STUDY.models)
-RUNS = [(d, m, s) for d in DATASETS for m in MODELS for s in STUDY.seeds]
-
-
-def rows_of(model):
-    """The rows that are drawn from `model`, or the kinds of floor."""
-    if model == FLOOR:
-        return list(STUDY.evaluation.floors)
-    return STUDY.models[model].samplers(STUDY.samplers)
-
-
-wildcard_constraints:
-    dataset="[^/]+",
-    model="[^/]+",
-    seed="[0-9]+",
-    row="[^/]+",
-    extractor="[^/]+",
-
-
-# ---- paths: the layout with wildcards in the place of names -----------------------------------
+# ---- paths -------------------------------------------------------------------------------------
 STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
 DATA = STUDY_AT.data("{dataset}")
 RUN = STUDY_AT.run("{dataset}", "{model}", "{seed}")
 ROW = RUN.samples("{row}")
+FLOOR_ROW = STUDY_AT.floor("{dataset}", "{row}")
 LOGS = f"{STUDY_AT.folder}/logs"
 COSTS = f"{STUDY_AT.folder}/benchmarks"
-IN_RUN = "{dataset}/{model}/seed{seed}"
-
-# ---- the wildcards of every job, by rule --------------------------------------------------------
-OF_STUDY = [{}]
-OF_DATA = [{"dataset": d} for d in DATASETS]
-OF_RUNS = [{"dataset": d, "model": m, "seed": s} for d, m, s in RUNS]
-OF_EVALUATORS = [
-    at | {"model": e, "seed": 0} for at in OF_DATA for e in STUDY.evaluators
-]
-OF_FLOOR = [at | {"model": FLOOR, "seed": 0} for at in OF_DATA]
 
 
-def runs(can):
-    """Those of a model that `can` do something, by the declaration of its family."""
-    return [at for at in OF_RUNS if can(STUDY.models[at["model"]].model)]
+# What stands in angle brackets in the patterns of the rules
+pathvars:
+    study=str(STUDY_AT.folder),  # results/STUDY
+    data=str(DATA.folder),  # results/data/{dataset}
+    run=str(RUN.folder),  # results/STUDY/{dataset}/{model}/seed{seed}
+    row=str(ROW.folder),  # the run's samples/{row}
+    floor=str(FLOOR_ROW.folder),  # results/STUDY/{dataset}/floor/seed0/samples/{row}
 
 
-def rows(places):
-    """Every row of the runs in `places`."""
-    return [at | {"row": row} for at in places for row in rows_of(at["model"])]
+# All splits of a data set
+ARRAYS = expand(
+    "<data>/{split}_{kind}.npy",
+    split=["train", "test", "unseen"],
+    kind=["images", "labels", "factors", "captions"],
+    allow_missing=True,
+)
+MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
 
-
-def in_features(places):
-    """`places` once for each extractor of features."""
-    extractors = STUDY.evaluation.extractors
-    return [at | {"extractor": name} for at in places for name in extractors]
-
-
-VAES = runs(lambda model: model.posterior)
-PLACES = {
-    "fetch": OF_DATA,
-    "prepare": OF_DATA,
-    "train": OF_RUNS + OF_EVALUATORS,
-    "sample": rows(OF_RUNS),
-    "floor": rows(OF_FLOOR),
-    "reconstruct": runs(lambda model: model.reconstructs),
-    "walk": runs(lambda model: model.generates == "gaussian"),
-    "reference_features": in_features(OF_DATA),
-    "features": in_features(rows(OF_RUNS + OF_FLOOR)),
-    "evaluate": [at for at in OF_RUNS + OF_FLOOR if rows_of(at["model"])],
-    "rfid": runs(lambda model: model.reconstructs),
-    "likelihood": runs(lambda model: model.likelihoods),
-    "explore": runs(lambda model: model.encodes),
-    "disentangle": [at for at in VAES if STUDY.datasets[at["dataset"]].factors],
-    "prompts": [  # where there is one class, all captions are the same
-        at
-        for at in runs(lambda model: model.takes_prompts)
-        if STUDY.datasets[at["dataset"]].class_count != 1
-    ],
-    "elbo": VAES if STUDY.laboratory else [],
-    "laboratory": OF_DATA if STUDY.laboratory else [],
-    "league": OF_STUDY,
-    "report": OF_STUDY,
-    "publish": OF_STUDY,
-}
+# ---- jobs: their wildcards, by rule ------------------------------------------------------------
+JOBS = study_jobs(STUDY)
 UNDERSTOOD = ["explore", "disentangle", "walk", "prompts", "elbo", "laboratory"]
 
 
@@ -175,18 +106,9 @@ def outputs(*names):
     return [
         path
         for name in names
-        for place in PLACES[name]
-        for path in expand(getattr(rules, name).output, **place)
+        for job in JOBS[name]
+        for path in expand(getattr(rules, name).output, **job)
     ]
-
-
-def prepared(data):
-    """What the rule `prepare` writes of a data set."""
-    kinds = (data.images, data.labels, data.factors, data.captions)
-    arrays = [kind(split) for kind in kinds for split in ("train", "test", "unseen")]
-    arrays.append(data.tokens)
-    notes = [note_path(array) for array in arrays]
-    return [data.manifest, *arrays, *notes, data.texts, data.tokenizer]
 
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
@@ -195,7 +117,6 @@ def prepared(data):
 # On a cluster `set-threads` of profiles/slurm decides: a job would count the cores of its node.
 CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores
 HALF = max(1, (CORES or 1) // 2)
-THREADS = {"train": HALF, "sample": HALF, "features": 1, "evaluate": 1}
 # `gpu: 1` is clamped to 0 where profiles/default grants none. GENLAB_GPUS=0 in the environment
 # requests none on a cluster as well, where each job inherits the environment but not the limits.
 GPU = 0 if os.environ.get("GENLAB_GPUS") == "0" else 1
@@ -207,8 +128,6 @@ if SUBMITS and GPU and workflow.global_resources.get("gpu") == 0:
         " If you gave no limit, it is that of profiles/default: use --workflow-profile, not"
         " --profile."
     )
-MEMORY_MB = {"light": 1000, "data": 4000, "compute": 4000, "measure": 4000}
-MINUTES = {"short": 30, "data": 120, "train": 1440, "sample": 720}
 
 
 # ---- what a rule reads of the study -------------------------------------------------------------
@@ -226,37 +145,9 @@ def own_files(dataset):
     return digest(hashes(data.own_files, STUDY_AT.data(dataset).hashes))
 
 
-# ---- the code that a stage runs, so that a change of it redoes just what it touches ------------
-def model_code(model, stage, *more):
-    """The code of `stage`, of the family it is called for, and of its first stage."""
-    family = STUDY.entry(model).model
-    if family.first_stage_name:
-        return model_code(family.first_stage_name, stage, family.implementation, *more)
-    return code(stage, family.implementation, *more)
-
-
-def sampler_module(name):
-    """The module that a sampler is in; samplers are found by their names, not imported."""
-    return f"genlab.samplers.{name.replace('-', '_')}"
-
-
-def sampler_code(model, row):
-    """The code of the sampling stage, the family and the sampler."""
-    kind = STUDY.samplers[row].sampler
-    return model_code(model, "genlab.sampling.stages", sampler_module(kind))
-
-
-# Metrics are found by their names, not imported.
-METRICS = modules_in("genlab.evaluation.metrics")
-
-
-def prompts_code(model):
-    """The code of the stage `prompts`, the family, its sampler, CLIP and judge."""
-    # What is asked for is the same on every data set and with every seed.
-    sampler = prompts_spec(STUDY, STUDY.models[model], 0).sampler.sampler
-    evaluators = [STUDY.evaluators[name].model.implementation for name in (CLIP, JUDGE)]
-    stage = "genlab.workflow.prompts"
-    return model_code(model, stage, sampler_module(sampler), *evaluators)
+def code_of(stage):
+    """The hash of the code that a job of `stage` runs: a change of it redoes just these jobs."""
+    return lambda wildcards: stage_code(stage, STUDY, dict(wildcards.items()))
 
 
 def likelihood_options(model):
@@ -269,14 +160,27 @@ def likelihood_options(model):
     return ""
 
 
+# ---- what a job reads of other runs ------------------------------------------------------------
 def first_stage_weights(dataset, model, seed):
-    """The weights that a second stage's training starts from; none for any other model."""
+    """The weights that a second stage's training starts from; nothing for any other model."""
     first = STUDY.entry(model).model.first_stage_name
     return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
 
 
-def extractor_weights(name, dataset):
-    """The files that hold an extractor's weights; none if it needs none or fetches them."""
-    if name in trained_evaluators():
-        return [STUDY_AT.run(dataset, name, 0).weights]
+def extractor_files(name, dataset):
+    """The files that an extractor reads: those of its training, or the user's own."""
+    if extractor(name).trained:
+        data, run = STUDY_AT.data(dataset), STUDY_AT.run(dataset, name, 0)
+        return [data.manifest, run.weights]
     return extractor(name).files(STUDY.evaluation)
+
+
+def row_files(dataset, model, seed):
+    """The samples of a run's rows, the classes that were requested, and all features."""
+    rows = [
+        STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(STUDY, model)
+    ]
+    requested = [] if model == FLOOR else [row.requested for row in rows]
+    names = STUDY.evaluation.extractors
+    features = [row.features(name) for row in rows for name in names]
+    return [*(row.samples for row in rows), *requested, *features]

@@ -1,52 +1,40 @@
 # results/data/DATASET/config.yaml -> fetched.json -> arrays and manifest.json
 
 
-rule fetch:
+use rule light as fetch with:
     output:
-        DATA.fetched,
-    log:
-        f"{LOGS}/{{dataset}}/fetch.log",
-    benchmark:
-        f"{COSTS}/{{dataset}}/fetch.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: 1
+        "<data>/fetched.json",
+    pathvars:
+        job="{dataset}/fetch",
     resources:
         gpu=0,
-        mem_mb=MEMORY_MB["light"],
-        runtime=MINUTES["data"],
+        mem_mb=1000,
+        runtime=120,
     params:
-        config=str(DATA.config),
+        call=f"fetch --config {DATA.config}",
         spec=spec_of(DATA.config),
-        code=lambda w: code(
-            "genlab.workflow.fetch", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
-        ),
+        code=code_of("fetch"),
         own_files=lambda w: own_files(w.dataset),
-    shell:
-        "genlab fetch --config {params.config} > {log} 2>&1"
 
 
-rule prepare:
+use rule light as prepare with:
     input:
-        fetched=DATA.fetched,
+        "<data>/fetched.json",
     output:
-        prepared(DATA),
-    log:
-        f"{LOGS}/{{dataset}}/prepare.log",
-    benchmark:
-        f"{COSTS}/{{dataset}}/prepare.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: 1
+        "<data>/manifest.json",
+        "<data>/captions.json",
+        "<data>/tokenizer.json",
+        "<data>/tokens.npy",
+        "<data>/tokens.npy.json",
+        ARRAYS,
+        [f"{array}.json" for array in ARRAYS],
+    pathvars:
+        job="{dataset}/prepare",
     resources:
         gpu=0,
-        mem_mb=MEMORY_MB["data"],
-        runtime=MINUTES["data"],
+        mem_mb=4000,
+        runtime=120,
     params:
-        config=str(DATA.config),
+        call=f"prepare --config {DATA.config}",
         spec=spec_of(DATA.config),
-        code=lambda w: code(
-            "genlab.workflow.prepare", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
-        ),
-    shell:
-        "genlab prepare --config {params.config} > {log} 2>&1"
+        code=code_of("prepare"),

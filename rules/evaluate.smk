@@ -1,154 +1,107 @@
 # images -> features, once for each extractor; features of a row + of the training set -> metrics
 
 
-rule reference_features:
+use rule compute as features with:
     input:
-        images=DATA.images("train"),
-        weights=lambda w: extractor_weights(w.extractor, w.dataset),
+        images="<row>/samples.npy",
+        weights=lambda w: extractor_files(w.extractor, w.dataset),
     output:
-        STUDY_AT.reference("{dataset}", "{extractor}"),
-    log:
-        f"{LOGS}/{{dataset}}/reference_{{extractor}}.log",
-    benchmark:
-        f"{COSTS}/{{dataset}}/reference_{{extractor}}.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["features"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["measure"],
-        runtime=MINUTES["sample"],
+        "<row>/features/{extractor}.npz",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/features_{row}_{extractor}",
     params:
-        study=STUDY_AT.config,
-        code=lambda w: code("genlab.workflow.features", extractor(w.extractor).module),
-    shell:
-        "genlab features --config {params.study} --dataset {wildcards.dataset}"
-        " --extractor {wildcards.extractor} --images {input.images} --out {output}"
-        " --gpus {resources.gpu} > {log} 2>&1"
+        call=lambda w, input, output: (
+            f"features --config {STUDY_AT.config} --dataset {w.dataset}"
+            f" --extractor {w.extractor} --images {input.images} --out {output}"
+        ),
+        code=code_of("features"),
 
 
-rule features:
+use rule features as reference_features with:
     input:
-        images=ROW.samples,
-        weights=lambda w: extractor_weights(w.extractor, w.dataset),
+        images="<data>/train_images.npy",
+        weights=lambda w: extractor_files(w.extractor, w.dataset),
     output:
-        ROW.features("{extractor}"),
-    log:
-        f"{LOGS}/{IN_RUN}/features_{{row}}_{{extractor}}.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/features_{{row}}_{{extractor}}.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["features"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["measure"],
-        runtime=MINUTES["sample"],
-    params:
-        study=STUDY_AT.config,
-        code=lambda w: code("genlab.workflow.features", extractor(w.extractor).module),
-    shell:
-        "genlab features --config {params.study} --dataset {wildcards.dataset}"
-        " --extractor {wildcards.extractor} --images {input.images} --out {output}"
-        " --gpus {resources.gpu} > {log} 2>&1"
+        "<study>/{dataset}/reference/{extractor}.npz",
+    pathvars:
+        job="{dataset}/reference_{extractor}",
 
 
-rule evaluate:
+use rule light as evaluate with:
     input:
-        features=lambda w: [
-            STUDY_AT.run(w.dataset, w.model, w.seed).samples(row).features(extractor)
-            for row in rows_of(w.model)
-            for extractor in STUDY.evaluation.extractors
-        ],
-        asked=[DATA.labels("train"), DATA.captions("train"), DATA.tokens, DATA.manifest],
+        "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/train_labels.npy",
         reference=expand(
-            STUDY_AT.reference("{dataset}", "{extractor}"),
+            "<study>/{dataset}/reference/{extractor}.npz",
             extractor=STUDY.evaluation.extractors,
             allow_missing=True,
         ),
+        rows=lambda w: row_files(w.dataset, w.model, w.seed),
     output:
-        RUN.metrics,
-    log:
-        f"{LOGS}/{IN_RUN}/evaluate.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/evaluate.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
+        "<run>/metrics.json",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/evaluate",
     resources:
         gpu=0,
-        mem_mb=MEMORY_MB["measure"],
-        runtime=MINUTES["short"],
+        mem_mb=4000,
+        runtime=30,
     params:
+        call=lambda w: " ".join(
+            [
+                f"evaluate --run {RUN.folder}".format(**dict(w.items())),
+                *(f"--row {row}" for row in rows_of(STUDY, w.model)),
+            ]
+        ),
         spec=spec_of(STUDY_AT.evaluation),
-        run=str(RUN.folder),
-        rows=lambda w: [f"--row {row}" for row in rows_of(w.model)],
-        code=code("genlab.workflow.evaluate", *METRICS),
-    shell:
-        "genlab evaluate --run {params.run} {params.rows} > {log} 2>&1"
+        code=code_of("evaluate"),
 
 
 # Reconstructions, measured as if a generator had drawn them.
-rule rfid:
+use rule compute as rfid with:
     input:
-        images=RUN.reconstructed,
+        "<run>/reconstructions/images.npy",
+        "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/test_images.npy",
         weights=lambda w: [
             path
-            for extractor in STUDY.evaluation.extractors
-            for path in extractor_weights(extractor, w.dataset)
+            for name in STUDY.evaluation.extractors
+            for path in extractor_files(name, w.dataset)
         ],
         reference=expand(
-            STUDY_AT.reference("{dataset}", "{extractor}"),
+            "<study>/{dataset}/reference/{extractor}.npz",
             extractor=STUDY.evaluation.extractors,
             allow_missing=True,
         ),
     output:
-        RUN.rfid,
-    log:
-        f"{LOGS}/{IN_RUN}/rfid.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/rfid.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["features"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["measure"],
-        runtime=MINUTES["sample"],
+        "<run>/reconstructions/rfid.json",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/rfid",
     params:
-        config=str(RUN.config),
+        call=f"rfid --config {RUN.config}",
         spec=spec_of(RUN.config),
         evaluation=spec_of(STUDY_AT.evaluation),
-        code=code(
-            "genlab.workflow.rfid",
-            *[extractor(name).module for name in STUDY.evaluation.extractors],
-        ),
-    shell:
-        "genlab rfid --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("rfid"),
 
 
-rule likelihood:
+use rule compute as likelihood with:
     input:
-        weights=RUN.weights,
-        images=DATA.images("test"),
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/test_images.npy",
+        "<data>/test_labels.npy",
+        "<data>/test_captions.npy",
+        "<data>/tokens.npy",
     output:
-        RUN.likelihood,
-    log:
-        f"{LOGS}/{IN_RUN}/likelihood.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/likelihood.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+        "<run>/likelihood.json",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/likelihood",
     params:
-        config=str(RUN.config),
+        call=lambda w: (
+            f"likelihood --config {RUN.config} {likelihood_options(w.model)}".format(
+                **dict(w.items())
+            )
+        ),
         spec=spec_of(RUN.config),
-        options=lambda w: likelihood_options(w.model),
-        code=lambda w: model_code(w.model, "genlab.workflow.likelihood"),
-    shell:
-        "genlab likelihood --config {params.config} {params.options}"
-        " --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("likelihood"),

@@ -1,136 +1,107 @@
-# model/ + samples/ROW/config.yaml -> samples.npy, grid.png, strip.png, cost.json
+# model/ + samples/ROW/config.yaml -> samples.npy, requested.npy, grid.png, cost.json, figures/
 # model/ + held-out images         -> reconstructions/, and walks/ of a model on a Gaussian path
 
 
-rule sample:
+use rule compute as sample with:
     input:
-        weights=RUN.weights,
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/train_labels.npy",
+        "<data>/train_captions.npy",
+        "<data>/tokens.npy",
     output:
-        samples=ROW.samples,
-        note=note_path(ROW.samples),
-        cost=ROW.cost,
-        grid=report(
-            ROW.grid,
+        "<row>/samples.npy",
+        "<row>/samples.npy.json",
+        "<row>/requested.npy",
+        "<row>/requested.npy.json",
+        "<row>/cost.json",
+        report(
+            "<row>/grid.png",
             caption="../docs/captions/grid.rst",
             category="Samples",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "sampler": "{row}"},
         ),
-    log:
-        f"{LOGS}/{IN_RUN}/sample_{{row}}.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/sample_{{row}}.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["sample"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+        directory("<row>/figures"),
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/sample_{row}",
+    threads: HALF
     params:
-        config=str(ROW.config),
+        call=f"sample --config {ROW.config}",
         spec=spec_of(ROW.config),
-        code=lambda w: sampler_code(w.model, w.row),
-    shell:
-        "genlab sample --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("sample"),
 
 
 # Rows that calibrate the table: held-out real images, and noise.
-rule floor:
+use rule light as floor with:
     input:
-        images=DATA.images("test"),
+        "<data>/manifest.json",
+        "<data>/test_images.npy",
     output:
-        samples=STUDY_AT.floor("{dataset}", "{row}").samples,
-        note=note_path(STUDY_AT.floor("{dataset}", "{row}").samples),
-        grid=STUDY_AT.floor("{dataset}", "{row}").grid,
-    log:
-        f"{LOGS}/{{dataset}}/floor_{{row}}.log",
-    benchmark:
-        f"{COSTS}/{{dataset}}/floor_{{row}}.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-        mem_mb=MEMORY_MB["light"],
-        runtime=MINUTES["short"],
+        "<floor>/samples.npy",
+        "<floor>/samples.npy.json",
+        "<floor>/grid.png",
+    pathvars:
+        job="{dataset}/floor_{row}",
     params:
-        config=str(STUDY_AT.floor("{dataset}", "{row}").config),
-        spec=spec_of(STUDY_AT.floor("{dataset}", "{row}").config),
-        code=code("genlab.workflow.calibration"),
-    shell:
-        "genlab floor --config {params.config} > {log} 2>&1"
+        call=f"floor --config {FLOOR_ROW.config}",
+        spec=spec_of(FLOOR_ROW.config),
+        code=code_of("floor"),
 
 
 ruleorder: floor > sample
 
 
-rule reconstruct:
+use rule compute as reconstruct with:
     input:
-        weights=RUN.weights,
-        images=DATA.images("test"),
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/test_images.npy",
     output:
-        images=RUN.reconstructed,
-        note=note_path(RUN.reconstructed),
-        metrics=RUN.reconstructions / "metrics.json",
-        pairs=report(
-            RUN.reconstructions / "pairs.png",
+        "<run>/reconstructions/images.npy",
+        "<run>/reconstructions/images.npy.json",
+        "<run>/reconstructions/metrics.json",
+        report(
+            "<run>/reconstructions/pairs.png",
             caption="../docs/captions/pairs.rst",
             category="Reconstructions",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}"},
         ),
-    log:
-        f"{LOGS}/{IN_RUN}/reconstruct.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/reconstruct.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["features"]
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/reconstruct",
     resources:
         gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["short"],
+        mem_mb=4000,
+        runtime=30,
     params:
-        config=str(RUN.config),
+        call=f"reconstruct --config {RUN.config}",
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.sampling.stages"),
-    shell:
-        "genlab reconstruct --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("reconstruct"),
 
 
-rule walk:
+use rule compute as walk with:
     input:
-        weights=RUN.weights,
-        images=[DATA.images("test"), DATA.labels("test"), DATA.manifest],
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/test_images.npy",
+        "<data>/test_labels.npy",
+        "<data>/train_captions.npy",
+        "<data>/tokens.npy",
     output:
-        RUN.walks / "walks.json",
+        "<run>/walks/walks.json",
         report(
-            directory(RUN.walk_figures),
+            directory("<run>/walks/figures"),
             patterns=["{figure}.png", "{figure}.gif"],
             caption="../docs/captions/walks.rst",
             category="Walks",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    log:
-        f"{LOGS}/{IN_RUN}/walk.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/walk.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["sample"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/walk",
+    threads: HALF
     params:
-        config=str(RUN.config),
+        call=f"walk --config {RUN.config}",
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(
-            w.model,
-            "genlab.workflow.walk",
-            *[sampler_module(kind) for kind in DETERMINISTIC],
-        ),
-    shell:
-        "genlab walk --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("walk"),

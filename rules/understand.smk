@@ -1,151 +1,113 @@
 # a run's latent space, what it draws when it is asked, the bound of a VAE -> figures and numbers
 
 
-rule explore:
+use rule compute as explore with:
     input:
-        weights=RUN.weights,
-        images=[DATA.images("train"), DATA.images("test")],
-        labels=[DATA.labels("train"), DATA.labels("test"), DATA.manifest],
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/train_labels.npy",
+        "<data>/test_images.npy",
+        "<data>/test_labels.npy",
     output:
-        RUN.latents / "latents.json",
+        "<run>/latents/latents.json",
         report(
-            directory(RUN.latent_figures),
+            directory("<run>/latents/figures"),
             patterns=["{figure}.png", "{figure}.gif"],
             caption="../docs/captions/latents.rst",
             category="Latent space",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    log:
-        f"{LOGS}/{IN_RUN}/explore.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/explore.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/explore",
     params:
-        config=str(RUN.config),
+        call=f"explore --config {RUN.config}",
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.workflow.explore"),
-    shell:
-        "genlab explore --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("explore"),
 
 
-rule disentangle:
+use rule compute as disentangle with:
     input:
-        weights=RUN.weights,
-        images=[DATA.images("train"), DATA.images("test")],
-        factors=[DATA.factors("train"), DATA.factors("test"), DATA.manifest],
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/train_factors.npy",
+        "<data>/test_images.npy",
+        "<data>/test_factors.npy",
     output:
-        RUN.disentanglement,
-    log:
-        f"{LOGS}/{IN_RUN}/disentangle.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/disentangle.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+        "<run>/disentanglement.json",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/disentangle",
     params:
-        config=str(RUN.config),
+        call=f"disentangle --config {RUN.config}",
         spec=spec_of(RUN.config),
-        code=lambda w: model_code(w.model, "genlab.workflow.disentangle"),
-    shell:
-        "genlab disentangle --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("disentangle"),
 
 
 # CLIP ranks the candidates, the judge says which are right; both are runs like any other.
-rule prompts:
+use rule compute as prompts with:
     input:
-        weights=RUN.weights,
-        clip=STUDY_AT.clip("{dataset}").weights,
-        judge=STUDY_AT.judge("{dataset}").weights,
-        images=[DATA.images("test"), DATA.factors("test"), DATA.manifest],
+        "<run>/model/weights.safetensors",
+        expand(
+            "<study>/{dataset}/{evaluator}/seed0/model/{file}",
+            evaluator=["clip", "judge"],
+            file=["weights.safetensors", "summary.json"],
+            allow_missing=True,
+        ),
+        "<data>/manifest.json",
+        "<data>/captions.json",
+        "<data>/tokens.npy",
+        "<data>/tokenizer.json",
+        ARRAYS,
     output:
-        RUN.prompts / "prompts.json",
-        RUN.kept,
-        note_path(RUN.kept),
+        "<run>/prompts/prompts.json",
+        "<run>/prompts/kept.npy",
+        "<run>/prompts/kept.npy.json",
         report(
-            directory(RUN.prompt_figures),
+            directory("<run>/prompts/figures"),
             patterns=["{figure}.png"],
             caption="../docs/captions/prompts.rst",
             category="Prompts",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    log:
-        f"{LOGS}/{IN_RUN}/prompts.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/prompts.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["sample"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/prompts",
+    threads: HALF
     params:
-        config=str(RUN.config),
+        call=f"prompts --config {RUN.config}",
         spec=spec_of(RUN.prompts_config),
-        code=lambda w: prompts_code(w.model),
-    shell:
-        "genlab prompts --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("prompts"),
 
 
-rule elbo:
+use rule compute as elbo with:
     input:
-        weights=RUN.weights,
-        images=DATA.images("test"),
+        "<run>/model/weights.safetensors",
+        "<data>/manifest.json",
+        "<data>/test_images.npy",
     output:
-        RUN.elbo,
-    log:
-        f"{LOGS}/{IN_RUN}/elbo.log",
-    benchmark:
-        f"{COSTS}/{IN_RUN}/elbo.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+        "<run>/elbo.json",
+    pathvars:
+        job="{dataset}/{model}/seed{seed}/elbo",
     params:
-        config=str(RUN.config),
+        call=f"elbo --config {RUN.config}",
         spec=spec_of(RUN.config),
         laboratory=spec_of(STUDY_AT.laboratory_config),
-        code=lambda w: model_code(w.model, "genlab.workflow.elbo"),
-    shell:
-        "genlab elbo --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("elbo"),
 
 
-rule laboratory:
+use rule compute as laboratory with:
     input:
-        images=[DATA.images("train"), DATA.images("test")],
+        "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/test_images.npy",
     output:
-        STUDY_AT.laboratory("{dataset}") / "ppca.json",
-        STUDY_AT.laboratory("{dataset}") / "gradients.json",
-    log:
-        f"{LOGS}/{{dataset}}/laboratory.log",
-    benchmark:
-        f"{COSTS}/{{dataset}}/laboratory.tsv"
-    conda:
-        "../envs/genlab.yaml"
-    threads: THREADS["evaluate"]
-    resources:
-        gpu=GPU,
-        mem_mb=MEMORY_MB["compute"],
-        runtime=MINUTES["sample"],
+        "<study>/{dataset}/laboratory/ppca.json",
+        "<study>/{dataset}/laboratory/gradients.json",
+    pathvars:
+        job="{dataset}/laboratory",
     params:
+        call=f"laboratory --config {STUDY_AT.config} --dataset {{dataset}}",
         spec=spec_of(STUDY_AT.laboratory_config),
-        study=STUDY_AT.config,
-        code=code("genlab.workflow.elbo_study"),
-    shell:
-        "genlab laboratory --config {params.study} --dataset {wildcards.dataset}"
-        " --gpus {resources.gpu} > {log} 2>&1"
+        code=code_of("laboratory"),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ORIGINAL = Path(__file__).parents[2]
+JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", re.M)
+"""A job as Snakemake announces it in its LONG output: the rule's name, and lines of details."""
 PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
 RESULTS = ("results", ".snakemake")
 SMOKE = "config/studies/smoke.yaml"
@@ -31,7 +33,7 @@ class Job(NamedTuple):
 def jobs(output: str) -> set[Job]:
     """The jobs that Snakemake announces in its LONG `output`, without the target `all`."""
     found = set()
-    for rule, details in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", output, re.M):
+    for rule, details in JOB.findall(output):
         model = re.search(r"wildcards: .*\bmodel=([^,\n]+)", details)
         found.add(Job(rule, model[1] if model else ""))
     return found - {Job("all")}
@@ -39,9 +41,13 @@ def jobs(output: str) -> set[Job]:
 
 @dataclass(frozen=True)
 class Project:
-    """The project under `root`; everything that runs there uses its copy of the source."""
+    """The project under `root`; everything that runs there uses its copy of the source.
+
+    Its stages note the files that they read under `traces`, where that is given.
+    """
 
     root: Path
+    traces: Path | None = None
 
     @classmethod
     def copy(cls, root: Path, source: Path = ORIGINAL, results: bool = False) -> Project:
@@ -66,6 +72,9 @@ class Project:
             "GENLAB_GPUS": "0",
             "CUDA_VISIBLE_DEVICES": "",
         }
+        if self.traces:
+            environment["GENLAB_TRACE"] = str(self.traces)
+            environment["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parent / 'trace'}"
         for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE", "GENLAB_WORKFLOW"):
             environment.pop(name, None)
         return environment

@@ -1,4 +1,9 @@
-"""What is redone after a change, and what is not; found out by dry runs on a finished study."""
+"""What is redone after a change, and what is not, as Snakemake plans it.
+
+Which stages each module of the package decides is tested without Snakemake, in
+tests/results/test_stages.py; here are a few changes of every kind, with all that follows from them.
+The study that they are made in never ran: `planned` lets Snakemake believe that it did.
+"""
 
 from __future__ import annotations
 
@@ -36,96 +41,134 @@ OF_DALLE = {
     for stage in ("train", "sample", "features", "evaluate", "likelihood", "prompts")
 }
 OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} | OF_PRIOR | OF_DALLE
+GAUSSIAN = {
+    Job(stage, model)
+    for model in ("ddpm", "flow")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
+}
+
+Change = Callable[[str], str]
 
 
-def append(text: str) -> Callable[[str], str]:
+def append(text: str) -> Change:
     return lambda before: f"{before}\n{text}\n"
 
 
-def replace(old: str, new: str) -> Callable[[str], str]:
+def replace(old: str, new: str) -> Change:
     return lambda before: before.replace(old, new)
 
 
-@pytest.mark.parametrize(
-    ("path", "change", "expected"),
-    [
-        pytest.param(
-            SMOKE, replace("kid_subsets: 10", "kid_subsets: 20"), MEASURED | SUMMARY,
-            id="a metric: nothing is trained, drawn or extracted",
-        ),
-        pytest.param(
-            SMOKE,
-            replace("network: {channels: 8}", "network: {channels: 8}, training: {warmup: 0.1}"),
-            OF_DDPM | SUMMARY,
-            id="a value of one model in the study: only its run",
-        ),
-        pytest.param(
-            "config/models/ddpm.yaml", replace("learning_rate: ", "learning_rate: 1"),
-            OF_DDPM | SUMMARY, id="a preset's learning rate: only its run",
-        ),
-        pytest.param(
-            "src/genlab/models/vae.py", append("NEW = 1"), OF_VAE | {Job("laboratory")} | SUMMARY,
-            id="code of a family: only its runs, and the laboratory that takes them apart",
-        ),
-        pytest.param(
-            SMOKE, replace("preset: vqvae, ", "preset: vqvae, training: {warmup: 0.1}, "),
-            OF_VQVAE | SUMMARY, id="a first stage: its run and those of its second stages",
-        ),
-        pytest.param(
-            SMOKE, replace("prior, width: 16", "prior, width: 24"), OF_PRIOR | SUMMARY,
-            id="a second stage: the first one stays",
-        ),
-        pytest.param(
-            SMOKE, replace("simulated: 2", "simulated: 3"),
-            {Job("elbo", "vae"), Job("laboratory")} | SUMMARY,
-            id="the laboratory: no model",
-        ),
-        pytest.param(
-            SMOKE, replace("candidates: 2", "candidates: 3"), {Job("prompts", "dalle")} | SUMMARY,
-            id="what is asked of prompts: no model",
-        ),
-        pytest.param(
-            "src/genlab/samplers/ddim.py", append("NEW = 1"),
-            BY_DDIM | SUMMARY, id="code of a sampler: only its rows, and the walks",
-        ),
-        pytest.param(
-            "src/genlab/report/league.py", append("NEW = 1"), {Job("league"), Job("report")},
-            id="code of the league: league and page",
-        ),
-        pytest.param(
-            "src/genlab/report/page.py", append("NEW = 1"), {Job("report")},
-            id="code of the page: the page",
-        ),
-        pytest.param(
-            "src/genlab/report/page.css", append("p { color: red }"), {Job("report")},
-            id="style of the page: the page",
-        ),
-        pytest.param(
-            "src/genlab/training/trainer.py",
-            lambda before: "# A comment.\n" + before.replace("The stage `train`", "The stage"),
-            set(), id="a comment and a docstring: nothing",
-        ),
-        pytest.param(
-            SMOKE, append("# A comment."), set(), id="a comment in the study: nothing"
-        ),
-        pytest.param(
-            SMOKE, append("tracking: {tensorboard: false}"), SUMMARY,
-            id="where the progress goes: it is sent; league and report read the whole study",
-        ),
-        pytest.param(
-            SMOKE,
-            lambda text: text.replace(
-                "network: {channels: 8}", "network: {channels: 8}, training: {warmup: 0.1}"
-            ) + "tracking: {tensorboard: false}",
-            OF_DDPM | SUMMARY, id="that, and a value of one model: both at once",
-        ),
-    ],
+def reworded(before: str) -> str:
+    """The text of a Python file with other words in its sentences; its code stays."""
+    return before.replace(" the ", " this very ")
+
+
+WORDS = (
+    "config/datasets.py", "config/elbo_study.py", "config/prompts.py", "config/samplers.py",
+    "config/study.py", "config/families/ddpm.py", "errors.py", "tracking/wandb_sink.py",
+    "tracking/mirror.py", "app/cli.py", "app/ui.py", "results/origin.py", "io/arrays.py",
 )  # fmt: skip
+TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
+    "a metric: nothing is trained, drawn or extracted": (
+        {SMOKE: replace("kid_subsets: 10", "kid_subsets: 20")}, MEASURED | SUMMARY,
+    ),
+    "a value of one model in the study: only its run": (
+        {SMOKE: replace("network: {channels: 8}",
+                        "network: {channels: 8}, training: {warmup: 0.1}")},
+        OF_DDPM | SUMMARY,
+    ),
+    "a preset's learning rate: only its run": (
+        {"config/models/ddpm.yaml": replace("learning_rate: ", "learning_rate: 1")},
+        OF_DDPM | SUMMARY,
+    ),
+    "a default of a family: only its runs": (
+        {"src/genlab/config/families/ddpm.py": replace("gamma: PositiveFloat = 5.0",
+                                                       "gamma: PositiveFloat = 6.0")},
+        OF_DDPM | SUMMARY,
+    ),
+    "code of a family: only its runs, and the laboratory that takes them apart": (
+        {"src/genlab/models/vae.py": append("NEW = 1")}, OF_VAE | {Job("laboratory")} | SUMMARY,
+    ),
+    "a first stage: its run and those of its second stages": (
+        {SMOKE: replace("preset: vqvae, ", "preset: vqvae, training: {warmup: 0.1}, ")},
+        OF_VQVAE | SUMMARY,
+    ),
+    "a second stage: the first one stays": (
+        {SMOKE: replace("prior, width: 16", "prior, width: 24")}, OF_PRIOR | SUMMARY,
+    ),
+    "the laboratory: no model": (
+        {SMOKE: replace("simulated: 2", "simulated: 3")},
+        {Job("elbo", "vae"), Job("laboratory")} | SUMMARY,
+    ),
+    "what is requested by prompts: no model": (
+        {SMOKE: replace("candidates: 2", "candidates: 3")}, {Job("prompts", "dalle")} | SUMMARY,
+    ),
+    "code of a sampler: only its rows, and the walks": (
+        {"src/genlab/samplers/ddim.py": append("NEW = 1")}, BY_DDIM | SUMMARY,
+    ),
+    "code of the league: league and page": (
+        {"src/genlab/report/league.py": append("NEW = 1")}, {Job("league"), Job("report")},
+    ),
+    "code and style of the page: the page": (
+        {"src/genlab/report/page.py": append("NEW = 1"),
+         "src/genlab/report/page.css": append("p { color: red }")},
+        {Job("report")},
+    ),
+    "words of configuration, messages, tracking and the command line: nothing": (
+        {f"src/genlab/{name}": reworded for name in WORDS}
+        | {"src/genlab/training/trainer.py": reworded, SMOKE: append("# A comment.")},
+        set(),
+    ),
+    "code of tracking, the command line and file helpers: nothing": (
+        {f"src/genlab/{name}": append("NEW = 1")
+         for name in ("tracking/wandb_sink.py", "app/cli.py", "config/prompts.py", "io/arrays.py")},
+        set(),
+    ),
+    "where the progress goes, and a value of one model: both at once": (
+        {SMOKE: lambda text: text.replace(
+            "network: {channels: 8}", "network: {channels: 8}, training: {warmup: 0.1}"
+        ) + "tracking: {tensorboard: false}"},
+        OF_DDPM | SUMMARY,
+    ),
+    "where the progress goes: it is sent; league and report read the whole study": (
+        {SMOKE: append("tracking: {tensorboard: false}")}, SUMMARY,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "expected"), TABLE.values(), ids=TABLE)
 def test_a_change_redoes_what_it_touches(
-    again: Project, path: str, change: Callable[[str], str], expected: set[Job]
+    planned: Project, changes: dict[str, Change], expected: set[Job]
 ) -> None:
-    again.edit(path, change)
-    assert again.plan() == expected
+    for path, change in changes.items():
+        planned.edit(path, change)
+    assert planned.plan() == expected
+
+
+def test_how_steps_are_spaced_decides_no_features_of_real_images(planned: Project) -> None:
+    """Features are extracted of what is drawn anew, and of nothing else."""
+    planned.edit("src/genlab/processes/spacing.py", append("NEW = 1"))
+    plan = planned.plan()
+    assert plan >= GAUSSIAN
+    assert {job for job in plan if job.rule in ("reference_features", "prepare", "floor")} == set()
+    assert Job("features", "floor") not in plan
+    assert Job("train", "classifier") not in plan
+    assert Job("train", "vae") not in plan
+
+
+@pytest.mark.parametrize(
+    ("path", "rule", "model"),
+    [
+        ("ddpm/seed0/history.jsonl", "train", "ddpm"),
+        ("ddpm/seed0/model/environment.json", "train", "ddpm"),
+        ("flow/seed0/samples/ddim-3/requested.npy", "sample", "flow"),
+    ],
+)
+def test_a_file_that_others_read_is_made_again_once_it_is_lost(
+    planned: Project, path: str, rule: str, model: str
+) -> None:
+    (planned.root / "results/smoke/sprites" / path).unlink()
+    assert Job(rule, model) in planned.plan()
 
 
 def publish_elsewhere(project: Project, *arguments: str) -> str:

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from typing import Any
 
 import pytest
-from project import Project
+from project import JOB, LONG, Project
 from typer.main import get_command
 
 from genlab.app.cli import app
 
 RULES = """
 import json
-from snakemake.api import SnakemakeApi
-from snakemake.settings.types import ResourceSettings
-from pathlib import Path
-
-with SnakemakeApi() as api:
-    parsed = api.workflow(resource_settings=ResourceSettings(cores=8), snakefile=Path("Snakefile"))
-    workflow = parsed._get_workflow()
-    workflow.include(parsed.snakefile, overwrite_default_target=True)
-    rules = {
-        rule.name: {
-            "log": [str(path) for path in rule.log],
-            "benchmark": str(rule.benchmark),
-            "conda": str(rule._conda_env),
-            "resources": {k: r.value for k, r in rule.resources.items() if k != "tmpdir"},
-            "shell": rule.shellcmd,
-        }
-        for rule in workflow.rules
+Path("rules.json").write_text(json.dumps({
+    each.name: {
+        "log": [str(path) for path in each.log],
+        "benchmark": str(each.benchmark),
+        "conda": str(each.conda_env),
+        "resources": {k: r.value for k, r in each.resources.items() if k != "tmpdir"},
+        "shell": each.shellcmd,
     }
-print(json.dumps(rules))
+    for each in workflow.rules
+}))
 """
-NEED_A_CARD = {
+BASES = {"light", "compute"}
+NEED_A_GPU = {
     "train", "sample", "reconstruct", "walk", "reference_features", "features", "rfid",
     "likelihood", "explore", "disentangle", "prompts", "elbo", "laboratory",
 }  # fmt: skip
@@ -43,22 +34,20 @@ NEED_A_CARD = {
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Every rule of the workflow but the target `all`, as Snakemake itself reads it."""
+    """Every rule of the workflow as Snakemake itself reads it, but `all` and those to inherit."""
     project = Project.copy(tmp_path_factory.mktemp("rules") / "project")
-    done = project.run("env", "-u", "GENLAB_GPUS", sys.executable, "-c", RULES)
+    project.edit("Snakefile", lambda text: text + RULES)
+    done = project.run("env", "-u", "GENLAB_GPUS", "snakemake", "--list", "--cores", "8")
     assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    assert found.pop("all")["shell"] is None
-    return found
+    rules: dict[str, dict[str, Any]] = json.loads((project.root / "rules.json").read_text())
+    assert rules.pop("all")["shell"] is None
+    return {name: rule for name, rule in rules.items() if name not in BASES}
 
 
-def test_every_rule_is_one_call_of_genlab_with_a_log_of_its_own(
+def test_every_rule_has_a_log_a_benchmark_and_the_environment(
     rules: dict[str, dict[str, Any]],
 ) -> None:
-    stages = get_command(app).commands  # type: ignore[attr-defined]
-    for name, rule in rules.items():
-        call = re.fullmatch(r"genlab (\S+) [^;&|>]* > {log} 2>&1", rule["shell"])
-        assert call and call[1] in stages, f"{name}: {rule['shell']}"
+    for rule in rules.values():
         (log,) = rule["log"]
         assert log.startswith("results/default/logs/") and log.endswith(".log")
         measured = rule["benchmark"]
@@ -68,9 +57,27 @@ def test_every_rule_is_one_call_of_genlab_with_a_log_of_its_own(
     assert len(set(logs)) == len(logs)
 
 
+def test_every_job_is_one_call_of_genlab(bare: Project, rules: dict[str, dict[str, Any]]) -> None:
+    """With its output in its own log, and a GPU named where its rule may have one."""
+    stages = get_command(app).commands  # type: ignore[attr-defined]
+    text = bare.snakemake(LONG, "-n", "--printshellcmds")
+    announced = JOB.findall(text)
+    commands = re.findall(r"^Shell command: (?!None)(.+)$", text, re.M)
+    assert len(commands) == len(announced) - 1  # `all` has none
+    logs = set()
+    for command in commands:
+        call = re.fullmatch(r"genlab (\S+) [^;&|<>]* > (results/smoke/logs/\S+\.log) 2>&1", command)
+        assert call and call[1] in stages, command
+        logs.add(call[2])
+    assert len(logs) == len(commands)
+    assert {rule for rule, _ in announced} == {*rules, "all"}
+    with_gpus = {command.split()[1] for command in commands if "--gpus" in command}
+    assert with_gpus == NEED_A_GPU - {"reference_features"}
+
+
 def test_every_rule_says_what_it_needs(rules: dict[str, dict[str, Any]]) -> None:
-    """A card where a network computes; memory in MB and minutes, for a cluster."""
-    assert {name for name, rule in rules.items() if rule["resources"]["gpu"]} == NEED_A_CARD
+    """A GPU where a network computes; memory in MB and minutes, for a cluster."""
+    assert {name for name, rule in rules.items() if rule["resources"]["gpu"]} == NEED_A_GPU
     for name, rule in rules.items():
         needs = rule["resources"]
         assert needs["gpu"] in (0, 1), name
@@ -97,7 +104,7 @@ def test_the_rulegraph_can_be_drawn(bare: Project, rules: dict[str, dict[str, An
     assert done.returncode == 0, done.stderr
     assert "flowchart" in done.stdout
     nodes = dict(re.findall(r"(id\d+)\[(\w+)\]", done.stdout))
-    only_where_factors_are_known = {"disentangle"}
-    assert set(nodes.values()) == {*rules, "all"} - only_where_factors_are_known
+    only_with_factors = {"disentangle"}
+    assert set(nodes.values()) == {*rules, "all"} - only_with_factors
     edges = {(nodes[a], nodes[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
     assert {("prepare", "train"), ("train", "sample"), ("report", "all")} <= edges

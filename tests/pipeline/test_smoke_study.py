@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from project import CORES, LONG, SMOKE, Job, Project, jobs
+from project import CORES, JOB, LONG, SMOKE, Job, Project, jobs
 
 from genlab.results.spec import read_run
 from genlab.tracking.record import flatten
@@ -62,7 +62,7 @@ class Toy(Model):
 def declared_rules(project: Project) -> set[str]:
     """The names of all rules in rules/."""
     texts = [path.read_text() for path in (project.root / "rules").glob("*.smk")]
-    return set(re.findall(r"^rule (\w+):", "\n".join(texts), re.M))
+    return set(re.findall(r"^use rule \w+ as (\w+) with:", "\n".join(texts), re.M))
 
 
 def test_every_rule_runs(first_run: tuple[Project, str]) -> None:
@@ -106,6 +106,31 @@ def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
         path = smoke.root / name
         assert path.exists(), name
         assert path.stat().st_size > 0 or path.name == "published", name
+
+
+def test_every_file_that_a_stage_reads_is_declared(smoke: Project) -> None:
+    """As an input of its rule or as its own output.
+
+    No rule knows of specs, whose digests are parameters, of benchmarks, nor of what lies in
+    `resume/` and `tracking/`. The note of an array goes with the array.
+    """
+    unknown = re.compile(
+        r"/\.[^/]+\.part$|\.yaml$|/(resume|tracking)/|^results/smoke/benchmarks/"
+        r"|^results/data/\w+/(raw/|hashes\.json$)"
+    )
+    traces, checked = smoke.root.parent / "traces", set()
+    for rule, details in JOB.findall(smoke.snakemake(LONG, "-n", "--forceall")):
+        lines = dict(re.findall(r"^    (input|output|log): (.+)$", details, re.M))
+        if rule == "all":
+            continue
+        declared = {Path(name) for part in ("input", "output") if part in lines
+                    for name in lines[part].split(", ")}  # fmt: skip
+        for name in set((traces / lines["log"]).read_text().split()):
+            path = Path(re.sub(r"\.npy\.json$", ".npy", name))
+            if not unknown.search(name):
+                assert declared & {path, *path.parents}, f"{rule} reads {name}"
+        checked.add(rule)
+    assert checked == declared_rules(smoke)
 
 
 def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
@@ -172,7 +197,8 @@ def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
     assert set(tracked) == {f"sprites/{model}/seed0" for model in models}
     for _, run in tracked.values():
         assert run.info.status == "FINISHED"
-        assert {"git_commit", "dataset_sha256", "genlab", "python"} <= set(run.data.tags)
+        tags = {"git_commit", "code", "dataset_sha256", "genlab", "python", "torch"}
+        assert tags <= set(run.data.tags)
 
 
 def test_mlflow_has_each_step_that_training_logged_exactly_once(
@@ -196,8 +222,9 @@ def test_mlflow_has_params_measurements_and_pictures(
     for row in ("ddpm-3", "ddim-3"):
         fid = metrics[row]["classifier"]["fid"]
         assert run.data.metrics[f"{row}/classifier/fid"] == fid
-        pictures = [f.path for f in client.list_artifacts(run.info.run_id, f"samples/{row}")]
-        assert sorted(pictures) == [f"samples/{row}/{p}.png" for p in ("grid", "strip")]
+        for folder, name in ((f"samples/{row}", "grid"), (f"samples/{row}/figures", "strip")):
+            files = [f.path for f in client.list_artifacts(run.info.run_id, folder) if not f.is_dir]
+            assert files == [f"{folder}/{name}.png"]
     _, vae = tracked["sprites/vae/seed0"]
     assert "reconstruction_mse" in vae.data.metrics
     assert {"iwae_bits_per_dim", "mig", "elbo_total_correlation"} <= set(vae.data.metrics)

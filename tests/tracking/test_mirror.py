@@ -182,6 +182,19 @@ def test_a_training_and_its_later_stages_are_one_run(study: Study) -> None:
     assert {file.path for file in artifacts} == {"samples", "reconstructions"}
 
 
+def test_only_the_runs_that_the_study_names_are_published(study: Study) -> None:
+    """A model that was taken out of the study leaves its folder behind."""
+    at = study(models=["vae", "ddpm"], seeds=[0, 1])
+    for model, seed in (("vae", 0), ("vae", 1), ("ddpm", 0)):
+        begin(at.run("stripes", model, seed))
+    at = study(models=["vae"], seeds=[0])
+    begin(at.classifier("stripes"))
+    assert at.run("stripes", "ddpm", 0).config.exists()
+    publish(at)
+    names = {found.info.run_name for found in runs_in(local(at.run("stripes", "vae", 0)))}
+    assert names == {"stripes/vae/seed0", "stripes/classifier/seed0"}
+
+
 def test_a_training_that_fails_is_marked_so(study: Study, genlab: Any) -> None:
     """A learning rate of 1e9 makes the loss infinite at once."""
     changes = {"preset": "vae", "training": {"learning_rate": 1e9, "warmup": 0}}

@@ -221,6 +221,7 @@ def test_a_history_is_that_of_the_checkpoint_that_is_resumed(
     assert not run.history.read_text().startswith(first)
 
     tiny_study(training={"images": 256 * 32})
+    run.history.unlink()  # as Snakemake does before it repeats a training
     train(run, cpu=True)
     assert run.history.read_text().startswith(first)
     rows = read_history(run.history)
@@ -230,3 +231,18 @@ def test_a_history_is_that_of_the_checkpoint_that_is_resumed(
     sent = client.get_metric_history(mlflow["current"], "loss")
     assert [(point.step, point.value) for point in sent] == [(r["step"], r["loss"]) for r in rows]
     assert not list(run.resume.glob("*.safetensors"))
+
+
+def test_a_training_that_is_repeated_after_a_kill_stays_one_run_of_the_services(
+    tiny_study: Make,
+) -> None:
+    """Snakemake has deleted its history, a declared output, in between."""
+    run = tiny_study(training={"images": 256 * 32}).run("stripes", "vae", 0)
+    interrupt(run, 3)
+    before = read_json(run.outbox / "sent_mlflow.json")["current"]
+    run.history.unlink()
+    train(run, cpu=True)
+    sent = read_json(run.outbox / "sent_mlflow.json")
+    assert sent["current"] == before
+    assert list(sent["runs"]) == [before]
+    assert [row["step"] for row in read_history(run.history)] == list(range(1, 257))

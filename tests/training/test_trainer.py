@@ -23,6 +23,8 @@ from genlab.models.base import Batch
 from genlab.models.store import read_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
+from genlab.results.stages import training_code
+from genlab.tracking.provenance import read_environment
 from genlab.tracking.record import read_records
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
@@ -250,6 +252,9 @@ def test_the_seconds_of_a_training_are_those_of_all_its_parts(
     held_out = read_json(run.summary)["held_out"]
     measured = {f"held_out_{name}": value for name, value in held_out.items()}
     assert read_records(run)["train"]["metrics"] == measured
+    environment = read_json(run.environment)
+    assert environment == read_environment(training_code(read_run(run.config)))
+    assert environment["torch"] == torch.__version__
     assert [row["images_per_second"] for row in rows] == pytest.approx([7 * 32 / seconds] * 7)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,12 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import register_feature_extractor
 
 from genlab.config.base import read_yaml
-from genlab.data.tokenizer import Tokenizer
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.batches import to_float
-from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
-from genlab.results.spec import read_evaluation, read_samples
-from genlab.sampling.draw import captions_of, classes_of
-from genlab.workflow import evaluate as stage
-from genlab.workflow.evaluate import evaluate, requested_classes
+from genlab.results.spec import read_evaluation
+from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features, features_origin, load_extractor, read_features
 from genlab.workflow.models import load_trained
 
@@ -147,47 +142,3 @@ def test_too_few_samples_are_refused_by_the_command(
     ended = genlab("evaluate", "--run", trained_study.run("stripes", "ddpm", 0).folder)
     assert ended.status == 1
     assert "error: evaluation: 32 samples are too few" in ended.err
-
-
-def family_of_runs(monkeypatch: pytest.MonkeyPatch, prompts: bool, by_class: bool) -> None:
-    """Let every run be of a family that takes prompts, or knows classes, or neither."""
-    family = SimpleNamespace(takes_prompts=prompts, knows_classes=by_class)
-    monkeypatch.setattr(stage, "read_run", lambda _: SimpleNamespace(model=family))
-
-
-def test_a_prompt_requests_the_class_of_its_image(
-    tiny_study: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The captions of the stripes name their class: 'a picture of across'."""
-    run = tiny_study().run("stripes", "ddpm", 0)
-    family_of_runs(monkeypatch, prompts=True, by_class=False)
-    requested = requested_classes(run, "ddim-3", 40)
-    assert requested is not None
-    names = read_json(run.data.manifest)["classes"]
-    tokenizer = Tokenizer.load(run.data.tokenizer)
-    prompts = captions_of(run.data, SampleNoise(0, range(40), torch.device("cpu")))
-    texts = [tokenizer.decode(row) for row in prompts.tokens.tolist()]
-    assert texts == [f"a picture of {names[k]}" for k in requested]
-    assert set(requested) == {0, 1}
-    assert len(read_array(run.data.labels("train"))) > 40
-
-
-def test_classes_are_requested_in_turn_as_they_are_sampled(
-    tiny_study: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = tiny_study().run("stripes", "ddpm", 0)
-    family_of_runs(monkeypatch, prompts=False, by_class=True)
-    requested = requested_classes(run, "ddim-3", 7)
-    assert requested is not None
-    model = SimpleNamespace(classes=2)
-    sampled = classes_of(SampleNoise(0, range(7), torch.device("cpu")), model)  # type: ignore[arg-type]
-    assert requested.tolist() == sampled.tolist()
-    spec = read_samples(run.samples("ddim-3").config)
-    assert spec.sampler is not None
-    unconditional = spec.sampler.model_copy(update={"guidance": 0.0})
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "read_samples", lambda _: SimpleNamespace(sampler=unconditional))
-        assert requested_classes(run, "ddim-3", 7) is None
-    family_of_runs(monkeypatch, prompts=False, by_class=False)
-    assert requested_classes(run, "ddim-3", 7) is None
-    assert requested_classes(run.study.run("stripes", "floor", 0), "real", 7) is None

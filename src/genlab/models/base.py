@@ -7,7 +7,7 @@ prefers another range converts inside.
 from __future__ import annotations
 
 import importlib
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genlab.config.families import FamilyConfig, Likelihood
-from genlab.processes.gaussian import Denoiser
-from genlab.processes.noise import SampleNoise
+
+if TYPE_CHECKING:  # so that no other family depends on the code of Gaussian paths
+    from genlab.processes.gaussian import Denoiser
+    from genlab.processes.noise import SampleNoise
 
 
 class Words(NamedTuple):

@@ -1,4 +1,6 @@
-"""Where every file lies, once: for the commands, and as patterns for the rules.
+"""The layout of the results folder: the path of every file that a stage reads or writes.
+
+The rules in rules/ name the same paths as patterns.
 
 results/
   data/DATASET/                      config.yaml, raw/, images, labels, captions, manifest.json
@@ -10,9 +12,10 @@ results/
       laboratory/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
         config.yaml                  its spec, written when a workflow starts to run
-        model/                       weights, summary.json, cost.json
+        model/                       weights, summary.json, cost.json, environment.json
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
+        tracking/                    records for the tracking services; no rule knows of them
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
         walks/                       walks.json; figures/: denoising, inversion, inpainting ...
@@ -21,7 +24,8 @@ results/
                                      that takes prompts
         elbo.json                    where the study has a laboratory
         likelihood.json              bits/dim of the held-out images
-        samples/ROW/                 config.yaml, samples.npy, grid.png, features/ ...
+        samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
+                                     figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
     league.csv, league.md, report/index.html
 """
@@ -48,7 +52,7 @@ class DataFolder:
 
     @property
     def fetched(self) -> Path:
-        """What `fetch` found or downloaded: files with their checksums."""
+        """The raw files that `fetch` listed or downloaded, with their checksums."""
         return self.folder / "fetched.json"
 
     @property
@@ -58,7 +62,7 @@ class DataFolder:
 
     @property
     def manifest(self) -> Path:
-        """What `prepare` wrote: shapes, classes and SHA-256 of every array."""
+        """Shapes, classes and the SHA-256 of every array, written by `prepare`."""
         return self.folder / "manifest.json"
 
     def images(self, split: str) -> Path:
@@ -74,12 +78,12 @@ class DataFolder:
         return self.folder / f"{split}_factors.npy"
 
     def captions(self, split: str) -> Path:
-        """int64 [N, K], the K captions of each image as numbers of texts."""
+        """int64 [N, K], the K captions of each image as indices into `texts`."""
         return self.folder / f"{split}_captions.npy"
 
     @property
     def texts(self) -> Path:
-        """`texts`, every caption of the data set once, the `known` ones of the training first."""
+        """Every caption of the data set once; the first `known` ones are of training images."""
         return self.folder / "captions.json"
 
     @property
@@ -113,9 +117,19 @@ class SampleFolder:
         return self.folder / "grid.png"
 
     @property
+    def requested(self) -> Path:
+        """int64 [N], the class that each sample was requested to be of; -1 where none was."""
+        return self.folder / "requested.npy"
+
+    @property
+    def figures(self) -> Path:
+        """A folder: what it holds depends on the sampler."""
+        return self.folder / "figures"
+
+    @property
     def strip(self) -> Path:
         """The predicted image from noise to sample; only for samplers that take steps."""
-        return self.folder / "strip.png"
+        return self.figures / "strip.png"
 
     @property
     def cost(self) -> Path:
@@ -156,7 +170,12 @@ class RunFolder:
     @property
     def cost(self) -> Path:
         """Seconds of training, resumed parts included; apart, since it differs each time."""
-        return self.folder / "model" / "cost.json"
+        return self.model / "cost.json"
+
+    @property
+    def environment(self) -> Path:
+        """The versions of GenLab, Python and torch that trained it, and the hash of the code."""
+        return self.model / "environment.json"
 
     @property
     def history(self) -> Path:
@@ -168,7 +187,7 @@ class RunFolder:
 
     @property
     def outbox(self) -> Path:
-        """What the stages want tracked, and how much of it each tracker has received."""
+        """Records for the tracking services, and how much of them each service has received."""
         return self.folder / "tracking"
 
     @property
@@ -182,27 +201,27 @@ class RunFolder:
 
     @property
     def reconstructed(self) -> Path:
-        """uint8 [N, C, H, W], every held-out image as it is reconstructed."""
+        """uint8 [N, C, H, W], the reconstructions of all held-out images."""
         return self.reconstructions / "images.npy"
 
     @property
     def rfid(self) -> Path:
-        """The FID of reconstructions in every extractor's features."""
+        """The FID of the reconstructions, by extractor."""
         return self.reconstructions / "rfid.json"
 
     @property
     def latents(self) -> Path:
-        """Of the latent space: latents.json, which tells what the rows of the figures show."""
+        """The latent space: latents.json, which describes the rows of the figures beside it."""
         return self.folder / "latents"
 
     @property
     def latent_figures(self) -> Path:
-        """A folder, for not every latent space has every figure."""
+        """A folder: which figures it holds depends on the latent space."""
         return self.latents / "figures"
 
     @property
     def walks(self) -> Path:
-        """Between noise and image: walks.json, which tells what the figures beside it show."""
+        """Paths between noise and image: walks.json, which describes the figures beside it."""
         return self.folder / "walks"
 
     @property
@@ -211,17 +230,17 @@ class RunFolder:
 
     @property
     def prompts(self) -> Path:
-        """Of a model that takes prompts: prompts.json, and the figures it describes."""
+        """Results of a model that takes prompts: prompts.json, and the figures it describes."""
         return self.folder / "prompts"
 
     @property
     def prompts_config(self) -> Path:
-        """What is measured there, and by which sampler."""
+        """The spec of the stage `prompts`: what it measures, and with which sampler."""
         return self.prompts / "config.yaml"
 
     @property
     def kept(self) -> Path:
-        """uint8 [N, C, H, W], the picture that was kept for each prompt that is shown."""
+        """uint8 [N, C, H, W], the best candidate for each prompt that the page shows."""
         return self.prompts / "kept.npy"
 
     @property
@@ -230,7 +249,7 @@ class RunFolder:
 
     @property
     def disentanglement(self) -> Path:
-        """MIG, DCI and the matrices (factors x latents) that they are taken from."""
+        """MIG, DCI and the matrices [factors, latents] from which they are computed."""
         return self.folder / "disentanglement.json"
 
     @property
@@ -247,7 +266,7 @@ class RunFolder:
 
     @property
     def elbo(self) -> Path:
-        """The bound of a VAE, taken apart by the ELBO laboratory."""
+        """The decomposed bound of a VAE."""
         return self.folder / "elbo.json"
 
     @property
@@ -280,7 +299,7 @@ class StudyFolder:
 
     @property
     def evaluation(self) -> Path:
-        """The study's `evaluation:` alone, so that nothing else makes the metrics anew."""
+        """The study's `evaluation:` alone: no other change of the study repeats the metrics."""
         return self.folder / "evaluation.yaml"
 
     @property
@@ -289,11 +308,11 @@ class StudyFolder:
 
     @property
     def laboratory_config(self) -> Path:
-        """The study's `laboratory:` alone, where there is one."""
+        """The study's `laboratory:` alone, if it has one."""
         return self.folder / "laboratory.yaml"
 
     def laboratory(self, dataset: str) -> Path:
-        """The folder of what the ELBO laboratory found on a data set, needing no model."""
+        """The folder of the ELBO experiments on a data set that need no trained model."""
         return self.folder / dataset / "laboratory"
 
     @property
@@ -311,15 +330,15 @@ class StudyFolder:
         return self.run(dataset, CLASSIFIER, 0)
 
     def clip(self, dataset: str) -> RunFolder:
-        """The CLIP that re-ranks pictures, where the study has models that take prompts."""
+        """The CLIP model that ranks pictures, in studies with models that take prompts."""
         return self.run(dataset, CLIP, 0)
 
     def judge(self, dataset: str) -> RunFolder:
-        """What tells the factors of a picture, which no model and no ranking has seen."""
+        """The classifier of a picture's factors; no model and no ranking uses it."""
         return self.run(dataset, JUDGE, 0)
 
     def floor(self, dataset: str, kind: str) -> SampleFolder:
-        """Rows that calibrate the table lie where samples lie, without a model above them."""
+        """A calibration row, which lies where samples lie but belongs to no model."""
         return self.run(dataset, FLOOR, 0).samples(kind)
 
     def reference(self, dataset: str, extractor: str) -> Path:
@@ -327,12 +346,12 @@ class StudyFolder:
 
     @property
     def published(self) -> Path:
-        """Its presence says that the tracking services have received everything."""
+        """A marker: the tracking services have received everything."""
         return self.folder / "published"
 
     @property
     def sent(self) -> Path:
-        """Which tracking store has received everything, and how many there were."""
+        """The tracking store that has received everything, and how many stores there were."""
         return self.folder / "sent.json"
 
     @property

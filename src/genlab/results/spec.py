@@ -19,7 +19,7 @@ from genlab.config.sources import DatasetConfig, build_source
 from genlab.errors import ConfigError, GenLabError
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.evaluators import FLOOR, seed_of
-from genlab.results.layout import StudyFolder
+from genlab.results.layout import RunFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
     EvaluationConfig,
@@ -141,6 +141,20 @@ def read_evaluation(path: Path) -> EvaluationConfig:
 def read_tracking(path: Path) -> TrackingConfig:
     """Read the study's `tracking:` from its own file."""
     return build(TrackingConfig, read_yaml(path), path)
+
+
+def read_runs(study: StudyFolder) -> list[RunFolder]:
+    """The folders of the runs that a study names, those of its evaluators first."""
+    content = read_yaml(study.config)
+    return [
+        study.run(dataset, model, seed)
+        for dataset in content["datasets"]
+        for model, seeds in [
+            *((name, [0]) for name in content["evaluators"]),
+            *((name, content["seeds"]) for name in content["models"]),
+        ]
+        for seed in seeds
+    ]
 
 
 def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpec:

@@ -6,11 +6,12 @@ import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.data.pictures import GRID, save_grid
 from genlab.errors import GenLabError
-from genlab.io.arrays import array_writer, read_array
+from genlab.io.arrays import array_writer, read_array, write_array
 from genlab.models.base import Model, Reconstructs
 from genlab.models.batches import in_parts, to_uint8
 from genlab.models.devices import pick_device
@@ -18,7 +19,7 @@ from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
 from genlab.results.spec import read_samples
-from genlab.sampling.draw import captions_of, draw, precision_of
+from genlab.sampling.draw import Captions, captions_of, classes_of, draw, precision_of
 from genlab.tracking.record import leave_record
 from genlab.workflow.models import load_trained
 
@@ -26,7 +27,7 @@ STRIP_SAMPLES, STRIP_STEPS = 4, 12
 
 
 def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> None:
-    """Draw the row's samples from its run's model and write them with a grid and their cost.
+    """Draw the row's samples from its run's model; write them, their classes, a grid, their cost.
 
     Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only.
 
@@ -40,23 +41,32 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     model = load_trained(at.run, device, run_origin(at.run))
     evaluations, begun = 0.0, time.perf_counter()
     shape, origin = (spec.samples, *model.shape), row_origin(at)
+    guided = getattr(spec.sampler, "guidance", 1.0) != 0
     with array_writer(at.samples, shape, "uint8", origin) as samples:
+        requested = np.full(spec.samples, -1)
         for start in range(0, spec.samples, batch_size):
             which = range(start, min(start + batch_size, spec.samples))
             noise = SampleNoise(spec.seed, which, device)
-            drawing = draw(model, spec.sampler, noise, _tokens(at, model, noise))
+            captions = _captions(at, model, noise)
+            drawing = draw(model, spec.sampler, noise, captions and captions.tokens)
             evaluations += drawing.evaluations * len(which)
+            if guided:
+                requested[which.start : which.stop] = _classes(at, model, noise, captions)
             samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
         seconds = (time.perf_counter() - begun) / spec.samples
+    write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
     evaluations /= spec.samples
     computed_in = precision_of(spec.sampler, device)
     cost = {"seconds_per_image": seconds, "evaluations": evaluations, "computed_in": computed_in}
     write_measured(at.cost, cost, origin)
     pictures = [at.grid]
+    at.figures.mkdir(exist_ok=True)
+    at.strip.unlink(missing_ok=True)  # of another sampler
     if spec.sampler.works_on == "gaussian":
         noise = SampleNoise(spec.seed, range(STRIP_SAMPLES), device)
-        drawing = draw(model, spec.sampler, noise, _tokens(at, model, noise), trail=True)
+        captions = _captions(at, model, noise)
+        drawing = draw(model, spec.sampler, noise, captions and captions.tokens, trail=True)
         _save_strip(at, drawing.trail)
         pictures.append(at.strip)
     measured = {f"{spec.row}/seconds_per_image": seconds,
@@ -64,9 +74,24 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
 
 
-def _tokens(at: SampleFolder, model: Model, noise: SampleNoise) -> Tensor | None:
-    """The captions that the samples are asked for, where the model takes prompts."""
-    return captions_of(at.run.data, noise).tokens if model.config.takes_prompts else None
+def _captions(at: SampleFolder, model: Model, noise: SampleNoise) -> Captions | None:
+    """The captions that the samples are drawn for, where the model takes prompts."""
+    return captions_of(at.run.data, noise) if model.config.takes_prompts else None
+
+
+def _classes(
+    at: SampleFolder, model: Model, noise: SampleNoise, captions: Captions | None
+) -> NDArray[np.int64]:
+    """The class that each sample is requested to be of, int64 [B]; -1 if the model knows none.
+
+    A prompt is the caption of a training image, and requests the class of this image.
+    """
+    if captions is not None:
+        labels = read_array(at.run.data.labels("train"))
+        return np.asarray(labels[captions.images.cpu().numpy()], np.int64)
+    if model.config.knows_classes:
+        return classes_of(noise, model).cpu().numpy()
+    return np.full(len(noise), -1)
 
 
 def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:

@@ -22,7 +22,7 @@ from genlab.io.files import read_json, write_json
 from genlab.io.history import read_history
 from genlab.registry import class_in, modules_in
 from genlab.results.layout import RunFolder, StudyFolder
-from genlab.results.spec import RunSpec, read_run, read_tracking
+from genlab.results.spec import RunSpec, read_run, read_runs, read_tracking
 from genlab.tracking.mlflow_store import note_store
 from genlab.tracking.record import read_records
 from genlab.tracking.sink import Sink, Status
@@ -125,17 +125,18 @@ def mirror(run: RunFolder, status: Status) -> dict[str, str]:
 
 
 def publish(study: StudyFolder) -> None:
-    """Run the stage `publish`: send what the services lack of all runs of a study.
+    """Run the stage `publish`: send what the services lack of the runs that a study names.
+
+    Folders of models that were removed from the study are left alone.
 
     Raises:
         GenLabError: a service has not received everything, or `results` can't be written; nothing
             is lost.
     """
-    configs = sorted(study.folder.glob("*/*/seed*/config.yaml"))
     failures = [
-        f"{config.parent}: {service}: {message}"
-        for config in configs
-        for service, message in mirror(RunFolder(config.parent), "FINISHED").items()
+        f"{run.folder}: {service}: {message}"
+        for run in read_runs(study)
+        for service, message in mirror(run, "FINISHED").items()
     ]
     if failures:
         raise GenLabError(

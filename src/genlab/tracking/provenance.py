@@ -1,10 +1,12 @@
-"""Where a run comes from: the commit of the code and the hash of the data."""
+"""What a run depends on besides its spec: the versions, the commit of the code, its data."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 from pathlib import Path
+
+import torch
 
 from genlab import __version__
 from genlab.io.files import read_json
@@ -14,24 +16,30 @@ from genlab.results.layout import DataFolder
 def git_commit(folder: Path | None = None) -> str:
     """The commit of the checkout, '+changes' if it was edited, 'unknown' outside a checkout."""
 
-    def ask(*question: str) -> str:
-        command = ["git", "-C", str(folder or Path(__file__).parent), *question]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return answer.stdout.strip()
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder or Path(__file__).parent), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return result.stdout.strip()
 
     try:
-        return ask("rev-parse", "HEAD") + (
-            "+changes" if ask("status", "--porcelain", "-uno") else ""
+        return git("rev-parse", "HEAD") + (
+            "+changes" if git("status", "--porcelain", "-uno") else ""
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
-def run_tags(data: DataFolder) -> dict[str, str]:
-    """Tags of a run: versions, commit, and the SHA-256 of its data set."""
+def read_environment(code: str) -> dict[str, str]:
+    """The versions that this process runs with, the commit, and `code`, the hash of its modules."""
     return {
-        "git_commit": git_commit(),
-        "dataset_sha256": read_json(data.manifest)["sha256"],
         "genlab": __version__,
+        "git_commit": git_commit(),
+        "code": code,
         "python": platform.python_version(),
+        "torch": str(torch.__version__),
     }
+
+
+def run_tags(data: DataFolder, environment: dict[str, str]) -> dict[str, str]:
+    """Tags of a run: its environment, as `read_environment` returns it, and its data's SHA-256."""
+    return {**environment, "dataset_sha256": read_json(data.manifest)["sha256"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from genlab.config.evaluators import FLOOR, extractor
@@ -13,11 +12,9 @@ from genlab.evaluation.classes import measure_classes
 from genlab.evaluation.metrics import measure
 from genlab.io.arrays import read_array, read_note
 from genlab.io.files import read_json, write_json
-from genlab.processes.noise import SampleNoise
-from genlab.results.layout import RunFolder
+from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import KEY, check_origin, metrics_origin, row_origin
-from genlab.results.spec import read_evaluation, read_run, read_samples
-from genlab.sampling.draw import captions_of
+from genlab.results.spec import read_evaluation
 from genlab.tracking.record import leave_record
 from genlab.workflow.features import features_origin, read_features, reference_features
 
@@ -56,7 +53,7 @@ def _in_features(run: RunFolder, rows: list[str], name: str) -> dict[str, dict[s
         sample = read_features(at.features(name), origin)
         tells_classes = extractor(name).tells_classes(len(classes))
         measured[row] = {**measure(sample, reference, config, classes=tells_classes)}
-        requested = requested_classes(run, row, len(sample["features"]))
+        requested = requested_classes(at)
         if requested is not None:
             measured[row]["per_class"] = measure_classes(
                 sample, requested, reference, labels, classes, config
@@ -76,20 +73,16 @@ def _numbers(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def requested_classes(run: RunFolder, row: str, samples: int) -> NDArray[np.int64] | None:
-    """The class that each sample of a row was requested to be of [samples]; None if none was.
+def requested_classes(row: SampleFolder) -> NDArray[np.int64] | None:
+    """Return the class that each sample of a row was requested to be of, [N], as `sample` wrote it.
 
-    A prompt is the caption of a training image, and requests the class of this image.
+    None for calibration rows, models without classes, and samplers whose guidance 0 ignores them.
+
+    Raises:
+        GenLabError: the classes belong to other samples than the row's spec says.
     """
-    if run.model_name == FLOOR:
+    if row.run.model_name == FLOOR:
         return None
-    family, sampler = read_run(run.config).model, read_samples(run.samples(row).config).sampler
-    if getattr(sampler, "guidance", 1.0) == 0:
-        return None
-    if family.takes_prompts:
-        noise = SampleNoise(0, range(samples), torch.device("cpu"))
-        images = captions_of(run.data, noise).images.numpy()
-        return np.array(read_array(run.data.labels("train"))[images])
-    if family.knows_classes:
-        return np.arange(samples) % len(read_json(run.data.manifest)["classes"])
-    return None
+    check_origin(row.requested, read_note(row.requested).made_from, row_origin(row))
+    requested: NDArray[np.int64] = np.array(read_array(row.requested))
+    return None if (requested < 0).any() else requested

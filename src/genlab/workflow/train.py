@@ -22,9 +22,10 @@ from genlab.models.store import save_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import KEY, run_origin, write_measured
 from genlab.results.spec import RunSpec, read_run, read_tracking
+from genlab.results.stages import training_code
 from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import forget
-from genlab.tracking.provenance import run_tags
+from genlab.tracking.provenance import read_environment, run_tags
 from genlab.tracking.record import flatten, leave_record
 from genlab.tracking.sink import Status
 from genlab.training.log import Log
@@ -110,17 +111,21 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
 def begin_history(run: RunFolder, state: Training) -> None:
     """Start from the checkpoint's history, or an empty one; its next rows are logged again.
 
-    If the tracking services hold rows of another training, they get a new run.
+    If the tracking services hold rows of another training, they get a new run. Snakemake deletes
+    the history before it repeats a training, so a file in `resume/` names the training that logged
+    last.
     """
-    history = state.progress.history
-    before = run.history.read_text(encoding="utf-8") if run.history.exists() else ""
-    if not (state.resumed and before.startswith(history)):
+    assert state.checkpoint is not None
+    point, last = state.checkpoint.point, run.resume / "last"
+    same = last.exists() and last.read_text(encoding="utf-8") == point
+    if not (state.resumed and same):
         forget(run)
-    write_text(run.history, history)
+        write_text(last, point)
+    write_text(run.history, state.progress.history)
 
 
-def finish_training(run: RunFolder, state: Training) -> None:
-    """Write the weights, the summary and the cost of a training; delete its checkpoints."""
+def finish_training(run: RunFolder, state: Training, environment: dict[str, str]) -> None:
+    """Write the weights of a training and what is recorded of it; delete its checkpoints."""
     origin = run_origin(run)
     weights = state.finish()
     save_model(run.weights, state.model, weights.averaged, {KEY: origin})
@@ -133,6 +138,7 @@ def finish_training(run: RunFolder, state: Training) -> None:
     }
     write_measured(run.summary, summary, origin)
     write_json(run.cost, {"train_seconds": state.progress.seconds})
+    write_json(run.environment, environment)
     losses = {f"held_out_{name}": value for name, value in weights.losses.items()}
     leave_record(run, "train", metrics=losses)
     for path in run.resume.glob("*.safetensors"):
@@ -165,7 +171,8 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
             print(f"resuming at step {state.progress.step} of {spec.training.steps}")
         begin_history(run, state)
         params = flatten(spec.model_dump(mode="json"))
-        leave_record(run, "config", params=params, tags=run_tags(run.data))
+        environment = read_environment(training_code(spec))
+        leave_record(run, "config", params=params, tags=run_tags(run.data, environment))
         mirror = BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
         mirror.update()
         log = Log(state.name, spec.training.steps, lambda rows: append_history(run.history, rows))
@@ -178,7 +185,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                     signals=signals,
                     on_checkpoint=mirror.update,
                 )
-            finish_training(run, state)
+            finish_training(run, state, environment)
             status = "RUNNING"  # sampling and measuring follow
         finally:
             mirror.finish(status)
