@@ -21,7 +21,7 @@ from common import CHECKOUT, Row, machine, publish, table
 from torch import Tensor
 
 from genlab.config.datasets import DigitsConfig
-from genlab.config.samplers import DDIMSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.config.study import load_model
 from genlab.data.sources.digits import fetch, read
 from genlab.models.base import Facts, build_model

@@ -62,7 +62,7 @@ from sides import (
 )
 from torch import Tensor, nn
 
-from genlab.config.samplers import PriorSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.io.arrays import read_array
 from genlab.models.base import Facts, Reconstructs, build_model
 from genlab.models.batches import Batches, to_float

@@ -20,7 +20,7 @@ from genlab.io.files import note_path
 from genlab.config.evaluators import CLASSIFIER, FLOOR, seed_of
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
-from genlab.config.samplers import DETERMINISTIC
+from genlab.config.samplers import SAMPLERS
 from genlab.results.code import code
 from genlab.results.spec import (
     check_source,

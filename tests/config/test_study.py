@@ -375,8 +375,8 @@ NOTES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "guidance without classes": (
         {"samplers": {"guided": {"sampler": "ddim", "guidance": 2.0}}},
-        "samplers: 'guided' is left out, it draws from no model here (vae, ddpm: the model knows "
-        "neither classes nor words to be guided to (conditional: true, or text: true where the "
+        "samplers: 'guided' is left out, it draws from no model here (vae, ddpm: the model has "
+        "neither classes nor prompts to guide it (conditional: true, or text: true where the "
         "family has it))",
     ),
     "a variance that nobody learned": (

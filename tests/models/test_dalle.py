@@ -18,7 +18,8 @@ from genlab.config.families import build_family
 from genlab.config.families.dalle import DALLEConfig
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.samplers import PriorSampler, TokenSampler
+from genlab.config.samplers import TokenSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.data.tokenizer import END, PAD
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.arrays import read_array

@@ -11,7 +11,7 @@ from oracles import PATHS, awake
 from torch import Tensor
 
 from genlab.config.families import build_family
-from genlab.config.samplers import DDIMSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.models.base import Facts, build_model
 from genlab.models.gaussian import GaussianModel
 from genlab.processes.gaussian import Denoiser, Ends

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny import SIDE, make_study
 
-from genlab.config.samplers import DDIMSampler, TokenSampler
+from genlab.config.samplers import TokenSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.data.tokenizer import Tokenizer
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array, write_array

@@ -13,7 +13,9 @@ import yaml
 from PIL import Image
 
 from genlab.config.base import read_yaml
-from genlab.config.samplers import DDIMSampler, DDPMSampler, PriorSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.ddpm import DDPMSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json

@@ -15,13 +15,10 @@ from torch import Tensor
 
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.networks import UNetConfig
-from genlab.config.samplers import (
-    DETERMINISTIC,
-    DDIMSampler,
-    Dopri5Sampler,
-    DPMSolverSampler,
-    SamplerConfig,
-)
+from genlab.config.samplers import SAMPLERS, SamplerConfig
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.dopri5 import Dopri5Sampler
+from genlab.config.samplers.dpm_solver import DPMSolverSampler
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
@@ -51,7 +48,7 @@ from genlab.sampling.walks import (
     walk,
 )
 
-KINDS = [kind for kind in DETERMINISTIC if kind != "dopri5"]
+KINDS = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
 SHAPE = (1, SIDE, SIDE)
 
 

@@ -21,15 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.samplers import (
-    DETERMINISTIC,
-    SAMPLERS,
-    DDIMSampler,
-    Dopri5Sampler,
-    DPMSolverSampler,
-    SamplerConfig,
-    Spacing,
-)
+from genlab.config.samplers import SAMPLERS, SamplerConfig, Spacing, SteppedSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.dopri5 import Dopri5Sampler
+from genlab.config.samplers.dpm_solver import DPMSolverSampler
 from genlab.data.arrays import rank_in_class
 from genlab.data.pictures import save_grid, save_rows
 from genlab.errors import GenLabError
@@ -83,10 +78,11 @@ def sampler_with(kind: str, evaluations: int) -> SamplerConfig:
 
     In float32, since how far it ends from the solution is to be its own doing.
     """
-    twice = kind in ("edm", "midpoint", "heun")  # a step, but for the last
-    steps = (evaluations + 1) // 2 if twice else evaluations
+    sampler = SAMPLERS[kind]
+    assert issubclass(sampler, SteppedSampler)
+    steps = (evaluations - 1) // sampler.evaluations_per_step + 1
     values = {"steps": steps, "spacing": SPACING, "precision": "fp32"}
-    return SAMPLERS[kind].model_validate(values)
+    return sampler.model_validate(values)
 
 
 class Walker:
@@ -162,7 +158,7 @@ class Walker:
     def samplers(self) -> dict[str, Any]:
         """The same noise through every deterministic sampler, at each budget of evaluations."""
         adaptive = Dopri5Sampler()  # the nearest to the solution of the ODE
-        kinds = [kind for kind in DETERMINISTIC if kind != adaptive.sampler]
+        kinds = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
         chosen = [sampler_with(kind, budget) for budget in BUDGETS for kind in kinds]
         drawn = []
         for sampler in [*chosen, adaptive]:

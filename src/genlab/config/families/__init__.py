@@ -69,6 +69,11 @@ class FamilyConfig(Strict):
         return False
 
     @property
+    def learns_variance(self) -> bool:
+        """Whether its network learns the variance of the reverse steps."""
+        return False
+
+    @property
     def reads_captions(self) -> bool:
         """Whether it is given a caption with each image."""
         return self.takes_prompts

@@ -54,5 +54,9 @@ class DDPMConfig(UnitTimeConfig):
         return ("elbo", "ode")
 
     @property
+    def learns_variance(self) -> bool:
+        return self.learned_variance
+
+    @property
     def max_steps(self) -> int:
         return self.timesteps
