@@ -120,10 +120,10 @@ class PeerSide:
     def __init__(self, study: StudyFolder, matched: bool = False) -> None:
         train_first(study)
         own = GenLab(study, MODEL, {}).training.model
-        assert isinstance(own, DALLE) and own.known is not None
+        assert isinstance(own, DALLE) and own.training_codes is not None
         spec = spec_of(study, MODEL)
         self.dropout = spec.model.caption_dropout
-        self.data, self.codes = study.data(DIGITS), own.known.flatten(1).long()
+        self.data, self.codes = study.data(DIGITS), own.training_codes.flatten(1).long()
         table = read_table(self.data, "train", spec.model)
         self.batches, self.steps = Batches(table, spec.training.batch_size, seed=0), 0
         self.network = peer_network(own, matched)

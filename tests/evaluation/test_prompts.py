@@ -29,6 +29,7 @@ from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json, write_json, write_text
 from genlab.models.base import Model
 from genlab.models.batches import to_float, to_uint8
+from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import DataFolder, RunFolder, StudyFolder
 from genlab.results.spec import PromptsSpec, read_prompts
@@ -137,10 +138,11 @@ class Echo(Model):
         wrong = noise.uniform() < 1 / 3
         return [int(down != bad) for down, bad in zip(self.down[said], wrong, strict=True)]
 
-    def generate(self, noise: SampleNoise, tokens: Tensor) -> Tensor:
+    def generate(self, noise: SampleNoise, options: DrawOptions = DEFAULT_OPTIONS) -> Tensor:
+        assert options.tokens is not None
         drawn = [
             self.pictures[k][i % 32]
-            for i, k in zip(noise.indices, self.will_draw(noise, tokens), strict=True)
+            for i, k in zip(noise.indices, self.will_draw(noise, options.tokens), strict=True)
         ]
         return to_float(torch.stack(drawn))[:, None]
 
@@ -198,7 +200,7 @@ def test_what_is_found_is_what_the_model_does(
         same = tokens.expand(CANDIDATES, -1)
         drawn = echo.will_draw(SampleNoise(0, which), same)
         right.append([k == int(of.factors[i, 0]) for k in drawn])
-        images = echo.generate(SampleNoise(0, which), same)
+        images = echo.generate(SampleNoise(0, which), DrawOptions(same))
         with torch.no_grad():
             scores.append(panel.clip.score(images, same).tolist())
         kept.append(int(np.argmax(scores[-1])))
@@ -221,7 +223,7 @@ def test_what_is_found_is_what_the_model_does(
     for i, k in enumerate(kept[:SHOWN]):
         said = of.tokens[i : i + 1]
         place = i * CANDIDATES + k
-        image = echo.generate(SampleNoise(0, range(place, place + 1)), said)[0]
+        image = echo.generate(SampleNoise(0, range(place, place + 1)), DrawOptions(said))[0]
         assert np.array_equal(pictures[i], (255 * image).round().to(torch.uint8).numpy())
     assert (run.prompt_figures / "candidates.png").exists()
     metrics = read_records(run)["prompts"]["metrics"]

@@ -136,5 +136,5 @@ def test_it_learns_which_of_sixteen_pictures_is_meant() -> None:
 
 
 def test_heads_must_share_the_width() -> None:
-    with pytest.raises(ConfigError, match="heads: 3 don't divide the width 64"):
+    with pytest.raises(ConfigError, match="heads: 3 must divide width 64"):
         build_family({"family": "clip", "heads": 3}, "here")

@@ -19,6 +19,7 @@ from genlab.config.families.vqvae import VQVAEConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import AT_ONCE, to_float
+from genlab.models.capabilities import DrawOptions
 from genlab.models.code_prior import CodePrior
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
@@ -61,7 +62,7 @@ def test_a_code_is_predicted_from_those_before_it() -> None:
 def test_drawing_with_the_cache_follows_the_full_pass_code_by_code() -> None:
     """Each drawn code is the inverse CDF, at its u, of the logits of a pass over all codes."""
     prior, noise = make_prior(), SampleNoise(3, range(20))
-    codes = prior.draw_codes(noise, temperature=0.8).flatten(1)
+    codes = prior.draw_codes(noise, DrawOptions(temperature=0.8)).flatten(1)
     u = SampleNoise(3, range(20)).uniform(6)
     begin = torch.full((20, 1), prior.begin)
     logits = prior.logits(torch.cat([begin, codes[:, :-1]], dim=1))  # [20, 6, 5]
@@ -103,7 +104,7 @@ def test_a_sample_does_not_know_its_batch() -> None:
 @torch.no_grad()
 def test_a_low_temperature_draws_the_likeliest_codes() -> None:
     prior = make_prior()
-    codes = prior.draw_codes(SampleNoise(0, range(30)), temperature=1e-6)
+    codes = prior.draw_codes(SampleNoise(0, range(30)), DrawOptions(temperature=1e-6))
     assert len(codes.unique(dim=0)) == 1
     tokens = torch.cat([torch.tensor([[prior.begin]]), codes[:1].flatten(1)[:, :-1]], dim=1)
     assert torch.equal(prior.logits(tokens).argmax(dim=2), codes[:1].flatten(1))
@@ -115,10 +116,10 @@ def test_the_first_code_is_one_of_the_likeliest() -> None:
     prior, noise = make_prior(), SampleNoise(0, range(500))
     p = prior.logits(torch.tensor([[prior.begin]]))[0, 0].softmax(dim=0)
     ranked = p.argsort(descending=True).tolist()
-    of_two = prior.draw_codes(noise, top_k=2)[:, 0, 0]
+    of_two = prior.draw_codes(noise, DrawOptions(top_k=2))[:, 0, 0]
     assert set(of_two.tolist()) == set(ranked[:2])
     kept = [k for i, k in enumerate(ranked) if float(p[ranked[:i]].sum()) < 0.5]
-    half = prior.draw_codes(SampleNoise(0, range(500)), top_p=0.5)[:, 0, 0]
+    half = prior.draw_codes(SampleNoise(0, range(500)), DrawOptions(top_p=0.5))[:, 0, 0]
     assert set(half.tolist()) == set(kept) and len(kept) < 5
 
 

@@ -36,7 +36,7 @@ def test_sigma_data_is_measured_on_the_images_and_kept_with_the_weights() -> Non
 
 
 def test_images_of_one_grey_are_refused() -> None:
-    with pytest.raises(GenLabError, match="all pixels of the training images are the same"):
+    with pytest.raises(GenLabError, match="all pixels of the training images are equal"):
         make_edm().measure(np.full((3, *SHAPE), 7, dtype=np.uint8))
 
 
@@ -68,7 +68,7 @@ def test_input_and_target_have_variance_one_at_every_level(log_sigma: float) -> 
     seen = []
     edm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     images = (torch.randn(n, *SHAPE) * data + 1) / 2
-    noised = edm.noised(Batch(images, torch.zeros(n, dtype=torch.int64)))
+    noised = edm.add_noise(Batch(images, torch.zeros(n, dtype=torch.int64)))
     edm.predict(noised.x, noised.t, None)
     # Five standard errors of a variance of 16 n normals
     error = 5 * (2 / (16 * n)) ** 0.5

@@ -180,7 +180,7 @@ def test_a_conditional_network_is_told_the_class_but_for_the_dropped_share(name:
 @families
 def test_other_networks_are_told_nothing(name: str) -> None:
     model = make(name)
-    assert model.drop(batch_of(torch.rand(2, *SHAPE))) is None
+    assert model.condition(batch_of(torch.rand(2, *SHAPE))) is None
     assert model.denoiser(torch.zeros(2, dtype=torch.int64), guidance=1.0).labels is None
     assert not any("embed_label" in key for key in model.state_dict())
 

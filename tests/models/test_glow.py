@@ -18,6 +18,7 @@ from genlab.config.families.glow import GlowConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_uint8
+from genlab.models.capabilities import DrawOptions
 from genlab.models.glow import Glow
 from genlab.nn.flow import ActNorm, InvertibleConv
 from genlab.processes.noise import SampleNoise
@@ -213,9 +214,9 @@ def test_temperature_scales_every_gaussian_draw() -> None:
     model = stirred(make_glow())
     noise = SampleNoise(0, range(4)).normal(64)
     for temperature in (1.0, 0.7, 0.3):
-        drawn = model.generate(SampleNoise(0, range(4)), temperature)
+        drawn = model.generate(SampleNoise(0, range(4)), DrawOptions(temperature=temperature))
         assert torch.equal(drawn, model.from_latent(temperature * noise))
-    one, other = model.generate(SampleNoise(0, range(2)), 0.0)
+    one, other = model.generate(SampleNoise(0, range(2)), DrawOptions(temperature=0.0))
     assert torch.equal(one, other)
 
 

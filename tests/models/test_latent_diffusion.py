@@ -16,7 +16,7 @@ from genlab.data.tokenizer import END, PAD
 from genlab.errors import ConfigError
 from genlab.models.base import Facts, Words, build_model
 from genlab.models.batches import AT_ONCE, to_float
-from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
+from genlab.models.kl_autoencoder import DiagonalGaussian, KLAutoencoder
 from genlab.models.latent_diffusion import LatentDiffusion
 from genlab.models.store import load_model
 from genlab.nn.text import null_prompt
@@ -41,7 +41,7 @@ def test_the_measured_scale_brings_the_drawn_latents_to_mean_zero_and_deviation_
     # 24,000 numbers a channel, four of an image: five standard errors are .03 and .03
     for found, expected in ((x0.mean(dim=(0, 2, 3)), 0.0), (x0.std(dim=(0, 2, 3)), 1.0)):
         torch.testing.assert_close(found, torch.full((3,), expected), rtol=0, atol=0.04)
-    raw = torch.cat([model.posterior(batch.images).draw() for _ in range(10)])
+    raw = torch.cat([model.encode(batch.images).draw() for _ in range(10)])
     assert float((raw.std(dim=(0, 2, 3)) - 1).abs().min()) > 0.1  # it wasn't so before
 
 
@@ -88,7 +88,7 @@ def test_guidance_of_one_is_the_model_and_of_zero_that_without_a_prompt() -> Non
     assert not torch.allclose(told, none, rtol=1e-2)
 
     def x0(output: Tensor) -> Tensor:
-        return model.denoiser().read(output, x, torch.tensor(t, dtype=torch.float64)).x0
+        return model.denoiser().interpret(output, x, torch.tensor(t, dtype=torch.float64)).x0
 
     def asked(guidance: float) -> Tensor:
         return model.denoiser(tokens, guidance)(x, t).x0
@@ -122,7 +122,7 @@ def test_a_text_is_encoded_once_and_not_at_every_step() -> None:
 def test_captions_are_dropped_for_that_of_nothing_by_the_share() -> None:
     model, n = make_ldm(label_dropout=0.2), 2000
     batch = batch_of(torch.rand(n, 1, 8, 8))
-    told = model.drop(batch)
+    told = model.condition(batch)
     assert told is not None and batch.tokens is not None
     dropped = (told == NOTHING).all(dim=1)
     assert torch.equal(told[~dropped], batch.tokens[~dropped])
@@ -144,7 +144,7 @@ def test_it_learns_to_listen() -> None:
     fresh = build_model(make_ldm(timesteps=50).config, FACTS, 0, make_autoencoder())
     assert isinstance(fresh, LatentDiffusion)
     latents = torch.randn(2, *fresh.path_shape).sign()
-    fresh.known = Posterior(latents, torch.full_like(latents, -20.0))
+    fresh.training_latents = DiagonalGaussian(latents, torch.full_like(latents, -20.0))
     which = torch.arange(32) % 2
     batch = batch_of(torch.rand(32, 1, 8, 8))._replace(indices=which, tokens=captions(2)[which])
     optimizer = torch.optim.Adam([w for w in fresh.parameters() if w.requires_grad], lr=5e-3)
@@ -199,7 +199,7 @@ def test_a_place_of_the_grid_is_known_where_all_its_pixels_are() -> None:
     known = torch.ones(2, 3, 8, 12, dtype=torch.bool)
     known[0, 1, 3, 4] = False  # one channel of one pixel, in row 0 and column 1 of the grid
     known[1, :, 4:] = False
-    found = model.known_on_path(known)
+    found = model.observed_on_path(known)
     assert found.shape == (2, *model.path_shape) == (2, 3, 2, 3)
     expected = torch.ones(2, 3, 2, 3, dtype=torch.bool)
     expected[0, :, 0, 1] = False
@@ -212,7 +212,7 @@ def test_a_place_of_the_grid_is_known_where_all_its_pixels_are() -> None:
     [
         ({"text": True, "conditional": True}, "text: a caption says the class"),
         ({"text": True, "network": {"backbone": "dit"}}, "text: only a U-Net reads captions"),
-        ({"text_width": 10}, "text_heads: 4 don't divide text_width 10"),
+        ({"text_width": 10}, "text_heads: 4 must divide text_width 10"),
         ({"clip": True}, "clip"),
         ({"learned_variance": True}, "learned_variance"),
     ],

@@ -8,11 +8,11 @@ from oracles import ideal_denoiser, posterior_mean_of_points
 from torch import Tensor
 
 from genlab.config.families.score_sde import ScoreSDEConfig
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.networks import UNetConfig
 from genlab.models.base import Batch
 from genlab.models.score_sde import ScoreSDE
-from genlab.processes.paths import Path, SubVPPath, VEPath, VPPath
+from genlab.processes.paths import GaussianPath, SubVPPath, VEPath, VPPath
 
 SHAPE = (1, 4, 4)
 UNET = UNetConfig(channels=4, multipliers=(1,), attention=())
@@ -26,7 +26,7 @@ def make_sde(sde: str) -> ScoreSDE:
 
 
 @pytest.mark.parametrize(("sde", "path"), [("vp", VPPath), ("subvp", SubVPPath), ("ve", VEPath)])
-def test_the_path_is_that_of_the_sde(sde: str, path: type[Path]) -> None:
+def test_the_path_is_that_of_the_sde(sde: str, path: type[GaussianPath]) -> None:
     assert type(make_sde(sde).path) is path
 
 
@@ -58,7 +58,9 @@ def test_the_network_is_shown_unit_variance_of_unit_data_at_every_time(sde: str,
 @torch.no_grad()
 @sdes
 @pytest.mark.parametrize("prediction", ["eps", "edm"])
-def test_the_ideal_network_has_no_loss_whatever_it_says(sde: str, prediction: Prediction) -> None:
+def test_the_ideal_network_has_no_loss_whatever_it_says(
+    sde: str, prediction: PredictionType
+) -> None:
     """On a data set of one image the right answer is certain, and the denoiser reads it."""
     config = ScoreSDEConfig.model_validate({"sde": sde, "prediction": prediction, "network": UNET})
     model = ScoreSDE(config, SHAPE, 10)

@@ -22,7 +22,8 @@ from genlab.models.base import Batch
 from genlab.models.batches import to_float
 from genlab.models.dvae import DVAE
 from genlab.models.vqvae import VQVAE
-from genlab.nn.likelihoods import PredictedLogistic, grey_values
+from genlab.nn.densities import grey_values
+from genlab.nn.likelihoods import PredictedLogistic
 
 likelihoods = pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.nn.attention import attend
+from genlab.nn.layers import attend
 
 # A product is rounded to 8 bits of mantissa, 2^-9 of its size at most; softmax and two products
 # together stay within a few of those of numbers around 1.

@@ -150,17 +150,17 @@ configs = st.builds(
     height=st.integers(1, 3),
     width=st.integers(1, 3),
     classes=st.sampled_from([0, 3]),
-    multiple=st.integers(1, 2),
+    outputs=st.integers(1, 2),
 )
 def test_output_has_the_shape_of_the_image_and_all_weights_take_part(
-    config: DiTConfig, channels: int, height: int, width: int, classes: int, multiple: int
+    config: DiTConfig, channels: int, height: int, width: int, classes: int, outputs: int
 ) -> None:
     """For any sides that `patch` divides, odd or even; twice the channels for a variance."""
     shape = (channels, height * config.divisor, width * config.divisor)
-    network = awake(DiT(shape, config, classes, multiple))
+    network = awake(DiT(shape, config, classes, outputs))
     labels = torch.tensor([classes, 0]) if classes else None
     out = network(torch.randn(2, *shape), torch.tensor([0.0, 999.0]), labels)
-    assert out.shape == (2, multiple * channels, *shape[1:])
+    assert out.shape == (2, outputs * channels, *shape[1:])
     out.square().sum().backward()
     assert not [name for name, weight in network.named_parameters() if weight.grad is None]
 

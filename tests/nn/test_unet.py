@@ -12,15 +12,8 @@ from oracles import awake
 from torch import Tensor, nn
 
 from genlab.config.networks import UNetConfig
-from genlab.nn.unet import (
-    Attention,
-    CrossAttention,
-    ResidualBlock,
-    Texts,
-    UNet,
-    group_norm,
-    sinusoidal_embedding,
-)
+from genlab.nn.layers import group_norm, sinusoidal_embedding
+from genlab.nn.unet import Attention, CrossAttention, ResidualBlock, Texts, UNet
 
 SMALL = UNetConfig(channels=8, multipliers=(1, 2), attention=(1,), head_channels=8)
 
@@ -222,7 +215,7 @@ def test_cross_attention_is_softmax_attention_over_what_is_said_written_by_hand(
         for head in range(heads):
             own = slice(head * d, (head + 1) * d)
             for i in range(6):
-                said = range(int(told.said[b].sum()))
+                said = range(int(told.mask[b].sum()))
                 each = [math.exp(float(q[b, i, own] @ k[b, j, own]) / math.sqrt(d)) for j in said]
                 for j in said:
                     weights[b, head, i, j] = each[j] / sum(each)
@@ -238,13 +231,13 @@ def test_a_network_that_reads_is_moved_by_what_is_said_and_by_nothing_else() -> 
     network = awake(UNet(1, SMALL, context=6))
     x, t, told = torch.randn(5, 1, 8, 8), torch.full((5,), 300.0), texts(5)
     before = network(x, t, texts=told)
-    unsaid = torch.where(told.said[:, :, None], told.states, 9.0)
+    unsaid = torch.where(told.mask[:, :, None], told.states, 9.0)
     assert torch.equal(network(x, t, texts=told._replace(states=unsaid)), before)
     for j in range(5):
         states = told.states.clone()
         states[:, j] += 1
         moved = (network(x, t, texts=told._replace(states=states)) != before).flatten(1).any(dim=1)
-        assert torch.equal(moved, told.said[:, j])
+        assert torch.equal(moved, told.mask[:, j])
 
 
 def test_untrained_a_network_s_reading_changes_nothing() -> None:

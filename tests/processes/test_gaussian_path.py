@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from oracles import PATHS
 from torch import Tensor
 
-from genlab.config.gaussian import Prediction
-from genlab.processes.gaussian import Denoiser, Ends, ends, over_pixels, row
-from genlab.processes.paths import Level, Path
+from genlab.config.gaussian import PredictionType
+from genlab.processes.gaussian import Denoiser, Prediction, over_pixels, solve_for_ends, target_row
+from genlab.processes.paths import GaussianPath, NoiseLevel
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
-predictions = pytest.mark.parametrize("prediction", get_args(Prediction))
+predictions = pytest.mark.parametrize("prediction", get_args(PredictionType))
 shares, seeds = st.floats(0, 1), st.integers(0, 2**32)
-kinds = st.sampled_from(get_args(Prediction))
+kinds = st.sampled_from(get_args(PredictionType))
 
 
-def time(path: Path, share: float) -> Tensor:
+def time(path: GaussianPath, share: float) -> Tensor:
     """A time from t_min to t_max, [1]; as often near the image as far from it."""
     return torch.tensor([path.t_min * (path.t_max / path.t_min) ** share], dtype=torch.float64)
 
 
-def amplification(level: Level, a: Tensor, b: Tensor) -> float:
+def amplification(level: NoiseLevel, a: Tensor, b: Tensor) -> float:
     """By how much rounding of (x_t, target) may grow on the way to the ends: rows / determinant."""
     largest = max(float(part.abs()) for part in (*level, a, b))
     return largest**2 / float((level.alpha * b - level.sigma * a).abs())
@@ -37,17 +37,22 @@ def amplification(level: Level, a: Tensor, b: Tensor) -> float:
 @settings(max_examples=200)
 @given(said=kinds, asked=kinds, share=shares, sigma_data=st.floats(0.1, 3), seed=seeds)
 def test_whatever_was_predicted_says_whatever_is_asked(
-    path: Path, said: Prediction, asked: Prediction, share: float, sigma_data: float, seed: int
+    path: GaussianPath,
+    said: PredictionType,
+    asked: PredictionType,
+    share: float,
+    sigma_data: float,
+    seed: int,
 ) -> None:
     """(x0, eps) -> one target -> both ends -> another target, as from the true ends."""
     t = time(path, share)
     level, rates = path.level(t), path.rates(t)
     assume(float(level.alpha) > 0 or said not in ("eps", "score"))  # the noise alone tells nothing
-    first, second = (row(kind, level, rates, sigma_data) for kind in (said, asked))
+    first, second = (target_row(kind, level, rates, sigma_data) for kind in (said, asked))
     random = torch.Generator().manual_seed(seed)
     x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=random)
     target = first[0] * x0 + first[1] * eps
-    found = ends(target, level.alpha * x0 + level.sigma * eps, level, first)
+    found = solve_for_ends(target, level.alpha * x0 + level.sigma * eps, level, first)
     again, expected = (second[0] * one[0] + second[1] * one[1] for one in (found, (x0, eps)))
     # float64's 1e-16 of numbers of size 1, through the solution of the system and the second row
     allowed = 1e-14 * amplification(level, *first) * max(1, *(float(c.abs()) for c in second))
@@ -64,7 +69,7 @@ def test_edm_prediction_is_the_papers_preconditioning(
     )
     path, t = PATHS["edm"], torch.tensor([sigma], dtype=torch.float64)
     level = path.level(t)
-    x0, _ = ends(f, x, level, row("edm", level, path.rates(t), sigma_data))
+    x0, _ = solve_for_ends(f, x, level, target_row("edm", level, path.rates(t), sigma_data))
     c_skip = sigma_data**2 / (sigma**2 + sigma_data**2)
     c_out = sigma * sigma_data / (sigma**2 + sigma_data**2) ** 0.5
     torch.testing.assert_close(x0, c_skip * x + c_out * f, rtol=1e-12, atol=1e-12)
@@ -75,7 +80,9 @@ def test_edm_prediction_is_minus_v_where_variance_is_kept(name: str) -> None:
     path = PATHS[name]
     t = torch.linspace(path.t_min, path.t_max, 50, dtype=torch.float64)
     level, rates = path.level(t), path.rates(t)
-    for of_edm, of_v in zip(row("edm", level, rates), row("v", level, rates), strict=True):
+    for of_edm, of_v in zip(
+        target_row("edm", level, rates), target_row("v", level, rates), strict=True
+    ):
         torch.testing.assert_close(of_edm, -of_v, rtol=1e-12, atol=1e-12)
 
 
@@ -87,7 +94,9 @@ def wavy(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
 
 @paths
 @predictions
-def test_clipping_bounds_x0_and_derives_eps_anew(path: Path, prediction: Prediction) -> None:
+def test_clipping_bounds_x0_and_derives_eps_anew(
+    path: GaussianPath, prediction: PredictionType
+) -> None:
     """Clipped or not, the two ends still make up x_t; clipped, x_0 is the clamped one."""
     x = torch.randn(40, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     t = torch.cat([time(path, share) for share in torch.linspace(0, 0.99, 40).tolist()])
@@ -97,13 +106,13 @@ def test_clipping_bounds_x0_and_derives_eps_anew(path: Path, prediction: Predict
     assert variance is None
     assert float(x0.abs().max()) <= 1
     assert torch.equal(x0, free(x, t).x0.clamp(-1, 1))
-    for found in (Ends(x0, eps), free(x, t)):
+    for found in (Prediction(x0, eps), free(x, t)):
         # float64's rounding, of ends of up to 1e4 at the faintest levels
         torch.testing.assert_close(alpha * found.x0 + sigma * found.eps, x, rtol=0, atol=1e-10)
 
 
 @paths
-def test_the_velocity_is_the_derivative_of_the_path_through_the_ends(path: Path) -> None:
+def test_the_velocity_is_the_derivative_of_the_path_through_the_ends(path: GaussianPath) -> None:
     """d/dt of alpha(t) x_0 + sigma(t) eps with the ends held fixed, by autograd."""
     x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     t = (path.t_max * torch.tensor([0.10005, 0.50005, 0.90005], dtype=torch.float64)).clone()
@@ -119,7 +128,7 @@ def test_the_velocity_is_the_derivative_of_the_path_through_the_ends(path: Path)
 
 
 @predictions
-def test_each_sample_has_its_own_time(prediction: Prediction) -> None:
+def test_each_sample_has_its_own_time(prediction: PredictionType) -> None:
     """Times [B] give what every sample gets alone at its time; a network sees times [B]."""
     path = PATHS["vp"]
     x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

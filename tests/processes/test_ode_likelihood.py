@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.ode_likelihood import log_density, signs
-from genlab.processes.paths import Path
+from genlab.processes.paths import GaussianPath
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 
@@ -36,7 +37,7 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
     return nats / (dimensions * math.log(2))
 
 
-def gaussian_denoiser(path: Path) -> Denoiser:
+def gaussian_denoiser(path: GaussianPath) -> Denoiser:
     return ideal_denoiser(posterior_mean_of_gaussian(MEAN, COVARIANCE), path, "v")
 
 
@@ -47,7 +48,7 @@ def drawn(n: int) -> Tensor:
 
 
 @paths
-def test_the_density_of_gaussian_data_is_its_closed_form(path: Path) -> None:
+def test_the_density_of_gaussian_data_is_its_closed_form(path: GaussianPath) -> None:
     """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log (512/255).
 
     What is left of it: x_0 at t_max, which the prior doesn't know of (VE: (x / 50)^2 of its mean),
@@ -132,7 +133,7 @@ def test_the_density_of_an_image_does_not_depend_on_its_batch() -> None:
 def test_clipping_is_off_and_evaluations_are_counted() -> None:
     """x_0 beyond [-1, 1] is what the data has: clipped, the density would be another one."""
     clipped, free = gaussian_denoiser(PATHS["vp"]), gaussian_denoiser(PATHS["vp"])
-    clipped.clip = True
+    clipped = replace(clipped, clip=True)
     pixels = to_pixels(drawn(3) + 1)
     assert torch.equal(log_density(clipped, pixels), log_density(free, pixels))
-    assert clipped.clip and clipped.evaluations == free.evaluations >= 3 * 8
+    assert clipped.evaluations == free.evaluations >= 3 * 8

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genlab.processes.schedules import MAX_BETA, SCHEDULES, respaced, with_zero_terminal_snr
+from genlab.processes.paths import MAX_BETA, SCHEDULES, respaced, with_zero_terminal_snr
 
 schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 

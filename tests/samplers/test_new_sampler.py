@@ -9,7 +9,7 @@ from pathlib import Path
 
 import genlab
 
-SETTINGS = '''
+SETTINGS = """
 from typing import ClassVar, Literal
 
 from genlab.config.samplers.base import SteppedSampler
@@ -21,7 +21,7 @@ class HalfRenoiseSampler(SteppedSampler):
 
     label: ClassVar[str] = "Renoise"
     explanation: ClassVar[str] = "Predicts the image and adds new noise to a part of it."
-'''
+"""
 FUNCTION = """
 from genlab.samplers import sampling_loop, start
 
@@ -62,8 +62,9 @@ def test_two_files_add_a_sampler(tmp_path: Path) -> None:
     (package / "config/samplers/half_renoise.py").write_text(SETTINGS)
     (package / "samplers/half_renoise.py").write_text(FUNCTION)
     command = [sys.executable, "-c", DRAW]
+    environment = {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
-        command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(package / "__init__.py")

@@ -14,7 +14,7 @@ from walks import EVERY, LEVELS, settings_of, states
 
 from genlab.config.samplers import SAMPLERS, Spacing
 from genlab.processes.gaussian import Denoiser
-from genlab.samplers import find, times_of_signal
+from genlab.samplers import find, times_with_signal
 
 SHAPE = (1, 2, 2)
 
@@ -175,7 +175,7 @@ def test_where_the_image_is_known_every_state_is_that_image_and_noise_of_the_lev
     *walked, _ = find(sampler)(denoiser, noise, (1, 1, 1), **settings)
     off_mean, off_variance = 0.0, 0.0
     times = denoiser.times(steps, spacing)
-    for t in {times[0], times_of_signal(denoiser, steps, spacing)[0]}:
+    for t in {times[0], times_with_signal(denoiser, steps, spacing)[0]}:
         alpha, sigma = denoiser.level(t)
         off_mean = max(off_mean, alpha * c / sigma)
         off_variance = max(off_variance, abs((denoiser.path.prior_std(t) / sigma) ** 2 - 1))
@@ -221,7 +221,7 @@ def test_more_steps_than_levels_are_refused(case: str) -> None:
 
 
 def test_a_variance_that_was_never_learned_is_refused() -> None:
-    with pytest.raises(ValueError, match="this network learned none"):
+    with pytest.raises(ValueError, match="this network learned no variance"):
         states("ddpm", denoiser_on("vp"), StreamNoise(0, 1), SHAPE, steps=3, variance="learned")
 
 
@@ -232,7 +232,7 @@ def test_what_divides_by_alpha_starts_where_some_of_the_image_is_left(
 ) -> None:
     """At most at the path's largest ratio or twice the second's; times still fall."""
     denoiser = denoiser_on(path)
-    times = times_of_signal(denoiser, steps, "uniform")
+    times = times_with_signal(denoiser, steps, "uniform")
     alpha, sigma = denoiser.level(times[0])
     assert len(times) == steps
     assert times[1:] == denoiser.times(steps, "uniform")[1:]

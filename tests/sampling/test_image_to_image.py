@@ -14,7 +14,7 @@ from genlab.config.families import build_family
 from genlab.config.samplers.ddim import DDIMSampler
 from genlab.models.base import Facts, build_model
 from genlab.models.gaussian import GaussianModel
-from genlab.processes.gaussian import Denoiser, Ends
+from genlab.processes.gaussian import Denoiser, Prediction
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
 from genlab.sampling.image_to_image import image_to_image
@@ -62,7 +62,7 @@ def test_the_strength_is_a_share_of_the_steps(strength: float, steps: int) -> No
     seen: list[float] = []
 
     class Watched(Denoiser):
-        def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Ends:
+        def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Prediction:
             seen.append(float(t))
             return super().__call__(x, t, which)
 

@@ -17,8 +17,8 @@ from oracles import (
 
 from genlab.processes.gaussian import Denoiser, over_pixels
 from genlab.processes.noise import SampleNoise
-from genlab.processes.paths import Path
-from genlab.sampling.inpainting import Knowing, complete, inpaint
+from genlab.processes.paths import GaussianPath
+from genlab.sampling.inpainting import ObservingDenoiser, complete, inpaint
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 KNOWN = torch.tensor([[[True, False], [True, False]]])  # [1, 2, 2]
@@ -30,10 +30,10 @@ def test_a_denoiser_that_knows_pixels_says_them_and_nothing_else_changes() -> No
     points = torch.rand(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plain = ideal_denoiser(posterior_mean_of_points(points), path, "v")
     images, x = torch.rand(3, 1, 2, 2), torch.randn(3, 1, 2, 2, dtype=torch.float64)
-    knowing = Knowing(**vars(plain), images=images, known=KNOWN.expand(3, 1, 2, 2))
+    observing = ObservingDenoiser(**vars(plain), images=images, observed=KNOWN.expand(3, 1, 2, 2))
     t = torch.tensor([0.2, 0.9], dtype=torch.float64)
     which = torch.tensor([2, 0])
-    found, expected = knowing(x[which], t, which), plain(x[which], t)
+    found, expected = observing(x[which], t, which), plain(x[which], t)
     known = KNOWN.expand(2, 1, 2, 2)
     assert torch.equal(found.x0[known], images[which].double()[known])
     assert torch.equal(found.x0[~known], expected.x0[~known])
@@ -42,7 +42,7 @@ def test_a_denoiser_that_knows_pixels_says_them_and_nothing_else_changes() -> No
 
 
 @paths
-def test_the_completion_is_the_point_that_the_known_pixels_belong_to(path: Path) -> None:
+def test_the_completion_is_the_point_that_the_known_pixels_belong_to(path: GaussianPath) -> None:
     """Of five points in 16 dimensions, of which 12 pixels are given: they tell which."""
     points = torch.rand(5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     points = 2 * points - 1

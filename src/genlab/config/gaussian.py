@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
 from genlab.config.networks import NetworkConfig, UNetConfig
 
-Prediction = Literal["eps", "x0", "v", "score", "velocity", "edm"]
-"""What a network is asked for; `genlab.processes.gaussian` says what each one means."""
+PredictionType = Literal["eps", "x0", "v", "score", "velocity", "edm"]
+"""What a network predicts; `genlab.processes.gaussian` defines each."""
 
 
 class GaussianConfig(FamilyConfig):
@@ -43,7 +43,7 @@ class GaussianConfig(FamilyConfig):
         return self.conditional
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ("ode",)
 
     def problems(self, channels: int, size: int) -> list[str]:

@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
-from genlab.models.base import HasBoundTerms, HasLikelihood, Model
+from genlab.models.base import Model
+from genlab.models.capabilities import HasBoundTerms, HasLikelihood
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise
@@ -47,7 +48,7 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
 
 
 @torch.no_grad()
-def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
+def bits(model: Model, images: Tensor, kind: DensityKind, k: int) -> Tensor:
     """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the bound `kind`."""
     if not isinstance(model, HasLikelihood):
         raise GenLabError(f"{type(model).__name__} has no density")

@@ -25,7 +25,7 @@ from genlab.data.pictures import save_grid, tile
 from genlab.data.randomness import generator
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json, replacing
-from genlab.models.base import Encodes
+from genlab.models.capabilities import Encodes
 from genlab.models.devices import pick_device
 from genlab.models.latents import ACTIVE, activity, as_encoder, decode, encode
 from genlab.models.store import load_model

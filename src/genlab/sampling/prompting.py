@@ -30,8 +30,9 @@ from genlab.errors import GenLabError, nearest
 from genlab.evaluation.panel import check_words, loaded
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.models.base import HasDenoiser, Model
+from genlab.models.base import Model
 from genlab.models.batches import in_parts, to_float, to_uint8
+from genlab.models.capabilities import HasDenoiser
 from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model

@@ -11,8 +11,9 @@ from torch import Tensor
 from genlab.data.pictures import GRID, save_grid
 from genlab.errors import GenLabError
 from genlab.io.arrays import array_writer, read_array
-from genlab.models.base import Model, Reconstructs
+from genlab.models.base import Model
 from genlab.models.batches import in_parts, to_uint8
+from genlab.models.capabilities import Reconstructs
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import SampleNoise

@@ -30,8 +30,9 @@ from genlab.data.pictures import save_grid, save_rows
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.models.base import HasDenoiser, Model
+from genlab.models.base import Model
 from genlab.models.batches import to_float, to_uint8
+from genlab.models.capabilities import HasDenoiser
 from genlab.models.devices import pick_device
 from genlab.models.store import load_model
 from genlab.processes.noise import GivenNoise, SampleNoise

@@ -16,9 +16,9 @@ from genlab.config.base import Strict, build, pick
 from genlab.errors import ConfigError
 
 Generates = Literal["nothing", "direct", "gaussian"]
-Likelihood = Literal["exact", "elbo", "iwae", "ode"]
-"""What a figure of bits/dim is: the density itself, the evidence lower bound, the tighter bound of
-K importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
+DensityKind = Literal["exact", "elbo", "iwae", "ode"]
+"""Kind of a value of bits/dim: the density itself, the evidence lower bound, the tighter bound of K
+importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
 
 
 class FamilyConfig(Strict):
@@ -49,7 +49,7 @@ class FamilyConfig(Strict):
         return "standard"
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         """The kinds of bits/dim it has on dequantised pixels; the last one stands in the league."""
         return ()
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.config.gaussian import UnitTimeConfig
 
 
@@ -50,7 +50,7 @@ class DDPMConfig(UnitTimeConfig):
         return ", ".join(said + self.remarks)
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ("elbo", "ode")
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from genlab.config.base import Depth, Width
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
 
 LARGEST_MIX = 2048
 """Channels of the largest 1x1 convolution: 4 million parameters in each step, and a factorisation
@@ -49,7 +49,7 @@ class GlowConfig(FamilyConfig):
         return kind[self.coupling]
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ("exact",)
 
     def problems(self, channels: int, size: int) -> list[str]:

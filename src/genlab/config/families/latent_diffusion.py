@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from genlab.config.base import Depth, Width
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
-from genlab.config.networks import NetworkConfig, UNetConfig
+from genlab.config.networks import NetworkConfig, UNetConfig, check_heads
 
 
 class LatentDiffusionConfig(DDPMConfig):
@@ -41,10 +41,7 @@ class LatentDiffusionConfig(DDPMConfig):
             raise ValueError("text: a caption says the class; leave conditional or text out")
         if self.text and self.network.backbone != "unet":
             raise ValueError("text: only a U-Net reads captions; use network.backbone: unet")
-        if self.text_width % self.text_heads:
-            raise ValueError(
-                f"text_heads: {self.text_heads} don't divide text_width {self.text_width}"
-            )
+        check_heads(self.text_width, self.text_heads, ("text_width", "text_heads"))
         return self
 
     @property
@@ -53,7 +50,7 @@ class LatentDiffusionConfig(DDPMConfig):
         return ", ".join(said + (["text"] if self.text else []))
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ()
 
     @property

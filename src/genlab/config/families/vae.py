@@ -7,16 +7,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from genlab.config.base import Strict, Width
-from genlab.config.families import FamilyConfig
-from genlab.config.families import Likelihood as Bound
+from genlab.config.families import DensityKind, FamilyConfig
 
-Likelihood = Literal["bernoulli", "gaussian-fixed", "gaussian-learned", "logistic"]
+DecoderLikelihood = Literal["bernoulli", "gaussian-fixed", "gaussian-learned", "logistic"]
 
 
 class VAEOptions(Strict):
     """What all VAEs share: p(x|z), the size of the networks, and what can be asked of them."""
 
-    likelihood: Likelihood = "gaussian-learned"
+    likelihood: DecoderLikelihood = "gaussian-learned"
     """p(x|z): 'bernoulli' (grey images in [0, 1] as probabilities), 'gaussian-fixed' with the
     variance `sigma` squared, 'gaussian-learned' with one learned variance for all pixels, or
     'logistic', discretised to the 256 grey values. It changes every figure, so it is named."""
@@ -66,7 +65,7 @@ class VAEOptions(Strict):
         return self.likelihood_name
 
     @property
-    def likelihoods(self) -> tuple[Bound, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return () if self.likelihood == "bernoulli" else ("elbo", "iwae")
 
     @property

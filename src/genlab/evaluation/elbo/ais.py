@@ -22,7 +22,7 @@ from torch import Tensor
 
 from genlab.evaluation.elbo.bounds import normal
 from genlab.evaluation.elbo.hmc import Target, transition
-from genlab.models.vae import log_mean_exp
+from genlab.nn.densities import log_mean_exp
 
 ACCEPTANCE = 0.65  # where HMC moves farthest for its cost (Neal 2011, section 4.2)
 SPREAD = 4.0  # temperatures lie densest at both ends

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genlab.evaluation.elbo.bounds import estimate, normal
-from genlab.models.vae import gaussian_kl, log_mean_exp, log_normal
+from genlab.nn.densities import gaussian_kl, log_mean_exp, log_normal
 
 BLOCK = 64  # draws evaluated under all N Gaussians at a time
 

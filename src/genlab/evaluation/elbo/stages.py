@@ -160,7 +160,7 @@ def take_apart(run: RunFolder, config: LaboratoryConfig, *, cpu: bool = False) -
     wanted = max(config.decomposition.images, config.bounds.images, config.annealing.images)
     images = to_float(some_images(run.study, run.dataset, "test", wanted).to(device))
     torch.manual_seed(address("laboratory", "observed"))
-    images = model.observed(images)  # black and white, where it is shown such
+    images = model.binarised(images)
     parts, bounds = images[: config.decomposition.images], images[: config.bounds.images]
     torch.manual_seed(address("laboratory", seed, "bounds"))
     log_weights = model.log_weights(bounds, config.bounds.draws)

@@ -20,7 +20,8 @@ from genlab.evaluation.elbo.bounds import Estimate, estimate, normal
 from genlab.evaluation.elbo.decomposition import decompose
 from genlab.evaluation.elbo.hmc import Target, target
 from genlab.evaluation.elbo.local import local_posterior
-from genlab.models.vae import LatentModel, gaussian_kl, log_weight
+from genlab.models.vae import LatentModel, log_weight
+from genlab.nn.densities import gaussian_kl
 
 BATCH = 250  # images decoded at a time; random numbers do not depend on it
 Posterior = tuple[Tensor, Tensor]
