@@ -108,7 +108,7 @@ def test_the_variant_tells_models_along_a_path_apart(values: dict[str, Any], var
 
 
 def test_noise_cannot_be_predicted_where_there_is_nothing_else() -> None:
-    with pytest.raises(ConfigError, match="prediction: eps can't be had with zero_terminal_snr"):
+    with pytest.raises(ConfigError, match="prediction: eps can't be combined with zero_term"):
         build_family({"family": "ddpm", "zero_terminal_snr": True, "prediction": "eps"}, "here")
 
 

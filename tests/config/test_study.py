@@ -268,7 +268,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "noise predicted where nothing else is left": (
         {"models": ["vae", {"preset": "ddpm", "prediction": "eps", "zero_terminal_snr": True}]},
-        ["mine.yaml: models: ddpm: ", "eps can't be had with zero_terminal_snr", "predict v or x0"],
+        [
+            "mine.yaml: models: ddpm: ",
+            "eps can't be combined with zero_terminal",
+            "predict v or x0",
+        ],
     ),
     "an unknown backbone": (
         {"models": ["vae", {"preset": "ddpm", "network": {"backbone": "unett"}}]},

@@ -85,7 +85,7 @@ def test_ot_pairing_moves_the_noise_and_leaves_the_images_where_they_are() -> No
 
 def test_ot_pairing_of_a_conditional_model_is_refused() -> None:
     """The noise of a class would not be N(0, I), from which its samples start."""
-    with pytest.raises(ConfigError, match="leave conditional or ot out"):
+    with pytest.raises(ConfigError, match="remove conditional or pairing: ot"):
         make_flow(pairing="ot", conditional=True)
 
 

@@ -210,8 +210,8 @@ def test_a_place_of_the_grid_is_known_where_all_its_pixels_are() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"text": True, "conditional": True}, "text: a caption says the class"),
-        ({"text": True, "network": {"backbone": "dit"}}, "text: only a U-Net reads captions"),
+        ({"text": True, "conditional": True}, "text: a caption includes the class"),
+        ({"text": True, "network": {"backbone": "dit"}}, "text: only the U-Net supports captions"),
         ({"text_width": 10}, "text_heads: 4 must divide text_width 10"),
         ({"clip": True}, "clip"),
         ({"learned_variance": True}, "learned_variance"),

@@ -130,23 +130,23 @@ class MaskedCoupling(Bijection):
     s is a hyperbolic tangent times a learned scale (RealNVP, section 4.1).
 
     Args:
-        kept: bool [C, H, W], the mask b.
+        mask: bool [C, H, W], the mask b.
     """
 
-    kept: Tensor
-    moved: Tensor
+    mask: Tensor
+    moving: Tensor
 
-    def __init__(self, real: Tensor, hidden: int, kept: Tensor) -> None:
+    def __init__(self, real: Tensor, hidden: int, mask: Tensor) -> None:
         super().__init__(real)
-        self.register_buffer("kept", kept.float(), persistent=False)
-        self.register_buffer("moved", (real & ~kept).float(), persistent=False)
+        self.register_buffer("mask", mask.float(), persistent=False)
+        self.register_buffer("moving", (real & ~mask).float(), persistent=False)
         self.scale = nn.Parameter(torch.ones(len(real), 1, 1))
         self.network = CouplingNetwork(len(real), hidden, 2 * len(real), real[0].numel())
 
     def scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """s and t [B, C, H, W], zero where x is unchanged and outside of the image."""
-        s, t = self.network(x * self.kept).chunk(2, dim=1)
-        return self.scale * s.tanh() * self.moved, t * self.moved
+        s, t = self.network(x * self.mask).chunk(2, dim=1)
+        return self.scale * s.tanh() * self.moving, t * self.moving
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         s, t = self.scale_and_shift(x)
