@@ -290,6 +290,22 @@ def start(denoiser: Denoiser, noise: SampleNoise, shape: tuple[int, ...], t: flo
     return denoiser.path.prior_std(t) * noise.normal(*shape).double()
 
 
+def times_with_signal(denoiser: Denoiser, steps: int, spacing: Spacing) -> list[float]:
+    """Times for samplers that divide by alpha: at the first one some of the image is left.
+
+    Where no image is left, sigma / alpha and the drift of the SDE are infinite. So the first time
+    is that of the path's largest ratio, or of twice the ratio of the second time if that is larger.
+
+    Raises:
+        ValueError: as `Denoiser.times`.
+    """
+    first, *later = denoiser.times(steps, spacing)
+    alpha, sigma = denoiser.level(later[0] if later else CLEAN)
+    ratio = max(denoiser.path.ratios[1], 2 * sigma / alpha)
+    latest = float(denoiser.path.time_of(torch.tensor(ratio, dtype=torch.float64)))
+    return [min(first, latest), *later]
+
+
 def sampling_loop(
     predict: Predict, x: Tensor, times: list[float], move: Move, perturb: Perturb | None = None
 ) -> Iterator[Step]:

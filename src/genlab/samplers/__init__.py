@@ -26,12 +26,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 
-import torch
-
-from genlab.config.samplers import Spacing
-from genlab.processes.gaussian import Denoiser, Move, Prediction, Step, sampling_loop, start
+from genlab.processes.gaussian import (
+    Denoiser,
+    Move,
+    Prediction,
+    Step,
+    sampling_loop,
+    start,
+    times_with_signal,
+)
 from genlab.processes.noise import SampleNoise
-from genlab.processes.paths import CLEAN
 
 Sampler = Callable[..., Iterator[Step]]
 
@@ -47,22 +51,6 @@ __all__ = [
     "start",
     "times_with_signal",
 ]
-
-
-def times_with_signal(denoiser: Denoiser, steps: int, spacing: Spacing) -> list[float]:
-    """Times for samplers that divide by alpha: at the first one some of the image is left.
-
-    Where no image is left, sigma / alpha and the drift of the SDE are infinite. So the first time
-    is that of the path's largest ratio, or of twice the ratio of the second time if that is larger.
-
-    Raises:
-        ValueError: as `Denoiser.times`.
-    """
-    first, *later = denoiser.times(steps, spacing)
-    alpha, sigma = denoiser.level(later[0] if later else CLEAN)
-    ratio = max(denoiser.path.ratios[1], 2 * sigma / alpha)
-    latest = float(denoiser.path.time_of(torch.tensor(ratio, dtype=torch.float64)))
-    return [min(first, latest), *later]
 
 
 def find(name: str) -> Sampler:
