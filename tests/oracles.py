@@ -140,14 +140,14 @@ class UnitNoise(SampleNoise):
 
     def __init__(self, draws: int, size: int) -> None:
         self.indices, self.device = range(1 + draws * size), "cpu"
-        self.size, self.drawn = size, 0
+        self.size, self.used = size, 0
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def normal(self, *shape: int) -> Tensor:
         z = torch.zeros(len(self), self.size, dtype=torch.float64)
-        first = 1 + self.drawn * self.size
+        first = 1 + self.used * self.size
         z[first : first + self.size] = torch.eye(self.size, dtype=torch.float64)
-        self.drawn += 1
+        self.used += 1
         return z.reshape(len(self), *shape)

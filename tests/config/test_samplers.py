@@ -43,7 +43,7 @@ def test_facts_of_the_samplers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "said"),
+    ("name", "wrong", "message"),
     [
         (name, {"steps": steps}, "greater than or equal to 1")
         for name in ALONG_A_PATH
@@ -70,10 +70,10 @@ def test_facts_of_the_samplers() -> None:
         ("prior", {"top_k": 5}, "unknown key 'top_k'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], said: str) -> None:
+def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SAMPLERS[name].model_validate({"sampler": name, **wrong})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

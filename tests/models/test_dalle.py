@@ -126,18 +126,18 @@ def test_the_loss_weighs_text_and_image_and_counts_no_padding() -> None:
 def test_captions_are_left_away_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """In training alone; an image without one is shown END at the first place, then PAD."""
     dalle, n = make_dalle((1, 4, 4), caption_dropout=0.3), 2000
-    shown: list[Tensor] = []
+    recorded: list[Tensor] = []
     nats = dalle.nats
-    monkeypatch.setattr(dalle, "nats", lambda t, i: [shown.append(t), nats(t, i)][1])
+    monkeypatch.setattr(dalle, "nats", lambda t, i: [recorded.append(t), nats(t, i)][1])
     batch = batch_of(torch.rand(n, 1, 4, 4), captions(n))
     for mode in (True, False):
         dalle.train(mode)(batch)
     assert batch.tokens is not None
-    left_away = (shown[0] == torch.tensor([END, PAD, PAD, PAD])).all(dim=1)
-    assert torch.equal(shown[0][~left_away], batch.tokens[~left_away])
+    left_away = (recorded[0] == torch.tensor([END, PAD, PAD, PAD])).all(dim=1)
+    assert torch.equal(recorded[0][~left_away], batch.tokens[~left_away])
     # Five standard errors of a frequency
     assert abs(float(left_away.float().mean()) - 0.3) < 5 * (0.3 * 0.7 / n) ** 0.5
-    assert torch.equal(shown[1], batch.tokens)
+    assert torch.equal(recorded[1], batch.tokens)
 
 
 def drawn_by_full_passes(
@@ -179,8 +179,8 @@ def test_guidance_goes_from_no_caption_to_the_caption_and_beyond() -> None:
     dalle, tokens, n = make_dalle(), captions(1).expand(400, -1), 400
 
     def first_codes(tokens: Tensor | None, guidance: float) -> Tensor:
-        drawn = dalle.draw_codes(SampleNoise(0, range(n)), DrawOptions(tokens, guidance=guidance))
-        return drawn[:, 0, 0]
+        sampled = dalle.draw_codes(SampleNoise(0, range(n)), DrawOptions(tokens, guidance=guidance))
+        return sampled[:, 0, 0]
 
     assert torch.equal(first_codes(tokens, 0.0), first_codes(None, 1.0))
     assert torch.equal(first_codes(tokens, 0.0), first_codes(dalle.empty_captions(n), 1.0))
@@ -200,14 +200,16 @@ def test_a_sample_does_not_know_its_batch() -> None:
     """Drawn alone, by sevens, or all at once, each for a caption of its own."""
     dalle, tokens = make_dalle(), captions(40)
 
-    def drawn(which: range) -> Tensor:
-        there = tokens[which.start : which.stop]
-        return dalle.generate(SampleNoise(1, which), DrawOptions(there, top_p=0.9, guidance=2.0))
+    def sampled(which: range) -> Tensor:
+        own_captions = tokens[which.start : which.stop]
+        return dalle.generate(
+            SampleNoise(1, which), DrawOptions(own_captions, top_p=0.9, guidance=2.0)
+        )
 
-    whole = drawn(range(40))
+    whole = sampled(range(40))
     assert whole.shape == (40, 1, 8, 12) and 0 <= float(whole.min()) < float(whole.max()) <= 1
     for size in (1, 7):
-        parts = [drawn(range(i, min(i + size, 40))) for i in range(0, 40, size)]
+        parts = [sampled(range(i, min(i + size, 40))) for i in range(0, 40, size)]
         # The same codes; another batch size may take another order of summation in the decoder.
         torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-4)
 
@@ -289,7 +291,7 @@ def test_only_a_discrete_autoencoder_has_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"image_weight": -1}, "image_weight"),
         ({"caption_dropout": 0}, "caption_dropout"),
@@ -297,8 +299,8 @@ def test_only_a_discrete_autoencoder_has_codes() -> None:
         ({"width": 10, "heads": 4}, "heads"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(DALLEConfig, {"family": "dalle", **values}, "here")
 
 

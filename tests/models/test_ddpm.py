@@ -113,14 +113,14 @@ def test_training_tells_the_network_times_on_0_to_1000(
 
     'logit-normal' is the sigmoid of N(m, s): P(t <= k) = Phi((logit((k + 1) / T) - m) / s).
     """
-    drawn = {"times": times, "logit_mean": mean, "logit_std": std}
-    config = DDPMConfig.model_validate({**drawn, "timesteps": timesteps, "network": UNET})
+    samples = {"times": times, "logit_mean": mean, "logit_std": std}
+    config = DDPMConfig.model_validate({**samples, "timesteps": timesteps, "network": UNET})
     ddpm = DDPM(config, SHAPE, 10)
-    seen: list[Tensor] = []
-    ddpm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
+    inputs: list[Tensor] = []
+    ddpm.network.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[1]))
     n = 20 * timesteps
     ddpm.loss(batch_of(torch.rand(n, *SHAPE)))
-    indices = seen[0].double() * timesteps / 1000
+    indices = inputs[0].double() * timesteps / 1000
     torch.testing.assert_close(indices, indices.round(), rtol=0, atol=1e-4)  # float32 of 1000
     counts = torch.bincount(indices.round().long(), minlength=timesteps)
     assert len(counts) == timesteps
@@ -179,14 +179,16 @@ def test_the_bound_of_the_ideal_network_exceeds_the_entropy_by_the_variances_kl(
     network = ideal_denoiser(mean, ddpm.path, "v").network
 
     def predict(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        said = network(x, t, labels)
-        return said if learned is None else torch.cat([said, torch.full_like(x, learned)], dim=1)
+        output = network(x, t, labels)
+        return (
+            output if learned is None else torch.cat([output, torch.full_like(x, learned)], dim=1)
+        )
 
     ddpm.predict = predict  # type: ignore[method-assign]
-    drawn = torch.multinomial(p, n, replacement=True)
-    density = ddpm.log_density(((drawn + 0.5) / 256).float().reshape(n, 1, 1, 1), "elbo", 1)
+    samples = torch.multinomial(p, n, replacement=True)
+    density = ddpm.log_density(((samples + 0.5) / 256).float().reshape(n, 1, 1, 1), "elbo", 1)
     # Beside the -log p of just these pixels, so that their choice adds no error
-    above = (math.log(256) - density) + p[drawn].log()
+    above = (math.log(256) - density) + p[samples].log()
     gap, error = float(above.mean()), float(above.std()) / n**0.5
     expected = gap_of_variances(ddpm.path, std, -1.0 if learned is None else learned)
     # A grey value is 1/3 of the last step's deviation wide or less: 1/100 of the variance is its

@@ -222,7 +222,7 @@ def test_shapes(
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"codes": 1}, "codes"),
         ({"kl_weight": -1}, "kl_weight"),
@@ -232,8 +232,8 @@ def test_shapes(
         ({"commitment": 0.25}, "unknown key 'commitment'"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(DVAEConfig, {"family": "dvae", **values}, "here")
 
 

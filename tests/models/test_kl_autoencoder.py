@@ -124,11 +124,11 @@ def test_it_learns_a_few_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [({"kl": -1}, "kl"), ({"perceptual": -0.1}, "perceptual"), ({"latent": 0}, "latent")],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(KLAutoencoderConfig, {"family": "kl_autoencoder", **values}, "here")
 
 

@@ -46,13 +46,13 @@ def test_the_network_is_shown_unit_variance_of_unit_data_at_every_time(sde: str,
     """So VE's x_t, 50 times the image in the end, doesn't drown the network."""
     model, n = make_sde(sde), 4000
     model.draw_times = lambda n, device: torch.full((n,), t).double()  # type: ignore[method-assign]
-    seen: list[Tensor] = []
-    model.network.register_forward_pre_hook(lambda _, arguments: seen.extend(arguments[:2]))
+    inputs: list[Tensor] = []
+    model.network.register_forward_pre_hook(lambda _, arguments: inputs.extend(arguments[:2]))
     images = (torch.randn(n, *SHAPE) + 1) / 2
     model.loss(Batch(images, torch.zeros(n, dtype=torch.int64)))
     # Five standard errors of a variance of 16 n normals
-    assert float(seen[0].var()) == pytest.approx(1, abs=5 * (2 / (16 * n)) ** 0.5)
-    assert float(seen[1][0]) == pytest.approx(999 * t, rel=1e-6)  # float32
+    assert float(inputs[0].var()) == pytest.approx(1, abs=5 * (2 / (16 * n)) ** 0.5)
+    assert float(inputs[1][0]) == pytest.approx(999 * t, rel=1e-6)  # float32
 
 
 @torch.no_grad()
@@ -71,6 +71,6 @@ def test_the_ideal_network_has_no_loss_whatever_it_says(
     loss = model.loss(Batch(many, torch.zeros(500, dtype=torch.int64)))["loss"]
     # x_t is rounded to 2**-24 and divided by sigma, which sub-VP lets fall to 1e-6 at t = 1e-5
     assert float(loss) < 1e-4
-    found = model.denoiser()(torch.randn(5, *SHAPE).double(), 0.5)
+    result = model.denoiser()(torch.randn(5, *SHAPE).double(), 0.5)
     expected = (2 * image - 1).double().expand(5, -1, -1, -1)
-    torch.testing.assert_close(found.x0, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(result.x0, expected, rtol=0, atol=1e-6)

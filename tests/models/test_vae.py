@@ -285,10 +285,10 @@ def test_free_bits_ask_no_less_of_a_dimension() -> None:
 def test_dynamic_binarisation_draws_black_and_white_images_anew() -> None:
     """Each pixel is white with the probability that is its grey value."""
     vae, image = make_vae("bernoulli", binarise="dynamic"), grey(1, 1, 8, 8)
-    seen = vae.binarised(image.expand(4000, -1, -1, -1))
-    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    binarised = vae.binarised(image.expand(4000, -1, -1, -1))
+    assert set(binarised.unique().tolist()) == {0.0, 1.0}
     # Five standard errors of a frequency over 4000 draws, at most 1/2 each
-    assert float((seen.mean(dim=0) - image[0]).abs().max()) < 5 * 0.5 / 4000**0.5
+    assert float((binarised.mean(dim=0) - image[0]).abs().max()) < 5 * 0.5 / 4000**0.5
     plain = make_vae("bernoulli")
     assert torch.equal(plain.binarised(image), image)
     torch.manual_seed(3)

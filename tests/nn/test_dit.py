@@ -187,7 +187,10 @@ def test_a_sample_depends_on_itself_its_own_time_and_label_alone() -> None:
     assert not torch.allclose(together, network(x, t, labels.flip(0)), atol=1e-2)
 
 
-@pytest.mark.parametrize(("width", "heads"), [(6, 1), (16, 3)])
-def test_a_width_that_cannot_be_shared_out_is_refused(width: int, heads: int) -> None:
-    with pytest.raises(ValidationError, match=f"width: {width} must be divisible by 4"):
+@pytest.mark.parametrize(
+    ("width", "heads", "message"),
+    [(6, 1, "width: 6 must be divisible by 4"), (16, 3, "heads: 3 must divide width 16")],
+)
+def test_a_width_that_cannot_be_divided_is_refused(width: int, heads: int, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         DiTConfig(backbone="dit", width=width, heads=heads)

@@ -47,10 +47,10 @@ class Case(NamedTuple):
         """The network on the path, told the time on the scale 0..1000."""
         path = self.levels
 
-        def told(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        def rescaled_network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
             return network(at_unit_size(path, x, t), path.conditioning(t))
 
-        return Denoiser(told, path, self.prediction, self.clip, sigma_data)
+        return Denoiser(rescaled_network, path, self.prediction, self.clip, sigma_data)
 
 
 def at_unit_size(path: GaussianPath, x: Tensor, t: Tensor) -> Tensor:

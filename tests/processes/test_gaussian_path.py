@@ -35,11 +35,11 @@ def amplification(level: NoiseLevel, a: Tensor, b: Tensor) -> float:
 
 @paths
 @settings(max_examples=200)
-@given(said=kinds, asked=kinds, share=shares, sigma_data=st.floats(0.1, 3), seed=seeds)
+@given(source=kinds, other=kinds, share=shares, sigma_data=st.floats(0.1, 3), seed=seeds)
 def test_whatever_was_predicted_says_whatever_is_asked(
     path: GaussianPath,
-    said: PredictionType,
-    asked: PredictionType,
+    source: PredictionType,
+    other: PredictionType,
     share: float,
     sigma_data: float,
     seed: int,
@@ -47,13 +47,14 @@ def test_whatever_was_predicted_says_whatever_is_asked(
     """(x0, eps) -> one target -> both ends -> another target, as from the true ends."""
     t = time(path, share)
     level, rates = path.level(t), path.rates(t)
-    assume(float(level.alpha) > 0 or said not in ("eps", "score"))  # the noise alone tells nothing
-    first, second = (target_row(kind, level, rates, sigma_data) for kind in (said, asked))
+    # Where alpha is 0, the noise does not determine x_0.
+    assume(float(level.alpha) > 0 or source not in ("eps", "score"))
+    first, second = (target_row(kind, level, rates, sigma_data) for kind in (source, other))
     random = torch.Generator().manual_seed(seed)
     x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=random)
     target = first[0] * x0 + first[1] * eps
-    found = solve_for_ends(target, level.alpha * x0 + level.sigma * eps, level, first)
-    again, expected = (second[0] * one[0] + second[1] * one[1] for one in (found, (x0, eps)))
+    result = solve_for_ends(target, level.alpha * x0 + level.sigma * eps, level, first)
+    again, expected = (second[0] * one[0] + second[1] * one[1] for one in (result, (x0, eps)))
     # float64's 1e-16 of numbers of size 1, through the solution of the system and the second row
     allowed = 1e-14 * amplification(level, *first) * max(1, *(float(c.abs()) for c in second))
     torch.testing.assert_close(again, expected, rtol=0, atol=allowed)
@@ -106,9 +107,9 @@ def test_clipping_bounds_x0_and_derives_eps_anew(
     assert variance is None
     assert float(x0.abs().max()) <= 1
     assert torch.equal(x0, free(x, t).x0.clamp(-1, 1))
-    for found in (Prediction(x0, eps), free(x, t)):
+    for result in (Prediction(x0, eps), free(x, t)):
         # float64's rounding, of ends of up to 1e4 at the faintest levels
-        torch.testing.assert_close(alpha * found.x0 + sigma * found.eps, x, rtol=0, atol=1e-10)
+        torch.testing.assert_close(alpha * result.x0 + sigma * result.eps, x, rtol=0, atol=1e-10)
 
 
 @paths
@@ -123,8 +124,8 @@ def test_the_velocity_is_the_derivative_of_the_path_through_the_ends(path: Gauss
         alpha, sigma = path.level(t[i])
         for pixel, (end, noise) in enumerate(zip(x0[i].flatten(), eps[i].flatten(), strict=True)):
             (expected,) = torch.autograd.grad(alpha * end + sigma * noise, t, retain_graph=True)
-            found = denoiser.velocity(x, t.detach())[i].flatten()[pixel]
-            assert float(found) == pytest.approx(float(expected[i]), rel=1e-9, abs=1e-9)
+            result = denoiser.velocity(x, t.detach())[i].flatten()[pixel]
+            assert float(result) == pytest.approx(float(expected[i]), rel=1e-9, abs=1e-9)
 
 
 @predictions
@@ -157,55 +158,55 @@ def test_guidance_combines_with_and_without_the_label(guidance: float, each: int
     """out = without + w (with - without); at 0 and 1 only one of them is evaluated."""
     x = torch.randn(3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels, null = torch.tensor([0, 1, 2]), 7
-    seen: list[Tensor] = []
+    inputs: list[Tensor] = []
 
     def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None
-        seen.append(labels)
+        inputs.append(labels)
         return wavy(x, t, labels)
 
     denoiser = Denoiser(network, PATHS["vp"], "x0", clip=False,
                         labels=labels, guidance=guidance, null=null)  # fmt: skip
-    found = denoiser(x, 0.5).x0
-    assert denoiser.evaluations == 3 * each == sum(map(len, seen))
+    result = denoiser(x, 0.5).x0
+    assert denoiser.evaluations == 3 * each == sum(map(len, inputs))
     t = torch.full((3,), 0.5, dtype=torch.float64)
     given_label, without = wavy(x, t, labels), wavy(x, t, torch.full_like(labels, null))
     expected = without + guidance * (given_label - without)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_network_that_knows_no_classes_is_told_none_and_counted_once() -> None:
-    seen: list[Tensor | None] = []
+    inputs: list[Tensor | None] = []
 
     def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        seen.append(labels)
+        inputs.append(labels)
         assert t.shape == (3,)
         return x
 
     denoiser = Denoiser(network, PATHS["flow"], "velocity", guidance=2.0)
     for _ in range(2):
         denoiser(torch.zeros(3, 1, 1, 1), 0.5)
-    assert seen == [None, None] and denoiser.evaluations == 6
+    assert inputs == [None, None] and denoiser.evaluations == 6
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("asked", "shown"), [(1, 8), (7, 8), (8, 8), (9, 16)])
-def test_a_network_in_bfloat16_is_shown_whole_eights(asked: int, shown: int) -> None:
+@pytest.mark.parametrize(("size", "padded"), [(1, 8), (7, 8), (8, 8), (9, 16)])
+def test_a_network_in_bfloat16_is_shown_whole_eights(size: int, padded: int) -> None:
     """Some images are repeated to fill them, and neither told of nor counted."""
-    layer, seen = torch.nn.Linear(1, 1), []
+    layer, inputs = torch.nn.Linear(1, 1), []
 
     def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None
         answer: Tensor = layer(x.float())
-        seen.append((len(x), len(t), len(labels), answer.dtype))
+        inputs.append((len(x), len(t), len(labels), answer.dtype))
         return answer.float() + (labels + t)[:, None, None, None]
 
-    x = torch.randn(asked, 1, 1, 1, generator=torch.Generator().manual_seed(0))
-    t, labels = torch.linspace(0.1, 0.9, asked).double(), torch.arange(asked)
+    x = torch.randn(size, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    t, labels = torch.linspace(0.1, 0.9, size).double(), torch.arange(size)
     denoiser = Denoiser(network, PATHS["flow"], "x0", clip=False, labels=labels, bf16=True)
-    found = denoiser(x, t).x0
-    assert seen == [(shown, shown, shown, torch.bfloat16)]
-    assert denoiser.evaluations == asked
+    result = denoiser(x, t).x0
+    assert inputs == [(padded, padded, padded, torch.bfloat16)]
+    assert denoiser.evaluations == size
     expected = layer(x) + (labels + t)[:, None, None, None]
     # Five numbers below 4 are rounded to 8 bits: x, weight, bias, product and sum.
-    torch.testing.assert_close(found, expected.float(), rtol=0, atol=5 * 4 * 2**-9)
+    torch.testing.assert_close(result, expected.float(), rtol=0, atol=5 * 4 * 2**-9)

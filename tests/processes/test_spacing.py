@@ -26,17 +26,17 @@ def ratios(path: GaussianPath, steps: int, spacing: Spacing) -> list[float]:
 @pytest.mark.parametrize("spacing", get_args(Spacing))
 def test_times_fall_and_end_above_the_image(spacing: Spacing, path: GaussianPath) -> None:
     for steps in (1, 2, 20):
-        found = torch.tensor(step_times(path, steps, spacing))
-        assert len(found) == steps
-        assert bool((found > 0).all()) and bool((found.diff() < 0).all())
-        assert float(found.max()) <= path.t_max
+        result = torch.tensor(step_times(path, steps, spacing))
+        assert len(result) == steps
+        assert bool((result > 0).all()) and bool((result.diff() < 0).all())
+        assert float(result.max()) <= path.t_max
 
 
 @paths
 def test_uniform_steps_are_even_and_the_next_would_be_the_image(path: GaussianPath) -> None:
-    found = [*step_times(path, 20, "uniform"), 0.0]
+    result = [*step_times(path, 20, "uniform"), 0.0]
     expected = [path.t_max * (20 - i) / 20 for i in range(21)]
-    assert found == pytest.approx(expected, abs=1e-12 * path.t_max)
+    assert result == pytest.approx(expected, abs=1e-12 * path.t_max)
 
 
 def test_quadratic_steps_are_squares() -> None:
@@ -49,14 +49,14 @@ def test_karras_levels_are_those_of_edm() -> None:
 
     Its inner values by the formula written out; the ends as the paper gives them.
     """
-    found = step_times(PATHS["edm"], 18, "karras")
+    result = step_times(PATHS["edm"], 18, "karras")
     expected = [
         (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(18)
     ]
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert (found[0], found[-1]) == pytest.approx((80, 0.002), rel=1e-12)
+    assert result == pytest.approx(expected, rel=1e-12)
+    assert (result[0], result[-1]) == pytest.approx((80, 0.002), rel=1e-12)
     # Half a unit of the last digit
-    assert found[1] == pytest.approx(57.586, abs=5e-4)
+    assert result[1] == pytest.approx(57.586, abs=5e-4)
 
 
 @paths
@@ -67,9 +67,9 @@ def test_karras_and_log_snr_place_ratios_evenly_in_their_scales(path: GaussianPa
         "log-snr": math.log,
     }
     for spacing, scale in scales.items():
-        found = ratios(path, 11, spacing)
-        assert (found[-1], found[0]) == pytest.approx(path.ratios, rel=1e-9)
-        scaled = [scale(r) for r in found]
+        result = ratios(path, 11, spacing)
+        assert (result[-1], result[0]) == pytest.approx(path.ratios, rel=1e-9)
+        scaled = [scale(r) for r in result]
         even = [scaled[0] + i / 10 * (scaled[-1] - scaled[0]) for i in range(11)]
         assert scaled == pytest.approx(even, rel=1e-9)
 

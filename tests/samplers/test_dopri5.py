@@ -107,6 +107,6 @@ def test_samples_and_their_evaluations_do_not_depend_on_the_batch() -> None:
     parts = [run(range(i, i + size)) for i, size in ((0, 1), (1, 4), (5, 7))]
     assert torch.equal(torch.cat([x for x, _ in parts]), together)
     assert evaluations == sum(count for _, count in parts)
-    found = together.mean(dim=(1, 2, 3)).reshape(4, 3).mean(dim=0)
+    result = together.mean(dim=(1, 2, 3)).reshape(4, 3).mean(dim=0)
     # Means of 16 pixels of standard deviation up to .17
-    assert found.tolist() == pytest.approx(means.tolist(), abs=4 * 0.17 / 4)
+    assert result.tolist() == pytest.approx(means.tolist(), abs=4 * 0.17 / 4)

@@ -87,9 +87,9 @@ def test_ddim_with_eta_1_is_ancestral_sampling(path: str, spacing: Spacing) -> N
 def test_a_learned_variance_lies_between_the_two_fixed_ones() -> None:
     """-1 is the smaller, 1 the larger, 0 their geometric mean; a variance of 0 stays tiny."""
     learned = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
-    found = ddpm.step_std("learned", 0.04, 0.09, learned)
-    assert isinstance(found, Tensor)
-    torch.testing.assert_close(found**2, torch.tensor([0.04, 0.06, 0.09], dtype=torch.float64))
+    result = ddpm.step_std("learned", 0.04, 0.09, learned)
+    assert isinstance(result, Tensor)
+    torch.testing.assert_close(result**2, torch.tensor([0.04, 0.06, 0.09], dtype=torch.float64))
     none = ddpm.step_std("learned", 0.0, 0.0, learned)
     assert isinstance(none, Tensor)
     assert float(none.max()) <= 1.001e-10
@@ -108,8 +108,8 @@ def test_drift_and_diffusion_are_the_papers_(t: float) -> None:
         ve: (0, sigma**2 * 2 * math.log(ve.level(1.0).scalars()[1] / 0.01)),
         LinearPath(): (-1 / (1 - t), 2 * t / (1 - t)),
     }
-    for path, wanted in expected.items():
-        assert coefficients(path, t) == pytest.approx(wanted, rel=1e-9)
+    for path, target in expected.items():
+        assert coefficients(path, t) == pytest.approx(target, rel=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.7])

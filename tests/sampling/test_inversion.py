@@ -41,15 +41,15 @@ def test_errors_fall_with_the_square_of_the_steps(name: str) -> None:
     """Of the noise against the ODE's solution, a scaling of each pixel; and of the way back."""
     path, x = PATHS[name], images()
     exact = x * spread(path, path.ratios[1]) / spread(path, path.ratios[0])
-    there, back = [], []
+    noise_errors, back = [], []
     for steps in (60, 120, 240):
         noise, again = round_trip(denoiser_of(path), x, steps=steps)
-        there.append(float((noise / exact - 1).abs().max()))
+        noise_errors.append(float((noise / exact - 1).abs().max()))
         back.append(float((again - x).abs().max()))
-    for errors in (there, back):
+    for errors in (noise_errors, back):
         orders = [math.log2(a / b) for a, b in pairwise(errors)]
         assert min(orders) > 1.7  # 2, and better where errors of there and back cancel
-    assert there[-1] < 0.04 and back[-1] < 2e-3
+    assert noise_errors[-1] < 0.04 and back[-1] < 2e-3
 
 
 @paths
