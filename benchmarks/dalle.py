@@ -91,7 +91,7 @@ def peer_vae(package: Any, own: DALLE) -> Any:
 
     class VAE(package.DiscreteVAE):  # type: ignore[misc]
         def decode(self, img_seq: Tensor) -> Tensor:
-            return own.decoded(img_seq.reshape(-1, height, width))
+            return own.decode(img_seq.reshape(-1, height, width))
 
     levels, codes = first.config.levels, first.config.codes
     vae = VAE(image_size=2 ** (levels + 1), num_layers=levels, num_tokens=codes)

@@ -133,7 +133,11 @@ rule walk:
         code=lambda w: model_code(
             w.model,
             "genlab.sampling.walks",
-            *[sampler_module(name) for name, kind in SAMPLERS.items() if kind.deterministic],
+            *[
+                sampler_module(name)
+                for name, kind in SAMPLERS.items()
+                if kind.deterministic
+            ],
         ),
     shell:
         "genlab walk --config {params.config} --gpus {resources.gpu} > {log} 2>&1"
