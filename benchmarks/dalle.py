@@ -40,8 +40,8 @@ from genlab.models.batches import Batches
 from genlab.models.dalle import DALLE
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
-from genlab.sampling.draw import captions_of, draw
-from genlab.workflow.data import read_table
+from genlab.sampling.draw import draw
+from genlab.workflow.data import captions_of, read_table
 
 MODEL, FIRST_SECONDS = "dalle", 60
 
@@ -92,7 +92,7 @@ def peer_vae(package: Any, own: DALLE) -> Any:
 
     class VAE(package.DiscreteVAE):  # type: ignore[misc]
         def decode(self, img_seq: Tensor) -> Tensor:
-            return own.decoded(img_seq.reshape(-1, height, width))
+            return own.decode(img_seq.reshape(-1, height, width))
 
     levels, codes = first.config.levels, first.config.codes
     vae = VAE(image_size=2 ** (levels + 1), num_layers=levels, num_tokens=codes)
@@ -121,10 +121,10 @@ class PeerSide:
     def __init__(self, study: StudyFolder, matched: bool = False) -> None:
         train_first(study)
         own = GenLab(study, MODEL, {}).training.model
-        assert isinstance(own, DALLE) and own.known is not None
+        assert isinstance(own, DALLE) and own.training_codes is not None
         spec = spec_of(study, MODEL)
         self.dropout = spec.model.caption_dropout
-        self.data, self.codes = study.data(DIGITS), own.known.flatten(1).long()
+        self.data, self.codes = study.data(DIGITS), own.training_codes.flatten(1).long()
         table = read_table(self.data, "train", spec.model)
         self.batches, self.steps = Batches(table, spec.training.batch_size, seed=0), 0
         self.network = peer_network(own, matched)

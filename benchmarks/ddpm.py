@@ -52,7 +52,9 @@ from ema_pytorch import EMA
 from sides import PIXELS, GenLab, Peer, Sampler, Side, by_adamw, compare, nearest
 from torch import Tensor, nn
 
-from genlab.config.samplers import DDIMSampler, DDPMSampler, SamplerConfig
+from genlab.config.samplers import SamplerConfig
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.ddpm import DDPMSampler
 from genlab.models.devices import resolve_precision
 from genlab.results.layout import StudyFolder
 

@@ -42,7 +42,8 @@ from torchcfm import ConditionalFlowMatcher
 from torchcfm.models.unet.unet import UNetModelWrapper
 from torchdiffeq import odeint
 
-from genlab.config.samplers import DPMSolverSampler, EulerSampler
+from genlab.config.samplers.dpm_solver import DPMSolverSampler
+from genlab.config.samplers.euler import EulerSampler
 from genlab.results.layout import StudyFolder
 from genlab.training.optimisation import ema_decay
 

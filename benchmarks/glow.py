@@ -31,7 +31,8 @@ import torch
 from sides import PIXELS, GenLab, Peer, Sampler, Side, compare, nearest
 from torch import Tensor, nn
 
-from genlab.config.samplers import PriorSampler, SamplerConfig
+from genlab.config.samplers import SamplerConfig
+from genlab.config.samplers.prior import PriorSampler
 from genlab.results.layout import StudyFolder
 from genlab.training.optimisation import learning_rate
 

@@ -40,8 +40,7 @@ from genlab.nn.backbone import make_network
 from genlab.nn.unet import Texts
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
-from genlab.processes.paths import DiscretePath
-from genlab.processes.schedules import SCHEDULES
+from genlab.processes.paths import SCHEDULES, DiscretePath
 from genlab.samplers import ddim
 
 LATENT, LENGTH, WIDTH = (4, 7, 7), 8, 64

@@ -33,7 +33,8 @@ from genlab.data.pictures import GRID, save_grid
 from genlab.data.randomness import address
 from genlab.models.base import Batch
 from genlab.models.batches import to_float, to_uint8
-from genlab.models.vae import VAE, log_mean_exp
+from genlab.models.vae import VAE
+from genlab.nn.densities import log_mean_exp
 from genlab.processes.noise import SampleNoise
 
 SAMPLES = 500  # K of IWAE-K

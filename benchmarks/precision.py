@@ -20,7 +20,7 @@ import torch
 from common import CHECKOUT, Row, machine, publish, table
 from torch import Tensor
 
-from genlab.config.samplers import DDIMSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.config.sources.digits import DigitsConfig
 from genlab.config.study import load_model
 from genlab.data.sources.digits import fetch, read

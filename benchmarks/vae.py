@@ -34,7 +34,7 @@ from pythae.models.nn.benchmarks.mnist import Decoder_ResNet_AE_MNIST, Encoder_R
 from sides import PIXELS, GenLab, Peer, Sampler, Side, compare
 from torch import Tensor
 
-from genlab.config.samplers import PriorSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.results.layout import StudyFolder
 
 MODEL = "vae-bernoulli"

@@ -62,10 +62,11 @@ from sides import (
 )
 from torch import Tensor, nn
 
-from genlab.config.samplers import PriorSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.io.arrays import read_array
-from genlab.models.base import Facts, Reconstructs, build_model
+from genlab.models.base import Facts, build_model
 from genlab.models.batches import Batches, to_float
+from genlab.models.capabilities import Reconstructs
 from genlab.results.layout import StudyFolder
 
 FIRST, PRIOR = "vqvae", "vqvae-prior"

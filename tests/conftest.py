@@ -61,13 +61,14 @@ def tiny_study(
 
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> StudyFolder:
-    from genlab.sampling.stages import reconstruct, sample
     from genlab.workflow.calibration import calibrate
     from genlab.workflow.evaluate import evaluate
     from genlab.workflow.explore import explore
     from genlab.workflow.features import features
     from genlab.workflow.likelihood import likelihood
+    from genlab.workflow.reconstruct import reconstruct
     from genlab.workflow.rfid import rfid
+    from genlab.workflow.sample import sample
     from genlab.workflow.train import train
     from genlab.workflow.walk import walk
 

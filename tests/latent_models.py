@@ -36,7 +36,7 @@ def make_ldm(facts: Facts = FACTS, **more: Any) -> LatentDiffusion:
     if model.config.text:
         awake(model.read)
     model.measure(torch.randint(256, (50, *facts.shape), dtype=torch.uint8).numpy())
-    model.known = None
+    model.training_latents = None
     return model.eval()
 
 

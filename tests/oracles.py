@@ -12,20 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from genlab.config.families.vqvae import VQVAEConfig
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.models.vqvae import VQVAE
-from genlab.processes.gaussian import Denoiser, row
+from genlab.processes.gaussian import Denoiser, target_row
 from genlab.processes.noise import SampleNoise
 from genlab.processes.paths import (
     DiscretePath,
     EDMPath,
+    GaussianPath,
     LinearPath,
-    Path,
     SubVPPath,
     VEPath,
     VPPath,
-)
-from genlab.processes.schedules import (
     cosine_betas,
     linear_betas,
     sigmoid_betas,
@@ -34,7 +32,7 @@ from genlab.processes.schedules import (
 
 M = TypeVar("M", bound=nn.Module)
 
-PATHS: dict[str, Path] = {
+PATHS: dict[str, GaussianPath] = {
     "linear": DiscretePath(linear_betas(1000)),
     "cosine": DiscretePath(cosine_betas(1000)),
     "sigmoid": DiscretePath(sigmoid_betas(1000)),
@@ -79,7 +77,10 @@ def posterior_mean_of_gaussian(mean: Tensor, covariance: Tensor) -> PosteriorMea
 
 
 def ideal_denoiser(
-    posterior_mean: PosteriorMean, path: Path, prediction: Prediction, sigma_data: float = 1.0
+    posterior_mean: PosteriorMean,
+    path: GaussianPath,
+    prediction: PredictionType,
+    sigma_data: float = 1.0,
 ) -> Denoiser:
     """A network of unlimited capacity and training: it says E[target | x_t]; x_0 is not clipped."""
 
@@ -89,7 +90,7 @@ def ideal_denoiser(
         flat = x.double().flatten(1)
         x0 = posterior_mean(flat, alpha, sigma)
         eps = (flat - alpha * x0) / sigma
-        a, b = row(prediction, level, path.rates(t), sigma_data)
+        a, b = target_row(prediction, level, path.rates(t), sigma_data)
         return (a[:, None] * x0 + b[:, None] * eps).reshape(x.shape).to(x.dtype)
 
     return Denoiser(network, path, prediction, clip=False, sigma_data=sigma_data)
@@ -139,14 +140,14 @@ class UnitNoise(SampleNoise):
 
     def __init__(self, draws: int, size: int) -> None:
         self.indices, self.device = range(1 + draws * size), "cpu"
-        self.size, self.drawn = size, 0
+        self.size, self.used = size, 0
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def normal(self, *shape: int) -> Tensor:
         z = torch.zeros(len(self), self.size, dtype=torch.float64)
-        first = 1 + self.drawn * self.size
+        first = 1 + self.used * self.size
         z[first : first + self.size] = torch.eye(self.size, dtype=torch.float64)
-        self.drawn += 1
+        self.used += 1
         return z.reshape(len(self), *shape)

@@ -18,7 +18,8 @@ from PIL import Image
 from tiny import SIDE, make_study
 
 from genlab.app.draw import choose_sampler, find_run, usual_score
-from genlab.config.samplers import DDIMSampler, TokenSampler
+from genlab.config.samplers import TokenSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.data.tokenizer import Tokenizer
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array, write_array

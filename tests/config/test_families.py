@@ -30,14 +30,10 @@ def test_a_family_is_found_by_the_name_of_its_file(family: FamilyConfig) -> None
 
 
 def test_declaration_and_class_agree(family: FamilyConfig) -> None:
-    from genlab.models.base import (
-        Encodes,
-        Generates,
-        HasLikelihood,
-        Model,
-        Reconstructs,
-        model_class,
-    )
+    from genlab.models.base import Model, model_class
+    from genlab.models.capabilities import Encodes, Generates, HasLikelihood, Reconstructs
+    from genlab.models.codes import CodeModel
+    from genlab.models.dalle import DALLE
     from genlab.models.gaussian import GaussianModel
 
     kind = model_class(family)
@@ -48,10 +44,10 @@ def test_declaration_and_class_agree(family: FamilyConfig) -> None:
     assert issubclass(kind, Encodes) == family.encodes
     assert issubclass(kind, HasLikelihood) >= bool(family.likelihoods)  # a variant may have none
     if family.generates == "direct":
-        asked = inspect.signature(kind.generate).parameters
-        assert ("temperature" in asked) == family.tempered
-        assert ({"top_k", "top_p"} <= set(asked)) == family.draws_tokens
-        assert ({"tokens", "guidance"} <= set(asked)) == family.takes_prompts
+        takes_options = "options" in inspect.signature(kind.generate).parameters
+        assert takes_options == (family.tempered or family.takes_prompts)
+        assert issubclass(kind, CodeModel) == family.draws_tokens
+        assert issubclass(kind, DALLE) == family.takes_prompts
     assert family.variant
     assert family.likelihoods or family.no_likelihood
 
@@ -112,7 +108,7 @@ def test_the_variant_tells_models_along_a_path_apart(values: dict[str, Any], var
 
 
 def test_noise_cannot_be_predicted_where_there_is_nothing_else() -> None:
-    with pytest.raises(ConfigError, match="prediction: eps can't be had with zero_terminal_snr"):
+    with pytest.raises(ConfigError, match="prediction: eps can't be combined with zero_term"):
         build_family({"family": "ddpm", "zero_terminal_snr": True, "prediction": "eps"}, "here")
 
 

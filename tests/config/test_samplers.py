@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from genlab.config.families import build_family
-from genlab.config.samplers import DETERMINISTIC, SAMPLERS, SteppedSampler, settings
+from genlab.config.samplers import SAMPLERS, SteppedSampler, settings
 
 ALONG_A_PATH = [name for name, kind in SAMPLERS.items() if kind.works_on == "gaussian"]
 
@@ -30,13 +30,20 @@ def test_settings_and_their_defaults_are_those_of_the_function(name: str) -> Non
         assert declared[key] == taken[key], key
 
 
-def test_deterministic_samplers_exist() -> None:
-    """Which of them draw noise only once is tested where they walk."""
-    assert set(DETERMINISTIC) < set(ALONG_A_PATH)
+def test_facts_of_the_samplers() -> None:
+    """Which samplers draw noise only once is tested in tests/samplers."""
+    deterministic = {name for name, kind in SAMPLERS.items() if kind.deterministic}
+    assert deterministic < set(ALONG_A_PATH)
+    for name, kind in SAMPLERS.items():
+        assert kind.takes_steps == ("steps" in kind.model_fields), name
+        assert kind.takes_guidance == ("guidance" in kind.model_fields), name
+        assert kind.label and kind.explanation.endswith("."), name
+        assert kind(sampler=name).sampler == name
+    assert len({kind.place for kind in SAMPLERS.values()}) == len(SAMPLERS)
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "said"),
+    ("name", "wrong", "message"),
     [
         (name, {"steps": steps}, "greater than or equal to 1")
         for name in ALONG_A_PATH
@@ -48,7 +55,7 @@ def test_deterministic_samplers_exist() -> None:
         ("ddpm", {"variance": "huge"}, "'small', 'large' or 'learned'"),
         ("heun", {"spacing": "even"}, "'uniform', 'quadratic', 'karras' or 'log-snr'"),
         ("edm", {"churn": -1}, "greater than or equal to 0"),
-        ("edm", {"churn_from": 60}, "churn_from 60.0 lies above churn_to 50.0"),
+        ("edm", {"churn_from": 60}, "churn_from 60.0 is above churn_to 50.0"),
         ("predictor-corrector", {"snr": 0}, "greater than 0"),
         ("predictor-corrector", {"corrections": -1}, "greater than or equal to 0"),
         ("predictor-corrector", {"predictor": "euler"}, "'euler-maruyama', 'reverse-diffusion' or"),
@@ -63,10 +70,10 @@ def test_deterministic_samplers_exist() -> None:
         ("prior", {"top_k": 5}, "unknown key 'top_k'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], said: str) -> None:
+def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SAMPLERS[name].model_validate({"sampler": name, **wrong})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +81,7 @@ def test_what_makes_no_sense_is_refused(name: str, wrong: dict[str, Any], said: 
     [
         ("dalle", {"guidance": 3, "top_k": 5, "top_p": 0.9, "temperature": 0.8}, None),
         ("code_prior", {"top_k": 5, "top_p": 0.9, "temperature": 0.8}, None),
-        ("code_prior", {"guidance": 3}, "the model takes no prompts to be guided to"),
+        ("code_prior", {"guidance": 3}, "the model takes no prompts to guide it"),
         ("vae", {}, "the model draws no tokens"),
         ("glow", {"temperature": 0.8}, "the model draws no tokens"),
         ("ddpm", {}, "it draws in one pass, the model along a Gaussian path"),

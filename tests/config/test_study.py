@@ -268,7 +268,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "noise predicted where nothing else is left": (
         {"models": ["vae", {"preset": "ddpm", "prediction": "eps", "zero_terminal_snr": True}]},
-        ["mine.yaml: models: ddpm: ", "eps can't be had with zero_terminal_snr", "predict v or x0"],
+        [
+            "mine.yaml: models: ddpm: ",
+            "eps can't be combined with zero_terminal",
+            "predict v or x0",
+        ],
     ),
     "an unknown backbone": (
         {"models": ["vae", {"preset": "ddpm", "network": {"backbone": "unett"}}]},
@@ -385,7 +389,7 @@ NOTES: dict[str, tuple[dict[str, Any], str]] = {
     "guidance without classes": (
         {"samplers": {"guided": {"sampler": "ddim", "guidance": 2.0}}},
         "samplers: 'guided' is left out, because it fits no model of this study (vae, ddpm: the "
-        "model knows neither classes nor words to be guided to (conditional: true, or text: true "
+        "model has neither classes nor prompts to guide it (conditional: true, or text: true "
         "where the family has it))",
     ),
     "a variance that nobody learned": (

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.errors import GenLabError
 from genlab.evaluation.likelihood import (
     BATCH,
@@ -57,7 +57,7 @@ class Density(Model):
         super().__init__(None, SHAPE, 1)
         self.bright = bright
 
-    def log_density(self, pixels: Tensor, kind: Likelihood, k: int) -> Tensor:
+    def log_density(self, pixels: Tensor, kind: DensityKind, k: int) -> Tensor:
         dark = pixels < 0.5
         return torch.where(dark, math.log(2), math.log(self.bright)).sum(dim=(1, 2, 3))
 

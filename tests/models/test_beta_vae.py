@@ -15,7 +15,8 @@ from genlab.config.families.vae import VAEConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch
 from genlab.models.beta_vae import BetaVAE
-from genlab.models.vae import VAE, gaussian_kl
+from genlab.models.vae import VAE
+from genlab.nn.densities import gaussian_kl
 
 IMAGES = torch.linspace(0, 1, 5 * 64).reshape(5, 1, 8, 8)
 

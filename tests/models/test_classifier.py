@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.models.base import Batch
-from genlab.models.classifier import Classifier, turn
+from genlab.models.classifier import Classifier, rotate
 
 CONFIG = ClassifierConfig(channels=4, features=8)
 
@@ -76,7 +76,7 @@ def test_without_classes_it_is_asked_how_images_were_turned() -> None:
 
 def test_all_quarter_turns_are_shown_alike() -> None:
     images = torch.rand(400, 1, 3, 3)
-    turned, quarters = turn(images)
+    turned, quarters = rotate(images)
     for image, result, k in zip(images, turned, quarters.tolist(), strict=True):
         assert torch.equal(result, torch.rot90(image, k, (1, 2)))
     # Of 400 draws a quarter, within five standard deviations of 8.7.

@@ -48,14 +48,14 @@ def by_hand(clip: CLIP, batch: Batch) -> tuple[float, float]:
     images = clip.embed_images(batch.images).double().numpy()
     texts = clip.embed_texts(batch.tokens).double().numpy()
     scale = 1 / 0.07  # as it begins
-    said = [tuple(row) for row in batch.tokens.tolist()]
-    n, loss, right = len(said), 0.0, 0
+    captions = [tuple(row) for row in batch.tokens.tolist()]
+    n, loss, right = len(captions), 0.0, 0
     for i in range(n):
-        likes = [j for j in range(n) if said[j] == said[i]]
+        likes = [j for j in range(n) if captions[j] == captions[i]]
         for rows, columns in ((images, texts), (texts, images)):
             p = np.exp(scale * columns @ rows[i])
             loss -= sum(math.log(p[j] / p.sum()) for j in likes) / len(likes) / (2 * n)
-        right += said[int(np.argmax(texts @ images[i]))] == said[i]
+        right += captions[int(np.argmax(texts @ images[i]))] == captions[i]
     return loss, right / n
 
 
@@ -92,8 +92,8 @@ def test_embeddings_are_unit_vectors_and_scores_their_cosines() -> None:
     clip, batch = make(), batch_of(sentences([2], [3, 4], [5]))
     images, texts = clip.embed_images(batch.images), clip.embed_texts(batch.tokens)
     assert images.shape == texts.shape == (3, 6)
-    for found in (images, texts):
-        torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
+    for result in (images, texts):
+        torch.testing.assert_close(result.norm(dim=1), torch.ones(3))
     expected = torch.cosine_similarity(images, texts)
     torch.testing.assert_close(clip.score(batch.images, batch.tokens), expected)
 
@@ -136,5 +136,5 @@ def test_it_learns_which_of_sixteen_pictures_is_meant() -> None:
 
 
 def test_heads_must_share_the_width() -> None:
-    with pytest.raises(ConfigError, match="heads: 3 don't divide the width 64"):
+    with pytest.raises(ConfigError, match="heads: 3 must divide width 64"):
         build_family({"family": "clip", "heads": 3}, "here")

@@ -19,6 +19,7 @@ from genlab.config.families.vqvae import VQVAEConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import AT_ONCE, to_float
+from genlab.models.capabilities import DrawOptions
 from genlab.models.code_prior import CodePrior
 from genlab.models.vqvae import VQVAE
 from genlab.processes.noise import SampleNoise
@@ -61,7 +62,7 @@ def test_a_code_is_predicted_from_those_before_it() -> None:
 def test_drawing_with_the_cache_follows_the_full_pass_code_by_code() -> None:
     """Each drawn code is the inverse CDF, at its u, of the logits of a pass over all codes."""
     prior, noise = make_prior(), SampleNoise(3, range(20))
-    codes = prior.draw_codes(noise, temperature=0.8).flatten(1)
+    codes = prior.draw_codes(noise, DrawOptions(temperature=0.8)).flatten(1)
     u = SampleNoise(3, range(20)).uniform(6)
     begin = torch.full((20, 1), prior.begin)
     logits = prior.logits(torch.cat([begin, codes[:, :-1]], dim=1))  # [20, 6, 5]
@@ -77,8 +78,8 @@ def test_drawing_with_the_cache_follows_the_full_pass_code_by_code() -> None:
 def test_drawn_grids_have_the_probabilities_they_are_said_to_have() -> None:
     """Of 4,000 grids of two codes, each is as frequent as its p(c)."""
     prior, n = make_prior(codes=2), 4000
-    drawn = prior.draw_codes(SampleNoise(0, range(n))).flatten(1)
-    number = (drawn * 2 ** torch.arange(6)).sum(dim=1)
+    samples = prior.draw_codes(SampleNoise(0, range(n))).flatten(1)
+    number = (samples * 2 ** torch.arange(6)).sum(dim=1)
     grids = (torch.arange(64)[:, None] >> torch.arange(6)) & 1
     p = (-prior.code_nats(grids.reshape(64, 2, 3)).sum(dim=1)).exp()
     frequency = number.bincount(minlength=64) / n
@@ -103,7 +104,7 @@ def test_a_sample_does_not_know_its_batch() -> None:
 @torch.no_grad()
 def test_a_low_temperature_draws_the_likeliest_codes() -> None:
     prior = make_prior()
-    codes = prior.draw_codes(SampleNoise(0, range(30)), temperature=1e-6)
+    codes = prior.draw_codes(SampleNoise(0, range(30)), DrawOptions(temperature=1e-6))
     assert len(codes.unique(dim=0)) == 1
     tokens = torch.cat([torch.tensor([[prior.begin]]), codes[:1].flatten(1)[:, :-1]], dim=1)
     assert torch.equal(prior.logits(tokens).argmax(dim=2), codes[:1].flatten(1))
@@ -115,10 +116,10 @@ def test_the_first_code_is_one_of_the_likeliest() -> None:
     prior, noise = make_prior(), SampleNoise(0, range(500))
     p = prior.logits(torch.tensor([[prior.begin]]))[0, 0].softmax(dim=0)
     ranked = p.argsort(descending=True).tolist()
-    of_two = prior.draw_codes(noise, top_k=2)[:, 0, 0]
+    of_two = prior.draw_codes(noise, DrawOptions(top_k=2))[:, 0, 0]
     assert set(of_two.tolist()) == set(ranked[:2])
     kept = [k for i, k in enumerate(ranked) if float(p[ranked[:i]].sum()) < 0.5]
-    half = prior.draw_codes(SampleNoise(0, range(500)), top_p=0.5)[:, 0, 0]
+    half = prior.draw_codes(SampleNoise(0, range(500)), DrawOptions(top_p=0.5))[:, 0, 0]
     assert set(half.tolist()) == set(kept) and len(kept) < 5
 
 
@@ -147,7 +148,7 @@ def test_codes_found_before_the_training_are_those_of_the_images() -> None:
     torch.testing.assert_close(prior.loss(black)["loss"], encoded["loss"], rtol=1e-6, atol=0)
     assert torch.equal(prior.loss(batch)["loss"], encoded["loss"])
     assert prior.loss(black._replace(indices=None))["loss"] != encoded["loss"]
-    assert not any("known" in name for name in prior.state_dict())
+    assert not any("training_" in name for name in prior.state_dict())
 
 
 @torch.no_grad()
@@ -169,8 +170,8 @@ def test_the_bound_is_the_codes_log_probability_and_the_decoder_s_density() -> N
         log_p += sum(float(value) + math.log(256) for value in pixels.flatten())
         expected.append(log_p)
     # float32 sums of a hundred terms of size 10
-    found = prior.log_density(y, "elbo", 1)
-    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-2)
+    result = prior.log_density(y, "elbo", 1)
+    torch.testing.assert_close(result, torch.tensor(expected), rtol=1e-4, atol=1e-2)
 
 
 @torch.no_grad()
@@ -226,13 +227,13 @@ def test_it_learns_four_images_codes_by_heart() -> None:
     # The entropy is a lower bound, and of what is above it a tenth is left to learn.
     assert math.log(4) / 6 <= loss.item() + 1e-4
     assert loss.item() < math.log(4) / 6 + 0.1 * (math.log(5) - math.log(4) / 6)
-    drawn = prior.eval().draw_codes(SampleNoise(0, range(50)))
-    known = [any(torch.equal(one, grid) for grid in grids) for one in drawn]
-    assert sum(known) >= 40
+    samples = prior.eval().draw_codes(SampleNoise(0, range(50)))
+    memorised = [any(torch.equal(one, grid) for grid in grids) for one in samples]
+    assert sum(memorised) >= 40
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"width": 10, "heads": 4}, "heads"),
         ({"layers": 0}, "layers"),
@@ -240,8 +241,8 @@ def test_it_learns_four_images_codes_by_heart() -> None:
         ({"first": "vqvae"}, "'first_stage'"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(CodePriorConfig, {"family": "code_prior", **values}, "here")
 
 

@@ -18,18 +18,20 @@ from genlab.config.families import build_family
 from genlab.config.families.dalle import DALLEConfig
 from genlab.config.families.dvae import DVAEConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.samplers import PriorSampler, TokenSampler
+from genlab.config.samplers import TokenSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.data.tokenizer import END, PAD
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.arrays import read_array
 from genlab.models.base import Batch, Facts, Words, build_model
+from genlab.models.capabilities import DrawOptions
 from genlab.models.dalle import DALLE
 from genlab.models.dvae import DVAE
-from genlab.nn.transformer import draw_token, likeliest
+from genlab.nn.transformer import draw_token, keep_likeliest
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import draw
-from genlab.sampling.stages import sample
+from genlab.workflow.sample import sample
 from genlab.workflow.train import train
 
 WORDS = Words(vocabulary=7, length=4)
@@ -63,7 +65,7 @@ def all_grids(codes: int, rows: int, columns: int) -> Tensor:
 def test_probabilities_of_all_grids_given_a_caption_sum_to_one() -> None:
     """Of two codes in a grid of 2 x 2, all 16; for several captions and for none."""
     dalle, grids = make_dalle((1, 8, 8), codes=2), all_grids(2, 2, 2)
-    for tokens in (*captions(4), dalle.without(1)[0]):
+    for tokens in (*captions(4), dalle.empty_captions(1)[0]):
         _, nats = dalle.nats(tokens.expand(16, -1), grids)
         assert float((-nats.sum(dim=1)).exp().sum()) == pytest.approx(1, abs=1e-5)  # float32
 
@@ -124,18 +126,18 @@ def test_the_loss_weighs_text_and_image_and_counts_no_padding() -> None:
 def test_captions_are_left_away_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """In training alone; an image without one is shown END at the first place, then PAD."""
     dalle, n = make_dalle((1, 4, 4), caption_dropout=0.3), 2000
-    shown: list[Tensor] = []
+    recorded: list[Tensor] = []
     nats = dalle.nats
-    monkeypatch.setattr(dalle, "nats", lambda t, i: [shown.append(t), nats(t, i)][1])
+    monkeypatch.setattr(dalle, "nats", lambda t, i: [recorded.append(t), nats(t, i)][1])
     batch = batch_of(torch.rand(n, 1, 4, 4), captions(n))
     for mode in (True, False):
         dalle.train(mode)(batch)
     assert batch.tokens is not None
-    left_away = (shown[0] == torch.tensor([END, PAD, PAD, PAD])).all(dim=1)
-    assert torch.equal(shown[0][~left_away], batch.tokens[~left_away])
+    left_away = (recorded[0] == torch.tensor([END, PAD, PAD, PAD])).all(dim=1)
+    assert torch.equal(recorded[0][~left_away], batch.tokens[~left_away])
     # Five standard errors of a frequency
     assert abs(float(left_away.float().mean()) - 0.3) < 5 * (0.3 * 0.7 / n) ** 0.5
-    assert torch.equal(shown[1], batch.tokens)
+    assert torch.equal(recorded[1], batch.tokens)
 
 
 def drawn_by_full_passes(
@@ -147,10 +149,10 @@ def drawn_by_full_passes(
     for i in range(6):
         # Codes from i on are not known yet, and nothing that is looked at depends on them.
         logits = []
-        for text in (tokens, dalle.without(len(tokens))):
+        for text in (tokens, dalle.empty_captions(len(tokens))):
             logits.append(exact_logits(exact, text, codes)[:, i])
         mixed = logits[1] + guidance * (logits[0] - logits[1])
-        codes[:, i] = draw_token(likeliest(mixed / 0.9, top_k, top_p), u[:, i])
+        codes[:, i] = draw_token(keep_likeliest(mixed / 0.9, top_k, top_p), u[:, i])
     return codes
 
 
@@ -166,7 +168,7 @@ def exact_logits(dalle: DALLE, tokens: Tensor, codes: Tensor) -> Tensor:
 def test_drawing_with_the_cache_is_drawing_by_full_passes(guidance: float) -> None:
     """Token for token; guidance 0 and 1 among them, which take one evaluation and not two."""
     dalle, tokens = make_dalle(), captions(40)
-    codes = dalle.draw_codes(SampleNoise(3, range(40)), tokens, 0.9, 4, 0.95, guidance)
+    codes = dalle.draw_codes(SampleNoise(3, range(40)), DrawOptions(tokens, 0.9, 4, 0.95, guidance))
     expected = drawn_by_full_passes(dalle, SampleNoise(3, range(40)), tokens, guidance, 4, 0.95)
     assert torch.equal(codes.flatten(1), expected)
 
@@ -177,14 +179,14 @@ def test_guidance_goes_from_no_caption_to_the_caption_and_beyond() -> None:
     dalle, tokens, n = make_dalle(), captions(1).expand(400, -1), 400
 
     def first_codes(tokens: Tensor | None, guidance: float) -> Tensor:
-        drawn = dalle.draw_codes(SampleNoise(0, range(n)), tokens, guidance=guidance)
-        return drawn[:, 0, 0]
+        sampled = dalle.draw_codes(SampleNoise(0, range(n)), DrawOptions(tokens, guidance=guidance))
+        return sampled[:, 0, 0]
 
     assert torch.equal(first_codes(tokens, 0.0), first_codes(None, 1.0))
-    assert torch.equal(first_codes(tokens, 0.0), first_codes(dalle.without(n), 1.0))
+    assert torch.equal(first_codes(tokens, 0.0), first_codes(dalle.empty_captions(n), 1.0))
     grid = torch.zeros(1, 2, 3, dtype=torch.int64)
     to, away = (
-        dalle.logits(text, grid)[1][0, 0].double() for text in (tokens[:1], dalle.without(1))
+        dalle.logits(text, grid)[1][0, 0].double() for text in (tokens[:1], dalle.empty_captions(1))
     )
     for guidance in (0.0, 1.0, 2.5):
         p = (away + guidance * (to - away)).softmax(dim=0)
@@ -198,14 +200,16 @@ def test_a_sample_does_not_know_its_batch() -> None:
     """Drawn alone, by sevens, or all at once, each for a caption of its own."""
     dalle, tokens = make_dalle(), captions(40)
 
-    def drawn(which: range) -> Tensor:
-        there = tokens[which.start : which.stop]
-        return dalle.generate(SampleNoise(1, which), there, top_p=0.9, guidance=2.0)
+    def sampled(which: range) -> Tensor:
+        own_captions = tokens[which.start : which.stop]
+        return dalle.generate(
+            SampleNoise(1, which), DrawOptions(own_captions, top_p=0.9, guidance=2.0)
+        )
 
-    whole = drawn(range(40))
+    whole = sampled(range(40))
     assert whole.shape == (40, 1, 8, 12) and 0 <= float(whole.min()) < float(whole.max()) <= 1
     for size in (1, 7):
-        parts = [drawn(range(i, min(i + size, 40))) for i in range(0, 40, size)]
+        parts = [sampled(range(i, min(i + size, 40))) for i in range(0, 40, size)]
         # The same codes; another batch size may take another order of summation in the decoder.
         torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-4)
 
@@ -215,7 +219,7 @@ def test_the_bound_is_that_of_images_without_a_caption() -> None:
     """log p(y, c(y)), below the exact log p(y) by the sum over all 16 grids of two codes."""
     dalle, grids = make_dalle((1, 8, 8), codes=2), all_grids(2, 2, 2)
     y = torch.rand(4, 1, 8, 8)
-    _, nats = dalle.nats(dalle.without(16), grids)
+    _, nats = dalle.nats(dalle.empty_captions(16), grids)
     joint = torch.stack(
         [dalle.first_stage.log_p(image.expand(16, -1, -1, -1), grids) for image in y]
     ).double() - nats.sum(dim=1)  # [4, 16]
@@ -236,7 +240,7 @@ def test_it_learns_32_captions_and_their_grids_by_heart() -> None:
     config = DALLEConfig(width=32, layers=2, heads=4)
     # In evaluation mode, so that no caption is left away
     dalle = DALLE(config, (1, 8, 12), 10, WORDS, first).eval()
-    dalle.known = torch.randint(5, (32, 2, 3), dtype=torch.int32)
+    dalle.training_codes = torch.randint(5, (32, 2, 3), dtype=torch.int32)
     batch = batch_of(torch.zeros(32, 1, 8, 12), tokens)._replace(indices=torch.arange(32))
     optimizer = torch.optim.Adam([w for w in dalle.parameters() if w.requires_grad], lr=3e-3)
     for _ in range(200):
@@ -248,8 +252,8 @@ def test_it_learns_32_captions_and_their_grids_by_heart() -> None:
     # What is to be learned of the captions, each as frequent: log 32 nats, of 4 tokens each
     assert float(values["text"].detach()) == pytest.approx(math.log(32) / 4, abs=0.05)
     with torch.no_grad():
-        codes = dalle.draw_codes(SampleNoise(0, range(32)), tokens, top_k=1)
-    assert torch.equal(codes.int(), dalle.known)
+        codes = dalle.draw_codes(SampleNoise(0, range(32)), DrawOptions(tokens, top_k=1))
+    assert torch.equal(codes.int(), dalle.training_codes)
 
 
 @torch.no_grad()
@@ -259,10 +263,12 @@ def test_a_sampler_s_settings_reach_the_model() -> None:
     sampler = TokenSampler(temperature=0.8, top_k=3, top_p=0.9, guidance=2.0)
     noise = [SampleNoise(0, range(9)) for _ in range(4)]
     drawing = draw(dalle, sampler, noise[0], tokens)
-    assert torch.equal(drawing.images, dalle.generate(noise[1], tokens, 0.8, 3, 0.9, 2.0))
+    assert torch.equal(
+        drawing.images, dalle.generate(noise[1], DrawOptions(tokens, 0.8, 3, 0.9, 2.0))
+    )
     assert drawing.evaluations == 12
     plain = draw(dalle, PriorSampler(temperature=0.5), noise[2], tokens)
-    assert torch.equal(plain.images, dalle.generate(noise[3], tokens, 0.5))
+    assert torch.equal(plain.images, dalle.generate(noise[3], DrawOptions(tokens, 0.5)))
     assert plain.evaluations == 6
     vae = build_model(VAEConfig(), Facts((1, 8, 8), 10), 0)
     with pytest.raises(GenLabError, match="'tokens' can't draw from VAE: the model draws no token"):
@@ -273,7 +279,7 @@ def test_a_sampler_s_settings_reach_the_model() -> None:
 def test_it_stands_on_a_dvae_as_well() -> None:
     first = awake(DVAE(DVAEConfig(codes=5, latent=3, channels=4), (1, 8, 12), 10))
     dalle = awake(DALLE(make_dalle().config, (1, 8, 12), 10, WORDS, first))
-    images = dalle.generate(SampleNoise(0, range(3)), captions(3), guidance=2.0)
+    images = dalle.generate(SampleNoise(0, range(3)), DrawOptions(captions(3), guidance=2.0))
     assert images.shape == (3, 1, 8, 12)
     assert bool(dalle.log_density(torch.rand(3, 1, 8, 12), "elbo", 1).isfinite().all())
     assert DALLEConfig(first_stage="mine").first_stage_problems(DVAEConfig()) == []
@@ -285,7 +291,7 @@ def test_only_a_discrete_autoencoder_has_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"image_weight": -1}, "image_weight"),
         ({"caption_dropout": 0}, "caption_dropout"),
@@ -293,8 +299,8 @@ def test_only_a_discrete_autoencoder_has_codes() -> None:
         ({"width": 10, "heads": 4}, "heads"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(DALLEConfig, {"family": "dalle", **values}, "here")
 
 

@@ -17,14 +17,13 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from genlab.config.families.ddpm import DDPMConfig
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.networks import UNetConfig
 from genlab.models.base import Batch
 from genlab.models.ddpm import DDPM
 from genlab.nn.unet import UNet
-from genlab.processes.bound import posterior_terms, prior_nats, step_nats
-from genlab.processes.paths import DiscretePath
-from genlab.processes.schedules import SCHEDULES
+from genlab.processes.bound import prior_nats, reverse_step_terms, step_nats
+from genlab.processes.paths import SCHEDULES, DiscretePath
 from genlab.samplers import ddpm as ancestral
 from genlab.samplers import find
 
@@ -37,7 +36,7 @@ schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 
 def make_ddpm(
     schedule: str,
-    prediction: Prediction,
+    prediction: PredictionType,
     timesteps: int,
     shape: tuple[int, int, int] = SHAPE,
     **more: object,
@@ -57,7 +56,7 @@ def batch_of(images: Tensor) -> Batch:
 @predictions
 @schedules
 def test_loss_of_the_untrained_network_is_its_expectation(
-    schedule: str, prediction: Prediction
+    schedule: str, prediction: PredictionType
 ) -> None:
     """The network says 0, so that the loss is the mean square of what it is asked for.
 
@@ -81,7 +80,7 @@ def test_loss_of_the_untrained_network_is_its_expectation(
 @predictions
 @schedules
 def test_the_ideal_network_has_no_loss_and_gives_the_data_back(
-    schedule: str, prediction: Prediction, timesteps: int
+    schedule: str, prediction: PredictionType, timesteps: int
 ) -> None:
     """On a data set of one image the right prediction is certain: the loss is 0 at every time.
 
@@ -114,14 +113,14 @@ def test_training_tells_the_network_times_on_0_to_1000(
 
     'logit-normal' is the sigmoid of N(m, s): P(t <= k) = Phi((logit((k + 1) / T) - m) / s).
     """
-    drawn = {"times": times, "logit_mean": mean, "logit_std": std}
-    config = DDPMConfig.model_validate({**drawn, "timesteps": timesteps, "network": UNET})
+    samples = {"times": times, "logit_mean": mean, "logit_std": std}
+    config = DDPMConfig.model_validate({**samples, "timesteps": timesteps, "network": UNET})
     ddpm = DDPM(config, SHAPE, 10)
-    seen: list[Tensor] = []
-    ddpm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
+    inputs: list[Tensor] = []
+    ddpm.network.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[1]))
     n = 20 * timesteps
     ddpm.loss(batch_of(torch.rand(n, *SHAPE)))
-    indices = seen[0].double() * timesteps / 1000
+    indices = inputs[0].double() * timesteps / 1000
     torch.testing.assert_close(indices, indices.round(), rtol=0, atol=1e-4)  # float32 of 1000
     counts = torch.bincount(indices.round().long(), minlength=timesteps)
     assert len(counts) == timesteps
@@ -135,17 +134,16 @@ def test_training_tells_the_network_times_on_0_to_1000(
 
 @predictions
 @pytest.mark.parametrize("gamma", [1.0, 5.0])
-def test_min_snr_weighs_the_error_of_x0(prediction: Prediction, gamma: float) -> None:
+def test_min_snr_weighs_the_error_of_x0(prediction: PredictionType, gamma: float) -> None:
     """min(SNR, gamma) on x_0, over SNR on eps and over SNR + 1 on v (2303.09556, section 3.4)."""
     ddpm = make_ddpm("cosine", prediction, 100, weighting="min-snr", gamma=gamma)
     t = torch.arange(1, 101) / 100
     ddpm.draw_times = lambda n, device: t.double()  # type: ignore[method-assign]
-    weight = ddpm.noised(batch_of(torch.rand(100, *SHAPE))).weight
+    weight = ddpm.weight(ddpm.add_noise(batch_of(torch.rand(100, *SHAPE))).t)
     snr = ddpm.path.alpha_bar / (1 - ddpm.path.alpha_bar)
     of_target = {"eps": snr, "x0": torch.ones(100), "v": snr + 1}[prediction]
-    torch.testing.assert_close(weight, (snr.clamp(max=gamma) / of_target).float())
-    assert bool((make_ddpm("cosine", prediction, 100).noised(batch_of(torch.rand(2, *SHAPE)))
-                 .weight == 1).all())  # fmt: skip
+    torch.testing.assert_close(weight, snr.clamp(max=gamma) / of_target)
+    assert bool((make_ddpm("cosine", prediction, 100).weight(t.double()) == 1).all())
 
 
 # ---- the variational bound ---------------------------------------------------------------------
@@ -159,7 +157,7 @@ def gap_of_variances(path: DiscretePath, std: float, learned: float) -> float:
     """
     alpha, sigma = path.level(torch.arange(1, len(path) + 1) / len(path))
     of_x0 = std**2 * sigma**2 / (alpha**2 * std**2 + sigma**2)
-    from_x0, small, large = posterior_terms(path, torch.arange(len(path)))
+    from_x0, small, large = reverse_step_terms(path, torch.arange(len(path)))
     added = torch.where(torch.arange(len(path)) == 0, 0.0, small.exp())  # x_0 itself is a point
     true = added + from_x0**2 * of_x0
     model = torch.lerp(small, large, (learned + 1) / 2).exp()
@@ -181,14 +179,16 @@ def test_the_bound_of_the_ideal_network_exceeds_the_entropy_by_the_variances_kl(
     network = ideal_denoiser(mean, ddpm.path, "v").network
 
     def predict(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        said = network(x, t, labels)
-        return said if learned is None else torch.cat([said, torch.full_like(x, learned)], dim=1)
+        output = network(x, t, labels)
+        return (
+            output if learned is None else torch.cat([output, torch.full_like(x, learned)], dim=1)
+        )
 
     ddpm.predict = predict  # type: ignore[method-assign]
-    drawn = torch.multinomial(p, n, replacement=True)
-    density = ddpm.log_density(((drawn + 0.5) / 256).float().reshape(n, 1, 1, 1), "elbo", 1)
+    samples = torch.multinomial(p, n, replacement=True)
+    density = ddpm.log_density(((samples + 0.5) / 256).float().reshape(n, 1, 1, 1), "elbo", 1)
     # Beside the -log p of just these pixels, so that their choice adds no error
-    above = (math.log(256) - density) + p[drawn].log()
+    above = (math.log(256) - density) + p[samples].log()
     gap, error = float(above.mean()), float(above.std()) / n**0.5
     expected = gap_of_variances(ddpm.path, std, -1.0 if learned is None else learned)
     # A grey value is 1/3 of the last step's deviation wide or less: 1/100 of the variance is its
@@ -276,8 +276,8 @@ def test_a_learned_variance_is_drawn_from() -> None:
     quiet = next(find("ddim")(ddpm.denoiser(), StreamNoise(0, 2), SHAPE, steps=20))
     assert torch.equal(states["small"].x0, quiet.x0)
     levels = (*ddpm.path.level(1.0).scalars(), *ddpm.path.level(0.95).scalars())
-    _, _, small = ancestral.posterior(*levels)
-    large = ancestral.jump_variance(*levels)
+    _, _, small = ancestral.reverse_step(*levels)
+    large = ancestral.forward_variance(*levels)
     step = (states["large"].x - states["small"].x) / (large**0.5 - small**0.5)
     between = states["small"].x + ((small * large) ** 0.25 - small**0.5) * step
     torch.testing.assert_close(states["learned"].x, between, rtol=0, atol=1e-9)

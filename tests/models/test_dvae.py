@@ -17,7 +17,7 @@ from genlab.config.base import build
 from genlab.config.families.dvae import DVAEConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch
-from genlab.models.dvae import DVAE, cosine, gumbel, kl_to_uniform, relaxed
+from genlab.models.dvae import DVAE, cosine, gumbel, gumbel_softmax, kl_to_uniform
 
 
 def make_dvae(shape: tuple[int, int, int] = (1, 8, 8), **changes: Any) -> DVAE:
@@ -102,7 +102,7 @@ def test_at_low_temperature_a_mixture_is_one_code_drawn_from_q() -> None:
     """The largest of log q + g is code k with probability q(k)."""
     logits, n = torch.randn(5), 20_000
     expanded = logits.reshape(1, 5, 1, 1).expand(n, 5, 1, 1)
-    y = relaxed(expanded, gumbel(expanded), tau=1e-4)[:, :, 0, 0]
+    y = gumbel_softmax(expanded, gumbel(expanded), tau=1e-4)[:, :, 0, 0]
     assert float((y.max(dim=1).values > 0.99).float().mean()) > 0.99
     q = logits.softmax(dim=0)
     # Five standard errors of a frequency
@@ -113,7 +113,7 @@ def test_at_low_temperature_a_mixture_is_one_code_drawn_from_q() -> None:
 def test_the_gradient_through_a_mixture_is_the_numerical_one(tau: float) -> None:
     logits = torch.randn(2, 4, 2, 1, dtype=torch.float64, requires_grad=True)
     g = gumbel(torch.empty(2, 4, 2, 1, dtype=torch.float64))
-    torch.autograd.gradcheck(lambda x: relaxed(x, g, tau), (logits,))
+    torch.autograd.gradcheck(lambda x: gumbel_softmax(x, g, tau), (logits,))
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
@@ -167,7 +167,7 @@ def test_outside_of_training_the_likeliest_codes_are_decoded() -> None:
 def test_a_mixture_of_one_code_is_that_code() -> None:
     dvae, indices = make_dvae(), torch.randint(6, (3, 2, 2))
     one = torch.nn.functional.one_hot(indices, 6).movedim(-1, 1).float()
-    torch.testing.assert_close(dvae.mixed(one), dvae.lookup(indices), rtol=0, atol=0)
+    torch.testing.assert_close(dvae.mixture(one), dvae.lookup(indices), rtol=0, atol=0)
 
 
 def unexplained(seed: int, steps: int = 300) -> float:
@@ -222,7 +222,7 @@ def test_shapes(
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"codes": 1}, "codes"),
         ({"kl_weight": -1}, "kl_weight"),
@@ -232,8 +232,8 @@ def test_shapes(
         ({"commitment": 0.25}, "unknown key 'commitment'"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(DVAEConfig, {"family": "dvae", **values}, "here")
 
 

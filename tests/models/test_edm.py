@@ -36,7 +36,7 @@ def test_sigma_data_is_measured_on_the_images_and_kept_with_the_weights() -> Non
 
 
 def test_images_of_one_grey_are_refused() -> None:
-    with pytest.raises(GenLabError, match="all pixels of the training images are the same"):
+    with pytest.raises(GenLabError, match="all pixels of the training images are equal"):
         make_edm().measure(np.full((3, *SHAPE), 7, dtype=np.uint8))
 
 
@@ -53,9 +53,9 @@ def test_the_denoiser_is_the_paper_s_preconditioned_network(sigma: float) -> Non
     c_in = 1 / (sigma**2 + data**2) ** 0.5
     c_noise = torch.full((3,), sigma).log() / 4
     expected = c_skip * x + c_out * edm.network(c_in * x, 1000 * c_noise)
-    found = edm.denoiser()(x, sigma)
-    torch.testing.assert_close(found.x0, expected, rtol=1e-4, atol=1e-4)  # float32
-    torch.testing.assert_close(found.x0 + sigma * found.eps, x, rtol=1e-5, atol=1e-5)
+    result = edm.denoiser()(x, sigma)
+    torch.testing.assert_close(result.x0, expected, rtol=1e-4, atol=1e-4)  # float32
+    torch.testing.assert_close(result.x0 + sigma * result.eps, x, rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()
@@ -65,14 +65,14 @@ def test_input_and_target_have_variance_one_at_every_level(log_sigma: float) -> 
     edm, data, n = make_edm(), 0.31, 4000
     edm.measured_std.fill_(data)
     edm.draw_times = lambda n, device: torch.full((n,), log_sigma).double().exp()  # type: ignore[method-assign]
-    seen = []
-    edm.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    inputs = []
+    edm.network.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     images = (torch.randn(n, *SHAPE) * data + 1) / 2
-    noised = edm.noised(Batch(images, torch.zeros(n, dtype=torch.int64)))
+    noised = edm.add_noise(Batch(images, torch.zeros(n, dtype=torch.int64)))
     edm.predict(noised.x, noised.t, None)
     # Five standard errors of a variance of 16 n normals
     error = 5 * (2 / (16 * n)) ** 0.5
-    assert float(seen[0].var()) == pytest.approx(1, abs=error)
+    assert float(inputs[0].var()) == pytest.approx(1, abs=error)
     assert float(noised.target.var()) == pytest.approx(1, abs=error)
 
 

@@ -37,16 +37,18 @@ def make_flow(first: FlowMatching | None = None, **more: Any) -> FlowMatching:
 
 
 @pytest.mark.parametrize(
-    ("drawn", "of_logit"),
+    ("settings", "of_logit"),
     [
         ({"times": "uniform"}, None),
         ({"times": "logit-normal"}, Normal(0.0, 1.0)),
         ({"times": "logit-normal", "logit_mean": 0.5, "logit_std": 0.8}, Normal(0.5, 0.8)),
     ],
 )
-def test_times_are_uniform_or_logit_normal(drawn: dict[str, Any], of_logit: Normal | None) -> None:
+def test_times_are_uniform_or_logit_normal(
+    settings: dict[str, Any], of_logit: Normal | None
+) -> None:
     n = 10_000
-    t = make_flow(**drawn).draw_times(n, torch.device("cpu")).sort().values
+    t = make_flow(**settings).draw_times(n, torch.device("cpu")).sort().values
     below = Uniform(0.0, 1.0).cdf(t) if of_logit is None else of_logit.cdf(t.logit())
     # Kolmogorov: a gap of 2 / sqrt(n) anywhere has chance 2 e^-8 = .0007
     assert float((torch.arange(1, n + 1) / n - below).abs().max()) < 2 / n**0.5
@@ -78,14 +80,14 @@ def test_ot_pairing_moves_the_noise_and_leaves_the_images_where_they_are() -> No
     torch.manual_seed(3)
     x0, eps = flow.pair(Batch(images, torch.zeros(16, dtype=torch.int64)))
     torch.manual_seed(3)
-    drawn = torch.randn(16, *SHAPE)
+    samples = torch.randn(16, *SHAPE)
     assert torch.equal(x0, 2 * images - 1)
-    assert torch.equal(eps, nearest_noise(x0, drawn)) and not torch.equal(eps, drawn)
+    assert torch.equal(eps, nearest_noise(x0, samples)) and not torch.equal(eps, samples)
 
 
 def test_ot_pairing_of_a_conditional_model_is_refused() -> None:
     """The noise of a class would not be N(0, I), from which its samples start."""
-    with pytest.raises(ConfigError, match="leave conditional or ot out"):
+    with pytest.raises(ConfigError, match="remove conditional or pairing: ot"):
         make_flow(pairing="ot", conditional=True)
 
 
@@ -119,8 +121,8 @@ def test_reflow_s_noise_is_not_what_samples_start_from() -> None:
     flow.measure(np.zeros((8, *SHAPE), dtype=np.uint8))
     assert flow.pairs is not None
     for seed in range(3):
-        drawn = SampleNoise(seed, range(8)).normal(*SHAPE)
-        assert not any(torch.equal(a, b) for a in drawn for b in flow.pairs[1])
+        samples = SampleNoise(seed, range(8)).normal(*SHAPE)
+        assert not any(torch.equal(a, b) for a in samples for b in flow.pairs[1])
 
 
 @torch.no_grad()
@@ -137,8 +139,8 @@ def test_reflow_learns_its_pairs_and_not_the_images() -> None:
     which, t = torch.randint(20, (64,)), torch.rand(64, dtype=torch.float64)
     x0, eps = (end[which] for end in flow.pairs)
     share = t.float()[:, None, None, None]
-    said = flow.network((1 - share) * x0 + share * eps, (1000 * t).float())
-    torch.testing.assert_close(loss, (said - (eps - x0)).square().mean(), rtol=1e-4, atol=0)
+    velocity = flow.network((1 - share) * x0 + share * eps, (1000 * t).float())
+    torch.testing.assert_close(loss, (velocity - (eps - x0)).square().mean(), rtol=1e-4, atol=0)
 
 
 def test_reflow_goes_on_from_the_weights_below_where_the_networks_are_alike() -> None:
@@ -152,17 +154,17 @@ def test_reflow_goes_on_from_the_weights_below_where_the_networks_are_alike() ->
 
 
 @pytest.mark.parametrize(
-    ("first", "said"),
+    ("first", "message"),
     [
         ({"family": "ddpm"}, "is of family ddpm, which has no velocity to straighten"),
         ({"family": "flow_matching", "conditional": True}, "is conditional"),
         ({"family": "flow_matching", "first_stage": "flow"}, "builds on 'flow' itself"),
     ],
 )
-def test_first_stages_that_reflow_cannot_build_on(first: dict[str, Any], said: str) -> None:
+def test_first_stages_that_reflow_cannot_build_on(first: dict[str, Any], message: str) -> None:
     family = build_family({"family": "flow_matching", "first_stage": "below"}, "here")
     (problem,) = family.first_stage_problems(build_family(first, "here"))
-    assert problem.startswith("first_stage: 'below' ") and said in problem
+    assert problem.startswith("first_stage: 'below' ") and message in problem
 
 
 @pytest.mark.parametrize("more", [{"pairing": "ot"}, {"conditional": True}])

@@ -63,59 +63,59 @@ def four(level: Tensor) -> Tensor:
     return level.float()[:, None, None, None]
 
 
-def score_matching(drawn: Drawn, alpha: Tensor, sigma: Tensor, t: Tensor) -> Tensor:
+def score_matching(samples: Drawn, alpha: Tensor, sigma: Tensor, t: Tensor) -> Tensor:
     """E lambda ||s(x, t) - grad log p(x|x_0)||^2, lambda = sigma^2 (2011.13456, equation 7).
 
     s = -F / sigma, F the network of x scaled to the variance of 1 that unit data would have.
     """
-    mean, std = four(alpha) * drawn.x0, four(sigma)
-    x = mean + std * drawn.eps
-    score = -drawn.network(x / four((alpha**2 + sigma**2).sqrt()), 999 * t) / std
+    mean, std = four(alpha) * samples.x0, four(sigma)
+    x = mean + std * samples.eps
+    score = -samples.network(x / four((alpha**2 + sigma**2).sqrt()), 999 * t) / std
     return (std * (score - -(x - mean) / std**2)).square().mean()
 
 
-def ddpm(drawn: Drawn) -> Tensor:
+def ddpm(samples: Drawn) -> Tensor:
     """Algorithm 1 of 2006.11239."""
-    index = (drawn.u * 100).long()
+    index = (samples.u * 100).long()
     alpha_bar = torch.cumprod(1 - torch.linspace(1e-3, 0.2, 100).double(), dim=0)[index]
-    x = four(alpha_bar.sqrt()) * drawn.x0 + four((1 - alpha_bar).sqrt()) * drawn.eps
-    return (drawn.eps - drawn.network(x, 10 * index)).square().mean()
+    x = four(alpha_bar.sqrt()) * samples.x0 + four((1 - alpha_bar).sqrt()) * samples.eps
+    return (samples.eps - samples.network(x, 10 * index)).square().mean()
 
 
-def vp(drawn: Drawn, sub: bool = False) -> Tensor:
+def vp(samples: Drawn, sub: bool = False) -> Tensor:
     """Equation 29 and appendix C of 2011.13456, with beta from .1 to 20."""
-    t = 1e-5 + (1 - 1e-5) * drawn.u
+    t = 1e-5 + (1 - 1e-5) * samples.u
     alpha = (-(t**2) * (20 - 0.1) / 4 - t * 0.1 / 2).exp()
     variance = 1 - alpha**2
-    return score_matching(drawn, alpha, variance if sub else variance.sqrt(), t)
+    return score_matching(samples, alpha, variance if sub else variance.sqrt(), t)
 
 
-def ve(drawn: Drawn) -> Tensor:
-    t = 1e-5 + (1 - 1e-5) * drawn.u
-    return score_matching(drawn, torch.ones_like(t), 0.01 * (50 / 0.01) ** t, t)
+def ve(samples: Drawn) -> Tensor:
+    t = 1e-5 + (1 - 1e-5) * samples.u
+    return score_matching(samples, torch.ones_like(t), 0.01 * (50 / 0.01) ** t, t)
 
 
-def edm(drawn: Drawn) -> Tensor:
+def edm(samples: Drawn) -> Tensor:
     """Equation 2 with table 1 of 2206.00364: lambda(sigma) ||D(y + n; sigma) - y||^2."""
-    sigma, data = (-1.2 + 1.2 * drawn.u).exp(), 0.5  # u is normal here
+    sigma, data = (-1.2 + 1.2 * samples.u).exp(), 0.5  # u is normal here
     total = sigma**2 + data**2
-    x = drawn.x0 + four(sigma) * drawn.eps
-    output = drawn.network(x / four(total.sqrt()), 1000 * sigma.log() / 4)
+    x = samples.x0 + four(sigma) * samples.eps
+    output = samples.network(x / four(total.sqrt()), 1000 * sigma.log() / 4)
     denoised = four(data**2 / total) * x + four(sigma * data / total.sqrt()) * output
     weight = total / (sigma * data) ** 2
-    return (four(weight) * (denoised - drawn.x0).square()).mean()
+    return (four(weight) * (denoised - samples.x0).square()).mean()
 
 
-def flow(drawn: Drawn) -> Tensor:
+def flow(samples: Drawn) -> Tensor:
     """Equation 23 of 2210.02747, its time turned round: ||v(x_t, t) - (noise - image)||^2."""
-    x = four(1 - drawn.u) * drawn.x0 + four(drawn.u) * drawn.eps
-    return (drawn.network(x, 1000 * drawn.u) - (drawn.eps - drawn.x0)).square().mean()
+    x = four(1 - samples.u) * samples.x0 + four(samples.u) * samples.eps
+    return (samples.network(x, 1000 * samples.u) - (samples.eps - samples.x0)).square().mean()
 
 
 BY_HAND: dict[str, Callable[[Drawn], Tensor]] = {
     "ddpm": ddpm,
     "vp": vp,
-    "subvp": lambda drawn: vp(drawn, sub=True),
+    "subvp": lambda samples: vp(samples, sub=True),
     "ve": ve,
     "edm": edm,
     "flow": flow,
@@ -163,13 +163,13 @@ def test_the_ideal_network_has_no_loss_and_leads_to_the_image(name: str) -> None
 @families
 def test_a_conditional_network_is_told_the_class_but_for_the_dropped_share(name: str) -> None:
     model = make(name, conditional=True, label_dropout=0.2)
-    told: list[Tensor] = []
-    model.network.register_forward_pre_hook(lambda _, arguments: told.append(arguments[2]))
+    recorded: list[Tensor] = []
+    model.network.register_forward_pre_hook(lambda _, arguments: recorded.append(arguments[2]))
     n = 2000
     batch = batch_of(torch.rand(n, *SHAPE))
     model.loss(batch)
-    dropped = told[0] == CLASSES
-    assert torch.equal(told[0][~dropped], batch.labels[~dropped])
+    dropped = recorded[0] == CLASSES
+    assert torch.equal(recorded[0][~dropped], batch.labels[~dropped])
     # Five standard errors of a share of .2 among n
     assert float(dropped.float().mean()) == pytest.approx(0.2, abs=5 * (0.16 / n) ** 0.5)
     for label in range(CLASSES):  # and independently of the class
@@ -180,7 +180,7 @@ def test_a_conditional_network_is_told_the_class_but_for_the_dropped_share(name:
 @families
 def test_other_networks_are_told_nothing(name: str) -> None:
     model = make(name)
-    assert model.drop(batch_of(torch.rand(2, *SHAPE))) is None
+    assert model.condition(batch_of(torch.rand(2, *SHAPE))) is None
     assert model.denoiser(torch.zeros(2, dtype=torch.int64), guidance=1.0).labels is None
     assert not any("embed_label" in key for key in model.state_dict())
 
@@ -194,9 +194,9 @@ def test_no_labels_mean_the_label_of_none(name: str) -> None:
     without = model.denoiser()(x, t).x0
     assert torch.equal(without, model.denoiser(torch.full((4,), CLASSES))(x, t).x0)
     assert torch.equal(without, model.denoiser(classes, guidance=0.0)(x, t).x0)
-    told = model.denoiser(classes)
-    assert not torch.allclose(told(x, t).x0, without)
-    assert (told.null, told.evaluations) == (CLASSES, 4)
+    conditional = model.denoiser(classes)
+    assert not torch.allclose(conditional(x, t).x0, without)
+    assert (conditional.null, conditional.evaluations) == (CLASSES, 4)
 
 
 @families

@@ -18,6 +18,7 @@ from genlab.config.families.glow import GlowConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch, Facts, build_model
 from genlab.models.batches import to_uint8
+from genlab.models.capabilities import DrawOptions
 from genlab.models.glow import Glow
 from genlab.nn.flow import ActNorm, InvertibleConv
 from genlab.processes.noise import SampleNoise
@@ -203,8 +204,8 @@ def test_only_training_starts_the_actnorms_and_only_once(coupling: str) -> None:
     again.loss(batch_of(1 - images / 2))
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
-    drawn = [one.eval().generate(SampleNoise(0, range(3))) for one in (model, again)]
-    assert torch.equal(*drawn)
+    samples = [one.eval().generate(SampleNoise(0, range(3))) for one in (model, again)]
+    assert torch.equal(*samples)
 
 
 @torch.no_grad()
@@ -213,9 +214,9 @@ def test_temperature_scales_every_gaussian_draw() -> None:
     model = stirred(make_glow())
     noise = SampleNoise(0, range(4)).normal(64)
     for temperature in (1.0, 0.7, 0.3):
-        drawn = model.generate(SampleNoise(0, range(4)), temperature)
-        assert torch.equal(drawn, model.from_latent(temperature * noise))
-    one, other = model.generate(SampleNoise(0, range(2)), 0.0)
+        samples = model.generate(SampleNoise(0, range(4)), DrawOptions(temperature=temperature))
+        assert torch.equal(samples, model.from_latent(temperature * noise))
+    one, other = model.generate(SampleNoise(0, range(2)), DrawOptions(temperature=0.0))
     assert torch.equal(one, other)
 
 

@@ -17,7 +17,7 @@ from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
 from genlab.errors import ConfigError
 from genlab.models.base import build_model
 from genlab.models.classifier import Classifier
-from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
+from genlab.models.kl_autoencoder import DiagonalGaussian, KLAutoencoder
 
 
 def make_perceptual(perceptual: float = 1.0) -> tuple[KLAutoencoder, Classifier]:
@@ -34,14 +34,14 @@ def test_the_divergence_is_torch_s_closed_form() -> None:
     mean, logvar = torch.randn(4, 3, 2, 2), torch.randn(4, 3, 2, 2)
     expected = kl_divergence(Normal(mean, (logvar / 2).exp()), Normal(0.0, 1.0))
     # float32 sums of a dozen numbers of size 1
-    torch.testing.assert_close(Posterior(mean, logvar).kl(), expected.sum(dim=(1, 2, 3)))
-    assert Posterior(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).kl() == 0
+    torch.testing.assert_close(DiagonalGaussian(mean, logvar).kl(), expected.sum(dim=(1, 2, 3)))
+    assert DiagonalGaussian(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).kl() == 0
 
 
 def test_latents_are_drawn_from_the_posterior() -> None:
     """Of 20,000, mean and deviation to five standard errors."""
     n = 20_000
-    z = Posterior(torch.full((n, 1, 1, 1), 0.7), torch.full((n, 1, 1, 1), -2.0)).draw()
+    z = DiagonalGaussian(torch.full((n, 1, 1, 1), 0.7), torch.full((n, 1, 1, 1), -2.0)).draw()
     std = math.exp(-1)
     assert float(z.mean()) == pytest.approx(0.7, abs=5 * std / n**0.5)
     assert float(z.std()) == pytest.approx(std, abs=5 * std / (2 * n) ** 0.5)
@@ -124,11 +124,11 @@ def test_it_learns_a_few_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [({"kl": -1}, "kl"), ({"perceptual": -0.1}, "perceptual"), ({"latent": 0}, "latent")],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(KLAutoencoderConfig, {"family": "kl_autoencoder", **values}, "here")
 
 

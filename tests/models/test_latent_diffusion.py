@@ -16,7 +16,7 @@ from genlab.data.tokenizer import END, PAD
 from genlab.errors import ConfigError
 from genlab.models.base import Facts, Words, build_model
 from genlab.models.batches import AT_ONCE, to_float
-from genlab.models.kl_autoencoder import KLAutoencoder, Posterior
+from genlab.models.kl_autoencoder import DiagonalGaussian, KLAutoencoder
 from genlab.models.latent_diffusion import LatentDiffusion
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
@@ -39,9 +39,9 @@ def test_the_measured_scale_brings_the_drawn_latents_to_mean_zero_and_deviation_
     batch = batch_of(to_float(pixels))._replace(indices=torch.arange(len(pixels)))
     x0 = torch.cat([model.pair(batch)[0] for _ in range(10)])
     # 24,000 numbers a channel, four of an image: five standard errors are .03 and .03
-    for found, expected in ((x0.mean(dim=(0, 2, 3)), 0.0), (x0.std(dim=(0, 2, 3)), 1.0)):
-        torch.testing.assert_close(found, torch.full((3,), expected), rtol=0, atol=0.04)
-    raw = torch.cat([model.posterior(batch.images).draw() for _ in range(10)])
+    for result, expected in ((x0.mean(dim=(0, 2, 3)), 0.0), (x0.std(dim=(0, 2, 3)), 1.0)):
+        torch.testing.assert_close(result, torch.full((3,), expected), rtol=0, atol=0.04)
+    raw = torch.cat([model.encode(batch.images).draw() for _ in range(10)])
     assert float((raw.std(dim=(0, 2, 3)) - 1).abs().min()) > 0.1  # it wasn't so before
 
 
@@ -56,14 +56,14 @@ def test_latents_found_before_the_training_are_those_of_the_images() -> None:
     which = torch.tensor([AT_ONCE + 4, 0, AT_ONCE - 1, AT_ONCE, 3])
     batch = batch_of(to_float(pixels[which]))
     black = batch._replace(images=torch.zeros_like(batch.images), indices=which)
-    found = []
+    result = []
     for each in (batch, black, black._replace(indices=None)):
         torch.manual_seed(1)
-        found.append(model.pair(each)[0])
+        result.append(model.pair(each)[0])
     # float32, encoded in batches of another size
-    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(found[2], found[0], rtol=1e-4, atol=1e-4)
-    assert not any("known" in name for name in model.state_dict())
+    torch.testing.assert_close(result[1], result[0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(result[2], result[0], rtol=1e-4, atol=1e-4)
+    assert not any("training_" in name for name in model.state_dict())
 
 
 @torch.no_grad()
@@ -83,21 +83,23 @@ def test_guidance_of_one_is_the_model_and_of_zero_that_without_a_prompt() -> Non
     model, tokens = make_ldm(), captions(6)
     x, t = torch.randn(6, *model.path_shape), 0.4
     at = torch.full((6,), t)
-    told = model.predict(x, at, tokens)
+    conditional = model.predict(x, at, tokens)
     none = model.predict(x, at, NOTHING.expand(6, 5))
-    assert not torch.allclose(told, none, rtol=1e-2)
+    assert not torch.allclose(conditional, none, rtol=1e-2)
 
     def x0(output: Tensor) -> Tensor:
-        return model.denoiser().read(output, x, torch.tensor(t, dtype=torch.float64)).x0
+        return model.denoiser().interpret(output, x, torch.tensor(t, dtype=torch.float64)).x0
 
-    def asked(guidance: float) -> Tensor:
+    def guided(guidance: float) -> Tensor:
         return model.denoiser(tokens, guidance)(x, t).x0
 
     # The texts are encoded in another batch, sorted
-    torch.testing.assert_close(asked(1.0), x0(told), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(asked(0.0), x0(none), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(asked(3.0), x0(none + 3 * (told - none)), rtol=1e-4, atol=1e-4)
-    assert torch.equal(asked(0.0), model.denoiser()(x, t).x0)
+    torch.testing.assert_close(guided(1.0), x0(conditional), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(guided(0.0), x0(none), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        guided(3.0), x0(none + 3 * (conditional - none)), rtol=1e-4, atol=1e-4
+    )
+    assert torch.equal(guided(0.0), model.denoiser()(x, t).x0)
     one = model.denoiser(tokens, 1.0)
     assert one(x, t).x0 is not None and one.evaluations == 6
 
@@ -122,20 +124,20 @@ def test_a_text_is_encoded_once_and_not_at_every_step() -> None:
 def test_captions_are_dropped_for_that_of_nothing_by_the_share() -> None:
     model, n = make_ldm(label_dropout=0.2), 2000
     batch = batch_of(torch.rand(n, 1, 8, 8))
-    told = model.drop(batch)
-    assert told is not None and batch.tokens is not None
-    dropped = (told == NOTHING).all(dim=1)
-    assert torch.equal(told[~dropped], batch.tokens[~dropped])
+    condition = model.condition(batch)
+    assert condition is not None and batch.tokens is not None
+    dropped = (condition == NOTHING).all(dim=1)
+    assert torch.equal(condition[~dropped], batch.tokens[~dropped])
     # Five standard errors of a share of .2 among n
     assert float(dropped.float().mean()) == pytest.approx(0.2, abs=5 * (0.16 / n) ** 0.5)
 
 
-@pytest.mark.parametrize("told", [{"text": False}, {"text": False, "conditional": True}])
-def test_without_text_it_is_as_any_other(told: dict[str, Any]) -> None:
-    model, labels = make_ldm(**told), torch.tensor([1, 2])
+@pytest.mark.parametrize("settings", [{"text": False}, {"text": False, "conditional": True}])
+def test_without_text_it_is_as_any_other(settings: dict[str, Any]) -> None:
+    model, labels = make_ldm(**settings), torch.tensor([1, 2])
     assert not any("read" in name for name in model.state_dict())
-    asked = model.denoiser(labels).labels
-    assert (asked is None) == (not model.config.conditional)
+    denoiser_labels = model.denoiser(labels).labels
+    assert (denoiser_labels is None) == (not model.config.conditional)
     assert model.loss(batch_of(torch.rand(2, 1, 8, 8)))["loss"].isfinite()
 
 
@@ -144,7 +146,7 @@ def test_it_learns_to_listen() -> None:
     fresh = build_model(make_ldm(timesteps=50).config, FACTS, 0, make_autoencoder())
     assert isinstance(fresh, LatentDiffusion)
     latents = torch.randn(2, *fresh.path_shape).sign()
-    fresh.known = Posterior(latents, torch.full_like(latents, -20.0))
+    fresh.training_latents = DiagonalGaussian(latents, torch.full_like(latents, -20.0))
     which = torch.arange(32) % 2
     batch = batch_of(torch.rand(32, 1, 8, 8))._replace(indices=which, tokens=captions(2)[which])
     optimizer = torch.optim.Adam([w for w in fresh.parameters() if w.requires_grad], lr=5e-3)
@@ -184,7 +186,7 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
     assert model.first_stage.first_stage is not None
     assert float(model.scale.min()) > 0 and not torch.equal(model.scale, torch.ones(4, 1, 1))
     torch.testing.assert_close(model.nothing[:2], torch.tensor([END, PAD]))
-    from genlab.sampling.stages import sample
+    from genlab.workflow.sample import sample
     from genlab.workflow.walk import walk
 
     sample(run.samples("ddim-3"), cpu=True)
@@ -196,29 +198,29 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
 def test_a_place_of_the_grid_is_known_where_all_its_pixels_are() -> None:
     facts = Facts((3, 8, 12), 10, Words(12, 5))
     model = make_ldm(facts)
-    known = torch.ones(2, 3, 8, 12, dtype=torch.bool)
-    known[0, 1, 3, 4] = False  # one channel of one pixel, in row 0 and column 1 of the grid
-    known[1, :, 4:] = False
-    found = model.known_on_path(known)
-    assert found.shape == (2, *model.path_shape) == (2, 3, 2, 3)
+    observed = torch.ones(2, 3, 8, 12, dtype=torch.bool)
+    observed[0, 1, 3, 4] = False  # one channel of one pixel, in row 0 and column 1 of the grid
+    observed[1, :, 4:] = False
+    result = model.observed_on_path(observed)
+    assert result.shape == (2, *model.path_shape) == (2, 3, 2, 3)
     expected = torch.ones(2, 3, 2, 3, dtype=torch.bool)
     expected[0, :, 0, 1] = False
     expected[1, :, 1] = False
-    assert torch.equal(found, expected)
+    assert torch.equal(result, expected)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
-        ({"text": True, "conditional": True}, "text: a caption says the class"),
-        ({"text": True, "network": {"backbone": "dit"}}, "text: only a U-Net reads captions"),
-        ({"text_width": 10}, "text_heads: 4 don't divide text_width 10"),
+        ({"text": True, "conditional": True}, "text: a caption includes the class"),
+        ({"text": True, "network": {"backbone": "dit"}}, "text: only the U-Net supports captions"),
+        ({"text_width": 10}, "text_heads: 4 must divide text_width 10"),
         ({"clip": True}, "clip"),
         ({"learned_variance": True}, "learned_variance"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_what_is_not_there_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build_family({"family": "latent_diffusion", **values}, "here")
 
 

@@ -42,9 +42,11 @@ def test_what_is_asked_for_is_done() -> None:
     assert resolve_precision("auto", cuda=False) == ("bf16" if has_bf16(cuda=False) else "fp32")
 
 
-@pytest.mark.parametrize(("asked", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
-def test_it_reaches_the_layers(asked: Precision, dtype: torch.dtype) -> None:
-    with make_accelerator(asked, cpu=True).autocast():
+@pytest.mark.parametrize(
+    ("requested", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_it_reaches_the_layers(requested: Precision, dtype: torch.dtype) -> None:
+    with make_accelerator(requested, cpu=True).autocast():
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
 
 

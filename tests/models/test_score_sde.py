@@ -8,11 +8,11 @@ from oracles import ideal_denoiser, posterior_mean_of_points
 from torch import Tensor
 
 from genlab.config.families.score_sde import ScoreSDEConfig
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.networks import UNetConfig
 from genlab.models.base import Batch
 from genlab.models.score_sde import ScoreSDE
-from genlab.processes.paths import Path, SubVPPath, VEPath, VPPath
+from genlab.processes.paths import GaussianPath, SubVPPath, VEPath, VPPath
 
 SHAPE = (1, 4, 4)
 UNET = UNetConfig(channels=4, multipliers=(1,), attention=())
@@ -26,7 +26,7 @@ def make_sde(sde: str) -> ScoreSDE:
 
 
 @pytest.mark.parametrize(("sde", "path"), [("vp", VPPath), ("subvp", SubVPPath), ("ve", VEPath)])
-def test_the_path_is_that_of_the_sde(sde: str, path: type[Path]) -> None:
+def test_the_path_is_that_of_the_sde(sde: str, path: type[GaussianPath]) -> None:
     assert type(make_sde(sde).path) is path
 
 
@@ -46,19 +46,21 @@ def test_the_network_is_shown_unit_variance_of_unit_data_at_every_time(sde: str,
     """So VE's x_t, 50 times the image in the end, doesn't drown the network."""
     model, n = make_sde(sde), 4000
     model.draw_times = lambda n, device: torch.full((n,), t).double()  # type: ignore[method-assign]
-    seen: list[Tensor] = []
-    model.network.register_forward_pre_hook(lambda _, arguments: seen.extend(arguments[:2]))
+    inputs: list[Tensor] = []
+    model.network.register_forward_pre_hook(lambda _, arguments: inputs.extend(arguments[:2]))
     images = (torch.randn(n, *SHAPE) + 1) / 2
     model.loss(Batch(images, torch.zeros(n, dtype=torch.int64)))
     # Five standard errors of a variance of 16 n normals
-    assert float(seen[0].var()) == pytest.approx(1, abs=5 * (2 / (16 * n)) ** 0.5)
-    assert float(seen[1][0]) == pytest.approx(999 * t, rel=1e-6)  # float32
+    assert float(inputs[0].var()) == pytest.approx(1, abs=5 * (2 / (16 * n)) ** 0.5)
+    assert float(inputs[1][0]) == pytest.approx(999 * t, rel=1e-6)  # float32
 
 
 @torch.no_grad()
 @sdes
 @pytest.mark.parametrize("prediction", ["eps", "edm"])
-def test_the_ideal_network_has_no_loss_whatever_it_says(sde: str, prediction: Prediction) -> None:
+def test_the_ideal_network_has_no_loss_whatever_it_says(
+    sde: str, prediction: PredictionType
+) -> None:
     """On a data set of one image the right answer is certain, and the denoiser reads it."""
     config = ScoreSDEConfig.model_validate({"sde": sde, "prediction": prediction, "network": UNET})
     model = ScoreSDE(config, SHAPE, 10)
@@ -69,6 +71,6 @@ def test_the_ideal_network_has_no_loss_whatever_it_says(sde: str, prediction: Pr
     loss = model.loss(Batch(many, torch.zeros(500, dtype=torch.int64)))["loss"]
     # x_t is rounded to 2**-24 and divided by sigma, which sub-VP lets fall to 1e-6 at t = 1e-5
     assert float(loss) < 1e-4
-    found = model.denoiser()(torch.randn(5, *SHAPE).double(), 0.5)
+    result = model.denoiser()(torch.randn(5, *SHAPE).double(), 0.5)
     expected = (2 * image - 1).double().expand(5, -1, -1, -1)
-    torch.testing.assert_close(found.x0, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(result.x0, expected, rtol=0, atol=1e-6)

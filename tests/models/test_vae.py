@@ -15,18 +15,19 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from genlab.config.base import build
-from genlab.config.families.vae import Likelihood, VAEConfig
+from genlab.config.families.vae import DecoderLikelihood, VAEConfig
 from genlab.errors import ConfigError
 from genlab.models.base import Batch
-from genlab.models.vae import LOGVAR_RANGE, VAE, gaussian_kl, log_mean_exp, log_normal
+from genlab.models.vae import LOGVAR_RANGE, VAE
+from genlab.nn.densities import gaussian_kl, log_mean_exp, log_normal
 from genlab.processes.noise import SampleNoise
 
 SIGMA = {"gaussian-fixed": 0.5}
-likelihoods = pytest.mark.parametrize("likelihood", get_args(Likelihood))
+likelihoods = pytest.mark.parametrize("likelihood", get_args(DecoderLikelihood))
 
 
 def make_vae(
-    likelihood: Likelihood,
+    likelihood: DecoderLikelihood,
     shape: tuple[int, int, int] = (1, 8, 8),
     latent: int = 4,
     **values: Any,
@@ -60,7 +61,7 @@ def test_kl_and_density_are_those_of_torch(mu: float, logvar: float, z: float) -
 
 
 @given(
-    likelihood=st.sampled_from(get_args(Likelihood)),
+    likelihood=st.sampled_from(get_args(DecoderLikelihood)),
     batch=st.integers(1, 3),
     channels=st.integers(1, 3),
     sides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
@@ -68,7 +69,7 @@ def test_kl_and_density_are_those_of_torch(mu: float, logvar: float, z: float) -
 )
 @settings(max_examples=20)
 def test_any_shape(
-    likelihood: Likelihood, batch: int, channels: int, sides: tuple[int, int], latent: int
+    likelihood: DecoderLikelihood, batch: int, channels: int, sides: tuple[int, int], latent: int
 ) -> None:
     """Sides divisible by 4, any channels; each image's numbers are its own."""
     shape = (channels, 4 * sides[0], 4 * sides[1])
@@ -89,7 +90,7 @@ def test_any_shape(
 
 @likelihoods
 @torch.no_grad()
-def test_loss_is_the_sum_of_its_parts(likelihood: Likelihood) -> None:
+def test_loss_is_the_sum_of_its_parts(likelihood: DecoderLikelihood) -> None:
     """The parts are means over the batch of sums over pixels and latent dimensions."""
     vae, images = make_vae(likelihood), grey(6, 1, 8, 8)
     torch.manual_seed(1)
@@ -127,7 +128,7 @@ def log_p_by_quadrature(vae: VAE, image: Tensor) -> tuple[float, float]:
 
 @likelihoods
 @torch.no_grad()
-def test_loss_bounds_log_p_by_exactly_the_posteriors_error(likelihood: Likelihood) -> None:
+def test_loss_bounds_log_p_by_exactly_the_posteriors_error(likelihood: DecoderLikelihood) -> None:
     """log p(x) = ELBO + KL(q(z|x) || p(z|x)), with the integrals over z in R by quadrature.
 
     And the importance samples' bound lies between: with K = 1 it is the ELBO.
@@ -173,7 +174,7 @@ def test_iwae_never_falls_and_reaches_log_p() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("likelihood", ["gaussian-fixed", "gaussian-learned", "logistic"])
-def test_density_is_one_of_dequantised_pixels(likelihood: Likelihood) -> None:
+def test_density_is_one_of_dequantised_pixels(likelihood: DecoderLikelihood) -> None:
     """Integrated over the bin of an image, it is the probability that the likelihood gives it.
 
     One pixel of 16 is moved over its bin of 1/256 by the midpoint rule, in 64 steps. A mass is
@@ -224,7 +225,7 @@ def ppca_log_likelihood(x: Tensor, latent: int, variance: float | None) -> float
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian-fixed", "gaussian-learned"])
-def test_linear_vae_reaches_probabilistic_pca(likelihood: Likelihood) -> None:
+def test_linear_vae_reaches_probabilistic_pca(likelihood: DecoderLikelihood) -> None:
     """With linear networks the posterior is a Gaussian of one covariance, and the bound is tight.
 
     (Lucas et al. 2019, arXiv:1911.02469.) The ELBO is measured over 100 draws for each image: its
@@ -284,12 +285,12 @@ def test_free_bits_ask_no_less_of_a_dimension() -> None:
 def test_dynamic_binarisation_draws_black_and_white_images_anew() -> None:
     """Each pixel is white with the probability that is its grey value."""
     vae, image = make_vae("bernoulli", binarise="dynamic"), grey(1, 1, 8, 8)
-    seen = vae.observed(image.expand(4000, -1, -1, -1))
-    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    binarised = vae.binarised(image.expand(4000, -1, -1, -1))
+    assert set(binarised.unique().tolist()) == {0.0, 1.0}
     # Five standard errors of a frequency over 4000 draws, at most 1/2 each
-    assert float((seen.mean(dim=0) - image[0]).abs().max()) < 5 * 0.5 / 4000**0.5
+    assert float((binarised.mean(dim=0) - image[0]).abs().max()) < 5 * 0.5 / 4000**0.5
     plain = make_vae("bernoulli")
-    assert torch.equal(plain.observed(image), image)
+    assert torch.equal(plain.binarised(image), image)
     torch.manual_seed(3)
     values = vae.loss(batch_of(image))
     torch.manual_seed(3)
@@ -316,7 +317,7 @@ def smooth_images(n: int) -> Tensor:
 
 
 @likelihoods
-def test_it_learns_eight_images_by_heart(likelihood: Likelihood) -> None:
+def test_it_learns_eight_images_by_heart(likelihood: DecoderLikelihood) -> None:
     """At most a twentieth of the images' variance is left unexplained; the loss has fallen.
 
     The Bernoulli learns black and white ones: for grey values it prefers a latent that says less.
@@ -343,7 +344,7 @@ def test_it_learns_eight_images_by_heart(likelihood: Likelihood) -> None:
 
 @likelihoods
 @torch.no_grad()
-def test_reconstructions_and_samples_are_images(likelihood: Likelihood) -> None:
+def test_reconstructions_and_samples_are_images(likelihood: DecoderLikelihood) -> None:
     """On [0, 1], of the data's shape; a reconstruction decodes the mean, so twice is the same."""
     vae, images = make_vae(likelihood, (1, 12, 8)), grey(5, 1, 12, 8)
     again = vae.reconstruct(images)

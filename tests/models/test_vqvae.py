@@ -22,7 +22,8 @@ from genlab.models.base import Batch
 from genlab.models.batches import to_float
 from genlab.models.dvae import DVAE
 from genlab.models.vqvae import VQVAE
-from genlab.nn.likelihoods import PredictedLogistic, grey_values
+from genlab.nn.densities import grey_values
+from genlab.nn.likelihoods import PredictedLogistic
 
 likelihoods = pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
 
@@ -194,13 +195,13 @@ def test_a_code_is_chosen_by_its_patch_alone(
     images = torch.rand(1, 1, 24, 24, requires_grad=True)
     model.encoder(images)[..., 2, 3].square().sum().backward()
     assert images.grad is not None
-    seen = torch.zeros(24, 24, dtype=torch.bool)
-    seen[4 * 2 - 3 : 4 * 2 + 7, 4 * 3 - 3 : 4 * 3 + 7] = True
-    assert torch.equal(images.grad[0, 0] != 0, seen)
+    receptive_field = torch.zeros(24, 24, dtype=torch.bool)
+    receptive_field[4 * 2 - 3 : 4 * 2 + 7, 4 * 3 - 3 : 4 * 3 + 7] = True
+    assert torch.equal(images.grad[0, 0] != 0, receptive_field)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"codes": 1}, "codes"),
         ({"latent": 0}, "latent"),
@@ -212,8 +213,8 @@ def test_a_code_is_chosen_by_its_patch_alone(
         ({"code": 8}, "'codes'"),
     ],
 )
-def test_bad_values_are_refused_by_name(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(VQVAEConfig, {"family": "vqvae", **values}, "here")
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.nn.attention import attend
+from genlab.nn.layers import attend
 
 # A product is rounded to 8 bits of mantissa, 2^-9 of its size at most; softmax and two products
 # together stay within a few of those of numbers around 1.
@@ -20,28 +20,28 @@ def parts(keys: int = 9) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("how", ["all", "causal", "causal, the last 9 of 12", "seen"])
+@pytest.mark.parametrize("how", ["all", "causal", "causal, the last 9 of 12", "mask"])
 def test_values_and_gradients_are_those_of_the_equation(dtype: torch.dtype, how: str) -> None:
     causal = how.startswith("causal")
     keys = {"causal": 9, "causal, the last 9 of 12": 12}.get(how, 7)
     q, k, v = (part.requires_grad_() for part in parts(keys))
-    seen = torch.ones(9, keys, dtype=torch.bool)
+    mask = torch.ones(9, keys, dtype=torch.bool)
     if causal:
-        seen = torch.arange(keys) <= torch.arange(keys - 9, keys)[:, None]
-    if how == "seen":
-        seen = torch.rand(2, 1, 1, 7) < 0.5
-        seen[..., 0] = True
+        mask = torch.arange(keys) <= torch.arange(keys - 9, keys)[:, None]
+    if how == "mask":
+        mask = torch.rand(2, 1, 1, 7) < 0.5
+        mask[..., 0] = True
     logits = torch.einsum("bhtd,bhsd->bhts", q, k) / 8**0.5
-    exact = logits.masked_fill(~seen, -torch.inf).softmax(dim=3) @ v
+    exact = logits.masked_fill(~mask, -torch.inf).softmax(dim=3) @ v
     weights = torch.randn_like(exact)
     gradients = torch.autograd.grad((weights * exact).sum(), (q, k, v))
 
-    given = None if how != "seen" else seen
-    found = attend(*(part.to(dtype) for part in (q, k, v)), given, causal=causal)
-    assert found.dtype == dtype
+    given = None if how != "mask" else mask
+    result = attend(*(part.to(dtype) for part in (q, k, v)), given, causal=causal)
+    assert result.dtype == dtype
     tolerance = BF16 if dtype == torch.bfloat16 else 1e-5
-    torch.testing.assert_close(found.float(), exact, atol=tolerance, rtol=tolerance)
-    ours = torch.autograd.grad((weights * found).sum(), (q, k, v))
+    torch.testing.assert_close(result.float(), exact, atol=tolerance, rtol=tolerance)
+    ours = torch.autograd.grad((weights * result).sum(), (q, k, v))
     torch.testing.assert_close(ours, gradients, atol=4 * tolerance, rtol=4 * tolerance)
 
 

@@ -150,17 +150,17 @@ configs = st.builds(
     height=st.integers(1, 3),
     width=st.integers(1, 3),
     classes=st.sampled_from([0, 3]),
-    multiple=st.integers(1, 2),
+    outputs=st.integers(1, 2),
 )
 def test_output_has_the_shape_of_the_image_and_all_weights_take_part(
-    config: DiTConfig, channels: int, height: int, width: int, classes: int, multiple: int
+    config: DiTConfig, channels: int, height: int, width: int, classes: int, outputs: int
 ) -> None:
     """For any sides that `patch` divides, odd or even; twice the channels for a variance."""
     shape = (channels, height * config.divisor, width * config.divisor)
-    network = awake(DiT(shape, config, classes, multiple))
+    network = awake(DiT(shape, config, classes, outputs))
     labels = torch.tensor([classes, 0]) if classes else None
     out = network(torch.randn(2, *shape), torch.tensor([0.0, 999.0]), labels)
-    assert out.shape == (2, multiple * channels, *shape[1:])
+    assert out.shape == (2, outputs * channels, *shape[1:])
     out.square().sum().backward()
     assert not [name for name, weight in network.named_parameters() if weight.grad is None]
 
@@ -187,7 +187,10 @@ def test_a_sample_depends_on_itself_its_own_time_and_label_alone() -> None:
     assert not torch.allclose(together, network(x, t, labels.flip(0)), atol=1e-2)
 
 
-@pytest.mark.parametrize(("width", "heads"), [(6, 1), (16, 3)])
-def test_a_width_that_cannot_be_shared_out_is_refused(width: int, heads: int) -> None:
-    with pytest.raises(ValidationError, match=f"width: {width} must be divisible by 4"):
+@pytest.mark.parametrize(
+    ("width", "heads", "message"),
+    [(6, 1, "width: 6 must be divisible by 4"), (16, 3, "heads: 3 must divide width 16")],
+)
+def test_a_width_that_cannot_be_divided_is_refused(width: int, heads: int, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         DiTConfig(backbone="dit", width=width, heads=heads)

@@ -22,7 +22,7 @@ from genlab.nn.coupling import (
     channel_half,
     checkerboard,
 )
-from genlab.nn.flow import ActNorm, Bijection, Fold, GaussianPrior, InvertibleConv, Level
+from genlab.nn.flow import ActNorm, Bijection, FlowLevel, Fold, GaussianPrior, InvertibleConv
 
 LAYERS: dict[str, Callable[[Tensor], Bijection]] = {
     "actnorm": ActNorm,
@@ -186,7 +186,7 @@ def two_moons(n: int) -> Tensor:
     return (torch.stack([x, y], dim=1) + 0.1 * torch.randn(n, 2))[:, :, None, None]
 
 
-def flow_of_two_dimensions(kind: str) -> Level:
+def flow_of_two_dimensions(kind: str) -> FlowLevel:
     real = torch.ones(2, 1, 1, dtype=torch.bool)
     chain: list[Bijection] = []
     for k in range(8):
@@ -195,7 +195,7 @@ def flow_of_two_dimensions(kind: str) -> Level:
             chain += [InvertibleConv(real), AffineCoupling(real, 32, flip=k % 2 == 1)]
         else:
             chain.append(MaskedCoupling(real, 32, channel_half(real, k % 2)))
-    return Level([*chain, GaussianPrior(real)], real)
+    return FlowLevel([*chain, GaussianPrior(real)], real)
 
 
 @pytest.mark.parametrize("kind", ["glow", "realnvp"])

@@ -184,12 +184,12 @@ def test_under_autocast_distances_are_float32() -> None:
 def test_usage_is_that_of_the_last_complete_epoch() -> None:
     """During the first epoch what there is of it; outside of training that of the batch."""
     quantiser = started(codes=6)
-    seen: dict[int, list[int]] = {}
+    codes_of_epoch: dict[int, list[int]] = {}
     for epoch in (0, 0, 1, 1, 1, 2):
         indices = quantiser(torch.randn(2, 3, 2, 2), epoch).indices
-        seen.setdefault(epoch, []).extend(indices.flatten().tolist())
-        shown = seen[max(epoch - 1, 0)]
-        assert quantiser.usage(indices).tolist() == [shown.count(k) for k in range(6)]
+        codes_of_epoch.setdefault(epoch, []).extend(indices.flatten().tolist())
+        used = codes_of_epoch[max(epoch - 1, 0)]
+        assert quantiser.usage(indices).tolist() == [used.count(k) for k in range(6)]
     indices = torch.tensor([[[0, 2, 2]]])
     assert quantiser.eval().usage(indices).tolist() == [1, 0, 2, 0, 0, 0]
 

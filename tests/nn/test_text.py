@@ -48,14 +48,14 @@ def test_every_token_sees_every_other_and_their_order(j: int) -> None:
 def test_attention_is_softmax_over_what_is_heard_written_by_hand() -> None:
     """For every head and position i, softmax over the j that are heard of q_i k_j / sqrt(d)."""
     attention, x = awake(SelfAttention(8, 2)), torch.randn(2, 5, 8)
-    heard = torch.tensor([[True, True, True, False, False], [True, False, True, True, True]])
+    mask = torch.tensor([[True, True, True, False, False], [True, False, True, True, True]])
     q, k, v = (part.unflatten(2, (2, 4)) for part in attention.qkv(x).chunk(3, dim=2))
     weights = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(4)
-    weights = weights.exp() * heard[:, None, None]
+    weights = weights.exp() * mask[:, None, None]
     weights = weights / weights.sum(dim=3, keepdim=True)
     expected = attention.out(torch.einsum("bhij,bjhd->bihd", weights, v).flatten(2))
     # Sums of about ten float32 numbers of size 1, in another order
-    torch.testing.assert_close(attention(x, 0, None, heard), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(attention(x, 0, None, mask), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_no_text_is_an_end_at_once() -> None:

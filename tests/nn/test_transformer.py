@@ -17,7 +17,7 @@ from genlab.nn.transformer import (
     SelfAttention,
     Transformer,
     draw_token,
-    likeliest,
+    keep_likeliest,
 )
 
 
@@ -118,8 +118,8 @@ def test_tokens_come_as_often_as_they_should() -> None:
     """Even u on a grid: each token's share is its probability to within one grid step."""
     logits = torch.randn(5)
     u = (torch.arange(1000) + 0.5) / 1000
-    drawn = draw_token(logits.expand(1000, 5), u).bincount(minlength=5) / 1000
-    torch.testing.assert_close(drawn, logits.softmax(dim=0), rtol=0, atol=1e-3)
+    samples = draw_token(logits.expand(1000, 5), u).bincount(minlength=5) / 1000
+    torch.testing.assert_close(samples, logits.softmax(dim=0), rtol=0, atol=1e-3)
 
 
 @given(
@@ -132,7 +132,7 @@ def test_the_likeliest_tokens_are_those_of_a_search(
 ) -> None:
     """One token after the other in falling order, first ones first, until there are enough."""
     logits = torch.tensor([weights, weights[::-1]], dtype=torch.float64).log()
-    for row, filtered in zip(logits, likeliest(logits, top_k, top_p), strict=True):
+    for row, filtered in zip(logits, keep_likeliest(logits, top_k, top_p), strict=True):
         order = sorted(range(len(row)), key=lambda k: (-float(row[k]), k))[:top_k]
         total, held, kept = sum(float(row[k].exp()) for k in order), 0.0, set()
         for k in order:
@@ -147,7 +147,7 @@ def test_the_likeliest_tokens_are_those_of_a_search(
 
 def test_a_token_left_out_is_never_drawn() -> None:
     """Whatever u is, up to the last number below 1."""
-    logits = likeliest(torch.tensor([[0.0, 3.0, 1.0, 2.0]]), top_k=2, top_p=None)
+    logits = keep_likeliest(torch.tensor([[0.0, 3.0, 1.0, 2.0]]), top_k=2, top_p=None)
     u = torch.cat([torch.linspace(0, 1, 1000)[:-1], torch.tensor([1 - 2**-24])])
-    drawn = draw_token(logits.expand(len(u), -1), u)
-    assert set(drawn.tolist()) == {1, 3}
+    samples = draw_token(logits.expand(len(u), -1), u)
+    assert set(samples.tolist()) == {1, 3}

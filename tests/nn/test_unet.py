@@ -12,15 +12,8 @@ from oracles import awake
 from torch import Tensor, nn
 
 from genlab.config.networks import UNetConfig
-from genlab.nn.unet import (
-    Attention,
-    CrossAttention,
-    ResidualBlock,
-    Texts,
-    UNet,
-    group_norm,
-    sinusoidal_embedding,
-)
+from genlab.nn.layers import group_norm, sinusoidal_embedding
+from genlab.nn.unet import Attention, CrossAttention, ResidualBlock, Texts, UNet
 
 SMALL = UNetConfig(channels=8, multipliers=(1, 2), attention=(1,), head_channels=8)
 
@@ -203,8 +196,8 @@ def test_a_sample_depends_on_itself_and_its_own_time_alone(patch: int) -> None:
 
 def texts(batch: int, width: int = 6) -> Texts:
     """Of five tokens, the last ones of which say nothing; each text has another length."""
-    said = torch.arange(5) < (1 + torch.arange(batch) % 5)[:, None]
-    return Texts(torch.randn(batch, 5, width), said)
+    mask = torch.arange(5) < (1 + torch.arange(batch) % 5)[:, None]
+    return Texts(torch.randn(batch, 5, width), mask)
 
 
 @torch.no_grad()
@@ -214,37 +207,41 @@ def test_cross_attention_is_softmax_attention_over_what_is_said_written_by_hand(
     c, d = 8, 8 // heads
     reading = awake(CrossAttention(c, 6, head_channels=d))
     assert reading.heads == heads
-    x, told = torch.randn(3, c, 2, 3), texts(3)
+    x, encoded = torch.randn(3, c, 2, 3), texts(3)
     q = reading.q(reading.norm(x).flatten(2).transpose(1, 2))  # [B, H*W, C]
-    k, v = reading.kv(told.states).chunk(2, dim=2)  # [B, L, C]
+    k, v = reading.kv(encoded.states).chunk(2, dim=2)  # [B, L, C]
     attended, weights = torch.zeros(3, 6, c), torch.zeros(3, heads, 6, 5)
     for b in range(3):
         for head in range(heads):
             own = slice(head * d, (head + 1) * d)
             for i in range(6):
-                said = range(int(told.said[b].sum()))
-                each = [math.exp(float(q[b, i, own] @ k[b, j, own]) / math.sqrt(d)) for j in said]
-                for j in said:
+                allowed = range(int(encoded.mask[b].sum()))
+                each = [
+                    math.exp(float(q[b, i, own] @ k[b, j, own]) / math.sqrt(d)) for j in allowed
+                ]
+                for j in allowed:
                     weights[b, head, i, j] = each[j] / sum(each)
                     attended[b, i, own] += each[j] / sum(each) * v[b, j, own]
     expected = x + reading.out(attended).transpose(1, 2).unflatten(2, (2, 3))
     # Sums of about ten float32 numbers of size 1, in another order
-    torch.testing.assert_close(reading(x, told), expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(reading.weights(x, told), weights, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(reading(x, encoded), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(reading.weights(x, encoded), weights, rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()
 def test_a_network_that_reads_is_moved_by_what_is_said_and_by_nothing_else() -> None:
     network = awake(UNet(1, SMALL, context=6))
-    x, t, told = torch.randn(5, 1, 8, 8), torch.full((5,), 300.0), texts(5)
-    before = network(x, t, texts=told)
-    unsaid = torch.where(told.said[:, :, None], told.states, 9.0)
-    assert torch.equal(network(x, t, texts=told._replace(states=unsaid)), before)
+    x, t, encoded = torch.randn(5, 1, 8, 8), torch.full((5,), 300.0), texts(5)
+    before = network(x, t, texts=encoded)
+    changed_padding = torch.where(encoded.mask[:, :, None], encoded.states, 9.0)
+    assert torch.equal(network(x, t, texts=encoded._replace(states=changed_padding)), before)
     for j in range(5):
-        states = told.states.clone()
+        states = encoded.states.clone()
         states[:, j] += 1
-        moved = (network(x, t, texts=told._replace(states=states)) != before).flatten(1).any(dim=1)
-        assert torch.equal(moved, told.said[:, j])
+        moved = (
+            (network(x, t, texts=encoded._replace(states=states)) != before).flatten(1).any(dim=1)
+        )
+        assert torch.equal(moved, encoded.mask[:, j])
 
 
 def test_untrained_a_network_s_reading_changes_nothing() -> None:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from waves import SAMPLES, SHAPE, Case, answer, assert_same, noise, wavy, with_variance
 
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.samplers import Spacing
-from genlab.processes.paths import DiscretePath
-from genlab.processes.schedules import SCHEDULES, respaced, with_zero_terminal_snr
+from genlab.processes.paths import SCHEDULES, DiscretePath, respaced, with_zero_terminal_snr
 from genlab.samplers import Step, find
 
 diffusers = pytest.importorskip("diffusers")
@@ -164,7 +163,7 @@ def dpm_solver_states(
     ],
 )
 def test_dpm_solver_walks_as_diffusers_does(
-    path: str, spacing: Spacing, prediction: Prediction, stochastic: bool
+    path: str, spacing: Spacing, prediction: PredictionType, stochastic: bool
 ) -> None:
     """x_t of both; diffusers' 'lu' places log(sigma / alpha) evenly, as 'log-snr' does.
 

@@ -16,7 +16,7 @@ from oracles import PATHS, StreamNoise
 from torch import Tensor
 from waves import SAMPLES, SHAPE, Case, answer, assert_same, noise
 
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.samplers import Spacing
 from genlab.processes.paths import DiscretePath
 from genlab.samplers import find
@@ -65,7 +65,7 @@ def scaled_states(case: Case, kind: str, steps: int, spacing: Spacing) -> Iterat
 
 @pytest.mark.parametrize("spacing", ["uniform", "karras"])
 @pytest.mark.parametrize("prediction", ["eps", "v"])
-def test_ddim_walks_as_diffusers_euler_does(prediction: Prediction, spacing: Spacing) -> None:
+def test_ddim_walks_as_diffusers_euler_does(prediction: PredictionType, spacing: Spacing) -> None:
     case = Case("linear", prediction)
     peer = scaled_states(case, "EulerDiscreteScheduler", 20, spacing)
     assert_same(own_states(case, "ddim", steps=20, spacing=spacing), peer)
@@ -73,7 +73,7 @@ def test_ddim_walks_as_diffusers_euler_does(prediction: Prediction, spacing: Spa
 
 @pytest.mark.parametrize("spacing", ["uniform", "karras"])
 @pytest.mark.parametrize("prediction", ["eps", "v"])
-def test_edm_walks_as_diffusers_heun_does(prediction: Prediction, spacing: Spacing) -> None:
+def test_edm_walks_as_diffusers_heun_does(prediction: PredictionType, spacing: Spacing) -> None:
     case = Case("linear", prediction)
     peer = scaled_states(case, "HeunDiscreteScheduler", 20, spacing)
     assert_same(own_states(case, "edm", steps=20, spacing=spacing), peer)

@@ -46,9 +46,9 @@ def assert_same(own: VAE, peer: pythae.VAE, kind: str, progress: float = 1.0, **
     z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
     mean: Tensor = own.from_latent(z)
     loss, distortion, kl = peer.loss_function(mean, images, mu, logvar, z, **when)
-    found = (values["loss"], values["distortion"], values["kl"])
+    result = (values["loss"], values["distortion"], values["kl"])
     expected = (loss + CONSTANT[kind], distortion + CONSTANT[kind], kl)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
 
 
 @kinds

@@ -26,7 +26,7 @@ def test_states_and_velocities_are_those_of_conditional_flow_matching() -> None:
     flow, n = FlowMatching(FlowMatchingConfig(network=UNET), SHAPE, 10), 64
     images = torch.rand(n, *SHAPE)
     torch.manual_seed(1)
-    noised = flow.noised(Batch(images, torch.zeros(n, dtype=torch.int64)))
+    noised = flow.add_noise(Batch(images, torch.zeros(n, dtype=torch.int64)))
     torch.manual_seed(1)
     eps = torch.randn(n, *SHAPE)
     peer = matching.ConditionalFlowMatcher(sigma=0.0)

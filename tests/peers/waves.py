@@ -9,9 +9,9 @@ import torch
 from oracles import PATHS, StreamNoise
 from torch import Tensor
 
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.processes.gaussian import Denoiser, over_pixels
-from genlab.processes.paths import DiscretePath, Path
+from genlab.processes.paths import DiscretePath, GaussianPath
 
 SAMPLES, SHAPE = 4, (1, 3, 3)
 
@@ -30,12 +30,12 @@ class Case(NamedTuple):
     """A path, and what the network predicts on it."""
 
     path: str
-    prediction: Prediction
+    prediction: PredictionType
     clip: bool = False
     timesteps: int = 1000
 
     @property
-    def levels(self) -> Path:
+    def levels(self) -> GaussianPath:
         """The path; of fewer timesteps, every so manyth level of it."""
         path = PATHS[self.path]
         if not isinstance(path, DiscretePath) or self.timesteps == len(path):
@@ -47,13 +47,13 @@ class Case(NamedTuple):
         """The network on the path, told the time on the scale 0..1000."""
         path = self.levels
 
-        def told(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        def rescaled_network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
             return network(at_unit_size(path, x, t), path.conditioning(t))
 
-        return Denoiser(told, path, self.prediction, self.clip, sigma_data)
+        return Denoiser(rescaled_network, path, self.prediction, self.clip, sigma_data)
 
 
-def at_unit_size(path: Path, x: Tensor, t: Tensor) -> Tensor:
+def at_unit_size(path: GaussianPath, x: Tensor, t: Tensor) -> Tensor:
     """x_t [B, C, H, W] as networks are shown it, divided by sqrt(alpha^2 + sigma^2)."""
     alpha, sigma = path.level(t)
     return x * over_pixels((alpha**2 + sigma**2).rsqrt())
@@ -63,7 +63,7 @@ def noise() -> StreamNoise:
     return StreamNoise(0, SAMPLES)
 
 
-def answer(path: Path, x: Tensor, t: float) -> Tensor:
+def answer(path: GaussianPath, x: Tensor, t: float) -> Tensor:
     """What the denoiser's network says at time t of a path, for other libraries."""
     times = torch.full((len(x),), t, dtype=torch.float64)
     return wavy(at_unit_size(path, x, times), path.conditioning(times))

@@ -14,14 +14,13 @@ from genlab.processes.bound import (
     blocks,
     decoder_nats,
     log_mass,
-    posterior_terms,
     prior_nats,
+    reverse_step_terms,
     step_nats,
 )
-from genlab.processes.gaussian import Ends
-from genlab.processes.paths import DiscretePath
-from genlab.processes.schedules import SCHEDULES, linear_betas, with_zero_terminal_snr
-from genlab.samplers.ddpm import posterior
+from genlab.processes.gaussian import Prediction
+from genlab.processes.paths import SCHEDULES, DiscretePath, linear_betas, with_zero_terminal_snr
+from genlab.samplers.ddpm import reverse_step
 
 SHAPE = (1, 3, 4)
 GREYS = torch.arange(256, dtype=torch.float64) / 127.5 - 1
@@ -37,10 +36,10 @@ def test_a_term_is_the_kl_of_two_posteriors() -> None:
     path = DiscretePath(SCHEDULES["linear"](50))
     x0, guess, x = grey_images(6), torch.rand(6, *SHAPE).double(), torch.randn(6, *SHAPE).double()
     index = torch.tensor([1, 2, 10, 30, 48, 49])
-    found = step_nats(path, x0, index, Ends(guess, x))
-    for i, nats in enumerate(found):
+    result = step_nats(path, x0, index, Prediction(guess, x))
+    for i, nats in enumerate(result):
         t, s = ((int(index[i]) + more) / 50 for more in (1, 0))
-        from_x, from_x0, variance = posterior(*path.level(t).scalars(), *path.level(s).scalars())
+        from_x, from_x0, variance = reverse_step(*path.level(t).scalars(), *path.level(s).scalars())
         two = [Normal(from_x * x[i] + from_x0 * end[i], variance**0.5) for end in (x0, guess)]
         # 1 - alpha_t^2 / alpha_s^2 of .002 at the least keeps 13 of float64's 16 digits
         torch.testing.assert_close(nats, kl_divergence(*two).sum(), rtol=1e-9, atol=0)
@@ -64,11 +63,11 @@ def test_terms_are_those_of_the_authors_with_a_learned_variance(schedule: str) -
     share = (v + 1) / 2
     log2 = share * large + (1 - share) * clipped
     kl = -1 + log2 - clipped + (clipped - log2).exp() + (mean1 - mean2) ** 2 * (-log2).exp()
-    found = step_nats(DiscretePath(betas), x0, torch.arange(20), Ends(guess, x, v))
+    result = step_nats(DiscretePath(betas), x0, torch.arange(20), Prediction(guess, x, v))
     # Sums of 12 pixels; the posterior's variance keeps 12 digits or more
-    torch.testing.assert_close(found[1:], kl.sum((1, 2, 3))[1:] / 2, rtol=1e-9, atol=0)
+    torch.testing.assert_close(result[1:], kl.sum((1, 2, 3))[1:] / 2, rtol=1e-9, atol=0)
     first = decoder_nats(x0[:1], guess[:1], log2[:1]).sum()
-    torch.testing.assert_close(found[0], first, rtol=1e-9, atol=0)
+    torch.testing.assert_close(result[0], first, rtol=1e-9, atol=0)
 
 
 def test_a_learned_variance_ends_at_beta_and_at_the_posterior_s() -> None:
@@ -76,16 +75,16 @@ def test_a_learned_variance_ends_at_beta_and_at_the_posterior_s() -> None:
     betas = SCHEDULES["cosine"](40)
     path = DiscretePath(betas)
     levels = [path.level((i + 1) / 40).scalars() for i in range(40)]
-    variances = [posterior(*levels[i], *levels[i - 1])[2] for i in range(1, 40)]
+    variances = [reverse_step(*levels[i], *levels[i - 1])[2] for i in range(1, 40)]
     small = torch.tensor(variances, dtype=torch.float64)
     index, x0 = torch.arange(1, 40), grey_images(39)
     for place, variance in ((1.0, betas[1:]), (-1.0, small)):
         v = torch.full_like(x0, place)
-        nats = step_nats(path, x0, index, Ends(x0, x0, v))
+        nats = step_nats(path, x0, index, Prediction(x0, x0, v))
         two = Normal(0.0, small.sqrt()), Normal(0.0, variance.sqrt())
         # Logarithms of variances keep 12 digits, where beta~ and beta differ by 1e-2 or more
         torch.testing.assert_close(nats, 12 * kl_divergence(*two), rtol=1e-9, atol=1e-12)
-    _, log_small, _ = posterior_terms(path, torch.arange(2))
+    _, log_small, _ = reverse_step_terms(path, torch.arange(2))
     assert float(log_small[0]) == float(log_small[1])  # in place of a point's
 
 
@@ -100,10 +99,10 @@ def test_the_mass_of_an_interval_however_far_out(low: float, width: float) -> No
         tails = [mpmath.erfc(-sign * end / mpmath.sqrt(2)) / 2 for end in (low_, high_)]
         expected = float(mpmath.log(abs(tails[1] - tails[0])))
     ends = torch.tensor([low, low + width], dtype=torch.float64)
-    found = float(log_mass(ends[0], ends[1]))
+    result = float(log_mass(ends[0], ends[1]))
     # The width is a difference of numbers of size `low`, and the log of Phi one of size low^2
     digits = 1e-15 * max(1.0, abs(low)) * max(1.0, abs(low)) / width + 1e-12
-    assert found == pytest.approx(expected, rel=1e-12, abs=digits)
+    assert result == pytest.approx(expected, rel=1e-12, abs=digits)
 
 
 @pytest.mark.parametrize(("mean", "log_variance"), [(0.0, -4.0), (-0.99, -12.0), (0.7, 0.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.ode_likelihood import log_density, signs
-from genlab.processes.paths import Path
+from genlab.processes.paths import GaussianPath
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 
@@ -36,29 +37,31 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
     return nats / (dimensions * math.log(2))
 
 
-def gaussian_denoiser(path: Path) -> Denoiser:
+def gaussian_denoiser(path: GaussianPath) -> Denoiser:
     return ideal_denoiser(posterior_mean_of_gaussian(MEAN, COVARIANCE), path, "v")
 
 
-def drawn(n: int) -> Tensor:
+def samples(n: int) -> Tensor:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return GAUSSIAN.sample((n,))
 
 
 @paths
-def test_the_density_of_gaussian_data_is_its_closed_form(path: Path) -> None:
+def test_the_density_of_gaussian_data_is_its_closed_form(path: GaussianPath) -> None:
     """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log (512/255).
 
     What is left of it: x_0 at t_max, which the prior doesn't know of (VE: (x / 50)^2 of its mean),
     and the noise at t_min, of .01 to .017 beside a standard deviation of .17 along the data's
     least axis, (.01 / .17)^2.
     """
-    x = drawn(32)
+    x = samples(32)
     with torch.no_grad():  # as the stage calls it
-        found = log_density(gaussian_denoiser(path), to_pixels(x), rtol=1e-4, atol=1e-4, exact=True)
-    assert found.dtype == torch.float64 and not found.requires_grad
-    error = bits_per_dim(found - GAUSSIAN.log_prob(x) - 4 * math.log(512 / 255), 4)
+        result = log_density(
+            gaussian_denoiser(path), to_pixels(x), rtol=1e-4, atol=1e-4, exact=True
+        )
+    assert result.dtype == torch.float64 and not result.requires_grad
+    error = bits_per_dim(result - GAUSSIAN.log_prob(x) - 4 * math.log(512 / 255), 4)
     assert float(error.abs().max()) < 0.02
     assert abs(float(error.mean())) < 0.01
 
@@ -92,24 +95,24 @@ def test_the_density_of_a_mixture_is_its_closed_form(name: str) -> None:
     components = MultivariateNormal(alpha * means, spread**2 * torch.eye(2, dtype=torch.float64))
     exact = MixtureSameFamily(Categorical(torch.ones(3)), components).log_prob(x)
     pixels = (((x + 1) * 255 + 1) / 512).reshape(-1, 1, 1, 2)
-    found = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(
+    result = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(
         512 / 255
     )
     # Densities from e^-40 to e^2; what the prior doesn't know, as above: alpha_T^2 and (1 / 80)^2.
-    torch.testing.assert_close(found, exact, rtol=1e-3, atol=5e-3)
+    torch.testing.assert_close(result, exact, rtol=1e-3, atol=5e-3)
 
 
 def test_random_probes_are_right_in_the_mean() -> None:
     """Of 4000 probes at one place, four standard errors: Hutchinson's estimate has no bias."""
     denoiser, n = gaussian_denoiser(PATHS["flow"]), 4000
     # Places that differ by nothing but their last bits have the density of one, and other probes.
-    x = drawn(1) + 1e-9 * torch.arange(n, dtype=torch.float64)[:, None]
+    x = samples(1) + 1e-9 * torch.arange(n, dtype=torch.float64)[:, None]
     exact = log_density(denoiser, to_pixels(x[:1]), exact=True)
-    found = log_density(denoiser, to_pixels(x))
-    standard_error = float(found.std()) / n**0.5
+    result = log_density(denoiser, to_pixels(x))
+    standard_error = float(result.std()) / n**0.5
     assert standard_error > 0
     # 1e-2: the solver's own, whose steps depend on the probe
-    assert abs(float(found.mean() - exact)) < 4 * standard_error + 1e-2
+    assert abs(float(result.mean() - exact)) < 4 * standard_error + 1e-2
 
 
 def test_an_image_has_its_own_signs_whatever_the_batch() -> None:
@@ -122,7 +125,7 @@ def test_an_image_has_its_own_signs_whatever_the_batch() -> None:
 
 def test_the_density_of_an_image_does_not_depend_on_its_batch() -> None:
     denoiser = gaussian_denoiser(PATHS["vp"])
-    pixels = to_pixels(drawn(7))
+    pixels = to_pixels(samples(7))
     together = log_density(denoiser, pixels)
     alone = torch.cat([log_density(denoiser, one[None]) for one in pixels])
     # Sums of another batch size may end in another last bit.
@@ -132,7 +135,7 @@ def test_the_density_of_an_image_does_not_depend_on_its_batch() -> None:
 def test_clipping_is_off_and_evaluations_are_counted() -> None:
     """x_0 beyond [-1, 1] is what the data has: clipped, the density would be another one."""
     clipped, free = gaussian_denoiser(PATHS["vp"]), gaussian_denoiser(PATHS["vp"])
-    clipped.clip = True
-    pixels = to_pixels(drawn(3) + 1)
+    clipped = replace(clipped, clip=True)
+    pixels = to_pixels(samples(3) + 1)
     assert torch.equal(log_density(clipped, pixels), log_density(free, pixels))
-    assert clipped.clip and clipped.evaluations == free.evaluations >= 3 * 8
+    assert clipped.evaluations == free.evaluations >= 3 * 8

@@ -9,20 +9,28 @@ import torch
 from oracles import PATHS
 from torch import Tensor
 
-from genlab.processes.paths import CLEAN, DiscretePath, EDMPath, Path, SubVPPath, VEPath, VPPath
-from genlab.processes.schedules import SCHEDULES
+from genlab.processes.paths import (
+    CLEAN,
+    SCHEDULES,
+    DiscretePath,
+    EDMPath,
+    GaussianPath,
+    SubVPPath,
+    VEPath,
+    VPPath,
+)
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 
 
-def times_between(path: Path, n: int = 997) -> Tensor:
+def times_between(path: GaussianPath, n: int = 997) -> Tensor:
     """float64 [n] from t_min to t_max, denser near the image."""
     share = torch.linspace(0, 1, n, dtype=torch.float64)
     return path.t_min + (path.t_max - path.t_min) * share**2
 
 
 @paths
-def test_the_image_lies_at_time_0_and_noise_grows_with_time(path: Path) -> None:
+def test_the_image_lies_at_time_0_and_noise_grows_with_time(path: GaussianPath) -> None:
     assert path.level(CLEAN).scalars() == (1.0, 0.0)
     alpha, sigma = path.level(times_between(path))
     assert alpha.dtype == sigma.dtype == torch.float64
@@ -32,7 +40,7 @@ def test_the_image_lies_at_time_0_and_noise_grows_with_time(path: Path) -> None:
 
 
 @paths
-def test_the_image_and_later_times_go_together(path: Path) -> None:
+def test_the_image_and_later_times_go_together(path: GaussianPath) -> None:
     """A tensor of times, one of them CLEAN, has the levels of its times one by one."""
     t = torch.tensor([path.t_max, CLEAN, path.t_min], dtype=torch.float64)
     alpha, sigma = path.level(t)
@@ -42,7 +50,7 @@ def test_the_image_and_later_times_go_together(path: Path) -> None:
 
 
 @paths
-def test_time_of_inverts_the_ratio(path: Path) -> None:
+def test_time_of_inverts_the_ratio(path: GaussianPath) -> None:
     t = times_between(path)
     alpha, sigma = path.level(t)
     # As near to 0 as time is told by (1 - alpha_bar, say), float64 keeps ten digits of it.
@@ -50,7 +58,7 @@ def test_time_of_inverts_the_ratio(path: Path) -> None:
 
 
 @paths
-def test_steps_are_placed_within_the_times_of_the_path(path: Path) -> None:
+def test_steps_are_placed_within_the_times_of_the_path(path: GaussianPath) -> None:
     low, high = path.ratios
     assert 0.002 <= low < high <= 160
     times = path.time_of(torch.tensor([low, high], dtype=torch.float64))
@@ -58,7 +66,7 @@ def test_steps_are_placed_within_the_times_of_the_path(path: Path) -> None:
 
 
 @paths
-def test_rates_are_the_derivatives_of_the_levels(path: Path) -> None:
+def test_rates_are_the_derivatives_of_the_levels(path: GaussianPath) -> None:
     """As autograd has them; within a segment of a discrete path, whose angle bends at levels."""
     t = times_between(path)
     if isinstance(path, DiscretePath):
@@ -71,7 +79,7 @@ def test_rates_are_the_derivatives_of_the_levels(path: Path) -> None:
         torch.testing.assert_close(rate, derivative, rtol=1e-9, atol=1e-12)
 
 
-def coefficients(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
+def coefficients(path: GaussianPath, t: Tensor) -> tuple[Tensor, Tensor]:
     """f and g^2 of dx = f x dt + g dw, at times t (Lu et al. 2022, 2206.00927, section 2.1)."""
     (alpha, sigma), rates = path.level(t), path.rates(t)
     f = rates.alpha / alpha

@@ -13,13 +13,13 @@ SAMPLES, SHAPE, DRAWS = 64, (1, 4, 4), 3
 
 def bytes_by_sample(seed: int, batch_size: int) -> list[bytes]:
     """The bytes of three draws in a row for every sample, drawn `batch_size` samples at a time."""
-    found = []
+    result = []
     for start in range(0, SAMPLES, batch_size):
         noise = SampleNoise(seed, range(start, min(start + batch_size, SAMPLES)))
         draws = torch.stack([noise.normal(*SHAPE) for _ in range(DRAWS)], dim=1)
         assert draws.shape == (len(noise), DRAWS, *SHAPE) and draws.dtype == torch.float32
-        found += [own.numpy().tobytes() for own in draws]
-    return found
+        result += [own.numpy().tobytes() for own in draws]
+    return result
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genlab.processes.schedules import MAX_BETA, SCHEDULES, respaced, with_zero_terminal_snr
+from genlab.processes.paths import MAX_BETA, SCHEDULES, respaced, with_zero_terminal_snr
 
 schedules = pytest.mark.parametrize("schedule", SCHEDULES)
 
@@ -70,10 +70,10 @@ def test_sigmoid_schedule_is_half_way_at_half_time() -> None:
 def test_zero_terminal_snr_is_that_of_another_library(schedule: str, timesteps: int) -> None:
     """diffusers', which copies the paper's code; nothing is left at T, the first level stays."""
     betas = SCHEDULES[schedule](timesteps)
-    found = with_zero_terminal_snr(betas)
-    torch.testing.assert_close(found, rescale_zero_terminal_snr(betas), rtol=1e-12, atol=1e-15)
-    assert float(found[-1]) == 1
-    assert float(found[0]) == pytest.approx(float(betas[0]), abs=1e-15)  # 1 - (1 - beta)
+    result = with_zero_terminal_snr(betas)
+    torch.testing.assert_close(result, rescale_zero_terminal_snr(betas), rtol=1e-12, atol=1e-15)
+    assert float(result[-1]) == 1
+    assert float(result[0]) == pytest.approx(float(betas[0]), abs=1e-15)  # 1 - (1 - beta)
 
 
 @pytest.mark.parametrize("timesteps", [50, 100, 250])

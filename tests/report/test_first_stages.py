@@ -27,11 +27,12 @@ from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation, read_study
-from genlab.sampling.stages import reconstruct, sample
 from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features, features_origin, read_features
 from genlab.workflow.league import league
+from genlab.workflow.reconstruct import reconstruct
 from genlab.workflow.rfid import rfid
+from genlab.workflow.sample import sample
 from genlab.workflow.train import train
 
 ASKED = {"preset": "ddpm", "name": "asked", "conditional": True}

@@ -17,7 +17,7 @@ from genlab.workflow.models import load_trained
 from genlab.report.league import read_league
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import data_origin, read_measured, read_metrics, run_origin
-from genlab.sampling.stages import sample
+from genlab.workflow.sample import sample
 from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features
 from genlab.workflow.rfid import rfid

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from genlab.config.base import read_yaml
-from genlab.config.samplers import DETERMINISTIC
+from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study, load_study
 from genlab.results import code
 from genlab.results.spec import prompts_spec, run_spec
@@ -215,7 +215,7 @@ def test_a_family_is_the_code_of_its_own_models_and_of_those_built_on_it(family:
 def test_a_sampler_is_the_code_of_its_own_rows(sampler: str) -> None:
     """Of the walks as well if it is deterministic; of the prompts if it is the one that draws."""
     related = {sampler} | USED_BY_SAMPLERS.get(sampler, set())
-    deterministic = {name.replace("-", "_") for name in DETERMINISTIC}
+    deterministic = {name.replace("-", "_") for name, kind in SAMPLERS.items() if kind.deterministic}
     inpainting = {"ddpm"}  # the walks complete pictures by its posterior
     teacher = {"flow_matching"} if sampler == "heun" else set()  # of reflow
     for job in jobs():

@@ -17,18 +17,14 @@ from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.families.score_sde import ScoreSDEConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.networks import DiTConfig, UNetConfig
-from genlab.config.samplers import (
-    SAMPLERS,
-    DDIMSampler,
-    DDPMSampler,
-    Dopri5Sampler,
-    EDMSampler,
-    EulerMaruyamaSampler,
-    PredictorCorrectorSampler,
-    PriorSampler,
-    SamplerConfig,
-    SteppedSampler,
-)
+from genlab.config.samplers import SAMPLERS, SamplerConfig, SteppedSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.ddpm import DDPMSampler
+from genlab.config.samplers.dopri5 import Dopri5Sampler
+from genlab.config.samplers.edm import EDMSampler
+from genlab.config.samplers.euler_maruyama import EulerMaruyamaSampler
+from genlab.config.samplers.predictor_corrector import PredictorCorrectorSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.models.base import Facts, build_model
 from genlab.models.batches import to_uint8
 from genlab.processes.noise import SampleNoise

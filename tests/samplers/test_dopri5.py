@@ -15,14 +15,14 @@ from torch import Tensor
 
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
-from genlab.processes.paths import DiscretePath, Path
+from genlab.processes.paths import DiscretePath, GaussianPath
 from genlab.samplers import dopri5, start
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 SHAPE = (1, 2, 2)
 
 
-def standard_denoiser(path: Path, std: float = 0.5) -> Denoiser:
+def standard_denoiser(path: GaussianPath, std: float = 0.5) -> Denoiser:
     """Of data N(0, std^2 I)."""
     covariance = std**2 * torch.eye(4, dtype=torch.float64)
     return ideal_denoiser(
@@ -31,7 +31,7 @@ def standard_denoiser(path: Path, std: float = 0.5) -> Denoiser:
 
 
 @paths
-def test_gaussian_data_is_reached_by_scaling(path: Path) -> None:
+def test_gaussian_data_is_reached_by_scaling(path: GaussianPath) -> None:
     """The ODE's solution for N(0, s^2 I) is x_t proportional to sqrt(alpha^2 s^2 + sigma^2).
 
     The last denoising multiplies by alpha s^2 / (alpha^2 s^2 + sigma^2).
@@ -55,7 +55,7 @@ def test_gaussian_data_is_reached_by_scaling(path: Path) -> None:
 
 
 @paths
-def test_every_sample_is_a_point_of_a_finite_data_set(path: Path) -> None:
+def test_every_sample_is_a_point_of_a_finite_data_set(path: GaussianPath) -> None:
     points = 2 * torch.rand(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     denoiser = ideal_denoiser(posterior_mean_of_points(points - 1), path, "v")
     steps = list(dopri5.sample(denoiser, StreamNoise(0, 100), SHAPE))
@@ -107,6 +107,6 @@ def test_samples_and_their_evaluations_do_not_depend_on_the_batch() -> None:
     parts = [run(range(i, i + size)) for i, size in ((0, 1), (1, 4), (5, 7))]
     assert torch.equal(torch.cat([x for x, _ in parts]), together)
     assert evaluations == sum(count for _, count in parts)
-    found = together.mean(dim=(1, 2, 3)).reshape(4, 3).mean(dim=0)
+    result = together.mean(dim=(1, 2, 3)).reshape(4, 3).mean(dim=0)
     # Means of 16 pixels of standard deviation up to .17
-    assert found.tolist() == pytest.approx(means.tolist(), abs=4 * 0.17 / 4)
+    assert result.tolist() == pytest.approx(means.tolist(), abs=4 * 0.17 / 4)

@@ -88,11 +88,11 @@ def test_the_error_of_the_ode_falls_at_the_sampler_s_order(path: str, case: str)
     for n in steps:
         denoiser = ideal_denoiser(GAUSSIAN, PATHS[path], "x0")
         times = denoiser.times(n, "log-snr")
-        found = states(case, denoiser, StreamNoise(0, 4), (1, 1, 3), steps=n, spacing="log-snr")
+        result = states(case, denoiser, StreamNoise(0, 4), (1, 1, 3), steps=n, spacing="log-snr")
         x = denoiser.path.prior_std(times[0]) * StreamNoise(0, 4).normal(3)
         ends = denoiser.level(times[0]), denoiser.level(times[-1])
         exact = gaussian_flow(MEAN, COVARIANCE, x, *ends)
-        errors.append(float((found[-2].flatten(1) - exact).abs().max()))
+        errors.append(float((result[-2].flatten(1) - exact).abs().max()))
     assert slope(errors, steps) == pytest.approx(ORDER[case], abs=0.3)
 
 

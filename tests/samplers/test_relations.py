@@ -12,9 +12,9 @@ from oracles import PATHS, StreamNoise, UnitNoise
 from torch import Tensor
 from walks import EVERY, LEVELS, settings_of, states
 
-from genlab.config.samplers import DETERMINISTIC, Spacing
+from genlab.config.samplers import SAMPLERS, Spacing
 from genlab.processes.gaussian import Denoiser
-from genlab.samplers import find, times_of_signal
+from genlab.samplers import find, times_with_signal
 
 SHAPE = (1, 2, 2)
 
@@ -63,7 +63,7 @@ def test_edm_is_the_paper_s_algorithm_2_line_by_line(churn: float) -> None:
     t = [*sigma.tolist(), 0.0]
     x = noise.normal(*SHAPE) * t[0]
     own = states("edm", denoiser, StreamNoise(0, 4), SHAPE, steps=steps, churn=churn)
-    for i, found in enumerate(own):
+    for i, result in enumerate(own):
         gamma = min(churn / steps, math.sqrt(2) - 1) if s_min <= t[i] <= s_max else 0.0
         t_hat = t[i] + gamma * t[i]
         eps = s_noise * noise.normal(*SHAPE) if gamma > 0 else 0.0
@@ -73,7 +73,7 @@ def test_edm_is_the_paper_s_algorithm_2_line_by_line(churn: float) -> None:
         if t[i + 1] != 0:
             d_next = (x - denoiser(x, t[i + 1]).x0) / t[i + 1]
             x = x_hat + (t[i + 1] - t_hat) * (d / 2 + d_next / 2)
-        torch.testing.assert_close(found, x, rtol=0, atol=1e-9)
+        torch.testing.assert_close(result, x, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("path", ["linear", "vp", "ve", "edm"])
@@ -135,11 +135,11 @@ def test_evaluations_are_counted_and_steps_are_as_many_as_asked(case: str, steps
     """On the path where nothing of the image is left at the start; the sample is the last x_0."""
     denoiser = denoiser_on("flow")
     sampler, settings = settings_of(case, steps=steps)
-    seen = list(find(sampler)(denoiser, StreamNoise(0, 3), SHAPE, **settings))
-    assert len(seen) == steps
+    walked = list(find(sampler)(denoiser, StreamNoise(0, 3), SHAPE, **settings))
+    assert len(walked) == steps
     assert denoiser.evaluations == 3 * evaluations(case, steps)
-    assert torch.equal(seen[-1].x, seen[-1].x0)
-    assert all(bool(step.x.isfinite().all()) for step in seen)
+    assert torch.equal(walked[-1].x, walked[-1].x0)
+    assert all(bool(step.x.isfinite().all()) for step in walked)
 
 
 SPACINGS = ["uniform", "quadratic", "karras", "log-snr"]
@@ -175,7 +175,7 @@ def test_where_the_image_is_known_every_state_is_that_image_and_noise_of_the_lev
     *walked, _ = find(sampler)(denoiser, noise, (1, 1, 1), **settings)
     off_mean, off_variance = 0.0, 0.0
     times = denoiser.times(steps, spacing)
-    for t in {times[0], times_of_signal(denoiser, steps, spacing)[0]}:
+    for t in {times[0], times_with_signal(denoiser, steps, spacing)[0]}:
         alpha, sigma = denoiser.level(t)
         off_mean = max(off_mean, alpha * c / sigma)
         off_variance = max(off_variance, abs((denoiser.path.prior_std(t) / sigma) ** 2 - 1))
@@ -192,10 +192,10 @@ def test_where_the_image_is_known_every_state_is_that_image_and_noise_of_the_lev
 class CountedNoise(StreamNoise):
     """Noise that knows how often it was asked for."""
 
-    asked = 0
+    draws = 0
 
     def normal(self, *shape: int) -> Tensor:
-        self.asked += 1
+        self.draws += 1
         return super().normal(*shape)
 
 
@@ -204,7 +204,7 @@ def test_deterministic_samplers_draw_noise_once(case: str) -> None:
     sampler, _ = EVERY[case]
     noise = CountedNoise(0, 2)
     list(find(sampler)(denoiser_on("vp"), noise, SHAPE, steps=4))
-    assert (noise.asked == 1) == (sampler in DETERMINISTIC)
+    assert (noise.draws == 1) == SAMPLERS[sampler].deterministic
 
 
 @pytest.mark.parametrize("case", EVERY)
@@ -221,7 +221,7 @@ def test_more_steps_than_levels_are_refused(case: str) -> None:
 
 
 def test_a_variance_that_was_never_learned_is_refused() -> None:
-    with pytest.raises(ValueError, match="this network learned none"):
+    with pytest.raises(ValueError, match="this network learned no variance"):
         states("ddpm", denoiser_on("vp"), StreamNoise(0, 1), SHAPE, steps=3, variance="learned")
 
 
@@ -232,7 +232,7 @@ def test_what_divides_by_alpha_starts_where_some_of_the_image_is_left(
 ) -> None:
     """At most at the path's largest ratio or twice the second's; times still fall."""
     denoiser = denoiser_on(path)
-    times = times_of_signal(denoiser, steps, "uniform")
+    times = times_with_signal(denoiser, steps, "uniform")
     alpha, sigma = denoiser.level(times[0])
     assert len(times) == steps
     assert times[1:] == denoiser.times(steps, "uniform")[1:]

@@ -34,7 +34,7 @@ def level(path: str, index: int) -> tuple[float, float]:
 def test_posterior_variance_has_the_published_numbers(
     t: int, variance: float, half_unit: float
 ) -> None:
-    posterior = ddpm.posterior(*level("linear", t), *level("linear", t - 1))
+    posterior = ddpm.reverse_step(*level("linear", t), *level("linear", t - 1))
     assert posterior[2] == pytest.approx(variance, abs=half_unit)
 
 
@@ -61,7 +61,9 @@ def test_posterior_is_bayes_rule(path: str, data: st.DataObject) -> None:
     precision = 1 / sigma_s**2 + alpha**2 / forward
     expected = (alpha / forward / precision, alpha_s / sigma_s**2 / precision, 1 / precision)
     # sigma_t^2 - alpha^2 sigma_s^2 cancels by 1 % at worst, which leaves 14 of 16 digits.
-    assert ddpm.posterior(alpha_t, sigma_t, alpha_s, sigma_s) == pytest.approx(expected, rel=1e-10)
+    assert ddpm.reverse_step(alpha_t, sigma_t, alpha_s, sigma_s) == pytest.approx(
+        expected, rel=1e-10
+    )
 
 
 def wavy(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
@@ -85,10 +87,10 @@ def test_ddim_with_eta_1_is_ancestral_sampling(path: str, spacing: Spacing) -> N
 def test_a_learned_variance_lies_between_the_two_fixed_ones() -> None:
     """-1 is the smaller, 1 the larger, 0 their geometric mean; a variance of 0 stays tiny."""
     learned = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
-    found = ddpm.deviation("learned", 0.04, 0.09, learned)
-    assert isinstance(found, Tensor)
-    torch.testing.assert_close(found**2, torch.tensor([0.04, 0.06, 0.09], dtype=torch.float64))
-    none = ddpm.deviation("learned", 0.0, 0.0, learned)
+    result = ddpm.step_std("learned", 0.04, 0.09, learned)
+    assert isinstance(result, Tensor)
+    torch.testing.assert_close(result**2, torch.tensor([0.04, 0.06, 0.09], dtype=torch.float64))
+    none = ddpm.step_std("learned", 0.0, 0.0, learned)
     assert isinstance(none, Tensor)
     assert float(none.max()) <= 1.001e-10
 
@@ -106,8 +108,8 @@ def test_drift_and_diffusion_are_the_papers_(t: float) -> None:
         ve: (0, sigma**2 * 2 * math.log(ve.level(1.0).scalars()[1] / 0.01)),
         LinearPath(): (-1 / (1 - t), 2 * t / (1 - t)),
     }
-    for path, wanted in expected.items():
-        assert coefficients(path, t) == pytest.approx(wanted, rel=1e-9)
+    for path, target in expected.items():
+        assert coefficients(path, t) == pytest.approx(target, rel=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.7])
@@ -140,5 +142,5 @@ def test_langevin_steps_are_each_sample_s_own() -> None:
 def test_no_noise_is_left_or_added_on_the_way_to_the_clean_image(path: str) -> None:
     t = PATHS[path].time_of(torch.tensor(0.5, dtype=torch.float64)).item()
     levels = (*PATHS[path].level(t).scalars(), *PATHS[path].level(CLEAN).scalars())
-    assert ddpm.posterior(*levels) == pytest.approx((0, 1, 0), abs=1e-15)
+    assert ddpm.reverse_step(*levels) == pytest.approx((0, 1, 0), abs=1e-15)
     assert ddim.noise_scale(1, *levels) == 0

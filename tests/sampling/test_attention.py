@@ -6,7 +6,7 @@ import pytest
 import torch
 from latent_models import captions, make_ldm
 
-from genlab.config.samplers import DDIMSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.errors import GenLabError
 from genlab.nn.unet import CrossAttention, Texts
 from genlab.processes.noise import SampleNoise

@@ -11,10 +11,10 @@ from oracles import PATHS, awake
 from torch import Tensor
 
 from genlab.config.families import build_family
-from genlab.config.samplers import DDIMSampler
+from genlab.config.samplers.ddim import DDIMSampler
 from genlab.models.base import Facts, build_model
 from genlab.models.gaussian import GaussianModel
-from genlab.processes.gaussian import Denoiser, Ends
+from genlab.processes.gaussian import Denoiser, Prediction
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
 from genlab.sampling.image_to_image import image_to_image
@@ -30,7 +30,7 @@ def of_pixels() -> GaussianModel:
     return model
 
 
-def drawn(model: GaussianModel, images: Tensor, strength: float, **more: object) -> Tensor:
+def samples(model: GaussianModel, images: Tensor, strength: float, **more: object) -> Tensor:
     noise = SampleNoise(0, range(len(images)))
     return image_to_image(model, images, noise, strength=strength, steps=10, **more)  # type: ignore[arg-type]
 
@@ -38,38 +38,38 @@ def drawn(model: GaussianModel, images: Tensor, strength: float, **more: object)
 def test_a_strength_of_zero_gives_the_autoencoder_s_reconstruction() -> None:
     """To the bit, whatever is asked for; of pixels the image itself, up to 2 x - 1 and back."""
     ldm = make_ldm()
-    found = drawn(ldm, IMAGES, 0.0, labels=captions(4), guidance=3.0)
-    assert torch.equal(found, ldm.from_path(ldm.to_path(IMAGES)))
+    result = samples(ldm, IMAGES, 0.0, labels=captions(4), guidance=3.0)
+    assert torch.equal(result, ldm.from_path(ldm.to_path(IMAGES)))
     # to_path and from_path scale the latents, and back
-    torch.testing.assert_close(found, ldm.first_stage.reconstruct(IMAGES), rtol=0, atol=1e-5)
-    torch.testing.assert_close(drawn(of_pixels(), IMAGES, 0.0), IMAGES, rtol=0, atol=1e-6)
+    torch.testing.assert_close(result, ldm.first_stage.reconstruct(IMAGES), rtol=0, atol=1e-5)
+    torch.testing.assert_close(samples(of_pixels(), IMAGES, 0.0), IMAGES, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_a_strength_of_one_is_a_sample_and_knows_nothing_of_the_image(guidance: float) -> None:
     ldm, tokens = make_ldm(), captions(4)
-    found = drawn(ldm, IMAGES, 1.0, labels=tokens, guidance=guidance)
-    assert torch.equal(found, drawn(ldm, 1 - IMAGES, 1.0, labels=tokens, guidance=guidance))
+    result = samples(ldm, IMAGES, 1.0, labels=tokens, guidance=guidance)
+    assert torch.equal(result, samples(ldm, 1 - IMAGES, 1.0, labels=tokens, guidance=guidance))
     sampler = DDIMSampler(steps=10, guidance=guidance, precision="fp32")
     sample = draw(ldm, sampler, SampleNoise(0, range(4)), tokens)
     # The same steps; DDIM's move takes sigma by a square root
-    torch.testing.assert_close(found, sample.images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result, sample.images, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("strength", "steps"), [(0.01, 1), (0.3, 3), (0.31, 4), (0.95, 10)])
 def test_the_strength_is_a_share_of_the_steps(strength: float, steps: int) -> None:
     model = of_pixels()
-    seen: list[float] = []
+    times: list[float] = []
 
     class Watched(Denoiser):
-        def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Ends:
-            seen.append(float(t))
+        def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Prediction:
+            times.append(float(t))
             return super().__call__(x, t, which)
 
     plain = model.denoiser()
     model.denoiser = lambda labels, guidance: Watched(**vars(plain))  # type: ignore[method-assign]
-    drawn(model, IMAGES, strength)
-    assert seen == plain.times(10)[10 - steps :]
+    samples(model, IMAGES, strength)
+    assert times == plain.times(10)[10 - steps :]
     assert math.ceil(strength * 10) == steps
 
 
@@ -83,7 +83,7 @@ def test_with_a_denoiser_that_knows_the_image_any_strength_but_one_leads_back_to
     )
     for strength in (0.2, 0.7, 1.0):
         torch.testing.assert_close(
-            drawn(model, IMAGES, strength).float(), IMAGES, atol=1e-6, rtol=0
+            samples(model, IMAGES, strength).float(), IMAGES, atol=1e-6, rtol=0
         )
 
 
@@ -101,7 +101,7 @@ def test_the_more_strength_the_less_is_left_of_the_image() -> None:
     left = []
     for strength in (0.2, 0.5, 0.8):
         begun.clear()
-        drawn(model, IMAGES, strength)
+        samples(model, IMAGES, strength)
         x, image = begun[0].flatten(), model.to_path(IMAGES).flatten()
         left.append(float(torch.stack([x, image.double()]).corrcoef()[0, 1]))
     assert left == sorted(left, reverse=True)

@@ -17,8 +17,8 @@ from oracles import (
 
 from genlab.processes.gaussian import Denoiser, over_pixels
 from genlab.processes.noise import SampleNoise
-from genlab.processes.paths import Path
-from genlab.sampling.inpainting import Knowing, complete, inpaint
+from genlab.processes.paths import GaussianPath
+from genlab.sampling.inpainting import ObservingDenoiser, complete, inpaint
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 KNOWN = torch.tensor([[[True, False], [True, False]]])  # [1, 2, 2]
@@ -30,29 +30,29 @@ def test_a_denoiser_that_knows_pixels_says_them_and_nothing_else_changes() -> No
     points = torch.rand(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plain = ideal_denoiser(posterior_mean_of_points(points), path, "v")
     images, x = torch.rand(3, 1, 2, 2), torch.randn(3, 1, 2, 2, dtype=torch.float64)
-    knowing = Knowing(**vars(plain), images=images, known=KNOWN.expand(3, 1, 2, 2))
+    observing = ObservingDenoiser(**vars(plain), images=images, observed=KNOWN.expand(3, 1, 2, 2))
     t = torch.tensor([0.2, 0.9], dtype=torch.float64)
     which = torch.tensor([2, 0])
-    found, expected = knowing(x[which], t, which), plain(x[which], t)
-    known = KNOWN.expand(2, 1, 2, 2)
-    assert torch.equal(found.x0[known], images[which].double()[known])
-    assert torch.equal(found.x0[~known], expected.x0[~known])
+    result, expected = observing(x[which], t, which), plain(x[which], t)
+    observed = KNOWN.expand(2, 1, 2, 2)
+    assert torch.equal(result.x0[observed], images[which].double()[observed])
+    assert torch.equal(result.x0[~observed], expected.x0[~observed])
     alpha, sigma = (over_pixels(part) for part in path.level(t))
-    torch.testing.assert_close(alpha * found.x0 + sigma * found.eps, x[which], rtol=0, atol=1e-12)
+    torch.testing.assert_close(alpha * result.x0 + sigma * result.eps, x[which], rtol=0, atol=1e-12)
 
 
 @paths
-def test_the_completion_is_the_point_that_the_known_pixels_belong_to(path: Path) -> None:
+def test_the_completion_is_the_point_that_the_known_pixels_belong_to(path: GaussianPath) -> None:
     """Of five points in 16 dimensions, of which 12 pixels are given: they tell which."""
     points = torch.rand(5, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     points = 2 * points - 1
     denoiser = ideal_denoiser(posterior_mean_of_points(points), path, "v")
     images = points[torch.arange(50) % 5].reshape(50, 1, 4, 4)
-    known = (torch.arange(16) < 12).reshape(1, 4, 4)
-    found = inpaint(denoiser, StreamNoise(0, 50), torch.where(known, images, 7.0), known)
-    assert torch.equal(found[known.expand_as(found)], images[known.expand_as(images)])
+    observed = (torch.arange(16) < 12).reshape(1, 4, 4)
+    result = inpaint(denoiser, StreamNoise(0, 50), torch.where(observed, images, 7.0), observed)
+    assert torch.equal(result[observed.expand_as(result)], images[observed.expand_as(images)])
     # At the last step that point has all the weight.
-    assert float((found - images).abs().max()) < 1e-6
+    assert float((result - images).abs().max()) < 1e-6
     assert denoiser.evaluations == 50 * (29 * 4 + 1)
 
 
@@ -62,9 +62,9 @@ def completions(repeats: int, n: int = 1000) -> torch.Tensor:
         posterior_mean_of_gaussian(MEAN, COVARIANCE), PATHS["flow"], "velocity"
     )
     images = torch.tensor([1.0, 9.0, -0.4, 9.0], dtype=torch.float64).reshape(1, 1, 2, 2)
-    found = inpaint(denoiser, StreamNoise(0, n), images.expand(n, 1, 2, 2), KNOWN,
+    result = inpaint(denoiser, StreamNoise(0, n), images.expand(n, 1, 2, 2), KNOWN,
                     steps=100, repeats=repeats)  # fmt: skip
-    return found[~KNOWN.expand_as(found)].reshape(n, 2)
+    return result[~KNOWN.expand_as(result)].reshape(n, 2)
 
 
 def test_unknown_pixels_of_gaussian_data_have_their_conditional_distribution() -> None:
@@ -105,21 +105,21 @@ def test_a_completion_does_not_depend_on_its_batch() -> None:
 
 def test_of_latents_known_pixels_come_out_untouched_and_hidden_ones_go_not_in() -> None:
     """To the bit; and what lies in the place of the others is never looked at."""
-    model, known = make_ldm(), torch.zeros(4, 1, 8, 8, dtype=torch.bool)
-    known[:, :, :, :5] = True  # a place of the grid is four pixels wide
+    model, observed = make_ldm(), torch.zeros(4, 1, 8, 8, dtype=torch.bool)
+    observed[:, :, :, :5] = True  # a place of the grid is four pixels wide
     images = torch.rand(4, 1, 8, 8)
 
     def completed(images: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
         noise = SampleNoise(0, range(4))
-        return complete(model, images, known, noise, labels=prompts, guidance=2.0, steps=4)
+        return complete(model, images, observed, noise, labels=prompts, guidance=2.0, steps=4)
 
-    found = completed(images, captions(4))
-    assert torch.equal(found[known], images[known])
-    assert torch.equal(found, completed(torch.where(known, images, 0.3), captions(4)))
-    hidden = ~known
-    assert not torch.allclose(found[hidden], images[hidden], atol=0.05)
+    result = completed(images, captions(4))
+    assert torch.equal(result[observed], images[observed])
+    assert torch.equal(result, completed(torch.where(observed, images, 0.3), captions(4)))
+    hidden = ~observed
+    assert not torch.allclose(result[hidden], images[hidden], atol=0.05)
     other = completed(images, captions(8)[4:])
-    assert not torch.equal(other[hidden], found[hidden])
+    assert not torch.equal(other[hidden], result[hidden])
 
 
 def test_with_nothing_hidden_the_image_is_what_it_was() -> None:

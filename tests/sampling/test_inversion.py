@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,14 +12,14 @@ from oracles import PATHS, ideal_denoiser, posterior_mean_of_gaussian, posterior
 from torch import Tensor
 
 from genlab.processes.gaussian import Denoiser
-from genlab.processes.paths import Path
+from genlab.processes.paths import GaussianPath
 from genlab.sampling.inversion import decode, encode, round_trip
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 STD = torch.tensor([0.8, 0.5, 0.3, 0.2], dtype=torch.float64)
 
 
-def denoiser_of(path: Path) -> Denoiser:
+def denoiser_of(path: GaussianPath) -> Denoiser:
     """Of data N(0, diag(STD^2))."""
     return ideal_denoiser(posterior_mean_of_gaussian(torch.zeros(4).double(), STD.square().diag()),
                           path, "v")  # fmt: skip
@@ -29,7 +30,7 @@ def images() -> Tensor:
     return (noise * STD).reshape(8, 1, 2, 2)
 
 
-def spread(path: Path, ratio: float) -> Tensor:
+def spread(path: GaussianPath, ratio: float) -> Tensor:
     """The standard deviation of x_t, [1, 2, 2], at this ratio sigma / alpha."""
     alpha, sigma = path.level(path.time_of(torch.tensor(ratio, dtype=torch.float64))).scalars()
     return (alpha**2 * STD**2 + sigma**2).sqrt().reshape(1, 2, 2)
@@ -40,19 +41,19 @@ def test_errors_fall_with_the_square_of_the_steps(name: str) -> None:
     """Of the noise against the ODE's solution, a scaling of each pixel; and of the way back."""
     path, x = PATHS[name], images()
     exact = x * spread(path, path.ratios[1]) / spread(path, path.ratios[0])
-    there, back = [], []
+    noise_errors, back = [], []
     for steps in (60, 120, 240):
         noise, again = round_trip(denoiser_of(path), x, steps=steps)
-        there.append(float((noise / exact - 1).abs().max()))
+        noise_errors.append(float((noise / exact - 1).abs().max()))
         back.append(float((again - x).abs().max()))
-    for errors in (there, back):
+    for errors in (noise_errors, back):
         orders = [math.log2(a / b) for a, b in pairwise(errors)]
         assert min(orders) > 1.7  # 2, and better where errors of there and back cancel
-    assert there[-1] < 0.04 and back[-1] < 2e-3
+    assert noise_errors[-1] < 0.04 and back[-1] < 2e-3
 
 
 @paths
-def test_noise_is_found_again_in_its_image(path: Path) -> None:
+def test_noise_is_found_again_in_its_image(path: GaussianPath) -> None:
     """encode(decode(z)) = z, up to the steps' error."""
     z = images() / STD.reshape(1, 2, 2) * spread(path, path.ratios[1])
     denoiser = denoiser_of(path)
@@ -73,9 +74,9 @@ def test_nearby_points_of_a_data_set_go_to_noises_of_their_own() -> None:
 
 def test_clipping_is_off_and_two_evaluations_a_step_are_counted() -> None:
     free, clipped = denoiser_of(PATHS["flow"]), denoiser_of(PATHS["flow"])
-    clipped.clip = True
+    clipped = replace(clipped, clip=True)
     x = 3 * images()
     assert torch.equal(encode(clipped, x, steps=5), encode(free, x, steps=5))
-    assert clipped.evaluations == free.evaluations == 8 * 2 * 5 and clipped.clip
+    assert clipped.evaluations == free.evaluations == 8 * 2 * 5
     round_trip(clipped, x, steps=5)
     assert clipped.evaluations == 3 * 8 * 2 * 5

@@ -13,7 +13,9 @@ import yaml
 from PIL import Image
 
 from genlab.config.base import read_yaml
-from genlab.config.samplers import DDIMSampler, DDPMSampler, PriorSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.ddpm import DDPMSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
@@ -21,8 +23,9 @@ from genlab.models.devices import has_bf16
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder, StudyFolder
 from genlab.sampling.draw import draw
-from genlab.sampling.stages import reconstruct, sample
 from genlab.workflow.models import load_trained
+from genlab.workflow.reconstruct import reconstruct
+from genlab.workflow.sample import sample
 
 ROWS = [("vae", "prior"), ("ddpm", "ddim-3")]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.networks import UNetConfig
-from genlab.config.samplers import DETERMINISTIC, SamplerConfig
+from genlab.config.samplers import SAMPLERS, SamplerConfig
 from genlab.models.base import Facts, Model, build_model
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.noise import SampleNoise
@@ -27,7 +27,7 @@ from genlab.sampling.trajectories import (
     trajectory,
 )
 
-KINDS = [kind for kind in DETERMINISTIC if kind != "dopri5"]
+KINDS = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
 SHAPE = (1, SIDE, SIDE)
 
 

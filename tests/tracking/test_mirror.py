@@ -159,7 +159,8 @@ def test_training_goes_on_without_the_server_and_it_is_sent_later(
 
 def test_a_training_and_its_later_stages_are_one_run(study: Study) -> None:
     """Of the runs that were only planned, nothing is published."""
-    from genlab.sampling.stages import reconstruct, sample
+    from genlab.workflow.reconstruct import reconstruct
+    from genlab.workflow.sample import sample
     from genlab.workflow.train import train
 
     at = study()

@@ -100,7 +100,7 @@ def test_a_temperature_draws_only_from_families_that_know_one(tiny_config: Path)
     (note,) = resolved(tiny_config, models=["vae"], samplers=rows).notes
     assert note == (
         "samplers: 'cold' is left out, because it fits no model of this study "
-        "(vae: the model knows no temperature but 1)"
+        "(vae: the model supports no temperature other than 1)"
     )
     with pytest.raises(ConfigError, match="temperature: must be greater than 0, got 0"):
         resolved(tiny_config, samplers={"hot": {"sampler": "prior", "temperature": 0}})

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from genlab.config.families import FamilyConfig
 from genlab.config.families.vae import VAEConfig
-from genlab.config.samplers import DDIMSampler, PriorSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.prior import PriorSampler
 from genlab.data.tokenizer import train_tokenizer
 from genlab.errors import GenLabError
 from genlab.evaluation import prompts as library

@@ -13,13 +13,10 @@ from tiny import SIDE, sheet
 
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.config.networks import UNetConfig
-from genlab.config.samplers import (
-    DETERMINISTIC,
-    DDIMSampler,
-    Dopri5Sampler,
-    DPMSolverSampler,
-    SamplerConfig,
-)
+from genlab.config.samplers import SAMPLERS, SamplerConfig
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.dopri5 import Dopri5Sampler
+from genlab.config.samplers.dpm_solver import DPMSolverSampler
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
@@ -46,7 +43,7 @@ from genlab.sampling.trajectories import (
 from genlab.workflow.models import load_trained
 from genlab.workflow.walk import read_trajectories, walk
 
-KINDS = [kind for kind in DETERMINISTIC if kind != "dopri5"]
+KINDS = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
 SHAPE = (1, SIDE, SIDE)
 
 

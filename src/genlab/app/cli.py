@@ -241,7 +241,7 @@ def sample(
     batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
 ) -> None:
     """Draw the samples of one row from a trained model."""
-    from genlab.sampling.stages import sample as stage
+    from genlab.workflow.sample import sample as stage
 
     work(stage, SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)
 
@@ -257,7 +257,7 @@ def floor(config: RowConfig) -> None:
 @stage_command()
 def reconstruct(config: RunConfig, gpus: Gpus = 1) -> None:
     """Encode and decode the held-out images; measure MSE and PSNR."""
-    from genlab.sampling.stages import reconstruct as stage
+    from genlab.workflow.reconstruct import reconstruct as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 

@@ -28,8 +28,9 @@ from genlab.data.vocabulary import Vocabulary
 from genlab.errors import GenLabError, nearest
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.models.base import HasDenoiser, Model
+from genlab.models.base import Model
 from genlab.models.batches import to_float
+from genlab.models.capabilities import HasDenoiser
 from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
 from genlab.results.layout import DataFolder, RunFolder

@@ -1,4 +1,4 @@
-"""What the configs of convolutional autoencoders share."""
+"""Settings that convolutional autoencoders share."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class AutoencoderConfig(FamilyConfig):
 
     likelihood: Literal["gaussian", "logistic"] = "logistic"
     """p(x|z): 'gaussian' with one learned variance for all pixels, or the discretised 'logistic'
-    with a scale of its own for each pixel."""
+    with a predicted scale for each pixel."""
     latent: Width = 32
-    """Numbers at each place of the grid."""
+    """Channels of the latent grid."""
     channels: Width = 32
-    """Channels of the first convolution; twice as many below it."""
+    """Channels of the first convolution; the following ones have twice as many."""
     levels: Halvings = 2
-    """How often the side is halved; the grid has side / 2**levels on each side."""
+    """Number of times the side is halved; the grid's side is side / 2**levels."""
     blocks: Depth = 1
-    """Residual blocks at the side of the grid, in the encoder and in the decoder."""
+    """Residual blocks on the grid, in the encoder and in the decoder."""
 
     generates: ClassVar[Literal["nothing"]] = "nothing"
     reconstructs: ClassVar[bool] = True

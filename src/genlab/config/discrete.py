@@ -1,4 +1,4 @@
-"""What the configs of discrete autoencoders share, and those of models of their codes."""
+"""Settings that discrete autoencoders share, and those that models of their codes share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pydantic import Field, model_validator
 
 from genlab.config.autoencoders import AutoencoderConfig
 from genlab.config.base import Depth, Width
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
+from genlab.config.networks import check_heads
 
 
 class DiscreteConfig(AutoencoderConfig):
     """An autoencoder with a grid of codes, each a vector (`genlab.models.discrete`)."""
 
     codes: Annotated[Width, Field(ge=2)] = 128
-    """K, the vectors of the codebook."""
+    """K, the number of vectors in the codebook."""
 
     @property
     def variant(self) -> str:
@@ -30,22 +31,23 @@ class CodeModelConfig(FamilyConfig):
     """A causal transformer over the codes of a trained autoencoder (`genlab.models.codes`)."""
 
     first_stage: str = "vqvae"
-    """The model whose codes are learned, of family vqvae or dvae."""
+    """Name of the model whose codes are learned, of family vqvae or dvae."""
     width: Width = 64
     """Channels of the transformer."""
     layers: Depth = 3
+    """Number of transformer blocks."""
     heads: Width = 4
-    """Of the attention; they share the width evenly."""
+    """Number of attention heads; must divide `width`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate of the embeddings and of each branch."""
 
     generates: ClassVar[Literal["direct"]] = "direct"
     tempered: ClassVar[bool] = True
     draws_tokens: ClassVar[bool] = True
 
     @model_validator(mode="after")
-    def _heads_share_the_width(self) -> CodeModelConfig:
-        if self.width % self.heads:
-            raise ValueError(f"heads: {self.heads} don't divide the width {self.width}")
+    def _heads_divide_the_width(self) -> CodeModelConfig:
+        check_heads(self.width, self.heads)
         return self
 
     @property
@@ -53,7 +55,7 @@ class CodeModelConfig(FamilyConfig):
         return f"codes of {self.first_stage}"
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ("elbo",)
 
     @property

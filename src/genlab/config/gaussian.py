@@ -1,4 +1,4 @@
-"""What the families along a Gaussian path share: DDPM, score SDE, EDM, flow matching."""
+"""Settings that the families on a Gaussian path share: DDPM, score SDE, EDM, flow matching."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
 from genlab.config.networks import NetworkConfig, UNetConfig
 
-Prediction = Literal["eps", "x0", "v", "score", "velocity", "edm"]
-"""What a network is asked for; `genlab.processes.gaussian` says what each one means."""
+PredictionType = Literal["eps", "x0", "v", "score", "velocity", "edm"]
+"""What a network predicts; `genlab.processes.gaussian` defines each."""
 
 
 class GaussianConfig(FamilyConfig):
-    """A network that walks a Gaussian path back to the image."""
+    """A family whose network denoises along a Gaussian path."""
 
     conditional: bool = False
-    """Whether the network is told the class of the image, so that it can be asked for one and
+    """Condition the network on the class of the image, so that samples can be drawn of a class and
     guided towards it."""
     label_dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """How often a network that is told classes or captions is not, so that it learns both."""
+    """Probability of leaving out the class or caption in training, so that the network also learns
+    the unconditional model."""
     clip: bool = True
     """Clip the predicted x0 to the range of pixels in every sampling step."""
     network: NetworkConfig = UNetConfig()
 
     generates: ClassVar[Literal["gaussian"]] = "gaussian"
     space: ClassVar[Literal["image", "latent"]] = "image"
-    """What walks the path."""
+    """Space of x_0: pixels or latents."""
 
     @property
     def remarks(self) -> list[str]:
-        """What `variant` says of any family here, after what is its own."""
+        """The end of `variant`, which all families on a Gaussian path share."""
         network = self.network
-        said = []
+        remarks = []
         if network.backbone == "dit":
-            said = ["DiT with convolutions" if network.convolution else "DiT"]
-        return said + (["conditional"] if self.conditional else [])
+            remarks = ["DiT with convolutions" if network.convolution else "DiT"]
+        return remarks + (["conditional"] if self.conditional else [])
 
     @property
     def knows_classes(self) -> bool:
         return self.conditional
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ("ode",)
 
     def problems(self, channels: int, size: int) -> list[str]:
@@ -57,20 +58,20 @@ class GaussianConfig(FamilyConfig):
 
 
 class UnitTimeConfig(GaussianConfig):
-    """What families share that choose at which times from 0 to 1 they are trained."""
+    """Settings of families that choose the distribution of training times on 0..1."""
 
     times: Literal["uniform", "logit-normal"] = "uniform"
-    """Which times are trained on: all alike, or mostly the middle ones, where shapes are decided
-    ('logit-normal', Esser et al. 2024); the loss is a mean over them, so it moves as well."""
+    """Distribution of training times: uniform, or mostly from the middle, where shapes are decided
+    ('logit-normal', Esser et al. 2024). The loss is a mean over these times, so it changes too."""
     logit_mean: float = 0.0
-    """Of logit-normal times, the mean of log(t / (1 - t)): the larger, the nearer to the noise."""
+    """Mean of log(t / (1 - t)) of logit-normal times; larger means more noise."""
     logit_std: PositiveFloat = 1.0
-    """And its standard deviation: the smaller, the fewer times near the ends."""
+    """Standard deviation of log(t / (1 - t)); smaller means fewer times near 0 and 1."""
 
     @model_validator(mode="after")
-    def _logits_are_drawn(self) -> UnitTimeConfig:
+    def _logit_settings_have_an_effect(self) -> UnitTimeConfig:
         if self.times == "uniform" and (self.logit_mean, self.logit_std) != (0, 1):
             raise ValueError(
-                "logit_mean and logit_std say nothing of uniform times; set times: logit-normal"
+                "logit_mean and logit_std have no effect on uniform times; set times: logit-normal"
             )
         return self

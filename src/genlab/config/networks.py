@@ -10,6 +10,16 @@ from genlab.config.base import DEFAULT_BACKBONE, Depth, Strict, Width, build, pi
 from genlab.errors import shown
 
 
+def check_heads(width: int, heads: int, names: tuple[str, str] = ("width", "heads")) -> None:
+    """Refuse a number of attention heads that does not divide the width; `names` are the keys.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if width % heads:
+        raise ValueError(f"{names[1]}: {heads} must divide {names[0]} {width}")
+
+
 class UNetConfig(Strict):
     """The U-Net of the diffusion families (`genlab.nn.unet`)."""
 
@@ -17,16 +27,17 @@ class UNetConfig(Strict):
     channels: Annotated[Width, Field(ge=4, multiple_of=4)] = 32
     """Channels at the finest level; the other levels have `channels * multiplier`."""
     multipliers: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=10)] = (1, 2, 2)
-    """One level of resolution each, from fine to coarse; each level halves the side."""
+    """Channel multipliers of the levels, from fine to coarse; each level halves the side."""
     blocks: Depth = 1
-    """Residual blocks a level on the way down; the way up has one more."""
+    """Residual blocks a level in the downsampling half; the upsampling half has one more."""
     attention: tuple[Annotated[int, Field(ge=0, le=9)], ...] = (2,)
-    """The levels (0 is the finest) that have self-attention; the middle has it in any case."""
+    """Levels with self-attention, 0 is the finest; the middle always has it."""
     head_channels: Width = 32
     """Channels of one attention head."""
     patch: Depth = 1
-    """Fold patches of this side into channels first; 2 is nearly four times faster on a CPU."""
+    """Side of the patches folded into channels first; 2 is nearly four times faster on a CPU."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate in the residual blocks."""
 
     divisor_of: ClassVar[str] = "patch x 2 for every level after the first: multipliers, patch"
 
@@ -42,16 +53,17 @@ class DiTConfig(Strict):
 
     backbone: Literal["dit"]
     width: Width = 96
-    """Channels of a token, a multiple of 4 for the positions' sines and of `heads`."""
+    """Channels of a token; must be a multiple of 4, for the positions' sines, and of `heads`."""
     depth: Depth = 4
     """Transformer blocks."""
     heads: Width = 3
+    """Number of attention heads; must divide `width`."""
     mlp: Annotated[float, Field(gt=0, le=64)] = 4.0
     """Hidden channels of the feed-forward layers, as a multiple of the width."""
     patch: Depth = 2
-    """Side of the square of pixels that makes a token."""
+    """Side of the square of pixels of a token."""
     convolution: bool = False
-    """Let the feed-forward layers look at the tokens next to theirs; not in the paper."""
+    """Add a convolution over neighbouring tokens to the feed-forward layers; not in the paper."""
 
     divisor_of: ClassVar[str] = "patch"
 
@@ -62,10 +74,9 @@ class DiTConfig(Strict):
 
     @model_validator(mode="after")
     def _divides(self) -> DiTConfig:
-        if self.width % 4 or self.width % self.heads:
-            raise ValueError(
-                f"width: {self.width} must be divisible by 4 and by heads {self.heads}"
-            )
+        if self.width % 4:
+            raise ValueError(f"width: {self.width} must be divisible by 4")
+        check_heads(self.width, self.heads)
         return self
 
 
@@ -73,7 +84,7 @@ BACKBONES: dict[str, type[UNetConfig | DiTConfig]] = {"unet": UNetConfig, "dit":
 
 
 def _by_backbone(values: Any) -> Any:
-    """The network that a mapping describes, by its `backbone:`, or the default one."""
+    """Build the network of a mapping by its `backbone:`, or the default one."""
     if isinstance(values, UNetConfig | DiTConfig):
         return values
     if not isinstance(values, dict):
@@ -83,4 +94,4 @@ def _by_backbone(values: Any) -> Any:
 
 
 NetworkConfig = Annotated[UNetConfig | DiTConfig, BeforeValidator(_by_backbone)]
-"""The network of a diffusion family; `backbone:` chooses."""
+"""The network of a diffusion family, chosen by `backbone:`."""

@@ -38,7 +38,7 @@ import torch
 from numpy.typing import NDArray
 
 from genlab.data.randomness import generator
-from genlab.models.base import Encodes
+from genlab.models.capabilities import Encodes
 from genlab.models.latents import ACTIVE, activity, encode
 
 Floats = NDArray[np.float64]

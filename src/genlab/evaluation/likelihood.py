@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
-from genlab.models.base import HasBoundTerms, HasLikelihood, Model
+from genlab.models.base import Model
+from genlab.models.capabilities import HasBoundTerms, HasLikelihood
 from genlab.processes.noise import SampleNoise
 
 BATCH = 250  # the random numbers of a bound depend on it, so it is not an option
@@ -41,7 +42,7 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
 
 
 @torch.no_grad()
-def bits(model: Model, images: Tensor, kind: Likelihood, k: int) -> Tensor:
+def bits(model: Model, images: Tensor, kind: DensityKind, k: int) -> Tensor:
     """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the estimate `kind`.
 
     Args:

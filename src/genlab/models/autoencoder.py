@@ -1,10 +1,10 @@
-"""What convolutional autoencoders share: an encoder to a grid, and p(x|z) of what lies there.
+"""What convolutional autoencoders share: an encoder to a grid of latents, and p(x|z).
 
 Two likelihoods p(x|z):
     gaussian    N(m, s^2), one learned s for all pixels and images
     logistic    a logistic distribution rounded to the 256 grey values, as in PixelCNN++ (Salimans
-                et al. 2017, arXiv:1701.05517, equation 2, one component), where the decoder says
-                location and scale of every pixel: a certain background costs next to no bits
+                et al. 2017, arXiv:1701.05517, equation 2, one component). The decoder predicts
+                location and scale of every pixel, so an even background costs almost no bits.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import Tensor, nn
 
 from genlab.config.autoencoders import AutoencoderConfig
 from genlab.models.base import Model
+from genlab.nn.layers import group_norm, zero
 from genlab.nn.likelihoods import Gaussian, Likelihood, PredictedLogistic
-from genlab.nn.unet import group_norm, zero
 
 
 def activated(channels: int, local: bool) -> list[nn.Module]:
-    """What stands before a convolution; `local` has no normalisation, which sees all places."""
+    """Layers before a convolution; `local` leaves out normalisation, which mixes all positions."""
     return [nn.ReLU()] if local else [group_norm(channels), nn.ReLU()]
 
 
 class Residual(nn.Module):
-    """x [B, C, h, w] and a branch of two convolutions added; the identity at first.
+    """x [B, C, h, w] plus a branch of two convolutions; the identity at first.
 
     Args:
-        local: what becomes of a place depends on that place alone.
+        local: the output at a position depends on that position only.
     """
 
     def __init__(self, channels: int, local: bool = False) -> None:
@@ -49,12 +49,12 @@ class Residual(nn.Module):
 
 
 class Autoencoder(Model):
-    """Strided convolutions down to the grid, residual blocks there, and the way back.
+    """Strided convolutions down to the grid, residual blocks there, and the mirrored decoder.
 
     Attributes:
-        grid: (h, w), its rows and columns.
-        local: whether the encoder sees of the image what its strided convolutions bring to a
-            place, 10 x 10 pixels with two of them, and nothing else.
+        grid: (h, w), rows and columns of the grid.
+        local: whether the encoder's receptive field is that of its strided convolutions, 10 x 10
+            pixels with two of them.
     """
 
     local: ClassVar[bool] = False
@@ -85,10 +85,10 @@ class Autoencoder(Model):
             *(Residual(c, self.local) for _ in range(self.config.blocks)),
             *activated(c, self.local),
             nn.Conv2d(c, outputs, 1),
-        ).to(memory_format=torch.channels_last)  # in which they train a tenth faster
+        ).to(memory_format=torch.channels_last)  # trains a tenth faster
 
     def make_decoder(self) -> tuple[Likelihood, nn.Sequential]:
-        """p(x|z), and what makes its parameters of z [B, D, h, w]."""
+        """p(x|z), and the decoder from z [B, D, h, w] to its parameters."""
         config, c = self.config, self.widths[-1]
         gaussian = config.likelihood == "gaussian"
         likelihood: Likelihood = Gaussian() if gaussian else PredictedLogistic()
@@ -101,13 +101,13 @@ class Autoencoder(Model):
             *(Residual(c) for _ in range(config.blocks)),
             *activated(c, local=False),
             *up,
-            # The last doubling gives four outputs a place: quicker, where channels are this few
+            # The last doubling computes four outputs a position: faster with so few channels.
             nn.Conv2d(config.channels, 4 * outputs, 3, padding=1),
             nn.PixelShuffle(2),
         ).to(memory_format=torch.channels_last)
 
     def decode(self, z: Tensor) -> Tensor:
-        """z [B, D, h, w] -> parameters of p(x|z), float32, as `likelihood` reads them."""
+        """z [B, D, h, w] -> parameters of p(x|z), float32, for `likelihood`."""
         decoded: Tensor = self.likelihood.link(self.decoder(z).float())
         return decoded
 

@@ -1,12 +1,12 @@
 """The domain classifier: a small convolutional network whose features measure generated images.
 
-On digits or faces the features of an ImageNet network say little. A classifier trained on the
-data set itself knows what matters there; it takes Inception's place in the Frechet distance, in
-KID, precision and recall (penultimate layer) and in the inception score (logits).
+On digits or faces the features of an ImageNet network are not informative. A classifier trained on
+the data set itself replaces Inception in the Frechet distance, in KID, precision and recall
+(penultimate layer) and in the inception score (logits).
 
-Where a data set has a single class there is nothing to tell apart. The classifier then learns which
-of four quarter turns an image was given (RotNet, Gidaris et al. 2018, https://arxiv.org/abs/1803.07728),
-which takes features of what the images show.
+On a data set with a single class the classifier learns instead by which of four quarter turns an
+image was rotated (RotNet, Gidaris et al. 2018, https://arxiv.org/abs/1803.07728), which requires
+features of the image's content.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from genlab.config.families.classifier import ClassifierConfig
 from genlab.models.base import Batch, Model
-from genlab.nn.unet import group_norm
+from genlab.nn.layers import group_norm
 
 TURNS = 4
 
 
 class Classifier(Model):
-    """Convolutions at sides H, H/2, H/4, mean over positions, one hidden layer of features.
+    """Convolutions at sides H, H/2, H/4, pooling to 4 x 4, one hidden layer of features.
 
-    With a single class its logits are those of the quarter turns 0 ... 3.
+    With a single class the logits are those of the quarter turns 0 ... 3.
     """
 
     def __init__(self, config: ClassifierConfig, shape: tuple[int, int, int], classes: int) -> None:
@@ -46,7 +46,7 @@ class Classifier(Model):
             nn.Dropout(0.2),
             nn.Linear(4 * c * 16, config.features),
             nn.SiLU(),
-        ).to(memory_format=torch.channels_last)  # in which it trains a tenth faster
+        ).to(memory_format=torch.channels_last)  # trains a tenth faster
         self.head = nn.Linear(config.features, TURNS if classes == 1 else classes)
 
     def features(self, images: Tensor) -> Tensor:
@@ -55,15 +55,15 @@ class Classifier(Model):
         return features
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross entropy in nats, and the share of right answers."""
-        images, labels = turn(batch.images) if self.classes == 1 else (batch.images, batch.labels)
+        """Cross entropy in nats, and accuracy."""
+        images, labels = rotate(batch.images) if self.classes == 1 else (batch.images, batch.labels)
         logits = self.head(self.features(images)).float()
-        right = (logits.argmax(dim=1) == labels).float().mean()
-        return {"loss": F.cross_entropy(logits, labels), "accuracy": right}
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
 
 
-def turn(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Square images [B, C, H, H], each turned by a random number of quarters; the numbers [B]."""
+def rotate(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotate square images [B, C, H, H] by random quarter turns; return them and the turns [B]."""
     quarters = torch.randint(TURNS, (len(images),), device=images.device)
-    turned = torch.stack([images.rot90(k, (2, 3)) for k in range(TURNS)])
-    return turned[quarters, torch.arange(len(images), device=images.device)], quarters
+    rotations = torch.stack([images.rot90(k, (2, 3)) for k in range(TURNS)])
+    return rotations[quarters, torch.arange(len(images), device=images.device)], quarters

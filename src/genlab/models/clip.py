@@ -1,7 +1,7 @@
-"""CLIP: images and captions in one space, where those that belong together point the same way.
+"""CLIP: embeds images and captions in one space, where matching pairs have similar directions.
 
-Radford et al. 2021 (arXiv:2103.00020), section 2.3 and figure 3. Here it ranks the pictures that
-were drawn for a sentence, and scores them.
+Radford et al. 2021 (arXiv:2103.00020), section 2.3 and figure 3. Here it ranks and scores the
+images drawn for a prompt.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from genlab.nn.text import TextEncoder
 from genlab.nn.trunk import Trunk
 
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # exp(t) of figure 3, at first and at most
-# Adam moves a weight by about the learning rate a step, and a short training has few steps. What is
-# learned is therefore t / FASTER: until the temperature is low, digits of like colours and places
-# count for little, and the encoder has no reason to tell them apart.
+# Adam changes a weight by about the learning rate a step, and a short training has few steps.
+# Learning t / FASTER instead of t lowers the temperature faster. Until it is low, digits of similar
+# colours and places hardly affect the loss, and the encoder does not learn to distinguish them.
 FASTER = 10.0
 
 
@@ -48,22 +48,22 @@ class CLIP(Model):
         """tokens int64 [B, L] -> unit vectors [B, E], from the state at the text's END."""
         states = self.text_encoder(tokens)  # [B, L, width]
         end = (tokens == END).int().argmax(dim=1)
-        read = states[torch.arange(len(tokens), device=tokens.device), end]
-        return F.normalize(self.text_projection(read).float(), dim=1)
+        end_states = states[torch.arange(len(tokens), device=tokens.device), end]
+        return F.normalize(self.text_projection(end_states).float(), dim=1)
 
     def score(self, images: Tensor, tokens: Tensor) -> Tensor:
         """The cosine [B] between each image and its own caption."""
         return (self.embed_images(images) * self.embed_texts(tokens)).sum(dim=1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Symmetric cross entropy over the batch, in nats (figure 3), and the retrieval within it.
+        """Symmetric cross entropy over the batch in nats (figure 3), and retrieval accuracy.
 
-        Several images of a batch may carry the same caption; nothing could tell which of the equal
-        rows is whose. All of them are right for each of these images, and share the target evenly.
+        Images of a batch may share a caption. Then each of the equal captions is correct for each
+        of these images, and they share the target evenly.
         """
         assert batch.tokens is not None  # reads_captions
         if self.training:
-            # The parameter itself: clamped in the formula, it would have no gradient to come back.
+            # Clamps the parameter: clamping in the formula would leave it without a gradient.
             with torch.no_grad():
                 self.log_scale.clamp_(max=math.log(LARGEST_SCALE) / FASTER)
         cosines = self.embed_images(batch.images) @ self.embed_texts(batch.tokens).T  # [B, B]
@@ -71,9 +71,9 @@ class CLIP(Model):
         logits = scale * cosines
         same = (batch.tokens[:, None] == batch.tokens).all(dim=2)
         target = same / same.sum(dim=1, keepdim=True)
-        found = same.gather(1, logits.argmax(dim=1, keepdim=True))
+        hits = same.gather(1, logits.argmax(dim=1, keepdim=True))
         return {
             "loss": (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2,
-            "accuracy": found.float().mean(),
+            "accuracy": hits.float().mean(),
             "temperature": 1 / scale.detach(),
         }

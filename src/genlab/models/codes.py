@@ -1,19 +1,19 @@
 """A second stage: what models of a discrete autoencoder's codes share.
 
 The frozen first stage turns an image into codes c_1 .. c_n, row by row. A causal transformer
-learns their distribution one after the other,
+learns the distribution of each code given those before it,
 
     log p(c) = sum_i log p(c_i | c_1 .. c_{i-1})
 
-by cross entropy, given what stands before them. The codes of all training images are found once,
-before the first step. Drawing c_1 .. c_n from it and decoding them makes images.
+by cross entropy. The training images are encoded once, before the first step. To sample,
+c_1 .. c_n are drawn and decoded.
 
-Likelihood: q(c|x) is a point mass on the encoder's codes, whose entropy is zero, so that
+Likelihood: q(c|x) is a point mass on the encoder's codes and has zero entropy, so that
 
     log p(x) >= log p(c(x)) + log p(x|c(x))
 
-is the evidence lower bound. Other codes that explain x as well are left out of it: it is loose by
--log p(c(x)|x).
+is the evidence lower bound. The gap is -log p(c(x)|x): the bound leaves out other codes that
+explain x.
 """
 
 from __future__ import annotations
@@ -27,29 +27,32 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genlab.config.discrete import CodeModelConfig
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.models.base import Batch, Model
 from genlab.models.batches import in_parts
+from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.models.discrete import DiscreteAutoencoder
-from genlab.nn.likelihoods import grey_values
-from genlab.nn.transformer import Cache, GridPositions, Transformer, draw_token, likeliest
+from genlab.nn.densities import grey_values
+from genlab.nn.transformer import Cache, GridPositions, Transformer, draw_token, keep_likeliest
 from genlab.processes.noise import SampleNoise
 
 
 class CodeModel(Model):
-    """A causal transformer over words, of which there may be none, and then a grid of codes.
+    """A causal transformer over the words of a caption, if there are any, and a grid of codes.
 
-    The input at a place is the token before it, at the first place a token of its own that begins
-    the sequence; the position that is added is that of the token to predict. Tokens are numbered
-    words first, then codes, then the one that begins.
+    The input at a position is the previous token, at the first position a begin token; the position
+    embedding is that of the token to predict. Tokens are numbered words first, then codes, then the
+    begin token.
 
     Args:
-        words: how many different ones there are.
+        words: size of the vocabulary of captions; 0 without captions.
+
+    Attributes:
+        training_codes: codes of all training images, int32 [N, h, w], during training.
     """
 
     first_stage: DiscreteAutoencoder
-    known: Tensor | None = None
-    """The codes of all training images, int32 [N, h, w], while it is trained."""
+    training_codes: Tensor | None = None
 
     def __init__(
         self,
@@ -63,26 +66,26 @@ class CodeModel(Model):
         codes, grid = first_stage.config.codes, first_stage.grid
         self.evaluations = math.prod(grid)
         self.vocabulary = words
-        self.begin = words + codes  # the number of the token that begins the sequence
+        self.begin = words + codes  # the begin token
         self.embed = nn.Embedding(words + codes + 1, config.width)
         nn.init.normal_(self.embed.weight, std=0.02)
         self.positions = GridPositions(*grid, config.width)
         self.transformer = Transformer(config.width, config.layers, config.heads, config.dropout)
         self.head = nn.Linear(config.width, codes)
 
-    def places(self) -> Tensor:
-        """The positions of all places of a sequence, [T, width]."""
+    def all_positions(self) -> Tensor:
+        """Position embeddings of a whole sequence, [T, width]."""
         positions: Tensor = self.positions()
         return positions
 
     def states(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        """Tokens int64 [B, T] that stand before places -> what is known there, [B, T, width].
+        """States [B, T, width] of positions, given the token before each, int64 [B, T].
 
-        With a `cache`, the places go on from those in it.
+        With a `cache`, the positions follow those in it.
         """
         past = 0 if cache is None else len(cache)
-        places = self.places()[past : past + tokens.shape[1]]
-        states: Tensor = self.transformer(self.embed(tokens) + places, cache)
+        positions = self.all_positions()[past : past + tokens.shape[1]]
+        states: Tensor = self.transformer(self.embed(tokens) + positions, cache)
         return states
 
     def code_nats(self, indices: Tensor) -> Tensor:
@@ -91,48 +94,43 @@ class CodeModel(Model):
 
     @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:
-        """Encode the training images once and for all, since the first stage is frozen."""
+        """Encode the training images once; the first stage is frozen."""
         parts = in_parts(images, self.head.weight.device)
-        self.known = torch.cat([self.codes(part).int() for part in parts])
+        self.training_codes = torch.cat([self.codes(part).int() for part in parts])
 
     @torch.no_grad()
     def codes(self, images: Tensor) -> Tensor:
-        """images [B, C, H, W] on [0, 1] -> codes int64 [B, h, w], those of a float32 encoder.
+        """images [B, C, H, W] on [0, 1] -> codes int64 [B, h, w], encoded in float32.
 
-        Sampling and bits/dim know no others.
+        Sampling and bits/dim use these codes as well.
         """
         with torch.autocast(images.device.type, enabled=False):
             return self.first_stage.encode_indices(images)
 
     def codes_of(self, batch: Batch) -> Tensor:
-        """The codes int64 [B, h, w] of a batch, looked up where they are known."""
-        if self.known is None or batch.indices is None:
+        """Codes int64 [B, h, w] of a batch, looked up where they were computed before."""
+        if self.training_codes is None or batch.indices is None:
             return self.codes(batch.images)
-        return self.known[batch.indices].long()
+        return self.training_codes[batch.indices].long()
 
     def code_bits(self, nats: Tensor) -> Tensor:
-        """The share that codes of `nats` [B, h w] have in the bits/dim."""
+        """The part of the bits/dim that comes from codes of `nats` [B, h w]."""
         return nats.sum(dim=1).mean() / (math.prod(self.shape) * math.log(2))
 
     def complete(
         self,
         starts: Tensor,
         noise: SampleNoise,
-        temperature: float,
-        top_k: int | None,
-        top_p: float | None,
-        guidance: float = 1.0,
+        options: DrawOptions = DEFAULT_OPTIONS,
     ) -> Tensor:
-        """Draw codes int64 [B, h, w] after what stands before them.
+        """Draw codes int64 [B, h, w] that follow the tokens `starts`.
 
         Args:
-            starts: int64 [S, B, T], tokens. With S = 2 the first ones are those to be guided away
-                from and the second ones those to be guided to.
-            temperature: logits are divided by it.
-            top_k, top_p: which tokens to leave out, see `likeliest`.
-            guidance: w of logits = away + w (to - away).
+            starts: int64 [S, B, T]. With S = 2 the first tokens are the unconditional ones and the
+                second the conditional ones of logits = without + guidance (with - without).
+            options: temperature, top_k, top_p and guidance.
         """
-        # In float64: float32 logits depend on the batch by their last bits, which may tip a draw.
+        # In float64: the last bits of float32 logits depend on the batch and could change a draw.
         exact = copy.deepcopy(self).double()
         height, width = self.first_stage.grid
         u = noise.uniform(height * width)
@@ -140,16 +138,17 @@ class CodeModel(Model):
         for i in range(height * width):
             state = exact.states(tokens, cache)[:, -1]  # [S B, width]
             each = exact.head(state).unflatten(0, starts.shape[:2])  # [S, B, K]
-            logits = each[0] + guidance * (each[-1] - each[0])
-            codes.append(draw_token(likeliest(logits / temperature, top_k, top_p), u[:, i]))
+            logits = each[0] + options.guidance * (each[-1] - each[0])
+            logits = keep_likeliest(logits / options.temperature, options.top_k, options.top_p)
+            codes.append(draw_token(logits, u[:, i]))
             tokens = (self.vocabulary + codes[-1]).repeat(len(starts))[:, None]
         return torch.stack(codes, dim=1).reshape(-1, height, width)
 
-    def decoded(self, indices: Tensor) -> Tensor:
-        """The mean of p(x|c) of codes int64 [B, h, w], images [B, C, H, W]."""
+    def decode(self, indices: Tensor) -> Tensor:
+        """The mean of p(x|c) for codes int64 [B, h, w]: images [B, C, H, W]."""
         return self.first_stage.likelihood.mean(self.first_stage.decode_indices(indices))
 
-    def log_density(self, pixels: Tensor, kind: Likelihood, k: int) -> Tensor:
+    def log_density(self, pixels: Tensor, kind: DensityKind, k: int) -> Tensor:
         """The bound log p(c(x)) + log p(y|c(x)), in nats [B]; `pixels` y as in HasLikelihood."""
         indices = self.first_stage.encode_indices(grey_values(pixels))
         return self.first_stage.log_p(pixels, indices) - self.code_nats(indices).sum(dim=1)

@@ -1,8 +1,8 @@
 """What discrete autoencoders share: an encoder to a grid of K codes, and p(x|e) of their vectors.
 
-Each code is chosen by a `local` encoder: it says what lies in its place and nothing of the rest.
-Were codes chosen with an eye on the whole image, plain ground would have dozens of them, which a
-model of the codes would have to learn and could only guess.
+The encoder is `local`: a code describes its own part of the image only. With a larger receptive
+field, plain background would get dozens of different codes, which a model of the codes would have
+to learn although they are unpredictable.
 
 There is no distribution of codes here, and so neither samples nor bits/dim: see
 `genlab.models.codes`.
@@ -10,24 +10,22 @@ There is no distribution of codes here, and so neither samples nor bits/dim: see
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from genlab.config.discrete import DiscreteConfig
 from genlab.models.autoencoder import Autoencoder
-from genlab.nn.likelihoods import grey_values
+from genlab.nn.densities import dequantised, grey_values
 from genlab.nn.quantiser import perplexity
 
 
 class DiscreteAutoencoder(Autoencoder):
-    """An autoencoder with a code at each place of its grid."""
+    """An autoencoder with a code at each position of its grid."""
 
     local = True
     config: DiscreteConfig
 
     def encode_indices(self, images: Tensor) -> Tensor:
-        """images [B, C, H, W] on [0, 1] -> which codes they become, int64 [B, h, w]."""
+        """images [B, C, H, W] on [0, 1] -> codes int64 [B, h, w]."""
         raise NotImplementedError
 
     def lookup(self, indices: Tensor) -> Tensor:
@@ -38,8 +36,8 @@ class DiscreteAutoencoder(Autoencoder):
         """Codes int64 [B, h, w] -> parameters of p(x|e), as `decode`."""
         return self.decode(self.lookup(indices))
 
-    def measured(self, images: Tensor, decoded: Tensor, usage: Tensor) -> dict[str, Tensor]:
-        """`distortion`, and the state of codes that were used `usage` [K] times."""
+    def statistics(self, images: Tensor, decoded: Tensor, usage: Tensor) -> dict[str, Tensor]:
+        """`distortion`, `mse`, and statistics of codes that are used `usage` [K] times."""
         return {
             **self.distortion(images, decoded),
             "perplexity": perplexity(usage),
@@ -53,11 +51,11 @@ class DiscreteAutoencoder(Autoencoder):
     def log_p(self, pixels: Tensor, indices: Tensor) -> Tensor:
         """log p(y|e) in nats [B] of dequantised y [B, C, H, W] on [0, 1), given codes [B, h, w].
 
-        A Gaussian is a density of y as it stands; a probability of grey values is spread evenly
-        over the y within each, log p(y) = log P(x) + D log 256.
+        A Gaussian p(x|e) is a density and evaluated at y; a probability of grey values is spread
+        evenly over each bin.
         """
         decoded = self.decode_indices(indices)
         if not self.likelihood.discrete:
             return self.likelihood.log_prob(pixels, decoded).sum(dim=(1, 2, 3))
         log_p = self.likelihood.log_prob(grey_values(pixels), decoded).sum(dim=(1, 2, 3))
-        return log_p + math.prod(self.shape) * math.log(256)
+        return dequantised(log_p, self.shape)

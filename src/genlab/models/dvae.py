@@ -1,18 +1,18 @@
 """The discrete VAE of DALL-E (Ramesh et al. 2021, arXiv:2102.12092, section 2.1, appendix A.2).
 
-An encoder gives the logits of a categorical q(k|x) over K codes at every place of a grid, and a
-decoder turns the codes' vectors e into p(x|e). Training minimises
+An encoder computes the logits of a categorical q(k|x) over K codes at every position of a grid, and
+a decoder turns the codes' vectors e into p(x|e). Training minimises
 
     -log p(x|e) + beta KL(q(k|x) || uniform)
 
-with the sum over places of the second term divided by the number of pixels, as the first one is.
-A code can't be drawn with a gradient; in its place stands the Gumbel-softmax (Jang et al. 2017,
+with the sum over positions of the second term divided by the number of pixels, like the first one.
+Drawing a code has no gradient; it is replaced by the Gumbel-softmax (Jang et al. 2017,
 arXiv:1611.01144, equation 2), a mixture of all codes with the weights
 
     y = softmax((log q + g) / tau),   g = -log(-log u),   u ~ U(0, 1)
 
-which for tau -> 0 is a code drawn from q. By halves of a cosine, beta rises from 0 during the first
-part of the training and tau falls from 1. Outside of training the codes are the likeliest ones.
+which for tau -> 0 is a sample of q. During the first part of training beta rises from 0 and tau
+falls from 1, both by half a cosine. Outside of training the likeliest codes are used.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from genlab.models.discrete import DiscreteAutoencoder
 
 def cosine(start: float, end: float, progress: float, share: float) -> float:
     """From `start` to `end` over the first `share` of the training by half a cosine, then `end`."""
-    done = min(progress / share, 1.0) if share else 1.0
-    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+    phase = min(progress / share, 1.0) if share else 1.0
+    return end + (start - end) * (1 + math.cos(math.pi * phase)) / 2
 
 
 def gumbel(like: Tensor) -> Tensor:
-    """g in the shape of `like`, of the standard Gumbel distribution."""
+    """Samples g of the standard Gumbel distribution, in the shape of `like`."""
     return -(-torch.rand_like(like).log()).log()
 
 
-def relaxed(logits: Tensor, g: Tensor, tau: float) -> Tensor:
-    """The mixtures y [B, K, h, w] of logits of q and Gumbel noise g, both of that shape."""
+def gumbel_softmax(logits: Tensor, g: Tensor, tau: float) -> Tensor:
+    """The weights y [B, K, h, w] for logits of q and Gumbel noise g, both of that shape."""
     return ((logits + g) / tau).softmax(dim=1)
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:
-    """KL(q || uniform) = log K - H(q), in nats [B, h, w], of logits of q [B, K, h, w]."""
+    """KL(q || uniform) = log K - H(q) in nats [B, h, w], for logits of q [B, K, h, w]."""
     log_q = logits.log_softmax(dim=1)
     return math.log(logits.shape[1]) + (log_q.exp() * log_q).sum(dim=1)
 
 
 class DVAE(DiscreteAutoencoder):
-    """A discrete autoencoder whose encoder says how likely each code is."""
+    """A discrete autoencoder whose encoder predicts the probability of each code."""
 
     config: DVAEConfig
 
@@ -72,12 +72,12 @@ class DVAE(DiscreteAutoencoder):
         vectors: Tensor = self.codebook(indices)
         return vectors.movedim(-1, 1)
 
-    def mixed(self, weights: Tensor) -> Tensor:
-        """Mixtures [B, K, h, w] of the codes -> vectors [B, D, h, w]."""
+    def mixture(self, weights: Tensor) -> Tensor:
+        """Weights [B, K, h, w] of the codes -> vectors [B, D, h, w]."""
         return torch.einsum("bkhw,kd->bdhw", weights, self.codebook.weight)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The objective; `distortion` and `kl` in nats a pixel.
+        """The objective; `distortion` and `kl` in nats per pixel.
 
         `perplexity` and `used_codes` are those of the likeliest codes of this batch.
         """
@@ -86,12 +86,12 @@ class DVAE(DiscreteAutoencoder):
         tau = cosine(1.0, config.tau, batch.progress, config.tau_decay)
         indices = logits.argmax(dim=1)
         vectors = (
-            self.mixed(relaxed(logits, gumbel(logits), tau))
+            self.mixture(gumbel_softmax(logits, gumbel(logits), tau))
             if self.training
             else self.lookup(indices)
         )
         usage = torch.bincount(indices.flatten(), minlength=config.codes)
-        values = self.measured(batch.images, self.decode(vectors), usage)
+        values = self.statistics(batch.images, self.decode(vectors), usage)
         kl = kl_to_uniform(logits).sum(dim=(1, 2)).mean() / math.prod(self.shape)
         loss = values["distortion"] + beta * kl
         return {"loss": loss, **values, "kl": kl, "tau": kl.new_tensor(tau)}

@@ -3,18 +3,18 @@ arXiv:2209.03003, "rectified flow").
 
 x_t = (1 - t) x_0 + t eps goes from the image at t = 0 to the noise at t = 1 (the papers count the
 other way), and a network learns the velocity dx/dt = eps - x_0 by mean squared error (2210.02747,
-equation 23). Where lines of different pairs cross it learns their mean, which bends the paths that
-are sampled. Two ways to have fewer crossings:
+equation 23). Where lines of different pairs cross, it learns the mean of their velocities, and the
+sampled paths are curved. Two options reduce crossings:
 
-`pairing: ot` joins the images of a batch with its noise so that the squared distances are least
-altogether (Tong et al. 2024, arXiv:2302.00482, section 3.3; Pooladian et al. 2023,
-arXiv:2304.14772). Labels stay with their images, since the noise is what changes place.
+`pairing: ot` pairs the images of a batch with its noise so that the sum of squared distances is
+least (Tong et al. 2024, arXiv:2302.00482, section 3.3; Pooladian et al. 2023, arXiv:2304.14772).
+The noise is permuted, so labels stay with their images.
 
-`first_stage` ("reflow") takes the pairs that another flow joins: noise, and the image its ODE makes
-of it (2209.03003, equation 1 with algorithm 1). They are made once, before the first step, as many
-as there are training images; of those it needs to know no more than how many. That takes
-2 `reflow_steps` - 1 network evaluations a pair, which belong to the cost of the training. Where
-both have the same network, training goes on from the first one's weights, as in the paper.
+`first_stage` ("reflow") trains on the pairs of another flow: noise, and the image that its ODE maps
+it to (2209.03003, equation 1 with algorithm 1). As many pairs as there are training images are
+computed before the first step; the training images themselves are not used. That takes
+2 `reflow_steps` - 1 network evaluations a pair, which count as training time. If both models have
+the same network, training starts from the first one's weights, as in the paper.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ PAIRS_AT_ONCE = 100
 
 
 def nearest_noise(x0: Tensor, eps: Tensor) -> Tensor:
-    """`eps` in the order in which sum_i |x_0i - eps_i|^2 is least; both [B, C, H, W]."""
+    """Permute `eps` so that sum_i |x_0i - eps_i|^2 is least; both [B, C, H, W]."""
     costs = torch.cdist(x0.flatten(1).float(), eps.flatten(1).float()).square()
     _, order = linear_sum_assignment(costs.cpu().numpy())
     return eps[torch.from_numpy(order).to(eps.device)]
 
 
 class FlowMatching(GaussianModel):
-    """A network's velocity on the straight path."""
+    """A network that predicts the velocity of straight paths."""
 
     config: FlowMatchingConfig
     first_stage: FlowMatching | None
@@ -70,7 +70,7 @@ class FlowMatching(GaussianModel):
         return logit_normal(self.config, n, device, torch.float64)
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The ends (x_0, eps) of lines, joined as `pairing` or the first stage says."""
+        """The ends (x_0, eps) of lines, paired by `pairing` or by the first stage."""
         if self.pairs is not None:
             labels = batch.labels
             which = torch.randint(len(self.pairs[0]), labels.shape, device=labels.device)
@@ -80,19 +80,19 @@ class FlowMatching(GaussianModel):
 
     @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:
-        """Make the pairs of reflow: those of sample i are a function of i and the first stage."""
+        """Compute the pairs of reflow; pair i is a function of i and the first stage."""
         if self.first_stage is None:
             return
         device = next(self.parameters()).device
-        made, noise = [], []
+        images_of_noise, noise = [], []
         for begin in range(0, len(images), PAIRS_AT_ONCE):
             which = range(begin, min(begin + PAIRS_AT_ONCE, len(images)))
-            # An address of its own, so that samples start from other noise.
+            # A separate seed, so that samples start from other noise.
             eps = SampleNoise(address("reflow"), which, device).normal(*self.shape)
             *_, last = heun.sample(
                 self.first_stage.denoiser(), GivenNoise(eps), self.shape,
                 steps=self.config.reflow_steps,
             )  # fmt: skip
-            made.append(last.x.float())
+            images_of_noise.append(last.x.float())
             noise.append(eps)
-        self.pairs = torch.cat(made), torch.cat(noise)
+        self.pairs = torch.cat(images_of_noise), torch.cat(noise)

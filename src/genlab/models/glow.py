@@ -6,21 +6,21 @@ A bijection z = f(x) of images to noise of the same dimension D gives an exact d
 
     log p(x) = log N(z; 0, I) + log |det dz/dx|
 
-and training maximises it. Images of 8 bits are dequantised, y = (x + u) / 256 with u ~ U[0, 1)
-anew in every step, so that figures in bits/dim are those of 8 bits.
+and training maximises it. Images of 8 bits are dequantised, y = (x + u) / 256 with new u ~ U[0, 1)
+in every step, so that bits/dim are those of 8-bit images.
 
     pixels     y on [0, 1) -> logit(m + (1 - 2m) y)    RealNVP, section 4.1; m is `margin`
     level      fold 2 x 2 pixels into channels; K steps of ActNorm, 1x1 convolution, coupling;
                then half of the channels leave the flow, whitened by their prior given the rest
-    at last    fold all pixels into channels and take some more steps there (`global_steps`)
+    last       fold all pixels into channels and take some more steps there (`global_steps`)
 
-All that left is one vector z in R^D, N(0, I) a priori: a learned prior's mean and scale are layers
-of the flow. RealNVP has couplings with checkerboard masks before the folding, with channel masks
-after it, and no 1x1 convolutions; ActNorm stands in for its batch normalisation.
+The channels that left form one vector z in R^D with prior N(0, I): mean and scale of a learned
+prior are layers of the flow. RealNVP has couplings with checkerboard masks before the folding, with
+channel masks after it, and no 1x1 convolutions; ActNorm replaces its batch normalisation.
 
-An image whose side can't be halved often enough is padded. No layer touches the padding, so that f
-is still a bijection of R^D, D the pixels of the image itself, and the density exact
-(see `genlab.nn.flow`).
+An image whose side can't be halved often enough is padded. No layer changes the padding, so f is
+still a bijection of R^D, D the values of the image itself, and the density is exact (see
+`genlab.nn.flow`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.config.families import Likelihood
+from genlab.config.families import DensityKind
 from genlab.config.families.glow import GlowConfig
 from genlab.models.base import Batch, Model
+from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.nn.coupling import (
     AffineCoupling,
     GaussianSplit,
@@ -42,12 +43,21 @@ from genlab.nn.coupling import (
     channel_half,
     checkerboard,
 )
-from genlab.nn.flow import ActNorm, Bijection, Fold, GaussianPrior, InvertibleConv, Level, total
+from genlab.nn.densities import log_standard_normal
+from genlab.nn.flow import (
+    ActNorm,
+    Bijection,
+    FlowLevel,
+    Fold,
+    GaussianPrior,
+    InvertibleConv,
+    total,
+)
 from genlab.processes.noise import SampleNoise
 
 
 def channel_steps(config: GlowConfig, real: Tensor, steps: int, hidden: int) -> list[Bijection]:
-    """Steps of flow whose couplings keep one half of the channels and move the other, in turns."""
+    """Steps of flow whose couplings keep one half of the channels, alternating between halves."""
     layers: list[Bijection] = []
     for k in range(steps):
         layers.append(ActNorm(real))
@@ -59,7 +69,7 @@ def channel_steps(config: GlowConfig, real: Tensor, steps: int, hidden: int) -> 
 
 
 def checkerboard_steps(real: Tensor, steps: int, hidden: int) -> list[Bijection]:
-    """Couplings that keep the pixels of one colour and move the other's (RealNVP, figure 3)."""
+    """Steps of flow whose couplings keep every second pixel (RealNVP, figure 3)."""
     layers: list[Bijection] = []
     for k in range(steps):
         layers += [ActNorm(real), MaskedCoupling(real, hidden, checkerboard(real, k % 2))]
@@ -75,7 +85,7 @@ class Glow(Model):
         grid = 2 ** len(config.steps)
         self.padding = (0, -shape[2] % grid, 0, -shape[1] % grid)  # right and below
         real = F.pad(torch.ones(shape, dtype=torch.bool), self.padding)
-        levels: list[Level] = []
+        levels: list[FlowLevel] = []
         for i, steps in enumerate(config.steps):
             hidden = config.hidden * 2**i
             layers: list[Bijection] = []
@@ -87,13 +97,13 @@ class Glow(Model):
             if i < len(config.steps) - 1 or config.global_steps > 0:
                 layers.append(split := GaussianSplit(real))
                 kept, _ = split.halves(real)
-                levels.append(Level(layers, real, len(kept)))
+                levels.append(FlowLevel(layers, real, len(kept)))
                 real = kept
         if config.global_steps > 0:
             fold = Fold(real, *real.shape[1:])
             real = fold.fold(real[None])[0]
             layers = [fold, *channel_steps(config, real, config.global_steps, config.global_hidden)]
-        levels.append(Level([*layers, GaussianPrior(real)], real))
+        levels.append(FlowLevel([*layers, GaussianPrior(real)], real))
         self.levels = nn.ModuleList(levels)
         self.sizes = [int(level.leaving.sum()) for level in levels]  # their sum is D
 
@@ -109,14 +119,14 @@ class Glow(Model):
         x = F.pad(x, self.padding)
         left = []
         for level in self.levels:
-            x, z, stretched = level(x)
-            logdet = logdet + stretched
+            x, z, level_logdet = level(x)
+            logdet = logdet + level_logdet
             left.append(z)
         return torch.cat(left, dim=1), logdet
 
     def from_noise(self, z: Tensor) -> Tensor:
-        """z [B, D] -> y = f^-1(z) [B, C, H, W], on [0, 1) but for the flow's errors."""
-        levels = cast(list[Level], list(self.levels))
+        """z [B, D] -> y = f^-1(z) [B, C, H, W], on [0, 1) up to rounding."""
+        levels = cast(list[FlowLevel], list(self.levels))
         left = torch.split(z, self.sizes, dim=1)
         x = z.new_zeros(len(z), 0, *levels[-1].leaving.shape[1:])
         for level, part in zip(reversed(levels), reversed(left), strict=True):
@@ -125,11 +135,10 @@ class Glow(Model):
         x, m = x[:, :, :height, :width], self.config.margin
         return (x.sigmoid() - m) / (1 - 2 * m) if m > 0 else x + 0.5
 
-    def log_density(self, pixels: Tensor, kind: Likelihood = "exact", k: int = 1) -> Tensor:
-        """log p(y) [B] in nats, itself and no bound."""
+    def log_density(self, pixels: Tensor, kind: DensityKind = "exact", k: int = 1) -> Tensor:
+        """log p(y) [B] in nats, exact."""
         z, logdet = self.to_noise(pixels)
-        log_normal = -0.5 * (z.square() + math.log(2 * math.pi))
-        return log_normal.sum(dim=1) + logdet
+        return log_standard_normal(z).sum(dim=1) + logdet
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """-log p(y) in nats per image, and in bits per dimension of 8 bits."""
@@ -137,14 +146,14 @@ class Glow(Model):
         nats = -self.log_density((x + torch.rand_like(x)) / 256).mean()
         return {"loss": nats, "bits_per_dim": nats / (self.dimensions * math.log(2)) + 8}
 
-    def generate(self, noise: SampleNoise, temperature: float = 1.0) -> Tensor:
-        """f^-1(z) of z ~ N(0, temperature^2 I): every Gaussian draw's deviation is scaled."""
-        return self.from_latent(temperature * noise.normal(self.dimensions))
+    def generate(self, noise: SampleNoise, options: DrawOptions = DEFAULT_OPTIONS) -> Tensor:
+        """f^-1(z) of z ~ N(0, temperature^2 I)."""
+        return self.from_latent(options.temperature * noise.normal(self.dimensions))
 
     def to_latent(self, images: Tensor) -> Tensor:
-        """f at the middle of the cell of each 8-bit value, [B, D]."""
+        """f at the centre of the cell of each 8-bit value, [B, D]."""
         return self.to_noise(((255 * images).round() + 0.5) / 256)[0]
 
     def from_latent(self, z: Tensor) -> Tensor:
-        """The 8-bit values x in whose cells [x, x + 1) / 256 the pixels f^-1(z) lie."""
+        """The 8-bit values x whose cells [x, x + 1) / 256 contain the pixels f^-1(z)."""
         return (256 * self.from_noise(z)).floor().clamp(0, 255) / 255

@@ -1,9 +1,9 @@
-"""The judge: tells every factor of a picture, its digit, its colour, its place ...
+"""The judge: classifies every factor of an image, such as its digit, colour and place.
 
-It is trained on real images alone, half of those of unseen combinations among them so that it takes
-none of these for one that it knows, and neither a generative model nor the CLIP that ranks
-candidates ever asks it, so that its word on them is impartial. It errs as well: its accuracy on
-held-out images bounds what can be said of any model.
+It is trained on real images only, including half of the images of unseen combinations, so that it
+does not mistake them for known ones. No generative model and no CLIP that ranks candidates uses it,
+so its judgement of them is independent. It makes errors as well: its accuracy on held-out images
+limits what can be measured of any model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Judge(Model):
         super().__init__(config, shape, classes)
         self.factors = factors
         self.body = Trunk(shape, config.channels, config.features)
-        self.head = nn.Linear(config.features, sum(factors.values()))  # all layers side by side
+        self.head = nn.Linear(config.features, sum(factors.values()))  # the layers of all factors
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """images [B, C, H, W] on [0, 1] -> for each factor the logits of its values, [B, V]."""
@@ -42,15 +42,15 @@ class Judge(Model):
         return torch.stack([part.argmax(dim=1) for part in self.logits(images).values()], dim=1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross entropy in nats, summed over factors; the share right of each, and of all."""
+        """Cross entropy in nats, summed over factors; accuracy of each factor and of all."""
         assert batch.factors is not None  # knows_factors
         logits = self.logits(batch.images)
         columns = batch.factors.unbind(dim=1)
         losses = [F.cross_entropy(p, c) for p, c in zip(logits.values(), columns, strict=True)]
-        right = torch.stack([part.argmax(dim=1) for part in logits.values()], 1) == batch.factors
-        shares = zip(self.factors, right.float().mean(dim=0), strict=True)
+        hits = torch.stack([part.argmax(dim=1) for part in logits.values()], 1) == batch.factors
+        accuracies = zip(self.factors, hits.float().mean(dim=0), strict=True)
         return {
             "loss": torch.stack(losses).sum(),
-            **{f"accuracy/{name}": share for name, share in shares},
-            "accuracy/all": right.all(dim=1).float().mean(),
+            **{f"accuracy/{name}": accuracy for name, accuracy in accuracies},
+            "accuracy/all": hits.all(dim=1).float().mean(),
         }

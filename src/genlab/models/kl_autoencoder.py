@@ -1,15 +1,15 @@
 """The KL autoencoder of latent diffusion (Rombach et al. 2022, arXiv:2112.10752, section 3.1).
 
 A variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114) whose latent is a grid z, and
-whose KL divergence weighs next to nothing: its prior is learned afterwards, by diffusion. With
+whose KL divergence has a very small weight: the prior is learned afterwards, by diffusion. With
 q(z|x) = N(mu, sigma^2), training minimises
 
     E_q [-log p(x|z)] + kl KL(q(z|x) || N(0, 1)) + perceptual |f(x) - f(m(z))|^2
 
-an image. The first two are in nats (here divided by the number of pixels, for both), so that
-`kl: 1` is a VAE's bound, and the paper's 1e-6 has the same meaning. The last one, for which the
-paper has the features of an ImageNet network, is a mean over the features f of the domain
-classifier, at the mean m(z) of p(x|z); the classifier is frozen.
+for each image. The first two terms are in nats (here both are divided by the number of pixels), so
+`kl: 1` is a VAE's bound, and the paper's 1e-6 has the same meaning. In the last one f are the
+features of the frozen domain classifier, where the paper uses an ImageNet network, and m(z) is the
+mean of p(x|z); it is a mean over features.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
 from genlab.models.autoencoder import Autoencoder
 from genlab.models.base import Batch
 from genlab.models.classifier import Classifier
+from genlab.nn.densities import gaussian_kl
 
 
-class Posterior(NamedTuple):
-    """q(z|x) = N(mean, exp(logvar)), float32 [B, c, h, w] each."""
+class DiagonalGaussian(NamedTuple):
+    """N(mean, exp(logvar)), float32 [B, c, h, w] each; here q(z|x)."""
 
     mean: Tensor
     logvar: Tensor
 
     def draw(self) -> Tensor:
-        """z ~ q(z|x)."""
+        """A random sample z."""
         return self.mean + (self.logvar / 2).exp() * torch.randn_like(self.mean)
 
     def kl(self) -> Tensor:
-        """KL(q(z|x) || N(0, 1)) in nats [B]: the sum of (mean^2 + var - logvar - 1) / 2."""
-        terms = self.mean.square() + self.logvar.exp() - self.logvar - 1
-        return terms.sum(dim=(1, 2, 3)) / 2
+        """The divergence from N(0, 1), in nats [B]."""
+        return gaussian_kl(self.mean, self.logvar).sum(dim=(1, 2, 3))
 
 
 class KLAutoencoder(Autoencoder):
@@ -60,23 +60,23 @@ class KLAutoencoder(Autoencoder):
         self.encoder = self.make_encoder(2 * config.latent)
         self.likelihood, self.decoder = self.make_decoder()
 
-    def encode(self, images: Tensor) -> Posterior:
+    def encode(self, images: Tensor) -> DiagonalGaussian:
         """images [B, C, H, W] on [0, 1] -> q(z|x)."""
         mean, logvar = self.encoder(2 * images - 1).float().chunk(2, dim=1)
-        return Posterior(mean, logvar.clamp(-30, 20))
+        return DiagonalGaussian(mean, logvar.clamp(-30, 20))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The objective over the number of pixels; `kl` in nats an image."""
-        posterior = self.encode(batch.images)
-        decoded = self.decode(posterior.draw())
+        """The objective divided by the number of pixels; `kl` in nats per image."""
+        q = self.encode(batch.images)
+        decoded = self.decode(q.draw())
         values = self.distortion(batch.images, decoded)
-        kl = posterior.kl().mean()
+        kl = q.kl().mean()
         loss = values["distortion"] + self.config.kl * kl / math.prod(self.shape)
         values |= {"kl": kl}
         if self.first_stage is not None:
             features = self.first_stage.features
-            seen = features(self.likelihood.mean(decoded))
-            values["perceptual"] = (seen - features(batch.images)).float().square().mean()
+            errors = features(self.likelihood.mean(decoded)) - features(batch.images)
+            values["perceptual"] = errors.float().square().mean()
             loss = loss + self.config.perceptual * values["perceptual"]
         return {"loss": loss, **values}
 
@@ -85,5 +85,5 @@ class KLAutoencoder(Autoencoder):
         return self.likelihood.mean(self.decode(z)).clamp(0, 1)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """The images of the means of q(z|x)."""
+        """Decode the mean of q(z|x)."""
         return self.images_of(self.encode(images).mean)

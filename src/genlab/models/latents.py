@@ -1,4 +1,4 @@
-"""The latents of many images, and which of their dimensions say anything."""
+"""The latents of many images, and which of their dimensions are in use."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.errors import GenLabError
-from genlab.models.base import Encodes, Model
+from genlab.models.base import Model
 from genlab.models.batches import in_parts, to_uint8
+from genlab.models.capabilities import Encodes
 
 ACTIVE = 0.01
-"""The variance over data above which a posterior mean counts as active (Burda et al. 2016,
-arXiv:1509.00519, section 5.2). Below it the noise of q(z|x), of variance near 1, hides it."""
+"""Variance over the data above which a dimension of the mean of q(z|x) counts as active (Burda et
+al. 2016, arXiv:1509.00519, section 5.2). Below it the noise of q(z|x), of variance near 1, hides
+the dimension."""
 
 
 def as_encoder(model: Model) -> Encodes:
-    """`model` itself, seen as what it can do.
+    """Return `model`, typed as an encoder.
 
     Raises:
-        GenLabError: it has no latent vector.
+        GenLabError: the model has no latent vector.
     """
     if not isinstance(model, Encodes):
         raise GenLabError(f"{type(model).__name__} has no latent vector to look at")
@@ -47,5 +49,5 @@ def decode(
 
 
 def activity(latents: Tensor) -> Tensor:
-    """Each dimension's variance over the images: [N, L] -> [L]."""
+    """Variance of each dimension over the images: [N, L] -> [L]."""
     return latents.var(dim=0, correction=0)

@@ -6,11 +6,12 @@ An SDE dx = f(x, t) dt + g(t) dw turns images into noise; its reverse needs the 
 
 which a network learns by denoising (equation 7). Given x_0, x_t is Gaussian: the three SDEs of the
 paper are three paths (equation 29), `genlab.processes.paths`. With the weight lambda(t) = sigma^2
-the loss is the mean squared error of eps = -sigma times the score, which is what the network says.
+the loss is the mean squared error of eps = -sigma times the score, which the network predicts.
 
-An error of eps means one of x_0 sigma / alpha times as large, 50 times where VE begins, which takes
-long to train away. `prediction: edm` asks for EDM's F instead (`genlab.processes.gaussian`, with
-s_d = 1: -v on the VP path), which says x_0 as well at high noise as at low.
+An error of eps becomes an error of x_0 that is sigma / alpha times as large, 50 times at the start
+of VE; it takes long to train away. With `prediction: edm` the network predicts EDM's F
+(`genlab.processes.gaussian`, with s_d = 1: -v on the VP path), which determines x_0 equally well at
+all noise levels.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from torch import Tensor
 from genlab.config.families.score_sde import ScoreSDEConfig
 from genlab.models.base import Model
 from genlab.models.gaussian import GaussianModel
-from genlab.processes.gaussian import spread
-from genlab.processes.paths import Level, SubVPPath, VEPath, VPPath
+from genlab.processes.gaussian import marginal_std
+from genlab.processes.paths import NoiseLevel, SubVPPath, VEPath, VPPath
 
 PATHS = {"vp": VPPath, "subvp": SubVPPath, "ve": VEPath}
 
@@ -48,6 +49,6 @@ class ScoreSDE(GaussianModel):
         low = self.path.t_min
         return low + (1 - low) * torch.rand(n, device=device, dtype=torch.float64)
 
-    def input_scale(self, level: Level) -> Tensor:
-        """1 / sqrt(alpha^2 + sigma^2): x_t of VE grows to 50 times the image."""
-        return 1 / spread(level)
+    def input_scale(self, level: NoiseLevel) -> Tensor:
+        """1 / sqrt(alpha^2 + sigma^2): x_t of VE has up to 50 times the image's size."""
+        return 1 / marginal_std(level)

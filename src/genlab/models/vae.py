@@ -15,12 +15,11 @@ expectation never falls with K and goes to log p(x):
 
     log 1/K sum_k w_k,  w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)
 
-Two ways to keep z in use while it has nothing to say yet: `kl_warmup` lets the KL's weight rise
-from 0, and `free_bits` asks no less of a dimension than lambda nats, so that it costs nothing to
-use them: sum_j max(lambda, mean over the batch of KL_j) (Kingma et al. 2016, arXiv:1606.04934,
-equation 15).
+Two options keep z in use early in training: `kl_warmup` raises the weight of the KL from 0, and
+with `free_bits` a dimension's first lambda nats cost nothing: sum_j max(lambda, mean over the batch
+of KL_j) (Kingma et al. 2016, arXiv:1606.04934, equation 15).
 
-What p(x|z) is, `genlab.nn.likelihoods` says. Samples and reconstructions are its mean, not draws.
+`genlab.nn.likelihoods` defines p(x|z). Samples and reconstructions are its mean, not random draws.
 """
 
 from __future__ import annotations
@@ -32,32 +31,25 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from genlab.config.families import Likelihood as Bound
+from genlab.config.families import DensityKind
 from genlab.config.families.vae import VAEOptions
 from genlab.models.base import Batch, Model
 from genlab.models.latents import ACTIVE
-from genlab.nn.likelihoods import grey_values, make_likelihood
-from genlab.nn.unet import group_norm
+from genlab.nn.densities import (
+    dequantised,
+    gaussian_kl,
+    grey_values,
+    log_mean_exp,
+    log_normal,
+    log_standard_normal,
+)
+from genlab.nn.layers import group_norm
+from genlab.nn.likelihoods import make_likelihood
 from genlab.processes.noise import SampleNoise
 
 LOGVAR_RANGE = (-12.0, 8.0)  # keeps exp() finite in the first steps; never reached later
 PATCH = 4  # side of the blocks of pixels that become channels
-DECODED = 1000  # latents decoded at a time when there are K for each image
-
-
-def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) for every dimension, same shape as `mu`, in nats."""
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
-
-
-def log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """log N(z; mu, exp(logvar)) for every dimension, in nats; the three are broadcast."""
-    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + math.log(2 * math.pi))
-
-
-def log_mean_exp(values: Tensor, dim: int) -> Tensor:
-    """log of the mean of exp(values) over `dim`, in float64: of log weights, IWAE-K."""
-    return values.double().logsumexp(dim) - math.log(values.shape[dim])
+LATENTS_AT_ONCE = 1000  # number of latents decoded at a time for K draws an image
 
 
 class LatentModel(Protocol):
@@ -68,7 +60,7 @@ class LatentModel(Protocol):
         ...
 
     def decode(self, z: Tensor) -> Tensor:
-        """z [B, L] -> what `log_likelihood` takes."""
+        """z [B, L] -> parameters of p(x|z), for `log_likelihood`."""
         ...
 
     def log_likelihood(self, images: Tensor, decoded: Tensor) -> Tensor:
@@ -83,33 +75,32 @@ def log_weight(
 
     Args:
         images: x, [B, C, H, W].
-        mu, logvar: of the Gaussian q, [B, L].
+        mu, logvar: parameters of the Gaussian q, [B, L].
 
     Returns:
         u [K, B, L] -> nats [K, B].
     """
 
-    def of(u: Tensor) -> Tensor:
+    def log_w(u: Tensor) -> Tensor:
         z = mu + (0.5 * logvar).exp() * u  # [K, B, L]
         x = images.expand(len(u), *images.shape).flatten(0, 1)
         log_p = model.log_likelihood(x, model.decode(z.flatten(0, 1))).reshape(u.shape[:2])
-        log_prior = log_normal(z, torch.zeros_like(mu), torch.zeros_like(mu))
-        return log_p + (log_prior - log_normal(z, mu, logvar)).sum(dim=-1)
+        return log_p + (log_standard_normal(z) - log_normal(z, mu, logvar)).sum(dim=-1)
 
-    return of
+    return log_w
 
 
-def rise(progress: float, share: float) -> float:
-    """From 0 to 1 over the first `share` of the training, then 1."""
+def ramp(progress: float, share: float) -> float:
+    """Linear from 0 to 1 over the first `share` of the training, then 1."""
     return min(progress / share, 1.0) if share else 1.0
 
 
 class VAE(Model):
     """An encoder and a decoder, each with convolutions on a grid of H/4 and one hidden layer.
 
-    Blocks of 4 x 4 pixels are folded into channels on the way in and unfolded on the way out. On a
-    CPU that is several times as fast as strided convolutions from the full side down, and in the
-    same time it learns more.
+    Blocks of 4 x 4 pixels are folded into channels in the encoder and unfolded in the decoder. On a
+    CPU that is several times as fast as strided convolutions from full resolution, and it learns
+    more in the same time.
     """
 
     def __init__(self, config: VAEOptions, shape: tuple[int, int, int], classes: int) -> None:
@@ -155,21 +146,21 @@ class VAE(Model):
         """log p(x|z) [B] in nats, summed over pixels."""
         return self.likelihood.log_prob(images, decoded).sum(dim=(1, 2, 3))
 
-    def observed(self, images: Tensor) -> Tensor:
-        """What the model is shown of `images`: black and white draws of them, if it binarises."""
+    def binarised(self, images: Tensor) -> Tensor:
+        """`images`, or random black and white images with these grey values as probabilities."""
         return torch.bernoulli(images) if self.config.binarise == "dynamic" else images
 
     def regulariser(self, kl: Tensor, progress: float) -> Tensor:
-        """What the training adds to the distortion, a scalar in nats, of `kl` [B, latent]."""
-        paid = kl.mean(dim=0).clamp(min=self.config.free_bits).sum()
-        return rise(progress, self.config.kl_warmup) * paid
+        """Term added to the distortion in training, a scalar in nats, from `kl` [B, latent]."""
+        rate = kl.mean(dim=0).clamp(min=self.config.free_bits).sum()
+        return ramp(progress, self.config.kl_warmup) * rate
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The objective in nats per image; the negative ELBO and its parts; the state of z.
+        """The objective in nats per image, the ELBO and its parts, and usage of z.
 
-        `active_units` counts the dimensions in use (Burda et al. 2016, section 5.2).
+        `active_units` is the number of dimensions in use (Burda et al. 2016, section 5.2).
         """
-        images = self.observed(batch.images)
+        images = self.binarised(batch.images)
         mu, logvar = self.encode(images)
         z = mu + (0.5 * logvar).exp() * torch.randn_like(mu)
         distortion = -self.log_likelihood(images, self.decode(z)).mean()
@@ -189,27 +180,26 @@ class VAE(Model):
         """log p(x|z) + log p(z) - log q(z|x) of k draws z ~ q(z|x), float32 [k, B], in nats.
 
         Args:
-            images: [B, C, H, W] on [0, 1], as the model is shown them.
-            target: what log p(x|z) is taken of, if not `images`.
+            images: input of the encoder, [B, C, H, W] on [0, 1].
+            target: x of log p(x|z); `images` if None.
         """
         mu, logvar = self.encode(images)
-        of = log_weight(self, images if target is None else target, mu, logvar)
-        n = max(1, DECODED // len(images))
-        return torch.cat([of(torch.randn(min(n, k - i), *mu.shape).to(mu)) for i in range(0, k, n)])
+        log_w = log_weight(self, images if target is None else target, mu, logvar)
+        n = max(1, LATENTS_AT_ONCE // len(images))
+        return torch.cat(
+            [log_w(torch.randn(min(n, k - i), *mu.shape).to(mu)) for i in range(0, k, n)]
+        )
 
-    def log_density(self, pixels: Tensor, kind: Bound, k: int) -> Tensor:
+    def log_density(self, pixels: Tensor, kind: DensityKind, k: int) -> Tensor:
         """A lower bound of log p(y), float64 [B] in nats, of dequantised y [B, C, H, W].
 
-        The encoder is shown x / 255 as in training, x = floor(256 y). A Gaussian is a density on
-        [0, 1] already, and taken at y. A mass function P of grey values is spread evenly over
-        each bin, whose volume is 256^-D: log p(y) = log P(x) + D log 256.
+        The encoder gets x / 255 as in training, x = floor(256 y). A Gaussian p(x|z) is a density
+        and evaluated at y; a probability of grey values is spread evenly over each bin.
         """
         images = grey_values(pixels)
         target = images if self.likelihood.discrete else pixels
         bound = log_mean_exp(self.log_weights(images, k if kind == "iwae" else 1, target), dim=0)
-        if self.likelihood.discrete:
-            bound = bound + math.prod(self.shape) * math.log(256)
-        return bound
+        return dequantised(bound, self.shape) if self.likelihood.discrete else bound
 
     def generate(self, noise: SampleNoise) -> Tensor:
         """Decode z ~ N(0, I): the mean of p(x|z)."""
@@ -220,7 +210,7 @@ class VAE(Model):
         return self.from_latent(self.to_latent(images))
 
     def to_latent(self, images: Tensor) -> Tensor:
-        """The mean of q(z|x), [B, latent]; grey images are not made black and white."""
+        """The mean of q(z|x), [B, latent]; grey images are not binarised."""
         return self.encode(images)[0]
 
     def from_latent(self, z: Tensor) -> Tensor:

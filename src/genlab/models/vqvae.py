@@ -1,13 +1,13 @@
 """The vector-quantised autoencoder (van den Oord et al. 2017, VQ-VAE, arXiv:1711.00937).
 
-An encoder turns an image into a grid of vectors z, each of them is replaced by the nearest code e
-of a codebook, and a decoder turns those into p(x|e). Training minimises (equation 3)
+An encoder turns an image into a grid of vectors z, each is replaced by the nearest code e of a
+codebook, and a decoder turns the codes into p(x|e). Training minimises (equation 3)
 
     -log p(x|e) + |sg(z) - e|^2 + commitment |z - sg(e)|^2
 
-where sg stops gradients, and the gradient with respect to e is handed to z unchanged. The middle
-term is not in `loss`: the codebook follows z by moving averages (`genlab.nn.quantiser`). The two
-others are means, over pixels and over the numbers in z, so that no size shifts their balance.
+where sg stops gradients, and the gradient with respect to e is copied to z. The middle term is not
+in `loss`: the codebook is updated by moving averages (`genlab.nn.quantiser`). The other two are
+means, over pixels and over the numbers in z, so their balance does not depend on sizes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class VQVAE(DiscreteAutoencoder):
         self.likelihood, self.decoder = self.make_decoder()
 
     def quantise(self, images: Tensor, epoch: int = 0) -> Quantised:
-        """images [B, C, H, W] on [0, 1] -> their codes; in training the codebook learns them."""
+        """Quantise images [B, C, H, W] on [0, 1]; in training, update the codebook."""
         quantised: Quantised = self.quantiser(self.encoder(2 * images - 1), epoch)
         return quantised
 
@@ -43,13 +43,13 @@ class VQVAE(DiscreteAutoencoder):
         return self.quantiser.lookup(indices)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The objective, and what belongs to it.
+        """The objective and its parts.
 
-        `perplexity` and `used_codes` are those of the last complete epoch; before there is one,
-        of this epoch so far, and outside of training of this batch.
+        `perplexity` and `used_codes` are those of the last complete epoch, in the first epoch those
+        so far, and outside of training those of this batch.
         """
         vectors, indices, commitment = self.quantise(batch.images, batch.epoch)
         usage = self.quantiser.usage(indices)
-        values = self.measured(batch.images, self.decode(vectors), usage)
+        values = self.statistics(batch.images, self.decode(vectors), usage)
         loss = values["distortion"] + self.config.commitment * commitment
         return {"loss": loss, **values, "commitment": commitment}

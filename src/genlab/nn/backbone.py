@@ -13,17 +13,17 @@ def make_network(
     config: UNetConfig | DiTConfig,
     shape: tuple[int, int, int],
     classes: int,
-    multiple: int = 1,
+    outputs: int = 1,
     context: int = 0,
 ) -> nn.Module:
-    """A network (x [B, C, H, W], t [B] on 0..1000, labels int64 [B] or None) -> [B, M C, H, W].
+    """Build a network (x [B, C, H, W], t [B] on 0..1000, labels int64 [B]) -> [B, M C, H, W].
 
     Args:
-        shape: (C, H, W) of what it denoises.
-        classes: how many labels there are, the label `classes` standing for none; 0: no labels.
-        multiple: M, numbers said of each pixel and channel.
-        context: width of the states of texts that a U-Net reads, `texts=`; 0: it reads none.
+        shape: (C, H, W) of x.
+        classes: number of labels; the label `classes` stands for none. 0: no labels.
+        outputs: M, output channels for each input channel.
+        context: width of the states of texts that a U-Net reads, `texts=`; 0: no texts.
     """
     if isinstance(config, DiTConfig):
-        return DiT(shape, config, classes, multiple)
-    return UNet(shape[0], config, classes, multiple, context)
+        return DiT(shape, config, classes, outputs)
+    return UNet(shape[0], config, classes, outputs, context)

@@ -1,8 +1,8 @@
-"""Couplings: one part of an image is kept, and says how the other is scaled and shifted.
+"""Couplings: one part of an image is unchanged and determines scale and shift of the other part.
 
-Glow's keep half of the channels (Kingma & Dhariwal 2018, arXiv:1807.03039), RealNVP's what a fixed
-mask says (Dinh et al. 2017, arXiv:1605.08803). The Jacobian is triangular: its log-determinant is
-the sum of the log-scales.
+Glow's couplings keep half of the channels (Kingma & Dhariwal 2018, arXiv:1807.03039), RealNVP's the
+pixels of a fixed mask (Dinh et al. 2017, arXiv:1605.08803). The Jacobian is triangular: its
+log-determinant is the sum of the log-scales.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def channel_half(real: Tensor, parity: int) -> Tensor:
 
 
 class CouplingNetwork(nn.Module):
-    """Says from one part of x how to move the other: [B, c_in, H, W] -> [B, c_out, H, W].
+    """Computes log-scales and shifts from one part of x: [B, c_in, H, W] -> [B, c_out, H, W].
 
     Convolutions of 3 x 3, 1 x 1 and 3 x 3 (Glow, appendix B), or dense layers on a single pixel.
-    The last one starts at zero: an untrained coupling moves nothing.
+    The last one starts at zero: an untrained coupling is the identity.
 
     Args:
-        hidden: channels between the convolutions; with 0 there is the last one alone.
+        hidden: channels between the convolutions; 0 leaves only the last one.
     """
 
     def __init__(self, c_in: int, hidden: int, c_out: int, pixels: int) -> None:
@@ -61,7 +61,7 @@ class CouplingNetwork(nn.Module):
         self.layers = nn.Sequential(*before, last)
 
     def forward(self, x: Tensor) -> Tensor:
-        # With few channels convolutions are faster in this layout. They alone may be in bfloat16.
+        # With few channels convolutions are faster in this layout; only they may run in bfloat16.
         inputs = x.flatten(1) if self.single else x.contiguous(memory_format=torch.channels_last)
         out: Tensor = self.layers(inputs)
         return (out[:, :, None, None] if self.single else out).to(x.dtype)
@@ -70,9 +70,9 @@ class CouplingNetwork(nn.Module):
 class AffineCoupling(Bijection):
     """z_a = s (x_a + t), z_b = x_b, where (log s, t) are computed from x_b (Glow, table 1).
 
-    b is the first half of the channels and a the second; with `flip` it is the other way round.
-    s = sigmoid(s' + 2) as in the authors' code, near 1 at first. s' is what the network says, but
-    softly held between -4 and 4, so that no coupling blows an unlikely z up beyond measure.
+    b is the first half of the channels and a the second; `flip` exchanges them. s = sigmoid(s' + 2)
+    as in the authors' code, near 1 at first. s' is the network's output, softly limited to -4..4,
+    so that no coupling scales an unlikely z without bound.
     """
 
     def __init__(self, real: Tensor, hidden: int, flip: bool = False) -> None:
@@ -82,7 +82,7 @@ class AffineCoupling(Bijection):
         self.network = CouplingNetwork(len(b), hidden, 2 * len(a), b[0].numel())
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The parts b, which is kept, and a of x [..., C, H, W]."""
+        """The unchanged part b and the part a of x [..., C, H, W]."""
         first, second = x.tensor_split(2, dim=-3)
         return (second, first) if self.flip else (first, second)
 
@@ -93,7 +93,7 @@ class AffineCoupling(Bijection):
         """log s from s'."""
         return F.logsigmoid(s + 2)
 
-    def moves(self, b: Tensor) -> tuple[Tensor, Tensor]:
+    def scale_and_shift(self, b: Tensor) -> tuple[Tensor, Tensor]:
         """log s and t, zero outside of the image; each of the shape of a."""
         s, t = self.network(b).chunk(2, dim=1)
         _, inside = self.halves(self.real)
@@ -101,21 +101,20 @@ class AffineCoupling(Bijection):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         b, a = self.halves(x)
-        log_s, t = self.moves(b)
+        log_s, t = self.scale_and_shift(b)
         return self.join(b, (a + t) * log_s.exp()), total(log_s)
 
     def inverse(self, z: Tensor) -> Tensor:
         b, a = self.halves(z)
-        log_s, t = self.moves(b)
+        log_s, t = self.scale_and_shift(b)
         return self.join(b, a * (-log_s).exp() - t)
 
 
 class GaussianSplit(AffineCoupling):
     """Whitens the half a by its prior given the half b, p(a|b) = N(mu(b), diag(sigma(b)^2)).
 
-    z_a = (x_a - mu) / sigma is then N(0, I), and leaves the flow (Glow, figure 2b). That is a
-    coupling with t = -mu and s = 1 / sigma = exp(s'), which need not be smaller than 1, and with a
-    single convolution.
+    z_a = (x_a - mu) / sigma is then N(0, I), and leaves the flow (Glow, figure 2b). It is a
+    coupling with t = -mu and s = 1 / sigma = exp(s'), which may exceed 1, and a single convolution.
     """
 
     def __init__(self, real: Tensor) -> None:
@@ -131,28 +130,28 @@ class MaskedCoupling(Bijection):
     s is a hyperbolic tangent times a learned scale (RealNVP, section 4.1).
 
     Args:
-        kept: bool [C, H, W], the mask b.
+        mask: bool [C, H, W], the mask b.
     """
 
-    kept: Tensor
-    moved: Tensor
+    mask: Tensor
+    moving: Tensor
 
-    def __init__(self, real: Tensor, hidden: int, kept: Tensor) -> None:
+    def __init__(self, real: Tensor, hidden: int, mask: Tensor) -> None:
         super().__init__(real)
-        self.register_buffer("kept", kept.float(), persistent=False)
-        self.register_buffer("moved", (real & ~kept).float(), persistent=False)
+        self.register_buffer("mask", mask.float(), persistent=False)
+        self.register_buffer("moving", (real & ~mask).float(), persistent=False)
         self.scale = nn.Parameter(torch.ones(len(real), 1, 1))
         self.network = CouplingNetwork(len(real), hidden, 2 * len(real), real[0].numel())
 
-    def moves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """s and t [B, C, H, W], zero where x is kept and outside of the image."""
-        s, t = self.network(x * self.kept).chunk(2, dim=1)
-        return self.scale * s.tanh() * self.moved, t * self.moved
+    def scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """s and t [B, C, H, W], zero where x is unchanged and outside of the image."""
+        s, t = self.network(x * self.mask).chunk(2, dim=1)
+        return self.scale * s.tanh() * self.moving, t * self.moving
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        s, t = self.moves(x)
+        s, t = self.scale_and_shift(x)
         return x * s.exp() + t, total(s)
 
     def inverse(self, z: Tensor) -> Tensor:
-        s, t = self.moves(z)
+        s, t = self.scale_and_shift(z)
         return (z - t) * (-s).exp()

@@ -1,14 +1,14 @@
 """The diffusion transformer (Peebles & Xie 2023, arXiv:2212.09748), with adaLN-zero.
 
-The image is cut into patches of `patch x patch` pixels, each a token. What a block does to the
-tokens is scaled, shifted and gated by numbers that a linear layer reads off the embedding of time
-and class ("adaLN", section 3.2). That layer starts at zero, so that each block is the identity at
-first and the untrained network predicts zero.
+The image is cut into patches of `patch x patch` pixels, each a token. A linear layer computes
+scales, shifts and gates for every block from the embedding of time and class ("adaLN", section
+3.2). That layer starts at zero, so each block is the identity at first and the untrained network
+predicts zero.
 
-`convolution` lets the feed-forward layers look at the tokens beside theirs, as in SegFormer (Xie et
-al. 2021, arXiv:2105.15203, equation 3). Which tokens lie side by side a transformer has to find out
-from its positions, which takes long; in the minutes that a CPU has, its patches don't come to fit
-together.
+`convolution` adds a convolution over neighbouring tokens to the feed-forward layers, as in
+SegFormer (Xie et al. 2021, arXiv:2105.15203, equation 3). A transformer has to learn from its
+positions which tokens are neighbours. That takes long: in minutes of training on a CPU, its patches
+do not learn to fit together.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.networks import DiTConfig
-from genlab.nn.attention import attend
-from genlab.nn.unet import sinusoidal_embedding, zero
+from genlab.nn.layers import attend, sinusoidal_embedding, zero
 
 
 def grid_positions(height: int, width: int, channels: int) -> Tensor:
-    """Sines and cosines of the row in one half of the channels, of the column in the other.
+    """Position embeddings: sines and cosines of the row in one half, of the column in the other.
 
     float32 [height * width, channels], `channels` divisible by 4.
     """
@@ -33,12 +32,12 @@ def grid_positions(height: int, width: int, channels: int) -> Tensor:
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """x [B, T, D] times 1 + scale plus shift, both [B, D]."""
+    """x (1 + scale) + shift, for x [B, T, D] and scale and shift [B, D]."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
 class Neighbours(nn.Module):
-    """A 3 x 3 convolution of every channel of its own, on tokens [B, T, D] of a grid."""
+    """A depthwise 3 x 3 convolution on tokens [B, T, D] of a grid."""
 
     def __init__(self, channels: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -46,16 +45,16 @@ class Neighbours(nn.Module):
         self.convolution = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        placed = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.grid)  # [B, D, H/p, W/p]
-        out: Tensor = self.convolution(placed).flatten(2).transpose(1, 2)
+        features = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.grid)  # [B, D, H/p, W/p]
+        out: Tensor = self.convolution(features).flatten(2).transpose(1, 2)
         return out
 
 
 class DiTBlock(nn.Module):
-    """Attention and a feed-forward layer on tokens [B, T, D], steered by an embedding [B, D].
+    """Attention and a feed-forward layer on tokens [B, T, D], modulated by an embedding [B, D].
 
     Args:
-        grid: (H/p, W/p), where the T tokens lie, row by row.
+        grid: (H/p, W/p), rows and columns of the T tokens.
     """
 
     def __init__(self, config: DiTConfig, grid: tuple[int, int]) -> None:
@@ -96,14 +95,14 @@ class DiT(nn.Module):
 
     Args:
         shape: (C, H, W) of the images.
-        classes: how many labels there are; the label `classes` stands for none. 0: it takes none.
-        multiple: M, numbers said of each pixel and channel.
+        classes: number of labels; the label `classes` stands for none. 0: no labels.
+        outputs: M, output channels for each input channel.
     """
 
     positions: Tensor  # [T, D]
 
     def __init__(
-        self, shape: tuple[int, int, int], config: DiTConfig, classes: int = 0, multiple: int = 1
+        self, shape: tuple[int, int, int], config: DiTConfig, classes: int = 0, outputs: int = 1
     ) -> None:
         super().__init__()
         channels, height, width = shape
@@ -117,7 +116,7 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(DiTBlock(config, self.grid) for _ in range(config.depth))
         self.norm = nn.LayerNorm(d, elementwise_affine=False, eps=1e-6)
         self.modulation = zero(nn.Linear(d, 2 * d))
-        self.last = zero(nn.Linear(d, multiple * folded))
+        self.last = zero(nn.Linear(d, outputs * folded))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.embed(sinusoidal_embedding(t, self.positions.shape[1]))

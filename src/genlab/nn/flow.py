@@ -1,18 +1,18 @@
-"""Bijections of images whose Jacobian determinant is cheap: what flows are made of.
+"""Bijections of images with a cheap Jacobian determinant: the layers of flows.
 
 Kingma & Dhariwal 2018 (arXiv:1807.03039, table 1) and Dinh et al. 2017 (arXiv:1605.08803); the
-couplings are in `genlab.nn.coupling`. Every layer maps x to z, the way from data to noise, and says
-how much it stretches space:
+couplings are in `genlab.nn.coupling`. Every layer maps x to z, in the direction from data to noise,
+and returns its log-determinant:
 
     forward(x [B, C, H, W]) -> z, logdet [B]        logdet = log |det dz/dx|
     inverse(z) -> x
 
-so that log p(x) = log p(z) + the sum of the logdets of all layers between the two.
+so that log p(x) = log p(z) + the sum of the logdets of all layers between them.
 
-**Padding.** Where an image doesn't fill the grid, `real` [C, H, W] marks the entries that belong to
-it; the others are zero and stay zero in every layer. A layer is then a bijection of the D real
-entries alone, R^D -> R^D, its determinant is that of these D dimensions, and the density of the
-unpadded image stays exact: the rim only gives the convolutions a grid to work on.
+**Padding.** Where an image does not fill the grid, `real` [C, H, W] marks the entries that belong
+to it; the others are zero in every layer. A layer is then a bijection of the D real entries,
+R^D -> R^D, its determinant is that of these D dimensions, and the density of the unpadded image is
+exact: the padding only completes the grid for the convolutions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 
 def total(x: Tensor) -> Tensor:
-    """Sums over all but the batch: [B, C, H, W] -> [B]."""
+    """Sum over all dimensions but the batch: [B, C, H, W] -> [B]."""
     return x.sum(dim=(1, 2, 3))
 
 
@@ -35,7 +35,7 @@ class Bijection(nn.Module):
     """x [B, C, H, W] <-> z, both zero outside of the image.
 
     Args:
-        real: bool [C, H, W], which entries of x belong to the image; kept as zeros and ones.
+        real: bool [C, H, W], which entries of x belong to the image; stored as zeros and ones.
     """
 
     real: Tensor
@@ -52,7 +52,7 @@ class Bijection(nn.Module):
 
 
 class Fold(Bijection):
-    """Blocks of h x w pixels become channels: [B, C, H, W] -> [B, C h w, H / h, W / w].
+    """Folds blocks of h x w pixels into channels: [B, C, H, W] -> [B, C h w, H / h, W / w].
 
     With 2 x 2 it is the squeezing of RealNVP, section 3.6. `real` is that of x.
     """
@@ -78,9 +78,9 @@ class Fold(Bijection):
 class ActNorm(Bijection):
     """z = exp(log_s) (x + b), channel by channel (Glow, section 3.1).
 
-    The first batch in training mode sets both, such that every channel of z has mean 0 and
-    variance 1; from then on they are ordinary parameters. `initialised` is saved with them, so that
-    this happens once in a model's life.
+    The first batch in training mode sets both such that every channel of z has mean 0 and variance
+    1; afterwards they are ordinary parameters. `initialised` is saved with them, so this happens
+    once.
     """
 
     initialised: Tensor  # bool []
@@ -96,11 +96,11 @@ class ActNorm(Bijection):
         """Set b and log_s by the mean and variance of the real entries of x."""
         entries = (len(x) * self.real.sum(dim=(1, 2), keepdim=True)).clamp(min=1)  # [C, 1, 1]
         mean = x.sum(dim=(0, 2, 3))[:, None, None] / entries
-        apart = (x - mean) * self.real
-        variance = apart.square().sum(dim=(0, 2, 3))[:, None, None] / entries
+        deviation = (x - mean) * self.real
+        variance = deviation.square().sum(dim=(0, 2, 3))[:, None, None] / entries
         self.b.copy_(-mean)
         self.log_s.copy_(-0.5 * (variance + 1e-6).log())
-        if torch.distributed.is_initialized():  # each process has seen images of its own
+        if torch.distributed.is_initialized():  # each process has its own images
             for parameter in (self.b, self.log_s):
                 torch.distributed.broadcast(parameter, src=0)
         self.initialised.fill_(True)
@@ -120,7 +120,7 @@ class InvertibleConv(Bijection):
 
     W starts as a random rotation. P and the signs of s are fixed; L (unit lower triangular), U
     (strictly upper) and log |s| are learned, so that log |det W| = sum log |s| costs nothing. A
-    pixel of which only some channels are real stays as it is.
+    pixel with some channels that are not real is unchanged.
     """
 
     order: Tensor  # int64 [C]: P x = x[order]
@@ -145,7 +145,7 @@ class InvertibleConv(Bijection):
         return lower, upper
 
     def at_every_pixel(self, x: Tensor, *factors: Tensor) -> Tensor:
-        """The product of `factors`, each [C, C], times x, the last one first."""
+        """The product of `factors`, each [C, C], times x at every pixel."""
         z = x.movedim(1, -1)
         with torch.autocast(x.device.type, enabled=False):
             for factor in reversed(factors):
@@ -153,7 +153,7 @@ class InvertibleConv(Bijection):
         return z.movedim(-1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # L U itself would cost C^3, whatever the size of the batch.
+        # Forming the product L U would cost C^3.
         z = self.at_every_pixel(x, *self.factors())[:, self.order]
         return torch.where(self.full, z, x), (self.full.sum() * self.log_s.sum()).expand(len(x))
 
@@ -168,7 +168,7 @@ class InvertibleConv(Bijection):
 class GaussianPrior(Bijection):
     """Whitens the last z by its prior: a mean and a standard deviation for every entry.
 
-    Glow has one for every channel; but where a digit is in the image isn't arbitrary.
+    Glow has one for every channel; here the position in the image matters.
     """
 
     def __init__(self, real: Tensor) -> None:
@@ -184,11 +184,11 @@ class GaussianPrior(Bijection):
         return (z * self.log_sigma.exp() + self.mu) * self.real
 
 
-class Level(nn.Module):
-    """Layers one after the other; then all but the first `kept` channels leave the flow.
+class FlowLevel(nn.Module):
+    """A sequence of layers; then all but the first `kept` channels leave the flow.
 
     Args:
-        layers: bijections, of which the last one yields entries `real`, bool [C, H, W].
+        layers: bijections; the last one yields entries `real`, bool [C, H, W].
     """
 
     leaving: Tensor  # bool [C - kept, H, W]
@@ -199,18 +199,18 @@ class Level(nn.Module):
         self.register_buffer("leaving", real[kept:], persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x -> what stays [B, kept, H, W], the real entries of what leaves [B, D], logdet [B]."""
+        """x -> kept channels [B, kept, H, W], real entries of the others [B, D], logdet [B]."""
         logdet = x.new_zeros(len(x))
         for layer in self.layers:
-            x, stretched = layer(x)
-            logdet = logdet + stretched
+            x, layer_logdet = layer(x)
+            logdet = logdet + layer_logdet
         return x[:, : self.kept], x[:, self.kept :][:, self.leaving], logdet
 
-    def inverse(self, stays: Tensor, leaves: Tensor) -> Tensor:
-        """What `forward` was given."""
-        rest = leaves.new_zeros(len(leaves), *self.leaving.shape)
-        rest[:, self.leaving] = leaves
-        x = torch.cat([stays, rest], dim=1)
+    def inverse(self, kept: Tensor, left: Tensor) -> Tensor:
+        """x from the first two results of `forward`."""
+        rest = left.new_zeros(len(left), *self.leaving.shape)
+        rest[:, self.leaving] = left
+        x = torch.cat([kept, rest], dim=1)
         for layer in reversed(self.layers):
             x = cast(Bijection, layer).inverse(x)
         return x

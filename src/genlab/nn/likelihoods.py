@@ -1,15 +1,14 @@
-"""Likelihoods p(x|z) of images on [0, 1]: what the numbers mean that a decoder puts out.
+"""Likelihoods p(x|z) of images on [0, 1], whose parameters a decoder computes.
 
-A decoder's output [B, C, H, W] goes through `link` and then is the likelihood's parameter, one for
-each pixel. Each likelihood turns it into log p of every pixel in nats, into a mean image, and into
-images drawn from it, noise and all.
+The decoder's output [B, C, H, W] goes through `link` and is then the likelihood's parameter, one
+for each pixel. Each likelihood gives log p of every pixel in nats, a mean image, and random images.
 
     Bernoulli           black and white images, or grey values taken as probabilities of white
-    Gaussian            N(m, sigma^2), a density on [0, 1]; sigma is fixed, or one is learned for
-                        all pixels and images ("sigma-VAE", Rybkin et al. 2021, arXiv:2006.13202)
+    Gaussian            N(m, sigma^2), a density on [0, 1]; sigma is fixed, or a single one is
+                        learned ("sigma-VAE", Rybkin et al. 2021, arXiv:2006.13202)
     DiscretizedLogistic probabilities of the 256 grey values (Salimans et al. 2017,
                         arXiv:1701.05517, equation 2, with one component and one learned scale)
-    PredictedLogistic   the same, with a scale that is decoded for each pixel as well
+    PredictedLogistic   the same, with a decoded scale for each pixel
 """
 
 from __future__ import annotations
@@ -21,15 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def grey_values(pixels: Tensor) -> Tensor:
-    """Dequantised y = (x + u) / 256 on [0, 1) -> x / 255, the images that training sees."""
-    return (256 * pixels).floor().clamp(max=255) / 255  # float32 rounds 255 + u up to 256
-
-
 class Likelihood(nn.Module):
     """p(x|z) of every pixel, given the decoder's output for it.
 
-    `discrete` tells whether `log_prob` is a probability of grey values, not a density on [0, 1].
+    `discrete`: whether `log_prob` is a probability of grey values instead of a density on [0, 1].
     """
 
     discrete: bool
@@ -44,16 +38,16 @@ class Likelihood(nn.Module):
         raise NotImplementedError
 
     def draw(self, decoded: Tensor, random: torch.Generator) -> Tensor:
-        """x ~ p(x|z) [B, C, H, W] for parameters `decoded`, by random numbers of the CPU.
+        """Draw x ~ p(x|z) [B, C, H, W] for parameters `decoded`; `random` is a CPU generator.
 
-        Where white is 1: black and white of a Bernoulli, any real number of a Gaussian, one of the
-        256 grey values of a logistic.
+        Values are 0 and 1 for a Bernoulli, real numbers for a Gaussian, and multiples of 1 / 255
+        for a logistic.
         """
         raise NotImplementedError
 
 
 def uniform(random: torch.Generator, like: Tensor) -> Tensor:
-    """u ~ U[0, 1) in the shape of `like`, from a stream of the CPU."""
+    """u ~ U[0, 1) in the shape of `like`, from a CPU generator."""
     return torch.rand(like.shape, generator=random, dtype=like.dtype).to(like.device)
 
 
@@ -80,7 +74,7 @@ class Gaussian(Likelihood):
     """log p = -1/2 ((x - m) / sigma)^2 - log sigma - 1/2 log 2 pi, of means m.
 
     Args:
-        sigma: fixed, on the scale where white is 1; None has one learned.
+        sigma: fixed standard deviation, where white is 1; None learns it.
     """
 
     discrete = False
@@ -89,7 +83,7 @@ class Gaussian(Likelihood):
     def __init__(self, sigma: float | None = None) -> None:
         super().__init__()
         self.link = nn.Sigmoid()
-        # Learned, it starts near the spread of the pixels themselves.
+        # A learned sigma starts near the standard deviation of pixels.
         log_sigma = torch.tensor(-1.0 if sigma is None else math.log(sigma))
         if sigma is None:
             self.log_sigma = nn.Parameter(log_sigma)
@@ -109,18 +103,18 @@ def discretised_logistic(images: Tensor, m: Tensor, log_s: Tensor) -> Tensor:
     """log P of grey values: the mass of a logistic distribution between the edges of their bins.
 
     P(x) = S(a) - S(b), S the sigmoid, a = (x + 1/510 - m) / s, b = (x - 1/510 - m) / s. The first
-    bin is open to below and the last one to above, so that the 256 values sum to 1. With the
-    identity S(a) - S(b) = S(a) S(-b) (1 - exp(b - a)) nothing cancels, however far the tail.
+    bin is open below and the last one above, so the 256 values sum to 1. The identity
+    S(a) - S(b) = S(a) S(-b) (1 - exp(b - a)) avoids cancellation in the tails.
 
     Args:
         images: [B, C, H, W], grey values as multiples of 1 / 255.
-        m, log_s: location, and log of the scale, where white is 1; broadcast to `images`.
+        m, log_s: location and log scale, where white is 1; broadcast to `images`.
     """
     inverse = torch.exp(-log_s)
-    grey = (255 * images).round()  # so that neighbouring bins share an edge to the last bit
+    grey = (255 * images).round()  # neighbouring bins share an edge exactly
     above, below = ((grey + 0.5) / 255 - m) * inverse, ((grey - 0.5) / 255 - m) * inverse
     inner = torch.log(-torch.expm1(-inverse / 255))
-    # 0 where a bin is open to that side; a product is quicker than `where`, forward and backward
+    # 0 where a bin is open to that side; products are faster than `where`, forward and backward
     upper, lower = (grey < 255).to(inner.dtype), (grey > 0).to(inner.dtype)
     return upper * F.logsigmoid(above) + lower * F.logsigmoid(-below) + upper * lower * inner
 
@@ -151,7 +145,7 @@ class DiscretizedLogistic(Likelihood):
 class PredictedLogistic(Likelihood):
     """`discretised_logistic` whose location and log scale are both decoded, [B, 2 C, H, W].
 
-    An output of zeros is a grey image of middling scale.
+    An output of zeros is a grey image of medium scale.
     """
 
     discrete = True
@@ -169,7 +163,7 @@ class PredictedLogistic(Likelihood):
         return location + self.MIDDLE[0], log_scale
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """The mean of the logistic with its tails gathered at 0 and 1.
+        """The mean of the logistic with its tails moved to 0 and 1.
 
         The integral of P(X > t) = S((m - t) / s) over t in 0..1: s (F(m / s) - F((m - 1) / s)),
         F the softplus.
@@ -177,7 +171,7 @@ class PredictedLogistic(Likelihood):
         m, log_s = self.parameters_of(decoded)
         s = log_s.exp()
         mean = s * (F.softplus(m / s) - F.softplus((m - 1) / s))
-        return mean.clamp(0, 1)  # float32 may leave it by a last bit
+        return mean.clamp(0, 1)  # rounding may leave the range
 
     def log_prob(self, images: Tensor, decoded: Tensor) -> Tensor:
         return discretised_logistic(images, *self.parameters_of(decoded))

@@ -1,4 +1,4 @@
-"""Vector quantisation with a codebook that follows its vectors (van den Oord et al. 2017).
+"""Vector quantisation with a codebook of moving averages (van den Oord et al. 2017).
 
 VQ-VAE, arXiv:1711.00937: every vector z is replaced by the nearest e_k of a codebook of K vectors
 (equation 1). The codebook is learned without gradients, by the moving averages of appendix A.1:
@@ -8,13 +8,13 @@ with n_k vectors of the batch nearest to code k,
     m_k <- decay m_k + (1 - decay) sum of those vectors (equation 7)
     e_k  = m_k / N_k                                    (equation 8)
 
-N and m are kept raw; the Laplace smoothing of N, so that no code divides by nothing, is done where
-e_k is formed and goes back into neither. What is linear can be averaged: a moving average of the
-weights over training steps, which averages N and m as well, leaves e_k a mean of the vectors.
+N and m are stored without smoothing. The Laplace smoothing of N, which avoids division by zero, is
+applied where e_k is computed. So the stored values are linear in the vectors, and with an EMA of
+the weights over training steps, which averages N and m as well, e_k is still a mean of vectors.
 
-The codebook starts as vectors of the first training batch. A code whose N_k has sunk below a
-threshold starts again as a random vector of the batch (Dhariwal et al. 2020, arXiv:2005.00341,
-section 3), with the mean N of all codes, so that it is given time to find vectors of its own.
+The codebook starts with vectors of the first training batch. A code whose N_k falls below a
+threshold is replaced by a random vector of the batch (Dhariwal et al. 2020, arXiv:2005.00341,
+section 3), with the mean N of all codes, which gives it time to attract vectors.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ EPSILON = 1e-5  # of the Laplace smoothing, in vectors
 
 
 class Quantised(NamedTuple):
-    """What became of vectors z [B, D, h, w].
+    """Quantised vectors z [B, D, h, w].
 
     Attributes:
         vectors: [B, D, h, w], equal to the nearest codes; their gradient goes to z unchanged.
-        indices: int64 [B, h, w], which codes they are.
+        indices: int64 [B, h, w], numbers of these codes.
         commitment: the mean of |z - sg(e)|^2 over all numbers in z.
     """
 
@@ -44,7 +44,7 @@ class Quantised(NamedTuple):
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of codes used `counts` [K] times: 1 if only one is, K if all alike."""
+    """exp of the entropy of code usage `counts` [K]: 1 if one code is used, K if all equally."""
     p = counts.float() / counts.sum().clamp(min=1)
     nats: Tensor = torch.special.entr(p).sum()
     return nats.exp()
@@ -61,9 +61,9 @@ class Quantiser(nn.Module):
     """A codebook of `codes` vectors of `width` numbers.
 
     Args:
-        decay: of the moving averages.
-        restart_below: the N_k under which a code starts again, if that is less than half of the
-            mean N; 0 never does.
+        decay: decay rate of the moving averages.
+        restart_below: a code with N_k below this value, or below half of the mean N if that is
+            less, is replaced; 0 replaces none.
     """
 
     counts: Tensor
@@ -79,7 +79,7 @@ class Quantiser(nn.Module):
         self.register_buffer("counts", torch.ones(codes))  # N
         self.register_buffer("sums", torch.randn(codes, width))  # m
         self.register_buffer("started", torch.tensor(False))
-        # How often each code was used in the epoch under way, and in the last complete one
+        # Usage of each code in the current epoch, and in the last complete one
         self.register_buffer("epoch", torch.tensor(0))
         self.register_buffer("this_epoch", torch.zeros(codes, dtype=torch.int64))
         self.register_buffer("last_epoch", torch.zeros(codes, dtype=torch.int64))
@@ -100,10 +100,7 @@ class Quantiser(nn.Module):
         return F.embedding(indices, self.codebook()).movedim(-1, 1)
 
     def forward(self, z: Tensor, epoch: int = 0) -> Quantised:
-        """Quantise z [B, D, h, w]; in training, the codebook then takes a step towards it.
-
-        All of it in float32, also where layers compute in bfloat16.
-        """
+        """Quantise z [B, D, h, w] in float32; in training, then update the codebook."""
         with torch.autocast(z.device.type, enabled=False):
             return self._quantise(z.float(), epoch)
 
@@ -120,49 +117,51 @@ class Quantiser(nn.Module):
         return Quantised(z + (e - z).detach(), indices, commitment)
 
     def usage(self, indices: Tensor) -> Tensor:
-        """How often each code was used, int64 [K].
+        """Number of uses of each code, int64 [K].
 
-        In training: in the last complete epoch, or during the first one in it so far; otherwise
+        In training, those of the last complete epoch, or of the first epoch so far; otherwise those
         in `indices`.
         """
         if not self.training:
             return torch.bincount(indices.flatten(), minlength=self.codes)
         return self.last_epoch if self.last_epoch.any() else self.this_epoch
 
-    def _drawn(self, flat: Tensor) -> Tensor:
-        """A vector [K, D] for each code, drawn from z [N, D]; the same ones in all processes."""
+    def _random_vectors(self, flat: Tensor) -> Tensor:
+        """Random vectors [K, D] from z [N, D], one for each code; equal in all processes."""
         n = len(flat)
-        # Without repetition, as far as there are enough
+        # Without repetition if there are enough vectors
         which = torch.rand(-(-self.codes // n), n, device=flat.device).argsort(dim=1).flatten()
-        drawn = flat[which[: self.codes]]
+        vectors = flat[which[: self.codes]]
         if dist.is_available() and dist.is_initialized():
-            dist.broadcast(drawn, src=0)
-        return drawn
+            dist.broadcast(vectors, src=0)
+        return vectors
 
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
-        """Take the first codes from z [N, D], each with its share of the batch's vectors."""
+        """Initialise the codes with vectors of z [N, D], each with its share of the batch."""
         size = _over_processes(torch.tensor(float(len(flat)), device=flat.device))
         self.counts.fill_(float(size) / self.codes)
-        self.sums.copy_(self._drawn(flat) * self.counts[:, None])
+        self.sums.copy_(self._random_vectors(flat) * self.counts[:, None])
         self.started.fill_(True)
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, k: Tensor, epoch: int) -> None:
-        """Equations 6 and 7 on z [N, D] with codes k [N]; then the restarts and the statistics."""
+        """Apply equations 6 and 7 to z [N, D] with codes k [N]; then restarts and statistics."""
         n = torch.bincount(k, minlength=self.codes)
-        # The vectors of each code lie side by side and are summed in the order of the batch, so
-        # that the sum is the same to the last bit each time, as an `index_add` on a GPU is not.
+        # Sorted by code, vectors are summed in the order of the batch. So the sums are reproducible
+        # to the last bit, unlike `index_add` on a GPU.
         sums = F.embedding_bag(k.argsort(stable=True), flat, n.cumsum(0) - n, mode="sum")  # [K, D]
         n = _over_processes(n)
         self.counts.lerp_(n.float(), 1 - self.decay)
         self.sums.lerp_(_over_processes(sums), 1 - self.decay)
 
-        # Half the mean at most: where codes are many for the batch, a restart would be dead again.
+        # At most half the mean: with more codes than vectors a new code would be dead at once.
         mean = self.counts.mean()
         dead = self.counts < (mean / 2).clamp(max=self.restart_below)
         if dead.any():
-            self.sums.copy_(torch.where(dead[:, None], self._drawn(flat) * mean, self.sums))
+            self.sums.copy_(
+                torch.where(dead[:, None], self._random_vectors(flat) * mean, self.sums)
+            )
             self.counts.masked_fill_(dead, mean)
 
         if epoch > self.epoch:

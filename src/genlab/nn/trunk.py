@@ -1,23 +1,23 @@
-"""The convolutions of the networks that judge pictures: CLIP's image encoder and the judge."""
+"""The convolutions that CLIP's image encoder and the judge share."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from genlab.nn.unet import group_norm
+from genlab.nn.layers import group_norm
 
 
 class Trunk(nn.Sequential):
     """Images [B, C, H, W] on [0, 1] -> features [B, F].
 
-    The last convolution sees 23 pixels each way, so that a digit is told by weights that all places
-    share; only the layer behind it knows the place. The first one halves the side at once, which
-    saves most of the time.
+    The receptive field of the last convolution is 23 pixels wide, so digits are recognised by
+    weights that all positions share; only the linear layer after it knows positions. The first
+    convolution halves the side, which saves most of the time.
 
     Args:
-        shape: (C, H, W).
-        channels: of the first convolution; there are four times as many in the end.
+        shape: (C, H, W) of the images.
+        channels: channels of the first convolution; the last one has four times as many.
     """
 
     def __init__(self, shape: tuple[int, int, int], channels: int, features: int) -> None:
@@ -37,7 +37,7 @@ class Trunk(nn.Sequential):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        # Channels last is what convolutions on a CPU are fastest in.
+        # Convolutions on a CPU are fastest with channels last.
         x = (2 * images - 1).contiguous(memory_format=torch.channels_last)
         for layer in self:
             x = layer(x)

@@ -1,105 +1,52 @@
-"""The U-Net that predicts noise (or v, or x0) from a noisy image and its noise level.
+"""The U-Net that predicts noise (or v, or x0) from a noisy image and its time.
 
 The layout follows DDPM (Ho et al. 2020, arXiv:2006.11239, appendix B): residual blocks with
-GroupNorm and SiLU, self-attention between the two blocks in the middle and at the levels that
-ask for it, a sinusoidal embedding of the noise level added in every block, and skip connections
-from the way down to the way up. The last convolution of every residual branch starts at zero, so
-that each block is the identity at first and the untrained network predicts zero.
+GroupNorm and SiLU, self-attention between the two middle blocks and at the configured levels, a
+sinusoidal embedding of the time added in every block, and skip connections from the downsampling to
+the upsampling half. The last convolution of every residual branch starts at zero, so each block is
+the identity at first and the untrained network predicts zero.
 
 A U-Net that reads texts has cross-attention after each self-attention (Rombach et al. 2022,
-arXiv:2112.10752, section 3.3, equation 1: queries from the image, keys and values from the text),
-and the mean of a text's states is added to the embedding of the noise level, as GLIDE does with a
-state of its text (Nichol et al. 2021, arXiv:2112.10741, section 2.3, there the last one).
+arXiv:2112.10752, section 3.3, equation 1: queries from the image, keys and values from the text).
+The mean of a text's states is added to the embedding of the time; GLIDE adds the last state (Nichol
+et al. 2021, arXiv:2112.10741, section 2.3).
 
 An optional patch size folds `patch x patch` pixels into channels before the first convolution
-(space to depth, as in DiT's patchify but without losing the grid). The network then works on a
-grid `patch` times smaller on each side, which on a CPU saves almost `patch**2` of the time.
+(space to depth, as in DiT's patchify but keeping the grid). The network then works on a grid that
+is `patch` times smaller on each side, which on a CPU saves almost `patch**2` of the time.
 
-Within, features lie in memory with channels last, which convolutions on a CPU are fastest in,
-forward and backward; the weights need not.
+Features are stored with channels last, in which convolutions on a CPU are fastest, forward and
+backward; the weights are not.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.networks import UNetConfig
-from genlab.nn.attention import attend
-
-Affine = TypeVar("Affine", nn.Conv2d, nn.Linear)
-
-
-def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Embed noise levels `t` [B], on the scale 0..1000, as cosines and sines [B, dim].
-
-    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with `dim` even. Computed in float64: the
-    last bit of a float32 cosine depends on where in its batch it stands.
-    """
-    half = dim // 2
-    places = torch.arange(half, dtype=torch.float64, device=t.device)
-    frequency = torch.exp(-math.log(max_period) * places / half)
-    angle = t.double()[:, None] * frequency[None, :]  # [B, half]
-    return torch.cat([angle.cos(), angle.sin()], dim=1).float()
-
-
-def widened(x: Tensor) -> Tensor:
-    """bfloat16 as float32; any other numbers as they are."""
-    return x.float() if x.dtype == torch.bfloat16 else x
-
-
-class GroupNorm(nn.GroupNorm):
-    """GroupNorm in float32 where what is around it is bfloat16, as autocast has it on a GPU.
-
-    On a CPU bfloat16 would take it twice to five times as long.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(widened(x))
-
-
-def group_norm(channels: int) -> GroupNorm:
-    """GroupNorm with groups of at least eight channels, and at most 32 groups.
-
-    Eight float32 fill a vector register; with channels last, groups of four take three times as
-    long.
-    """
-    groups = max(g for g in range(1, min(32, max(channels // 8, 1)) + 1) if channels % g == 0)
-    return GroupNorm(groups, channels)
-
-
-def silu(h: Tensor) -> Tensor:
-    """x sigmoid(x), in the memory of `h` itself where no gradient will ask what was there."""
-    return F.silu(h, inplace=not torch.is_grad_enabled())
-
-
-def zero(module: Affine) -> Affine:
-    """Set the weights of `module` to zero, so that the branch it ends contributes nothing yet."""
-    nn.init.zeros_(module.weight)
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
-    return module
+from genlab.nn.layers import attend, group_norm, silu, sinusoidal_embedding, upcast, zero
 
 
 class Texts(NamedTuple):
-    """Encoded texts that a network is told of.
+    """Encoded texts that condition a network.
 
     Attributes:
-        states: of their tokens, [B, L, W].
-        said: bool [B, L], which of the tokens say anything.
+        states: states of the tokens, [B, L, W].
+        mask: bool [B, L], False at padding.
     """
 
     states: Tensor
-    said: Tensor
+    mask: Tensor
 
     def mean(self) -> Tensor:
-        """Of the states that say anything, [B, W]."""
-        said = self.said[:, :, None].to(self.states.dtype)
-        return (self.states * said).sum(dim=1) / said.sum(dim=1)
+        """Mean of the states that are not padding, [B, W]."""
+        weights = self.mask[:, :, None].to(self.states.dtype)
+        return (self.states * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 class ResidualBlock(nn.Module):
@@ -117,15 +64,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
-        # To all places of bfloat16 a processor adds bfloat16 eight times as slowly as float32.
-        h = h + widened(self.embed(embedding))[:, :, None, None]
+        # On a CPU, adding bfloat16 to bfloat16 with broadcasting is eight times as slow as float32.
+        h = h + upcast(self.embed(embedding))[:, :, None, None]
         h = self.conv2(self.dropout(silu(self.norm2(h))))
         out: Tensor = h + self.skip(x)
         return out
 
 
 def heads_of(channels: int, head_channels: int) -> int:
-    """Into how many heads of at least `head_channels` the channels divide evenly."""
+    """Number of heads: the largest that divides `channels` into at least `head_channels` each."""
     most = max(1, channels // head_channels)
     return max(heads for heads in range(1, most + 1) if channels % heads == 0)
 
@@ -169,25 +116,25 @@ class CrossAttention(nn.Module):
         return q, k, v
 
     def weights(self, x: Tensor, texts: Texts) -> Tensor:
-        """softmax(q k / sqrt(d)) over the tokens that are said, [B, heads, H*W, L]."""
+        """softmax(q k / sqrt(d)) over the tokens that are not padding, [B, heads, H*W, L]."""
         q, k, _ = self.split(x, texts)
-        logits = widened(q @ k.transpose(2, 3)) / math.sqrt(q.shape[3])
-        return logits.masked_fill(~texts.said[:, None, None], -torch.inf).softmax(dim=3)
+        logits = upcast(q @ k.transpose(2, 3)) / math.sqrt(q.shape[3])
+        return logits.masked_fill(~texts.mask[:, None, None], -torch.inf).softmax(dim=3)
 
     def forward(self, x: Tensor, texts: Texts) -> Tensor:
         q, k, v = self.split(x, texts)
-        mask = texts.said[:, None, None]  # [B, 1, 1, L]
-        attended = attend(q, k, v, seen=mask)
+        mask = texts.mask[:, None, None]  # [B, 1, 1, L]
+        attended = attend(q, k, v, mask)
         added = self.out(attended.transpose(1, 2).flatten(2))  # [B, H*W, C]
         out: Tensor = x + added.transpose(1, 2).unflatten(2, x.shape[2:])
         return out
 
 
 class Block(nn.Module):
-    """A residual block and, where `attend` says so, attention after it.
+    """A residual block, followed by attention if `attend`.
 
     Args:
-        context: width of the states of the texts that it attends to as well; 0: to none.
+        context: width of the states of texts for cross-attention; 0 for no texts.
     """
 
     def __init__(
@@ -219,7 +166,7 @@ class Shrink(nn.Module):
 class Grow(nn.Module):
     """Double the side, a convolution and nearest neighbour: [B, C, H, W] -> [B, C, 2H, 2W].
 
-    In this order the convolution costs a quarter; the next block smooths what it repeats.
+    In this order the convolution costs a quarter; the next block smooths the repeated pixels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -237,9 +184,9 @@ class UNet(nn.Module):
     H and W must be divisible by `config.patch * 2 ** (len(config.multipliers) - 1)`.
 
     Args:
-        classes: how many labels there are; the label `classes` stands for none. 0: it takes none.
-        multiple: M, numbers said of each pixel and channel.
-        context: width of the states of texts that it reads; 0: it reads none.
+        classes: number of labels; the label `classes` stands for none. 0: no labels.
+        outputs: M, output channels for each input channel.
+        context: width of the states of texts; 0: no texts.
     """
 
     def __init__(
@@ -247,7 +194,7 @@ class UNet(nn.Module):
         image_channels: int,
         config: UNetConfig,
         classes: int = 0,
-        multiple: int = 1,
+        outputs: int = 1,
         context: int = 0,
     ) -> None:
         super().__init__()
@@ -260,7 +207,7 @@ class UNet(nn.Module):
         self.embed_text = nn.Linear(context, e) if context else None
         self.first = nn.Conv2d(folded, widths[0], 3, padding=1)
 
-        # The way down: every block's output is kept for the way up, and so is every halving.
+        # Downsampling: the outputs of all blocks and halvings are kept for the skip connections.
         self.down = nn.ModuleList()
         skips, c = [widths[0]], widths[0]
         for level, width in enumerate(widths):
@@ -286,7 +233,7 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(Grow(c))
         self.norm = group_norm(c)
-        self.last = zero(nn.Conv2d(c, multiple * folded, 3, padding=1))
+        self.last = zero(nn.Conv2d(c, outputs * folded, 3, padding=1))
 
     def forward(
         self, x: Tensor, t: Tensor, labels: Tensor | None = None, texts: Texts | None = None

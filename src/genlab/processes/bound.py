@@ -5,11 +5,11 @@ Ho et al. 2020 (arXiv:2006.11239, equation 5):
     -log p(x_0) <= KL(q(x_T|x_0) || p(x_T)) + sum_{t>1} KL(q(x_{t-1}|x_t,x_0) || p(x_{t-1}|x_t))
                    - log p(x_0|x_1)
 
-Both Gaussians of a middle term are posteriors, one given x_0, one given what the denoiser takes for
-it, so that their means differ by their coefficient of x_0; p's variance is the posterior's own
-("fixed small") or a learned one (Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15). The last
-term is the mass that p gives to the bin of each grey value, whose outermost ones are open (equation
-13 of the first). Index i = t - 1 counts from 0. All in nats, float64.
+Both Gaussians of a middle term are reverse steps, one given x_0 and one given the predicted x_0;
+their means differ by the coefficient of x_0 times the prediction's error. The variance of p is that
+of q ("fixed small") or a learned one (Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15). The
+last term is the probability that p gives to the bin of each grey value; the outermost bins are open
+(Ho et al., equation 13). Index i = t - 1 counts from 0. All values are in nats, float64.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from genlab.processes.gaussian import Ends, log_variance, over_pixels
+from genlab.processes.gaussian import Prediction, interpolated_log_variance, over_pixels
 from genlab.processes.paths import DiscretePath
 
 HALF_BIN = 1 / 255  # of grey values on [-1, 1]
 
 
-def posterior_terms(path: DiscretePath, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of q(x_s|x_t,x_0) from index i to s = i - 1: the mean's factor of x_0, log beta~, log beta.
+def reverse_step_terms(path: DiscretePath, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Coefficient of x_0 in the mean of q(x_s|x_t,x_0), log beta~ and log beta, float64 [B].
 
-    float64 [B], `index` int64 [B]. At i = 0, where the posterior is a point, the variance is that
-    of i = 1 (Nichol & Dhariwal 2021, section 3.1; as DDPM's code does).
+    The step goes from `index` i, int64 [B], to s = i - 1. At i = 0, where q is a point, the
+    variance is that of i = 1 (Nichol & Dhariwal 2021, section 3.1; as in DDPM's code).
     """
     alpha_bar = path.alpha_bar.to(index.device)
     before = torch.cat([alpha_bar.new_ones(1), alpha_bar])[index]  # alpha_bar_s, 1 at s = -1
@@ -43,8 +43,8 @@ def posterior_terms(path: DiscretePath, index: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def log_mass(low: Tensor, high: Tensor) -> Tensor:
-    """log(Phi(high) - Phi(low)) of the standard normal's Phi, for low < high, however far out."""
-    # Both ends on the left, where the logarithm of Phi keeps its digits.
+    """log(Phi(high) - Phi(low)) for low < high, Phi of N(0, 1); accurate far out in the tails."""
+    # Mirror both ends to the left, where log Phi is accurate.
     mirrored = low + high > 0
     low, high = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
     below, above = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
@@ -53,7 +53,7 @@ def log_mass(low: Tensor, high: Tensor) -> Tensor:
 
 
 def decoder_nats(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-log p(x_0|x_1), nats of every pixel, of grey values x_0 [B, C, H, W] on [-1, 1]."""
+    """-log p(x_0|x_1) in nats of every pixel, for grey values x_0 [B, C, H, W] on [-1, 1]."""
     inverse = (-log_variance / 2).exp()
     low, high = (x0 - HALF_BIN - mean) * inverse, (x0 + HALF_BIN - mean) * inverse
     inner = log_mass(low, high)
@@ -61,24 +61,24 @@ def decoder_nats(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -torch.where(x0 > 1 - HALF_BIN, torch.special.log_ndtr(-low), inner)
 
 
-def step_nats(path: DiscretePath, x0: Tensor, index: Tensor, found: Ends) -> Tensor:
-    """The bound's term of one step, from index i to the one before it or to x_0: float64 [B].
+def step_nats(path: DiscretePath, x0: Tensor, index: Tensor, prediction: Prediction) -> Tensor:
+    """The bound's term for the step from index i to i - 1, or from 0 to x_0: float64 [B].
 
     Args:
         x0: grey values [B, C, H, W] on [-1, 1].
         index: int64 [B], in 0..T-1.
-        found: what a denoiser says of x_t = alpha x_0 + sigma eps at `index`, with the variance if
-            it learned one. The term is an estimate for this one eps.
+        prediction: a denoiser's, from x_t = alpha x_0 + sigma eps at `index`, with the variance if
+            it learned one. The term is an estimate from this one eps.
     """
-    x0, guess = x0.double(), found.x0.double()
-    from_x0, small, large = (over_pixels(part) for part in posterior_terms(path, index))
-    of_p = small.expand_as(x0)  # the logarithm of p's variance
-    if found.variance is not None:
-        of_p = log_variance(found.variance.double(), small, large)
-    apart = (from_x0 * (x0 - guess)).square()
-    ratio = small - of_p
-    kl = (apart * (-of_p).exp() + ratio.exp() - ratio - 1) / 2
-    nats = torch.where(over_pixels(index == 0), decoder_nats(x0, guess, of_p), kl)
+    x0, predicted = x0.double(), prediction.x0.double()
+    from_x0, small, large = (over_pixels(part) for part in reverse_step_terms(path, index))
+    log_variance = small.expand_as(x0)  # that of p; q's is `small`
+    if prediction.variance is not None:
+        log_variance = interpolated_log_variance(prediction.variance.double(), small, large)
+    squared_error = (from_x0 * (x0 - predicted)).square()
+    log_ratio = small - log_variance
+    kl = (squared_error * (-log_variance).exp() + log_ratio.exp() - log_ratio - 1) / 2
+    nats = torch.where(over_pixels(index == 0), decoder_nats(x0, predicted, log_variance), kl)
     return nats.flatten(1).sum(dim=1)
 
 
@@ -90,9 +90,9 @@ def prior_nats(path: DiscretePath, x0: Tensor) -> Tensor:
 
 
 def blocks(timesteps: int, count: int) -> list[range]:
-    """The indices 0..T-1 in `count` blocks, or T if that is less: then each holds one.
+    """Split the indices 0..T-1 into `count` blocks, or into T blocks of one if T is less.
 
-    They widen with the index from single ones: that is where the terms are large and change most.
+    Blocks widen with the index: near 0 the terms are large and change most.
     """
     count = min(count, timesteps)
     edges = [max(i, round(timesteps * (i / count) ** 2)) for i in range(count + 1)]

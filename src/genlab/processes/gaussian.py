@@ -1,7 +1,7 @@
-"""What a network predicts on a Gaussian path, and the denoiser that samplers see.
+"""What a network predicts on a Gaussian path, the denoiser, and the loop of all samplers.
 
 Diffusion, score SDEs, EDM and flow matching differ in the path (`genlab.processes.paths`) and in
-what the network is asked for. Each such target is a row (a, b) of a 2 x 2 system,
+what their network predicts. Each target is a row (a, b) of a 2 x 2 system,
 
     x_t    = alpha x_0 + sigma eps
     target = a     x_0 + b     eps
@@ -14,102 +14,139 @@ what the network is asked for. Each such target is a row (a, b) of a 2 x 2 syste
     velocity     alpha'(t)               sigma'(t)            Lipman et al. 2023, arXiv:2210.02747
     edm          sigma / (s_d S)         -alpha s_d / S       Karras et al. 2022, arXiv:2206.00364
 
-so that one formula solves it for both ends of the path, x_0 and eps, whatever was predicted. In
-EDM's row s_d is the standard deviation of the data, S^2 = alpha^2 s_d^2 + sigma^2 that of x_t; it
-is the paper's preconditioning D = c_skip x + c_out F (table 1) solved for F, written for any alpha.
-For s_d = 1 and alpha^2 + sigma^2 = 1 it is -v.
+so that one formula gives x_0 and eps, whatever is predicted. In EDM's row s_d is the standard
+deviation of the data, S^2 = alpha^2 s_d^2 + sigma^2 that of x_t. The row is the paper's
+preconditioning D = c_skip x + c_out F (table 1) solved for F, written for any alpha. For s_d = 1
+and alpha^2 + sigma^2 = 1 it is -v.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from genlab.config.gaussian import Prediction
+from genlab.config.gaussian import PredictionType
 from genlab.config.samplers import Spacing
-from genlab.processes.paths import Level, Path
-from genlab.processes.spacing import times
+from genlab.processes.noise import SampleNoise
+from genlab.processes.paths import CLEAN, GaussianPath, NoiseLevel
 
 EIGHT = 8
+RHO = 7.0
+"""Exponent of EDM's spacing."""
 
 
-def in_eights(n: int, device: torch.device) -> Tensor:
-    """The numbers of n rows, int64, and some of them again, so that they are whole eights.
+def padded_rows(n: int, device: torch.device) -> Tensor:
+    """Indices of n rows, int64, repeated until their number is a multiple of 8.
 
-    A processor computes the last few numbers of an array, those that don't fill its registers, by
-    another exponential, and a single row by another product. Of float32 that moves a last bit, but
-    where this bit decides how a bfloat16 is rounded, a walk may end grey values away. Whole eights
-    fill the registers, so that a sample doesn't depend on its batch.
+    SIMD kernels treat the tail of an array differently. In float32 that changes a last bit, which
+    can flip the rounding to bfloat16 and move a sample by grey values. Batches padded to multiples
+    of 8 have no tail, so a sample does not depend on its batch.
     """
     return torch.arange(-(-n // EIGHT) * EIGHT, device=device) % n
 
 
-def over_pixels(level: Tensor) -> Tensor:
-    """[B] -> [B, 1, 1, 1], to multiply images; a single number stays one."""
-    return level[:, None, None, None] if level.ndim else level
+def over_pixels(values: Tensor) -> Tensor:
+    """[B] -> [B, 1, 1, 1], to multiply images; a single number is unchanged."""
+    return values[:, None, None, None] if values.ndim else values
 
 
-def row(
-    prediction: Prediction, level: Level, rates: Level, sigma_data: float | Tensor = 1.0
+def target_row(
+    prediction: PredictionType,
+    level: NoiseLevel,
+    rates: NoiseLevel,
+    sigma_data: float | Tensor = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """(a, b) of target = a x_0 + b eps, of the shape of the levels.
 
     Args:
         rates: d alpha / dt and d sigma / dt, for the velocity.
-        sigma_data: s_d, for EDM's.
+        sigma_data: s_d, for EDM's target.
     """
     alpha, sigma = level
-    none, one = torch.zeros_like(alpha), torch.ones_like(alpha)
+    zero, one = torch.zeros_like(alpha), torch.ones_like(alpha)
     if prediction == "eps":
-        return none, one
+        return zero, one
     if prediction == "x0":
-        return one, none
+        return one, zero
     if prediction == "v":
         return -sigma, alpha
     if prediction == "score":
-        return none, -1 / sigma
+        return zero, -1 / sigma
     if prediction == "velocity":
         return rates.alpha, rates.sigma
-    s = spread(level, sigma_data)
-    return sigma / (sigma_data * s), -alpha * sigma_data / s
+    std = marginal_std(level, sigma_data)
+    return sigma / (sigma_data * std), -alpha * sigma_data / std
 
 
-def spread(level: Level, sigma_data: float | Tensor = 1.0) -> Tensor:
-    """S, the standard deviation of x_t of data with that of s_d, of the shape of the levels."""
+def marginal_std(level: NoiseLevel, sigma_data: float | Tensor = 1.0) -> Tensor:
+    """S, the standard deviation of x_t for data of standard deviation s_d."""
     return (level.alpha**2 * sigma_data**2 + level.sigma**2).sqrt()
 
 
-def log_variance(place: Tensor, small: Tensor | float, large: Tensor | float) -> Tensor:
-    """The logarithm of a learned variance, at `place` -1..1 between the logarithms of two.
-
-    Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15.
-    """
-    share = (place + 1) / 2
-    return share * large + (1 - share) * small
-
-
-def ends(
-    target: Tensor, x: Tensor, level: Level, of_target: tuple[Tensor, Tensor]
+def solve_for_ends(
+    target: Tensor, x: Tensor, level: NoiseLevel, row: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """(x_0, eps) of x_t = `x` and `target` [B, C, H, W]; levels and row broadcast over them."""
-    (alpha, sigma), (a, b) = level, of_target
+    """Return (x_0, eps) for x_t = `x` and `target` [B, C, H, W]; levels and row broadcast."""
+    (alpha, sigma), (a, b) = level, row
     determinant = alpha * b - sigma * a
     x0 = (b * x - sigma * target) / determinant
     eps = (alpha * target - a * x) / determinant
     return x0, eps
 
 
-class Ends(NamedTuple):
-    """What a denoiser says of x_t: the two ends of the path through it.
+def interpolated_log_variance(
+    share: Tensor, small: Tensor | float, large: Tensor | float
+) -> Tensor:
+    """The log of a learned variance: `share` on -1..1 interpolates between two log variances.
+
+    Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15.
+    """
+    weight = (share + 1) / 2
+    return weight * large + (1 - weight) * small
+
+
+def step_times(path: GaussianPath, steps: int, spacing: Spacing) -> list[float]:
+    """`steps` falling times of `path`, the last one above 0; sampling ends with a step from it.
+
+        uniform    even in the path's own time ('trailing': from pure noise, the image comes next)
+        quadratic  squares of even steps: denser near the image (DDIM, arXiv:2010.02502, D.2)
+        karras     r^(1/rho) even, rho = 7: EDM's (arXiv:2206.00364, equation 5)
+        log-snr    log r even: as DPM-Solver's (arXiv:2206.00927, section 3.1)
+
+    The last two place ratios r = sigma / alpha between the path's least and largest, both included.
+
+    Raises:
+        ValueError: fewer than one step, or more than the path has levels.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    if spacing == "uniform":
+        return path.uniform(steps)
+    if spacing == "quadratic":
+        return [path.t_max * (1 - i / steps) ** 2 for i in range(steps)]
+    low, high = torch.tensor(path.ratios, dtype=torch.float64)
+    share = torch.linspace(0, 1, steps, dtype=torch.float64)
+    if spacing == "karras":
+        root = high ** (1 / RHO)
+        ratios = (root + share * (low ** (1 / RHO) - root)) ** RHO
+    else:
+        ratios = torch.exp(high.log() + share * (low.log() - high.log()))
+    times: list[float] = path.time_of(ratios).tolist()
+    return times
+
+
+class Prediction(NamedTuple):
+    """What a denoiser predicts from x_t.
 
     Attributes:
-        x0, eps: [B, C, H, W].
-        variance: where the network learned the variance of a reverse step, its place [B, C, H, W]
-            between the smallest (-1) and the largest (1).
+        x0, eps: the two ends of the path through x_t, [B, C, H, W].
+        variance: for a network that learns the variance of a reverse step, its place [B, C, H, W]
+            between the smallest (-1) and the largest (1); otherwise None.
     """
 
     x0: Tensor
@@ -118,96 +155,169 @@ class Ends(NamedTuple):
 
 
 @dataclass
+class EvaluationCounter:
+    """Counts the images that a network has evaluated."""
+
+    images: int = 0
+
+
+@dataclass(frozen=True)
 class Denoiser:
-    """What a sampler sees of a model: x_t -> (x_0, eps) on a path.
+    """A model as samplers see it: x_t -> (x_0, eps) on a path.
+
+    Copies made by `dataclasses.replace` share the counter.
 
     Attributes:
         network: (x [B, C, H, W], t [B], labels int64 [B] or None) -> target [B, C, H, W], or twice
             the channels where the variance is learned. t is the path's time.
-        clip: whether x_0 is clipped to [-1, 1], and eps derived anew from the clipped x_0.
-        labels: int64 [B], the classes of the samples; None for a network that knows none.
+        clip: whether x_0 is clipped to [-1, 1], and eps computed from the clipped x_0.
+        labels: int64 [B], the classes of the samples; None for an unconditional network.
         guidance: w of classifier-free guidance, out = without + w (with - without): 1 is the
             conditional model, 0 the unconditional one (Ho & Salimans 2022, arXiv:2207.12598,
             equation 6, where w is counted from 0).
-        null: the label that stands for none.
+        null: the label that stands for no label.
         bf16: whether layers are computed in bfloat16.
-        evaluations: how many images the network has seen so far, two a sample under guidance.
+        counter: counts evaluations: two a sample under guidance.
     """
 
     network: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    path: Path
-    prediction: Prediction
+    path: GaussianPath
+    prediction: PredictionType
     clip: bool = True
     sigma_data: float = 1.0
     labels: Tensor | None = None
     guidance: float = 1.0
     null: int = 0
     bf16: bool = False
-    evaluations: int = 0
+    counter: EvaluationCounter = field(default_factory=EvaluationCounter, compare=False)
+
+    @property
+    def evaluations(self) -> int:
+        """Number of images that the network has evaluated."""
+        return self.counter.images
 
     def times(self, steps: int, spacing: Spacing = "uniform") -> list[float]:
-        """`steps` falling times of the path; a walk ends with the step from the last to 0."""
-        return times(self.path, steps, spacing)
+        """`steps` falling times of the path, as `step_times`."""
+        return step_times(self.path, steps, spacing)
 
     def level(self, t: float) -> tuple[float, float]:
         """(alpha, sigma) at time t; t = 0 is the clean image, (1, 0)."""
         return self.path.level(t).scalars()
 
-    def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Ends:
-        """The ends of the path through x_t [B, C, H, W], at one time or at times [B], all > 0.
+    def __call__(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Prediction:
+        """Predict x_0 and eps from x_t [B, C, H, W] at one time or at times [B], all > 0.
 
         Args:
-            which: int64 [B], the samples that these are, where x holds not all that there are
-                labels for.
+            which: int64 [B], indices of these samples among those that `labels` belong to; None
+                if x holds all of them.
         """
         t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
         labels = self.labels if self.labels is None or which is None else self.labels[which]
-        return self.read(self._guided(x, t.expand(len(x)), labels), x, t)
+        return self.interpret(self._guided(x, t.expand(len(x)), labels), x, t)
 
-    def read(self, output: Tensor, x: Tensor, t: Tensor) -> Ends:
-        """What the network's `output` says of x_t [B, C, H, W], at a time float64 or times [B]."""
+    def interpret(self, output: Tensor, x: Tensor, t: Tensor) -> Prediction:
+        """Turn the network's `output` for x_t [B, C, H, W] into x_0 and eps.
+
+        t is one time, float64, or times [B].
+        """
         output, variance = output.to(x.dtype), None
         if output.shape[1] == 2 * x.shape[1]:
             output, variance = output.chunk(2, dim=1)
         level, rates = self.path.level(t), self.path.rates(t)
-        of_target = row(self.prediction, level, rates, self.sigma_data)
-        level = Level(*(over_pixels(part).to(x.dtype) for part in level))
-        a, b = (over_pixels(part).to(x.dtype) for part in of_target)
-        x0, eps = ends(output, x, level, (a, b))
+        row = target_row(self.prediction, level, rates, self.sigma_data)
+        level = NoiseLevel(*(over_pixels(part).to(x.dtype) for part in level))
+        a, b = (over_pixels(part).to(x.dtype) for part in row)
+        x0, eps = solve_for_ends(output, x, level, (a, b))
         if self.clip:
             x0 = x0.clamp(-1, 1)
             eps = (x - level.alpha * x0) / level.sigma
-        return Ends(x0, eps, variance)
+        return Prediction(x0, eps, variance)
 
     def velocity(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Tensor:
         """dx/dt of the probability-flow ODE at x_t, [B, C, H, W]; one evaluation, as above."""
-        return self.flow(self(x, t, which), t)
+        return self.velocity_of(self(x, t, which), t)
 
-    def flow(self, found: Ends, t: float | Tensor) -> Tensor:
-        """That dx/dt from what was found at time t: alpha'(t) x_0 + sigma'(t) eps."""
-        x0, eps, _ = found
+    def velocity_of(self, prediction: Prediction, t: float | Tensor) -> Tensor:
+        """dx/dt for a prediction at time t: alpha'(t) x_0 + sigma'(t) eps."""
+        x0, eps, _ = prediction
         rates = self.path.rates(torch.as_tensor(t, dtype=torch.float64, device=x0.device))
         alpha, sigma = (over_pixels(rate).to(x0.dtype) for rate in rates)
         return alpha * x0 + sigma * eps
 
     def _evaluate(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        self.evaluations += len(x)
+        self.counter.images += len(x)
         if not self.bf16:
             return self.network(x, t, labels)
-        rows = in_eights(len(x), x.device)
+        rows = padded_rows(len(x), x.device)
         with torch.autocast(x.device.type, torch.bfloat16):
             labels = labels if labels is None else labels[rows]
             return self.network(x[rows], t[rows], labels)[: len(x)]
 
     def _guided(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """The network's output, under guidance where it is asked for."""
+        """The network's output, with classifier-free guidance."""
         if labels is None or self.guidance == 1:
             return self._evaluate(x, t, labels)
-        none = torch.full_like(labels, self.null)
+        null = torch.full_like(labels, self.null)
         if self.guidance == 0:
-            return self._evaluate(x, t, none)
-        both = self._evaluate(torch.cat([x, x]), torch.cat([t, t]), torch.cat([labels, none]))
-        given, without = both.chunk(2)
-        guided = without + self.guidance * (given - without)
-        c = x.shape[1]  # a learned variance, in the channels after the target, is not exaggerated
-        return torch.cat([guided[:, :c], given[:, c:]], dim=1)
+            return self._evaluate(x, t, null)
+        both = self._evaluate(torch.cat([x, x]), torch.cat([t, t]), torch.cat([labels, null]))
+        conditional, unconditional = both.chunk(2)
+        guided = unconditional + self.guidance * (conditional - unconditional)
+        c = x.shape[1]  # channels after the target hold a learned variance, which is not guided
+        return torch.cat([guided[:, :c], conditional[:, c:]], dim=1)
+
+
+class Step(NamedTuple):
+    """State of a sampler: x_t and the x_0 predicted before it, both [B, C, H, W] on [-1, 1]."""
+
+    x: Tensor
+    x0: Tensor
+
+
+Predict = Callable[[Tensor, float], Prediction]
+"""(x_t [B, C, H, W], t) -> the prediction; a `Denoiser` is one."""
+Move = Callable[[Tensor, Prediction, float, float], Tensor]
+"""(x_t [B, C, H, W], the prediction from it, t, s) -> x_s, for t > s > 0."""
+Perturb = Callable[[Tensor, float], tuple[Tensor, float]]
+"""(x_t [B, C, H, W], t) -> x and time that the step from t begins with instead."""
+
+
+def start(denoiser: Denoiser, noise: SampleNoise, shape: tuple[int, ...], t: float) -> Tensor:
+    """Pure noise of the level t that sampling begins with, float64 [len(noise), *shape].
+
+    float64, since sampling adds up many small steps; the network has its own precision.
+    """
+    return denoiser.path.prior_std(t) * noise.normal(*shape).double()
+
+
+def times_with_signal(denoiser: Denoiser, steps: int, spacing: Spacing) -> list[float]:
+    """Times for samplers that divide by alpha: at the first one some of the image is left.
+
+    Where no image is left, sigma / alpha and the drift of the SDE are infinite. So the first time
+    is that of the path's largest ratio, or of twice the ratio of the second time if that is larger.
+
+    Raises:
+        ValueError: as `Denoiser.times`.
+    """
+    first, *later = denoiser.times(steps, spacing)
+    alpha, sigma = denoiser.level(later[0] if later else CLEAN)
+    ratio = max(denoiser.path.ratios[1], 2 * sigma / alpha)
+    latest = float(denoiser.path.time_of(torch.tensor(ratio, dtype=torch.float64)))
+    return [min(first, latest), *later]
+
+
+def sampling_loop(
+    predict: Predict, x: Tensor, times: list[float], move: Move, perturb: Perturb | None = None
+) -> Iterator[Step]:
+    """Sample from x at times[0] along the falling `times`, and with a last step to the clean image.
+
+    The clean image is the x_0 predicted at the last time, on every path: one last denoising.
+
+    Args:
+        perturb: applied before each step, such as EDM's churn.
+    """
+    for begin, s in pairwise([*times, CLEAN]):
+        x, t = (x, begin) if perturb is None else perturb(x, begin)
+        prediction = predict(x, t)
+        x = prediction.x0 if s == CLEAN else move(x, prediction, t, s)
+        yield Step(x, prediction.x0)

@@ -1,7 +1,7 @@
 """The noise that samples start from, addressed by sample.
 
-Noise of sample i is a function of (seed, i) alone. Samples therefore don't depend on the batch
-they were drawn in, on the number of devices, or on the order of batches.
+Noise of sample i is a function of (seed, i) alone. So samples do not depend on their batch, on the
+number of devices, or on the order of batches.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from genlab.data.randomness import generator
 
 
 class SampleNoise:
-    """Standard normal noise for the samples `indices`; each has a stream of its own.
+    """Standard normal noise for the samples `indices`, each from its own random stream.
 
-    Drawn on the CPU, so that the same numbers come on every device.
+    Drawn on the CPU, so that every device gets the same numbers.
     """
 
     def __init__(self, seed: int, indices: range, device: torch.device | str = "cpu") -> None:
@@ -38,10 +38,10 @@ class SampleNoise:
 
 
 class GivenNoise(SampleNoise):
-    """Noise that was chosen, not drawn: where a deterministic walk begins.
+    """Given noise instead of random noise, for deterministic samplers to start from.
 
     Args:
-        z: [B, ...], one of each sample.
+        z: [B, ...], the noise of each sample.
     """
 
     def __init__(self, z: Tensor) -> None:

@@ -2,18 +2,18 @@
 
     k_i = f(x + h sum_j a_ij k_j, t + c_i h),    x' = x + h sum_j a_7j k_j,    h sum_j e_j k_j
 
-are the slopes of a step, where it leads to (order 5), and its estimated error, the difference to
-the embedded method of order 4 (Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, "Solving
-Ordinary Differential Equations I", table II.5.2). k_7 is the slope at x', with which the next step
-begins, so that a step costs six evaluations. It is taken where the error is at most
+are the slopes of a step, its result (order 5), and its estimated error, the difference to the
+embedded method of order 4 (Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, "Solving Ordinary
+Differential Equations I", table II.5.2). k_7 is the slope at x' and begins the next step, so a step
+costs six evaluations. A step is accepted where the norm of the error is at most
 
     atol + rtol max(|x|, |x'|)
 
-in norm, and tried anew where not; the next one is as long as the error lets expect (the same,
-section II.4).
+and repeated with a shorter step otherwise; the next step size follows from the error estimate (the
+same, section II.4).
 
-Each sample has its own time, step and error. So it doesn't depend on the others of its batch, and
-those that have come to the end are evaluated no more.
+Each sample has its own time, step and error. So it does not depend on the other samples of its
+batch, and samples that have reached the end are not evaluated any more.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 MAX_STEPS = 1000
 
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(x [b, N], t float64 [b], which int64 [b]: the samples these are) -> dx/dt [b, N]."""
+"""(x [b, N], t float64 [b], indices of these samples int64 [b]) -> dx/dt [b, N]."""
 Norm = Callable[[Tensor], Tensor]
 """[b, N] -> [b]."""
 
 
 class State(NamedTuple):
-    """Where every sample stands.
+    """State of every sample.
 
     Attributes:
         x: [B, N].
         t: float64 [B].
-        slope: dx/dt there, [B, N].
+        slope: dx/dt at x and t, [B, N].
     """
 
     x: Tensor
@@ -63,35 +63,37 @@ def rms(x: Tensor) -> Tensor:
     return x.square().mean(dim=1).sqrt()
 
 
-def _combined(coefficients: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
+def _combination(coefficients: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
     return torch.einsum("j,jbn->bn", slopes[0].new_tensor(coefficients), torch.stack(slopes))
 
 
-def _first_step(f: Slope, at: State, span: float, rtol: float, atol: float, norm: Norm) -> Tensor:
-    """Lengths [B] for which a step of Euler's method, and its second order, would be small.
+def _first_step(
+    f: Slope, state: State, span: float, rtol: float, atol: float, norm: Norm
+) -> Tensor:
+    """Step sizes [B] for which a step of Euler's method, and its second order, would be small.
 
     Hairer, Norsett & Wanner 1993, section II.4, "starting step size"; costs an evaluation.
     """
-    scale = atol + rtol * at.x.abs()
-    size, speed = norm(at.x / scale), norm(at.slope / scale)
+    scale = atol + rtol * state.x.abs()
+    size, speed = norm(state.x / scale), norm(state.slope / scale)
     small = (size < 1e-5) | (speed < 1e-5)
     probe = torch.where(small, 1e-6, 0.01 * size / speed).clamp(max=abs(span))
     h = torch.copysign(probe, torch.tensor(span))
-    everybody = torch.arange(len(h), device=h.device)
-    ahead = f(at.x + h[:, None] * at.slope, at.t + h, everybody)
-    bend = norm((ahead - at.slope) / scale) / probe
-    most = torch.maximum(speed, bend)
+    everyone = torch.arange(len(h), device=h.device)
+    next_slope = f(state.x + h[:, None] * state.slope, state.t + h, everyone)
+    curvature = norm((next_slope - state.slope) / scale) / probe
+    most = torch.maximum(speed, curvature)
     length = torch.where(most <= 1e-15, (1e-3 * probe).clamp(min=1e-6), (0.01 / most) ** (1 / 5))
     return torch.minimum(100 * probe, length).clamp(max=abs(span))
 
 
-def _step(f: Slope, at: State, h: Tensor, which: Tensor) -> tuple[State, Tensor]:
-    """The states after steps h [b], and their errors [b, N]."""
-    slopes, x, t = [at.slope], at.x, at.t
+def _step(f: Slope, state: State, h: Tensor, which: Tensor) -> tuple[State, Tensor]:
+    """The states after steps h [b], and their estimated errors [b, N]."""
+    slopes, x, t = [state.slope], state.x, state.t
     for c, row in zip(C, A, strict=True):
-        x, t = at.x + h[:, None] * _combined(row, slopes), at.t + c * h
+        x, t = state.x + h[:, None] * _combination(row, slopes), state.t + c * h
         slopes.append(f(x, t, which))
-    return State(x, t, slopes[-1]), h[:, None] * _combined(E, slopes)
+    return State(x, t, slopes[-1]), h[:, None] * _combination(E, slopes)
 
 
 def solve(
@@ -107,40 +109,42 @@ def solve(
 ) -> Iterator[State]:
     """Follow dx/dt = f from x [B, N] at time `start` to time `end`, which may lie before it.
 
-    Yields the states after every round, in which each sample that isn't there yet tries one step.
+    Yields the states after every round, in which each sample that has not reached `end` tries one
+    step.
 
     Raises:
-        ValueError: a sample isn't there after `max_steps` tries.
+        ValueError: a sample has not reached `end` after `max_steps` tries.
     """
-    everybody = torch.arange(len(x), device=x.device)
+    everyone = torch.arange(len(x), device=x.device)
     t = torch.full((len(x),), start, dtype=torch.float64, device=x.device)
-    at = State(x, t, f(x, t, everybody))
-    length = _first_step(f, at, end - start, rtol, atol, norm)
-    again = torch.zeros_like(everybody, dtype=torch.bool)  # whose last try failed
+    state = State(x, t, f(x, t, everyone))
+    length = _first_step(f, state, end - start, rtol, atol, norm)
+    retries = torch.zeros_like(everyone, dtype=torch.bool)  # samples whose last try failed
     for _ in range(max_steps):
-        which = everybody[at.t != end]
-        here = State(*(part[which] for part in at))
-        left = (end - here.t).abs()
-        last = length[which] >= left
-        h = torch.where(last, left, length[which])
-        there, error = _step(f, here, torch.copysign(h, end - here.t), which)
-        there = there._replace(t=torch.where(last, end, there.t))
-        scale = atol + rtol * torch.maximum(here.x.abs(), there.x.abs())
-        # A try that went to infinity or beyond failed by as much as can be.
+        which = everyone[state.t != end]
+        before = State(*(part[which] for part in state))
+        remaining = (end - before.t).abs()
+        last = length[which] >= remaining
+        h = torch.where(last, remaining, length[which])
+        after, error = _step(f, before, torch.copysign(h, end - before.t), which)
+        after = after._replace(t=torch.where(last, end, after.t))
+        scale = atol + rtol * torch.maximum(before.x.abs(), after.x.abs())
+        # A step to infinity or NaN has failed with an infinite error.
         size = norm(error / scale).nan_to_num(nan=torch.inf)
-        taken = size < 1
+        accepted = size < 1
         factor = (SAFETY * size ** (-1 / 5)).clamp(SHRINK, GROW)
-        factor = torch.where(again[which] | ~taken, factor.clamp(max=1), factor)
-        length, again = length.clone(), again.clone()
-        length[which], again[which] = h * factor, ~taken
-        at = State(*(part.clone() for part in at))
-        for part, new in zip(at, there, strict=True):
-            part[which[taken]] = new[taken]
-        yield at
-        if bool((at.t == end).all()):
+        factor = torch.where(retries[which] | ~accepted, factor.clamp(max=1), factor)
+        length, retries = length.clone(), retries.clone()
+        length[which], retries[which] = h * factor, ~accepted
+        state = State(*(part.clone() for part in state))
+        for part, new in zip(state, after, strict=True):
+            part[which[accepted]] = new[accepted]
+        yield state
+        if bool((state.t == end).all()):
             return
-    behind = int((at.t != end).nonzero()[0])
+    slowest = int((state.t != end).nonzero()[0])
     raise ValueError(
-        f"the ODE's solver is at time {float(at.t[behind]):g} after {max_steps} tries, on its way "
-        f"from {start:g} to {end:g}: too steep for rtol {rtol:g} and atol {atol:g}; raise them"
+        f"the ODE solver reached time {float(state.t[slowest]):g} on the way from {start:g} to "
+        f"{end:g} after {max_steps} tries: the ODE is too steep for rtol {rtol:g} and atol "
+        f"{atol:g}; raise them"
     )

@@ -1,8 +1,8 @@
 """Gaussian paths x_t = alpha(t) x_0 + sigma(t) eps, from the image (t = 0) to noise (t = t_max).
 
-Every continuous diffusion and every flow with a Gaussian end is such a path; they differ in two
-functions. Its ratio r(t) = sigma(t) / alpha(t) grows with t and tells where on the way a state is,
-whatever the path is called: two paths of the same r differ by a scaling of x_t.
+Every diffusion model and every flow to a Gaussian follows such a path; they differ in two functions
+of time. The ratio r(t) = sigma(t) / alpha(t) grows with t: two paths of the same r differ by a
+scaling of x_t only.
 
     path         alpha(t)                  sigma(t)                    t          source
     discrete     sqrt(alpha_bar_t)         sqrt(1 - alpha_bar_t)       (i + 1)/T  Ho et al. 2020
@@ -13,8 +13,11 @@ whatever the path is called: two paths of the same r differ by a scaling of x_t.
     linear       1 - t                     t                           0..1       Lipman et al. 2023
 
 with B(t) = int_0^t beta(s) ds (arXiv:2011.13456, equations 29 and 31; 2206.00364; 2210.02747). Time
-0 is the clean image on every path, (alpha, sigma) = (1, 0): where sigma does not fall to 0, as in
-VE, the last step jumps there. All numbers are float64.
+0 is the clean image on every path, (alpha, sigma) = (1, 0). Where sigma does not fall to 0, as in
+VE, the last sampling step jumps there. All numbers are float64.
+
+The discrete path is given by a noise schedule, variances beta_1..beta_T, with
+alpha_bar_t = prod_{s<=t} (1 - beta_s) (Ho et al. 2020, arXiv:2006.11239, equation 4).
 """
 
 from __future__ import annotations
@@ -26,45 +29,44 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlab.processes.schedules import respaced
-
 CLEAN = 0.0
-"""The time of the image itself."""
+"""Time of the clean image."""
+MIN_RATIO, MAX_RATIO = 0.002, 160.0
+"""Bounds of the ratios sigma / alpha that steps are placed at: beyond them noise is invisible, or
+the image is."""
+MAX_BETA = 0.999
 
-FAINT, FAINTEST = 0.002, 160.0
-"""Steps are placed between these ratios at most: beyond them lies nothing to see or to decide."""
 
-
-class Level(NamedTuple):
+class NoiseLevel(NamedTuple):
     """alpha(t) and sigma(t), or their derivatives; of the shape of t."""
 
     alpha: Tensor
     sigma: Tensor
 
     def scalars(self) -> tuple[float, float]:
-        """(alpha, sigma) as numbers, of a time that is one."""
+        """(alpha, sigma) as numbers, for a single time."""
         return float(self.alpha), float(self.sigma)
 
 
-class Path(ABC):
-    """alpha(t), sigma(t) and what is the path's own: its scale of time and where it starts.
+class GaussianPath(ABC):
+    """alpha(t), sigma(t), the path's scale of time and the range of its steps.
 
     Attributes:
-        t_min: the least time that a network is trained at; below it the image is as good as clean.
-        t_max: the time of pure noise.
-        ratios: the least and the largest r(t) that steps are placed between.
+        t_min: least time that a network is trained at; below it the image counts as clean.
+        t_max: time of pure noise.
+        ratios: least and largest ratio sigma / alpha that steps are placed at.
     """
 
     t_min: float = 1e-5
     t_max: float = 1.0
-    ratios: tuple[float, float] = (FAINT, 80.0)
+    ratios: tuple[float, float] = (MIN_RATIO, 80.0)
 
     @abstractmethod
-    def _level(self, t: Tensor) -> Level:
+    def _level(self, t: Tensor) -> NoiseLevel:
         """Levels at times t > 0, float64."""
 
     @abstractmethod
-    def rates(self, t: Tensor) -> Level:
+    def rates(self, t: Tensor) -> NoiseLevel:
         """(d alpha / dt, d sigma / dt) at times t > 0, float64, of the shape of t."""
 
     @abstractmethod
@@ -73,22 +75,25 @@ class Path(ABC):
 
     @abstractmethod
     def conditioning(self, t: Tensor) -> Tensor:
-        """How a network is told the time t: 0..1000, EDM's -1550..1100; of the shape of t."""
+        """The input by which a network is given the time t, of the shape of t.
 
-    def level(self, t: Tensor | float) -> Level:
+        It lies on 0..1000; on -1550..1100 for EDM.
+        """
+
+    def level(self, t: Tensor | float) -> NoiseLevel:
         """(alpha, sigma) at times t, float64, of the shape of t; t = 0 is the clean image."""
         t = torch.as_tensor(t, dtype=torch.float64)
         clean = t <= CLEAN
         alpha, sigma = self._level(torch.where(clean, self.t_max, t))
-        return Level(torch.where(clean, 1.0, alpha), torch.where(clean, 0.0, sigma))
+        return NoiseLevel(torch.where(clean, 1.0, alpha), torch.where(clean, 0.0, sigma))
 
     @staticmethod
     def _within(low: Tensor, high: Tensor) -> tuple[float, float]:
-        """The ratios `low` and `high` of a path, if they are worth a step."""
-        return max(float(low), FAINT), min(float(high), FAINTEST)
+        """The ratios `low` and `high`, clipped to those that steps are placed at."""
+        return max(float(low), MIN_RATIO), min(float(high), MAX_RATIO)
 
     def prior_std(self, t: float) -> float:
-        """The standard deviation of the noise that a walk from time t starts with."""
+        """Standard deviation of the noise that sampling from time t starts with."""
         return float(self.level(t).sigma)
 
     def uniform(self, steps: int) -> list[float]:
@@ -96,19 +101,19 @@ class Path(ABC):
         return [self.t_max * (1 - i / steps) for i in range(steps)]
 
 
-class _OfUnitVariance(Path):
-    """A path whose ends both are scaled to variance 1: noise is drawn from N(0, I)."""
+class _UnitVariancePath(GaussianPath):
+    """A path on which image and noise both have variance 1: sampling starts from N(0, I)."""
 
     def prior_std(self, t: float) -> float:
         return 1.0
 
 
-class DiscretePath(_OfUnitVariance):
+class DiscretePath(_UnitVariancePath):
     """T levels of alpha_bar = prod (1 - beta), index i at time (i + 1) / T.
 
-    Between two levels the angle phi, (alpha, sigma) = (cos phi, sin phi), is interpolated linearly,
-    so that steps may be placed anywhere, also where nothing of the image is left (phi = pi / 2).
-    Before the first level the path stands still.
+    Between two levels the angle phi, (alpha, sigma) = (cos phi, sin phi), is interpolated linearly.
+    So steps may be placed anywhere, also where no image is left (phi = pi / 2). Before the first
+    level the path is constant.
 
     Args:
         betas: float64 [T], T at least 2.
@@ -124,7 +129,7 @@ class DiscretePath(_OfUnitVariance):
         return len(self.alpha_bar)
 
     def index(self, t: Tensor) -> Tensor:
-        """The index 0..T-1, perhaps between two, of times t; those before the first are it."""
+        """The index 0..T-1 of times t, not always whole; 0 for times before the first level."""
         index = t * len(self) - 1
         whole = index.round()  # (i + 1) / T * T need not be i + 1 to the last bit
         index = torch.where((index - whole).abs() < 1e-6, whole, index)
@@ -133,48 +138,48 @@ class DiscretePath(_OfUnitVariance):
     def _segment(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """phi at the levels before and after times t, and the share of the way between them.
 
-        A level begins its segment; the last one ends it.
+        A level belongs to the segment that it begins; the last one to the segment that it ends.
         """
         index, angles = self.index(t), self.angles.to(t.device)
         low = index.floor().long().clamp(max=len(self) - 2)
         return angles[low], angles[low + 1], index - low
 
-    def _level(self, t: Tensor) -> Level:
+    def _level(self, t: Tensor) -> NoiseLevel:
         angle = torch.lerp(*self._segment(t))
-        # cos(pi / 2) would be 6e-17: some of the image
-        return Level((torch.pi / 2 - angle).sin(), angle.sin())
+        # cos(pi / 2) would be 6e-17 instead of 0.
+        return NoiseLevel((torch.pi / 2 - angle).sin(), angle.sin())
 
-    def rates(self, t: Tensor) -> Level:
+    def rates(self, t: Tensor) -> NoiseLevel:
         before, after, _ = self._segment(t)
         speed = (after - before) * len(self)
         alpha, sigma = self.level(t)
-        return Level(-sigma * speed, alpha * speed)
+        return NoiseLevel(-sigma * speed, alpha * speed)
 
     def time_of(self, ratio: Tensor) -> Tensor:
-        wanted, angles = ratio.double().atan(), self.angles.to(ratio.device)
-        high = torch.searchsorted(angles, wanted).clamp(1, len(self) - 1)
+        target, angles = ratio.double().atan(), self.angles.to(ratio.device)
+        high = torch.searchsorted(angles, target).clamp(1, len(self) - 1)
         before, after = angles[high - 1], angles[high]
-        share = ((wanted - before) / (after - before)).clamp(0, 1)
+        share = ((target - before) / (after - before)).clamp(0, 1)
         return (high + share) / len(self)
 
     def conditioning(self, t: Tensor) -> Tensor:
         return self.index(t) * (1000 / len(self))
 
     def uniform(self, steps: int) -> list[float]:
-        """Times of whole indices, 'trailing' spacing.
+        """Times of whole indices, in 'trailing' spacing.
 
         Raises:
-            ValueError: more steps than there are levels.
+            ValueError: fewer than one step, or more than there are levels.
         """
         return [(i + 1) / len(self) for i in respaced(len(self), steps)]
 
 
-class VPPath(_OfUnitVariance):
+class VPPath(_UnitVariancePath):
     """Variance preserving: beta(t) rises linearly from `low` to `high`."""
 
     def __init__(self, low: float = 0.1, high: float = 20.0) -> None:
         self.low, self.high = low, high
-        # 1e-3 is where the paper's sampling ends (appendix C); t_min where its likelihood does.
+        # The paper's sampling ends at t = 1e-3 (appendix C), its likelihood at t_min.
         self.ratios = self._within(self._ratio(1e-3), self._ratio(1.0))
 
     def _ratio(self, t: float) -> Tensor:
@@ -189,22 +194,22 @@ class VPPath(_OfUnitVariance):
         """beta(t) = B'(t)."""
         return self.low + (self.high - self.low) * t
 
-    def _level(self, t: Tensor) -> Level:
+    def _level(self, t: Tensor) -> NoiseLevel:
         b = self.integral(t)
-        return Level((-b / 2).exp(), (-torch.expm1(-b)).sqrt())
+        return NoiseLevel((-b / 2).exp(), (-torch.expm1(-b)).sqrt())
 
-    def rates(self, t: Tensor) -> Level:
+    def rates(self, t: Tensor) -> NoiseLevel:
         alpha, sigma = self.level(t)
         beta = self.beta(t)
-        return Level(-beta * alpha / 2, beta * alpha**2 / (2 * sigma))
+        return NoiseLevel(-beta * alpha / 2, beta * alpha**2 / (2 * sigma))
 
     def time_of(self, ratio: Tensor) -> Tensor:
         return self._time_of_integral(torch.log1p(ratio.double() ** 2))
 
     def _time_of_integral(self, b: Tensor) -> Tensor:
-        """B's inverse, the positive root of its quadratic."""
-        slope = self.high - self.low
-        return 2 * b / (self.low + (self.low**2 + 2 * slope * b).sqrt())
+        """The time t with B(t) = b: the positive root of a quadratic equation."""
+        increase = self.high - self.low
+        return 2 * b / (self.low + (self.low**2 + 2 * increase * b).sqrt())
 
     def conditioning(self, t: Tensor) -> Tensor:
         return 999 * t
@@ -213,34 +218,34 @@ class VPPath(_OfUnitVariance):
 class SubVPPath(VPPath):
     """The VP path with the smaller variance (1 - alpha^2)^2."""
 
-    def _level(self, t: Tensor) -> Level:
+    def _level(self, t: Tensor) -> NoiseLevel:
         b = self.integral(t)
-        return Level((-b / 2).exp(), -torch.expm1(-b))
+        return NoiseLevel((-b / 2).exp(), -torch.expm1(-b))
 
-    def rates(self, t: Tensor) -> Level:
+    def rates(self, t: Tensor) -> NoiseLevel:
         alpha = self.level(t).alpha
         beta = self.beta(t)
-        return Level(-beta * alpha / 2, beta * alpha**2)
+        return NoiseLevel(-beta * alpha / 2, beta * alpha**2)
 
     def time_of(self, ratio: Tensor) -> Tensor:
-        # (1 - alpha^2) / alpha = r, solved for 1 / alpha, which for large r is the stable side
+        # Solves (1 - alpha^2) / alpha = r for 1 / alpha, which is stable for large r.
         r = ratio.double()
         return self._time_of_integral(2 * ((r + (r**2 + 4).sqrt()) / 2).log())
 
 
-class VEPath(Path):
-    """Variance exploding: the image stays, sigma grows geometrically."""
+class VEPath(GaussianPath):
+    """Variance exploding: the image is not scaled, sigma grows geometrically."""
 
     def __init__(self, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
         self.sigma_min, self.growth = sigma_min, math.log(sigma_max / sigma_min)
         first = self.level(self.t_min).sigma
         self.ratios = self._within(first, self.level(self.t_max).sigma)
 
-    def _level(self, t: Tensor) -> Level:
-        return Level(torch.ones_like(t), self.sigma_min * (self.growth * t).exp())
+    def _level(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(torch.ones_like(t), self.sigma_min * (self.growth * t).exp())
 
-    def rates(self, t: Tensor) -> Level:
-        return Level(torch.zeros_like(t), self.growth * self.level(t).sigma)
+    def rates(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(torch.zeros_like(t), self.growth * self.level(t).sigma)
 
     def time_of(self, ratio: Tensor) -> Tensor:
         return (ratio.double() / self.sigma_min).log() / self.growth
@@ -249,16 +254,16 @@ class VEPath(Path):
         return 999 * t
 
 
-class EDMPath(Path):
+class EDMPath(GaussianPath):
     """Time is the noise level: alpha = 1, sigma = t."""
 
-    t_min, t_max = FAINT, 80.0
+    t_min, t_max = MIN_RATIO, 80.0
 
-    def _level(self, t: Tensor) -> Level:
-        return Level(torch.ones_like(t), t)
+    def _level(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(torch.ones_like(t), t)
 
-    def rates(self, t: Tensor) -> Level:
-        return Level(torch.zeros_like(t), torch.ones_like(t))
+    def rates(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(torch.zeros_like(t), torch.ones_like(t))
 
     def time_of(self, ratio: Tensor) -> Tensor:
         return ratio.double()
@@ -268,20 +273,86 @@ class EDMPath(Path):
         return 250 * t.log()
 
 
-class LinearPath(Path):
+class LinearPath(GaussianPath):
     """The straight line from image to noise: alpha = 1 - t, sigma = t.
 
-    Flow matching counts time the other way round in some papers, with noise at 0.
+    Some papers on flow matching count time from the noise instead.
     """
 
-    def _level(self, t: Tensor) -> Level:
-        return Level(1 - t, t)
+    def _level(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(1 - t, t)
 
-    def rates(self, t: Tensor) -> Level:
-        return Level(-torch.ones_like(t), torch.ones_like(t))
+    def rates(self, t: Tensor) -> NoiseLevel:
+        return NoiseLevel(-torch.ones_like(t), torch.ones_like(t))
 
     def time_of(self, ratio: Tensor) -> Tensor:
         return 1 / (1 + 1 / ratio.double())
 
     def conditioning(self, t: Tensor) -> Tensor:
         return 1000 * t
+
+
+def linear_betas(timesteps: int) -> Tensor:
+    """beta [T] from 1e-4 to 0.02 at T = 1000 (Ho et al. 2020, section 4), float64.
+
+    For another T both ends are scaled by 1000 / T, so that alpha_bar_T is near 0 for every T.
+    Without scaling, T = 100 would leave sqrt(0.36) of the image in the last step.
+    """
+    scale = 1000 / timesteps
+    betas = torch.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=torch.float64)
+    return betas.clamp(max=MAX_BETA)
+
+
+def cosine_betas(timesteps: int, s: float = 0.008) -> Tensor:
+    """beta [T] with alpha_bar(t) proportional to cos^2((t/T + s) / (1 + s) pi/2), float64.
+
+    Nichol & Dhariwal 2021 (arXiv:2102.09672), equation 17; beta is clipped at .999 as there.
+    """
+    t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+    f = torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
+
+
+def sigmoid_betas(
+    timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0
+) -> Tensor:
+    """beta [T] with alpha_bar(t) falling from 1 to 0 as a sigmoid between `start` and `end`.
+
+    Jabri et al. 2022 (arXiv:2212.11972), as written out by Chen 2023 (arXiv:2301.10972, algorithm
+    1); float64, beta clipped at .999 as above.
+    """
+    t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+    falling = torch.sigmoid(-((end - start) * t + start) / tau)
+    first, last = falling[0].clone(), falling[-1].clone()
+    f = (falling - last) / (first - last)
+    return (1 - f[1:] / f[:-1]).clamp(max=MAX_BETA)
+
+
+def with_zero_terminal_snr(betas: Tensor) -> Tensor:
+    """Rescale `betas` [T] so that alpha_bar_T = 0 and alpha_bar_1 is unchanged; float64.
+
+    sqrt(alpha_bar) is shifted and scaled (Lin et al. 2023, arXiv:2305.08891, algorithm 1).
+    """
+    root = torch.cumprod(1 - betas, dim=0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    alpha_bar = root**2
+    alphas = torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+    return 1 - alphas
+
+
+SCHEDULES = {"linear": linear_betas, "cosine": cosine_betas, "sigmoid": sigmoid_betas}
+"""The betas of a schedule by its name in the configuration."""
+
+
+def respaced(timesteps: int, steps: int) -> list[int]:
+    """`steps` of the indices 0..T-1, falling from T-1, as evenly spaced as whole numbers can be.
+
+    This is 'trailing' spacing (999, 899, .. 99 for T = 1000, steps = 10), which starts from pure
+    noise, as the sampler does (Lin et al. 2023, arXiv:2305.08891, section 3.3).
+
+    Raises:
+        ValueError: fewer than one step, or more than T.
+    """
+    if not 1 <= steps <= timesteps:
+        raise ValueError(f"steps must lie in 1..{timesteps}, not {steps}")
+    return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]

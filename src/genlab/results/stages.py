@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from genlab.config.evaluators import CLIP, FLOOR, JUDGE, extractor
 from genlab.config.families import FamilyConfig
-from genlab.config.samplers import DETERMINISTIC
+from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study
 from genlab.results.code import code
 from genlab.results.spec import RunSpec, prompts_spec
@@ -114,7 +114,7 @@ def _of_row(study: Study, job: Job) -> list[str]:
 
 def _deterministic(study: Study, job: Job) -> list[str]:
     """The samplers that the walks compare."""
-    return [_sampler(name) for name in DETERMINISTIC]
+    return [_sampler(name) for name, kind in SAMPLERS.items() if kind.deterministic]
 
 
 def _for_prompts(study: Study, job: Job) -> list[str]:

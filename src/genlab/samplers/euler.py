@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.samplers import Denoiser, Ends, SampleNoise, Step, walk
+from genlab.samplers import Denoiser, Prediction, SampleNoise, Step, sampling_loop, start
 
 
 def sample(
@@ -27,7 +27,8 @@ def sample(
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in `steps` network evaluations."""
 
-    def move(x: Tensor, found: Ends, t: float, s: float) -> Tensor:
-        return x + (s - t) * denoiser.flow(found, t)
+    def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
+        return x + (s - t) * denoiser.velocity_of(prediction, t)
 
-    return walk(denoiser, noise, shape, denoiser.times(steps, spacing), move)
+    times = denoiser.times(steps, spacing)
+    return sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)

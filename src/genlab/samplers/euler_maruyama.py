@@ -5,7 +5,7 @@ arXiv:2011.13456, equation 6; Anderson 1982) by
 
     dx = (f x - g^2 grad log p_t(x)) dt + g dw,    grad log p_t(x) = -eps / sigma
 
-with time running backwards. A Gaussian path tells both coefficients (Lu et al. 2022,
+with time running backwards. A Gaussian path determines both coefficients (Lu et al. 2022,
 arXiv:2206.00927, section 2.1):
 
     f = alpha' / alpha,    g^2 = 2 sigma sigma' - 2 f sigma^2
@@ -22,22 +22,32 @@ import torch
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.processes.paths import Path
-from genlab.samplers import Denoiser, Ends, SampleNoise, Step, times_of_signal, walk
+from genlab.processes.paths import GaussianPath
+from genlab.samplers import (
+    Denoiser,
+    Prediction,
+    SampleNoise,
+    Step,
+    sampling_loop,
+    start,
+    times_with_signal,
+)
 
 
-def coefficients(path: Path, t: float) -> tuple[float, float]:
+def coefficients(path: GaussianPath, t: float) -> tuple[float, float]:
     """f and g^2 at a time t > 0 at which alpha > 0."""
-    at = torch.tensor(t, dtype=torch.float64)
-    (alpha, sigma), rates = path.level(at).scalars(), path.rates(at).scalars()
+    time = torch.tensor(t, dtype=torch.float64)
+    (alpha, sigma), rates = path.level(time).scalars(), path.rates(time).scalars()
     f = rates[0] / alpha
     return f, 2 * sigma * rates[1] - 2 * f * sigma**2
 
 
-def predict(denoiser: Denoiser, x: Tensor, found: Ends, t: float, s: float) -> tuple[Tensor, float]:
+def euler_maruyama(
+    denoiser: Denoiser, x: Tensor, prediction: Prediction, t: float, s: float
+) -> tuple[Tensor, float]:
     """Mean [B, C, H, W] and standard deviation of x_s given x_t."""
     f, g2 = coefficients(denoiser.path, t)
-    score = -found.eps / denoiser.level(t)[1]
+    score = -prediction.eps / denoiser.level(t)[1]
     return x - (t - s) * (f * x - g2 * score), math.sqrt(g2 * (t - s))
 
 
@@ -51,8 +61,9 @@ def sample(
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in `steps` network evaluations."""
 
-    def move(x: Tensor, found: Ends, t: float, s: float) -> Tensor:
-        mean, std = predict(denoiser, x, found, t, s)
+    def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
+        mean, std = euler_maruyama(denoiser, x, prediction, t, s)
         return mean + std * noise.normal(*shape)
 
-    return walk(denoiser, noise, shape, times_of_signal(denoiser, steps, spacing), move)
+    times = times_with_signal(denoiser, steps, spacing)
+    return sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.samplers import Denoiser, Ends, SampleNoise, Step, walk
+from genlab.samplers import Denoiser, Prediction, SampleNoise, Step, sampling_loop, start
 
 
 def sample(
@@ -27,9 +27,10 @@ def sample(
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in 2 steps - 1 network evaluations."""
 
-    def move(x: Tensor, found: Ends, t: float, s: float) -> Tensor:
-        slope = denoiser.flow(found, t)
-        ahead = denoiser.velocity(x + (s - t) * slope, s)
-        return x + (s - t) * (slope + ahead) / 2
+    def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
+        slope = denoiser.velocity_of(prediction, t)
+        next_slope = denoiser.velocity(x + (s - t) * slope, s)
+        return x + (s - t) * (slope + next_slope) / 2
 
-    return walk(denoiser, noise, shape, denoiser.times(steps, spacing), move)
+    times = denoiser.times(steps, spacing)
+    return sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)

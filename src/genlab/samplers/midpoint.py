@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.samplers import Denoiser, Ends, SampleNoise, Step, walk
+from genlab.samplers import Denoiser, Prediction, SampleNoise, Step, sampling_loop, start
 
 
 def sample(
@@ -26,9 +26,10 @@ def sample(
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in 2 steps - 1 network evaluations."""
 
-    def move(x: Tensor, found: Ends, t: float, s: float) -> Tensor:
+    def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
         middle = (t + s) / 2
-        halfway = x + (middle - t) * denoiser.flow(found, t)
+        halfway = x + (middle - t) * denoiser.velocity_of(prediction, t)
         return x + (s - t) * denoiser.velocity(halfway, middle)
 
-    return walk(denoiser, noise, shape, denoiser.times(steps, spacing), move)
+    times = denoiser.times(steps, spacing)
+    return sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)

@@ -1,13 +1,14 @@
-"""Drawing images from a trained model, whatever its family."""
+"""Drawing images from a trained model of any family."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.config.samplers import (
@@ -20,11 +21,10 @@ from genlab.config.samplers import (
 )
 from genlab.data.randomness import generator
 from genlab.errors import GenLabError
-from genlab.io.arrays import read_array
-from genlab.models.base import Generates, HasDenoiser, Model
+from genlab.models.base import Model
+from genlab.models.capabilities import DrawOptions, Generates, GeneratesWithOptions, HasDenoiser
 from genlab.models.devices import resolve_precision
 from genlab.processes.noise import SampleNoise
-from genlab.results.layout import DataFolder
 from genlab.samplers import Denoiser, Step, find
 
 
@@ -34,8 +34,9 @@ class Drawing:
 
     Attributes:
         images: [B, C, H, W] on [0, 1].
-        evaluations: network evaluations spent on each sample, in the mean.
-        trail: the x_0 predicted at every step, each like `images`; empty for one-pass models.
+        evaluations: mean number of network evaluations for a sample.
+        trail: the x_0 predicted at every step, each like `images`; empty unless requested, and for
+            one-pass models.
     """
 
     images: Tensor
@@ -44,20 +45,20 @@ class Drawing:
 
 
 def precision_of(sampler: SamplerConfig, device: torch.device | str) -> Literal["fp32", "bf16"]:
-    """What a network is computed in that `sampler` asks on `device`."""
-    asked = sampler.precision if isinstance(sampler, SteppedSampler) else "fp32"
-    return resolve_precision(asked, cuda=torch.device(device).type == "cuda")
+    """Precision of the network for `sampler` on `device`."""
+    requested = sampler.precision if isinstance(sampler, SteppedSampler) else "fp32"
+    return resolve_precision(requested, cuda=torch.device(device).type == "cuda")
 
 
 def steps_of(
     denoiser: Denoiser, sampler: SamplerConfig, noise: SampleNoise, shape: tuple[int, ...]
 ) -> Iterator[Step]:
-    """Every step of `sampler`, each of [B, *shape]; the denoiser takes to the sampler's precision.
+    """Every step of `sampler`, each of [B, *shape], with the network in the sampler's precision.
 
     Raises:
-        GenLabError: the sampler can't walk this path as it is set.
+        GenLabError: the sampler's settings do not fit the path.
     """
-    denoiser.bf16 = precision_of(sampler, noise.device) == "bf16"
+    denoiser = replace(denoiser, bf16=precision_of(sampler, noise.device) == "bf16")
     try:
         yield from find(sampler.sampler)(denoiser, noise, shape, **settings(sampler))
     except ValueError as error:
@@ -65,15 +66,15 @@ def steps_of(
 
 
 def classes_of(noise: SampleNoise, model: Model) -> Tensor:
-    """The classes int64 [B] asked for: each in turn, so that all are drawn alike."""
+    """Classes int64 [B] to draw: each in turn, so that all are equally frequent."""
     return torch.tensor([i % model.classes for i in noise.indices], device=noise.device)
 
 
 class Captions(NamedTuple):
-    """What samples are asked for where the model takes prompts.
+    """Captions to draw images for.
 
     Attributes:
-        images: int64 [B], numbers of training images whose captions are asked for.
+        images: int64 [B], indices of the training images that the captions belong to.
         tokens: int64 [B, L], the captions.
     """
 
@@ -81,31 +82,46 @@ class Captions(NamedTuple):
     tokens: Tensor
 
 
-def captions_of(data: DataFolder, noise: SampleNoise) -> Captions:
-    """Captions of training images, drawn at random; those of sample i are a function of i alone."""
-    captions, tokens = read_array(data.captions("train")), read_array(data.tokens)
-    drawn = [generator("prompt", i).integers(captions.shape) for i in noise.indices]
-    images, which = np.array(drawn).T  # of each sample: an image, and one of its captions
-    said = np.array(tokens[captions[images, which]])
-    return Captions(*(torch.from_numpy(found).to(noise.device) for found in (images, said)))
+def random_captions(
+    captions: NDArray[np.int64], tokens: NDArray[np.int64], noise: SampleNoise
+) -> Captions:
+    """Random captions of training images; those of sample i are a function of i alone.
+
+    Args:
+        captions: int64 [N, K], the numbers of the K captions of each image.
+        tokens: int64 [T, L], the tokens of each caption.
+    """
+    choices = [generator("prompt", i).integers(captions.shape) for i in noise.indices]
+    images, which = np.array(choices).T  # for each sample an image, and one of its captions
+    chosen_tokens = np.array(tokens[captions[images, which]])
+    arrays = (images, chosen_tokens)
+    return Captions(*(torch.from_numpy(array).to(noise.device) for array in arrays))
 
 
-def _told(model: Model, sampler: DirectSampler, tokens: Tensor | None) -> dict[str, Any]:
-    """What the model's `generate` is told besides the noise: no more than its family knows.
+def _draw_directly(
+    model: Model, sampler: DirectSampler, noise: SampleNoise, tokens: Tensor | None
+) -> Drawing:
+    """Draw in one pass, with those options that the model's family supports.
 
     Raises:
-        GenLabError: the sampler asks for more.
+        GenLabError: the sampler has settings that the family does not support.
     """
     if obstacle := sampler.obstacle(model.config):
         raise GenLabError(
             f"sampler '{sampler.sampler}' can't draw from {type(model).__name__}: {obstacle}"
         )
-    told = settings(sampler) if model.config.tempered else {}
+    options = DrawOptions(**settings(sampler)) if model.config.tempered else DrawOptions()
     if model.config.takes_prompts:
-        told["tokens"] = tokens
-        if isinstance(sampler, TokenSampler):
-            told["guidance"] = sampler.guidance
-    return told
+        guidance = sampler.guidance if isinstance(sampler, TokenSampler) else 1.0
+        options = replace(options, tokens=tokens, guidance=guidance)
+    if model.config.tempered or model.config.takes_prompts:
+        assert isinstance(model, GeneratesWithOptions)
+        images = model.generate(noise, options)
+    else:
+        assert isinstance(model, Generates)
+        images = model.generate(noise)
+    passes = 1 if options.guidance in (0, 1) else 2
+    return Drawing(images.clamp(0, 1), model.evaluations * passes, [])
 
 
 @torch.no_grad()
@@ -113,30 +129,28 @@ def draw(
     model: Model,
     sampler: SamplerConfig,
     noise: SampleNoise,
-    tokens: Tensor | None = None,
+    condition: Tensor | None = None,
     trail: bool = False,
 ) -> Drawing:
     """Draw len(noise) images from `model`.
 
     Args:
-        tokens: int64 [B, L], what a model that takes prompts is asked for.
-        trail: whether to keep the x_0 of every step.
+        condition: prompts int64 [B, L] for a model that takes prompts, classes int64 [B] for one
+            that knows classes; None stands for no prompt, and for each class in turn.
+        trail: whether to return the x_0 of every step.
 
     Raises:
-        GenLabError: the sampler doesn't work on this kind of model, or asks for more steps than
-            the model has.
+        GenLabError: the sampler does not fit this kind of model, or has more steps than the model.
     """
     if isinstance(sampler, DirectSampler) and isinstance(model, Generates):
-        told = _told(model, sampler, tokens)
-        images = model.generate(noise, **told).clamp(0, 1)
-        guided = told.get("guidance", 1) not in (0, 1)  # by two evaluations in place of one
-        return Drawing(images, model.evaluations * (1 + guided), [])
+        return _draw_directly(model, sampler, noise, condition)
     if not isinstance(sampler, PathSampler) or not isinstance(model, HasDenoiser):
         raise GenLabError(
             f"sampler '{sampler.sampler}' draws from {sampler.works_on} models, "
             f"but {type(model).__name__} is none"
         )
-    condition = tokens if model.config.takes_prompts else classes_of(noise, model)
+    if condition is None and not model.config.takes_prompts:
+        condition = classes_of(noise, model)
     denoiser = model.denoiser(condition, sampler.guidance)
     states: list[Step] = []
     for step in steps_of(denoiser, sampler, noise, model.path_shape):
@@ -144,5 +158,6 @@ def draw(
             states.append(step)
         else:
             states[-1] = step
-    seen = [model.from_path(state.x0) for state in states] if trail else []
-    return Drawing(model.from_path(states[-1].x), denoiser.evaluations / len(noise), seen)
+    predictions = [model.from_path(state.x0) for state in states] if trail else []
+    images = model.from_path(states[-1].x)
+    return Drawing(images, denoiser.evaluations / len(noise), predictions)

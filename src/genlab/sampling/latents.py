@@ -21,7 +21,7 @@ from torch import Tensor
 
 from genlab.data.arrays import Split, alternate_classes
 from genlab.data.randomness import generator
-from genlab.models.base import Encodes
+from genlab.models.capabilities import Encodes
 from genlab.models.latents import ACTIVE, activity, decode, encode
 from genlab.sampling.figures import Figure
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.samplers import SamplerConfig
-from genlab.models.base import HasDenoiser, Model
+from genlab.models.base import Model
 from genlab.models.batches import in_parts, to_uint8
+from genlab.models.capabilities import HasDenoiser
 from genlab.models.clip import CLIP
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw

@@ -22,16 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genlab.config.samplers import (
-    DETERMINISTIC,
-    SAMPLERS,
-    DDIMSampler,
-    Dopri5Sampler,
-    DPMSolverSampler,
-    SamplerConfig,
-    Spacing,
-)
-from genlab.models.base import HasDenoiser
+from genlab.config.samplers import SAMPLERS, SamplerConfig, Spacing, SteppedSampler
+from genlab.config.samplers.ddim import DDIMSampler
+from genlab.config.samplers.dopri5 import Dopri5Sampler
+from genlab.config.samplers.dpm_solver import DPMSolverSampler
+from genlab.models.capabilities import HasDenoiser
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.samplers import Denoiser, Step, start
 from genlab.sampling.draw import steps_of
@@ -70,10 +65,11 @@ def sampler_with(kind: str, evaluations: int) -> SamplerConfig:
 
     It computes in float32, so that its distance from the exact solution is due to the method alone.
     """
-    two_evaluations = kind in ("edm", "midpoint", "heun")  # in every step but the last
-    steps = (evaluations + 1) // 2 if two_evaluations else evaluations
+    sampler = SAMPLERS[kind]
+    assert issubclass(sampler, SteppedSampler)
+    steps = (evaluations - 1) // sampler.evaluations_per_step + 1  # the last step takes one
     values = {"steps": steps, "spacing": SPACING, "precision": "fp32"}
-    return SAMPLERS[kind].model_validate(values)
+    return sampler.model_validate(values)
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ class Trajectories:
         it closest to the exact solution of the ODE.
         """
         adaptive = Dopri5Sampler()
-        kinds = [kind for kind in DETERMINISTIC if kind != adaptive.sampler]
+        kinds = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
         fixed = [sampler_with(kind, budget) for budget in BUDGETS for kind in kinds]
         results = []
         for sampler in [*fixed, adaptive]:

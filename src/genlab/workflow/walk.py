@@ -12,16 +12,18 @@ from genlab.data.arrays import alternate_classes
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
-from genlab.models.base import HasDenoiser, Model
+from genlab.models.base import Model
 from genlab.models.batches import to_float
+from genlab.models.capabilities import HasDenoiser
 from genlab.models.devices import pick_device
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import read_run
-from genlab.sampling.draw import captions_of, classes_of
+from genlab.sampling.draw import classes_of
 from genlab.sampling.trajectories import COLUMNS, SAMPLES, Trajectories
 from genlab.tracking.record import leave_record
+from genlab.workflow.data import captions_of
 from genlab.workflow.figures import save_figures
 from genlab.workflow.models import load_trained
 

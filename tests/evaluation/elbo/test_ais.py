@@ -18,7 +18,8 @@ from genlab.evaluation.elbo.ais import (
     upper_bound,
 )
 from genlab.evaluation.elbo.hmc import Point, Target, leapfrog, make_target, transition
-from genlab.models.vae import log_mean_exp, log_weight
+from genlab.models.vae import log_weight
+from genlab.nn.densities import log_mean_exp
 
 IMAGES = 6
 

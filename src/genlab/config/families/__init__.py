@@ -1,8 +1,8 @@
-"""One file a family: its hyperparameters, and what the family can do.
+"""Hyperparameters and capabilities of the families, one file for each.
 
-A file here is found by its name. It holds one subclass of `FamilyConfig`, imports no torch, and
-names the class under `genlab.models` that does the work; the workflow is planned from these
-declarations alone.
+A file here is found by its name. It defines one subclass of `FamilyConfig`, imports no torch, and
+names the class in `genlab.models` that implements the family. The workflow is planned from these
+declarations only.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from genlab.config.base import Strict, build, pick
 from genlab.errors import ConfigError
 
 Generates = Literal["nothing", "direct", "gaussian"]
-Likelihood = Literal["exact", "elbo", "iwae", "ode"]
-"""What a figure of bits/dim is: the density itself, the evidence lower bound, the tighter bound of
-K importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
+DensityKind = Literal["exact", "elbo", "iwae", "ode"]
+"""Kind of a value of bits/dim: the density itself, the evidence lower bound, the tighter bound of K
+importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
 
 
 class FamilyConfig(Strict):
@@ -29,93 +29,99 @@ class FamilyConfig(Strict):
     implementation: ClassVar[str]
     """`module:Class` of the model, a `genlab.models.base.Model`."""
     generates: ClassVar[Generates] = "direct"
-    """How it draws: in one pass ('direct'), by a sampler along a Gaussian path ('gaussian')."""
+    """How samples are drawn: in one pass ('direct'), by a sampler along a Gaussian path
+    ('gaussian'), or not at all ('nothing')."""
     reconstructs: ClassVar[bool] = False
-    """Whether it has `reconstruct(images)`; otherwise the league says why there is no MSE."""
+    """Whether the model has `reconstruct(images)`; otherwise the league says why not."""
     tempered: ClassVar[bool] = False
-    """Whether it can be drawn from at another temperature than 1."""
+    """Whether samples can be drawn at temperatures other than 1."""
     draws_tokens: ClassVar[bool] = False
-    """Whether it draws one token after the other, so that unlikely ones can be left out."""
+    """Whether it draws token by token, so that top_k and top_p apply."""
     encodes: ClassVar[bool] = False
-    """Whether it has a latent vector, so that interpolations can be drawn."""
+    """Whether it has one latent vector per image, so that images can be interpolated."""
     posterior: ClassVar[bool] = False
-    """Whether it is a VAE with a Gaussian posterior q(z|x), whose bound can be taken apart."""
+    """Whether it is a VAE with a Gaussian posterior q(z|x), whose bound can be decomposed."""
     knows_factors: ClassVar[bool] = False
-    """Whether it is given the factors of the images, or their classes where none are known."""
+    """Whether it is trained on the factors of images, or on classes if factors are unknown."""
 
     @property
     def variant(self) -> str:
-        """What the league says beside the model's name: the likelihood, beta, the coupling ..."""
+        """Description beside the model's name in the league: the likelihood, beta, the coupling."""
         return "standard"
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
-        """The kinds of bits/dim it has on dequantised pixels; the last one stands in the league."""
+    def likelihoods(self) -> tuple[DensityKind, ...]:
+        """Kinds of bits/dim on dequantised pixels; the last one is shown in the league."""
         return ()
 
     @property
     def no_likelihood(self) -> str:
-        """Why there are no bits/dim, where there are none."""
+        """Explanation for the league if there are no bits/dim."""
         return "no likelihood"
 
     @property
     def first_stage_name(self) -> str | None:
-        """The model, of this study or a preset, that has to be trained before this one."""
+        """Name of the model, of this study or a preset, that must be trained before this one."""
         return None
 
     @property
     def knows_classes(self) -> bool:
-        """Whether it can be asked for images of a class, and guided towards it."""
+        """Whether samples can be drawn of a class, and guided towards it."""
+        return False
+
+    @property
+    def learns_variance(self) -> bool:
+        """Whether its network learns the variance of the reverse steps."""
         return False
 
     @property
     def reads_captions(self) -> bool:
-        """Whether it is given a caption with each image."""
+        """Whether it is trained on a caption of each image."""
         return self.takes_prompts
 
     @property
     def takes_prompts(self) -> bool:
-        """Whether it can be asked for images by a sentence, and guided towards it."""
+        """Whether samples can be drawn for a prompt, and guided towards it."""
         return False
 
     @property
     def max_steps(self) -> int | None:
-        """The most evenly spaced steps along the path; None where there is no bound."""
+        """Largest number of evenly spaced sampling steps; None if there is no limit."""
         return None
 
     @property
     def shrinks(self) -> int:
-        """How many times smaller the side is that a second stage finds; of latents, the grid's."""
+        """Factor between the image's side and the side of the latent grid; 1 without a grid."""
         return 1
 
     def problems(self, channels: int, size: int) -> list[str]:
-        """What stands against training on images [channels, size, size]; empty if nothing.
+        """Reasons against training on images [channels, size, size]; empty if there are none.
 
-        Of a second stage, `size` is the side that it finds in its first one.
+        For a second stage, `size` is the side of its first stage's latent grid.
         """
         return []
 
     def first_stage_problems(self, first: FamilyConfig) -> list[str]:
-        """What stands against `first` as the first stage; empty if nothing."""
+        """Reasons against `first` as the first stage; empty if there are none."""
         return []
 
 
 def family_names() -> list[str]:
-    """The names of all families."""
+    """Return the names of all families."""
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
 
 
 def family_class(name: str) -> type[FamilyConfig]:
-    """The configuration class of the family `name`, which exists."""
+    """Return the configuration class of the family `name`, which must exist."""
     module = importlib.import_module(f"{__name__}.{name}")
     for value in vars(module).values():
         if (
             isinstance(value, type)
             and issubclass(value, FamilyConfig)
-            and value.__module__ == module.__name__  # not one that it imports
+            and value.__module__ == module.__name__  # defined there, not imported
         ):
             return value
-    raise ConfigError(f"{module.__file__}: holds no subclass of FamilyConfig")
+    raise ConfigError(f"{module.__file__}: defines no subclass of FamilyConfig")
 
 
 def build_family(values: dict[str, Any], source: str | Path) -> FamilyConfig:

@@ -11,16 +11,16 @@ from genlab.config.families.vae import VAEOptions
 
 
 class BetaVAEConfig(VAEOptions, FamilyConfig):
-    """A VAE that pays beta for every nat of information in z, or for straying from a capacity."""
+    """A VAE whose KL, or its distance from a capacity, is weighted by beta."""
 
     family: Literal["beta_vae"] = "beta_vae"
     beta: Annotated[float, Field(ge=0)] = 4.0
-    """Weight of |KL - C|, in units of the ELBO, where it is 1: both parts of the loss are sums over
-    pixels and latent dimensions. With capacity 0 it is H-VAE's beta, otherwise Burgess's gamma."""
+    """Weight of |KL - C|; 1 is the ELBO, in which both terms are sums over pixels and latent
+    dimensions. With capacity 0 it is Higgins et al.'s beta, otherwise Burgess et al.'s gamma."""
     capacity: Annotated[float, Field(ge=0)] = 0.0
-    """C at the end of the training, in nats an image; 0 is the plain beta-VAE."""
+    """C at the end of training, in nats per image; 0 is the plain beta-VAE."""
     capacity_warmup: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Share of the training over which C rises from 0."""
+    """Share of training over which C rises from 0."""
 
     implementation: ClassVar[str] = "genlab.models.beta_vae:BetaVAE"
 

@@ -9,13 +9,13 @@ from genlab.config.families import FamilyConfig
 
 
 class ClassifierConfig(FamilyConfig):
-    """A small convolutional classifier; its features measure the generated images."""
+    """A small convolutional classifier whose features are used to evaluate generated images."""
 
     family: Literal["classifier"] = "classifier"
     channels: Width = 32
-    """Channels of the first convolution; doubled with every halving of the side."""
+    """Channels of the first convolution; doubled whenever the side is halved."""
     features: Width = 64
-    """Dimensions of the layer before the logits, in which Frechet distances are measured."""
+    """Dimensions of the layer before the logits, in which Frechet distances are computed."""
 
     implementation: ClassVar[str] = "genlab.models.classifier:Classifier"
     generates: ClassVar[Literal["nothing"]] = "nothing"

@@ -8,31 +8,32 @@ from pydantic import model_validator
 
 from genlab.config.base import Depth, Width
 from genlab.config.families import FamilyConfig
+from genlab.config.networks import check_heads
 
 
 class CLIPConfig(FamilyConfig):
-    """Contrastive learning of images and captions: how well a picture fits a sentence."""
+    """Contrastive learning of images and captions: scores how well an image fits a caption."""
 
     family: Literal["clip"] = "clip"
     embedding: Width = 64
-    """Dimensions of the space that images and captions share."""
+    """Dimensions of the common space of images and captions."""
     channels: Width = 32
-    """Channels of the image encoder's first convolution, and a quarter of its last one's."""
+    """Channels of the image encoder's first convolution; the last one has four times as many."""
     features: Width = 128
     """Dimensions of the image encoder's last layer."""
     width: Width = 64
     """Channels of the text encoder."""
     layers: Depth = 2
+    """Number of transformer blocks of the text encoder."""
     heads: Width = 4
-    """Of the text encoder's attention; they share the width evenly."""
+    """Number of attention heads of the text encoder; must divide `width`."""
 
     implementation: ClassVar[str] = "genlab.models.clip:CLIP"
     generates: ClassVar[Literal["nothing"]] = "nothing"
 
     @model_validator(mode="after")
-    def _heads_share_the_width(self) -> CLIPConfig:
-        if self.width % self.heads:
-            raise ValueError(f"heads: {self.heads} don't divide the width {self.width}")
+    def _heads_divide_the_width(self) -> CLIPConfig:
+        check_heads(self.width, self.heads)
         return self
 
     @property

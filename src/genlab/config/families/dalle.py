@@ -14,9 +14,10 @@ class DALLEConfig(CodeModelConfig):
 
     family: Literal["dalle"] = "dalle"
     image_weight: Annotated[float, Field(ge=0)] = 7.0
-    """Weight of the codes' cross entropy, that of the text's being 1."""
+    """Weight of the cross entropy of the codes; that of the text is 1."""
     caption_dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """How often an image is shown without its caption, so that the model learns both."""
+    """Probability of leaving out the caption in training, so that the model also learns images
+    without captions."""
 
     implementation: ClassVar[str] = "genlab.models.dalle:DALLE"
 

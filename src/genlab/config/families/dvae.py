@@ -16,12 +16,12 @@ class DVAEConfig(DiscreteConfig):
 
     family: Literal["dvae"] = "dvae"
     kl_weight: Annotated[float, Field(ge=0)] = 6.6
-    """beta at its highest: the weight of KL(q || uniform); 1 is the ELBO."""
+    """Largest beta, the weight of KL(q || uniform); 1 is the ELBO."""
     kl_warmup: Share = 0.1
-    """Share of the training over which beta rises from 0."""
+    """Share of training over which beta rises from 0."""
     tau: Annotated[float, Field(gt=0, le=1)] = 1 / 16
-    """The temperature of the Gumbel-softmax at its lowest; it begins at 1."""
+    """Lowest temperature of the Gumbel-softmax; it starts at 1."""
     tau_decay: Share = 0.8
-    """Share of the training over which the temperature falls."""
+    """Share of training over which the temperature falls."""
 
     implementation: ClassVar[str] = "genlab.models.dvae:DVAE"

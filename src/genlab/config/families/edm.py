@@ -14,9 +14,9 @@ class EDMConfig(GaussianConfig):
 
     family: Literal["edm"] = "edm"
     log_mean: float = -1.2
-    """P_mean: levels are trained at ln(sigma) ~ N(log_mean, log_std^2)."""
+    """P_mean: training levels are ln(sigma) ~ N(log_mean, log_std^2)."""
     log_std: PositiveFloat = 1.2
-    """P_std."""
+    """P_std, the standard deviation of ln(sigma)."""
 
     implementation: ClassVar[str] = "genlab.models.edm:EDM"
 

@@ -12,38 +12,40 @@ from genlab.config.gaussian import UnitTimeConfig
 
 
 class FlowMatchingConfig(UnitTimeConfig):
-    """The velocity of straight lines between noise and image."""
+    """A network that predicts the velocity of straight lines between noise and image."""
 
     family: Literal["flow_matching"] = "flow_matching"
     pairing: Literal["independent", "ot"] = "independent"
-    """Which noise an image is joined with: any, or that of the batch's optimal transport."""
+    """Pairing of images and noise: independent, or by optimal transport within a batch."""
     clip: bool = False
     first_stage: str | None = None
-    """Reflow: the model whose own pairs of noise and image are straightened; null for none."""
+    """Reflow: name of the model whose pairs of noise and image are straightened; null for none."""
     reflow_steps: Steps = 20
-    """Heun steps from noise to image behind each of those pairs, two network evaluations each."""
+    """Heun steps from noise to image for each of these pairs, two network evaluations each."""
 
     implementation: ClassVar[str] = "genlab.models.flow_matching:FlowMatching"
 
     @model_validator(mode="after")
-    def _pairs_are_given(self) -> FlowMatchingConfig:
+    def _pairs_fit_together(self) -> FlowMatchingConfig:
         if self.first_stage and self.pairing == "ot":
-            raise ValueError("pairing: ot has nothing to pair where first_stage gives the pairs")
+            raise ValueError("pairing: ot has no effect with first_stage, which provides the pairs")
         if self.pairing == "ot" and self.conditional:
             raise ValueError(
-                "pairing: ot makes the noise of an image depend on its class, which samples of a "
-                "class don't start from; leave conditional or ot out"
+                "pairing: ot makes the noise of an image depend on its class, but samples of a "
+                "class start from any noise; remove conditional or pairing: ot"
             )
         if self.first_stage and self.conditional:
-            raise ValueError("conditional: true is not there for reflow; leave first_stage out")
+            raise ValueError(
+                "conditional: true is not supported with first_stage (reflow); remove one of them"
+            )
         return self
 
     @property
     def variant(self) -> str:
-        said = ["linear path"]
-        said += ["OT pairing"] if self.pairing == "ot" else []
-        said += [f"reflow of {self.first_stage}"] if self.first_stage else []
-        return ", ".join(said + self.remarks)
+        parts = ["linear path"]
+        parts += ["OT pairing"] if self.pairing == "ot" else []
+        parts += [f"reflow of {self.first_stage}"] if self.first_stage else []
+        return ", ".join(parts + self.remarks)
 
     @property
     def first_stage_name(self) -> str | None:
@@ -58,8 +60,11 @@ class FlowMatchingConfig(UnitTimeConfig):
         if first.first_stage:
             return [
                 f"first_stage: '{self.first_stage}' builds on '{first.first_stage}' itself; reflow "
-                "straightens a flow that was trained on images"
+                "needs a flow that was trained on images"
             ]
         if first.conditional:
-            return [f"first_stage: '{self.first_stage}' is conditional, which reflow knows not"]
+            return [
+                f"first_stage: '{self.first_stage}' is conditional; reflow does not support "
+                "conditional models"
+            ]
         return []

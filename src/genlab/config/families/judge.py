@@ -9,11 +9,11 @@ from genlab.config.families import FamilyConfig
 
 
 class JudgeConfig(FamilyConfig):
-    """A classifier of every factor of an image; it says whether a picture shows what was asked."""
+    """A classifier of every factor of an image; checks whether an image shows its prompt."""
 
     family: Literal["judge"] = "judge"
     channels: Width = 32
-    """Channels of the first convolution, and a quarter of the last one's."""
+    """Channels of the first convolution; the last one has four times as many."""
     features: Width = 128
     """Dimensions of the layer before the logits."""
 

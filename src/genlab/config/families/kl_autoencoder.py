@@ -14,25 +14,24 @@ from genlab.config.families.classifier import ClassifierConfig
 
 
 class KLAutoencoderConfig(AutoencoderConfig):
-    """An autoencoder with a grid of latents, held near N(0, 1) by next to nothing."""
+    """An autoencoder with a grid of latents and a very small KL weight."""
 
     family: Literal["kl_autoencoder"] = "kl_autoencoder"
     latent: Width = 4
     kl: NonNegativeFloat = 1e-6
-    """Weight of KL(q(z|x) || N(0, 1)) beside -log p(x|z), both in nats an image: 1 is the bound of
-    a VAE."""
+    """Weight of KL(q(z|x) || N(0, 1)) relative to -log p(x|z), both in nats per image; 1 is the
+    bound of a VAE."""
     perceptual: NonNegativeFloat = 0.0
-    """Weight of the mean squared distance between the features that the study's domain classifier
-    has of an image and of its reconstruction; above 0 it is trained before."""
+    """Weight of the mean squared distance between the features of an image and of its
+    reconstruction in the study's domain classifier; above 0 the classifier is trained first."""
 
     implementation: ClassVar[str] = "genlab.models.kl_autoencoder:KLAutoencoder"
 
     @property
     def variant(self) -> str:
-        said = [f"{self.latent} latents, side / {self.shrinks}, {self.likelihood}"]
-        return ", ".join(
-            said + (["perceptual, in the features of the classifier"] if self.perceptual else [])
-        )
+        parts = [f"{self.latent} latents, side / {self.shrinks}, {self.likelihood}"]
+        parts += ["perceptual, in the features of the classifier"] if self.perceptual else []
+        return ", ".join(parts)
 
     @property
     def no_likelihood(self) -> str:

@@ -7,29 +7,30 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from genlab.config.base import Depth, Width
-from genlab.config.families import FamilyConfig, Likelihood
+from genlab.config.families import DensityKind, FamilyConfig
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.kl_autoencoder import KLAutoencoderConfig
-from genlab.config.networks import NetworkConfig, UNetConfig
+from genlab.config.networks import NetworkConfig, UNetConfig, check_heads
 
 
 class LatentDiffusionConfig(DDPMConfig):
-    """Denoising diffusion of the latents of a trained autoencoder, with or without captions."""
+    """A DDPM on the latents of a trained autoencoder, with or without captions."""
 
     family: Literal["latent_diffusion"] = "latent_diffusion"  # type: ignore[assignment]
     first_stage: str = "kl_autoencoder"
-    """The model whose latents are learned, of family kl_autoencoder."""
+    """Name of the model whose latents are learned, of family kl_autoencoder."""
     text: bool = False
-    """Whether the network is told a caption of the image, so that it can be asked for one."""
+    """Condition the network on a caption of the image, so that it takes prompts."""
     text_width: Width = 64
-    """Channels of the encoder of captions, which is trained along."""
+    """Channels of the text encoder, which is trained jointly."""
     text_layers: Depth = 2
+    """Number of transformer blocks of the text encoder."""
     text_heads: Width = 4
-    """Of its attention; they share the width evenly."""
+    """Number of attention heads of the text encoder; must divide `text_width`."""
     clip: Literal[False] = False
-    """Latents have no range to clip to."""
+    """Always false: latents have no fixed range."""
     learned_variance: Literal[False] = False
-    """The bound that would teach it is one of pixels."""
+    """Always false: the bound that trains the variance is defined for pixels."""
     network: NetworkConfig = UNetConfig(channels=64, multipliers=(1,), attention=(0,))
 
     implementation: ClassVar[str] = "genlab.models.latent_diffusion:LatentDiffusion"
@@ -38,22 +39,19 @@ class LatentDiffusionConfig(DDPMConfig):
     @model_validator(mode="after")
     def _text_fits(self) -> LatentDiffusionConfig:
         if self.text and self.conditional:
-            raise ValueError("text: a caption says the class; leave conditional or text out")
+            raise ValueError("text: a caption includes the class; remove conditional or text")
         if self.text and self.network.backbone != "unet":
-            raise ValueError("text: only a U-Net reads captions; use network.backbone: unet")
-        if self.text_width % self.text_heads:
-            raise ValueError(
-                f"text_heads: {self.text_heads} don't divide text_width {self.text_width}"
-            )
+            raise ValueError("text: only the U-Net supports captions; use network.backbone: unet")
+        check_heads(self.text_width, self.text_heads, ("text_width", "text_heads"))
         return self
 
     @property
     def variant(self) -> str:
-        said = [f"latents of {self.first_stage}", super().variant]
-        return ", ".join(said + (["text"] if self.text else []))
+        parts = [f"latents of {self.first_stage}", super().variant]
+        return ", ".join(parts + (["text"] if self.text else []))
 
     @property
-    def likelihoods(self) -> tuple[Likelihood, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return ()
 
     @property

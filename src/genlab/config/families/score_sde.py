@@ -8,19 +8,19 @@ from genlab.config.gaussian import GaussianConfig
 
 
 class ScoreSDEConfig(GaussianConfig):
-    """A stochastic differential equation whose reverse a network's score drives."""
+    """A stochastic differential equation that is reversed by a learned score."""
 
     family: Literal["score_sde"] = "score_sde"
     sde: Literal["vp", "subvp", "ve"] = "vp"
-    """Which SDE adds the noise: variance preserving, its smaller sibling, variance exploding."""
+    """SDE that adds the noise: variance preserving, sub-VP, or variance exploding."""
     prediction: Literal["eps", "edm"] = "eps"
-    """What the network says of the score: the noise, as in the paper, or EDM's F, from which the
-    image follows as exactly at high noise as at low."""
+    """Prediction type: the noise, as in the paper, or EDM's F, which determines the image equally
+    well at all noise levels."""
 
     implementation: ClassVar[str] = "genlab.models.score_sde:ScoreSDE"
 
     @property
     def variant(self) -> str:
         name = {"vp": "VP", "subvp": "sub-VP", "ve": "VE"}[self.sde]
-        said = ["EDM's prediction"] if self.prediction == "edm" else []
-        return ", ".join([f"{name} SDE", *said, *self.remarks])
+        prediction = ["EDM's prediction"] if self.prediction == "edm" else []
+        return ", ".join([f"{name} SDE", *prediction, *self.remarks])

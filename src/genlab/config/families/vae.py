@@ -7,52 +7,52 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, PositiveFloat, model_validator
 
 from genlab.config.base import Strict, Width
-from genlab.config.families import FamilyConfig
-from genlab.config.families import Likelihood as Bound
+from genlab.config.families import DensityKind, FamilyConfig
 
-Likelihood = Literal["bernoulli", "gaussian-fixed", "gaussian-learned", "logistic"]
+DecoderLikelihood = Literal["bernoulli", "gaussian-fixed", "gaussian-learned", "logistic"]
 
 
 class VAEOptions(Strict):
-    """What all VAEs share: p(x|z), the size of the networks, and what can be asked of them."""
+    """Settings that all VAEs share: p(x|z) and the size of the networks."""
 
-    likelihood: Likelihood = "gaussian-learned"
+    likelihood: DecoderLikelihood = "gaussian-learned"
     """p(x|z): 'bernoulli' (grey images in [0, 1] as probabilities), 'gaussian-fixed' with the
     variance `sigma` squared, 'gaussian-learned' with one learned variance for all pixels, or
-    'logistic', discretised to the 256 grey values. It changes every figure, so it is named."""
+    'logistic', discretised to the 256 grey values. Values of the loss and the bounds depend on it,
+    so it is part of the variant."""
     sigma: PositiveFloat | None = None
-    """Standard deviation of 'gaussian-fixed', where white is 1; of the others null."""
+    """Standard deviation of 'gaussian-fixed', where white is 1; null for the other likelihoods."""
     binarise: Literal["none", "dynamic"] = "none"
-    """Of 'bernoulli': 'dynamic' makes an image black and white anew each time it is seen, a pixel
-    white with the probability that is its grey value; 'none' takes grey values as they are."""
+    """Binarisation for 'bernoulli': 'dynamic' draws a new black and white image in every step, with
+    grey values as probabilities of white; 'none' uses grey values directly."""
     latent: Width = 16
     """Dimensions of z."""
     channels: Width = 32
-    """Channels of the convolutions, on a grid of a quarter of the side."""
+    """Channels of the convolutions, at a quarter of the image's side."""
     hidden: Width = 256
-    """Width of the fully connected layer on either side of z."""
+    """Width of the fully connected layers before and after z."""
 
     reconstructs: ClassVar[bool] = True
     encodes: ClassVar[bool] = True
     posterior: ClassVar[bool] = True
 
     @model_validator(mode="after")
-    def _likelihood_has_its_own(self) -> VAEOptions:
+    def _likelihood_fits_sigma_and_binarise(self) -> VAEOptions:
         if (self.likelihood == "gaussian-fixed") != (self.sigma is not None):
             raise ValueError(
-                "sigma: is the standard deviation of 'likelihood: gaussian-fixed', which needs it; "
-                f"'{self.likelihood}' with sigma {self.sigma} is neither with nor without"
+                "sigma: applies to 'likelihood: gaussian-fixed' only, and is required there; got "
+                f"'{self.likelihood}' with sigma {self.sigma}"
             )
         if self.binarise == "dynamic" and self.likelihood != "bernoulli":
             raise ValueError(
-                f"binarise: black and white images need 'likelihood: bernoulli', not "
-                f"'{self.likelihood}'; use 'binarise: none'"
+                f"binarise: dynamic needs 'likelihood: bernoulli', not '{self.likelihood}'; use "
+                "'binarise: none'"
             )
         return self
 
     @property
     def likelihood_name(self) -> str:
-        """p(x|z) in words; distortions compare between models of one name."""
+        """p(x|z) in words; distortions are comparable between models of the same name."""
         name = {
             "bernoulli": "Bernoulli",
             "gaussian-fixed": f"Gaussian, fixed sigma {self.sigma}",
@@ -66,7 +66,7 @@ class VAEOptions(Strict):
         return self.likelihood_name
 
     @property
-    def likelihoods(self) -> tuple[Bound, ...]:
+    def likelihoods(self) -> tuple[DensityKind, ...]:
         return () if self.likelihood == "bernoulli" else ("elbo", "iwae")
 
     @property
@@ -74,15 +74,15 @@ class VAEOptions(Strict):
         return "Bernoulli: binary pixels"
 
     def problems(self, channels: int, size: int) -> list[str]:
-        found = []
+        problems = []
         if size % 4:
-            found.append(f"the image side must be divisible by 4, but it is {size}")
+            problems.append(f"the image side must be divisible by 4, but it is {size}")
         if self.likelihood == "bernoulli" and channels != 1:
-            found.append(
+            problems.append(
                 f"likelihood: bernoulli needs grey images, but these have {channels} channels; "
                 "use likelihood: gaussian-learned or logistic"
             )
-        return found
+        return problems
 
 
 class VAEConfig(VAEOptions, FamilyConfig):
@@ -90,8 +90,8 @@ class VAEConfig(VAEOptions, FamilyConfig):
 
     family: Literal["vae"] = "vae"
     kl_warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the training over which the KL's weight rises from 0 to 1."""
+    """Share of training over which the weight of the KL rises from 0 to 1."""
     free_bits: Annotated[float, Field(ge=0)] = 0.0
-    """Nats for each latent dimension that cost nothing more when they are used."""
+    """KL of a latent dimension, in nats, below which it is not penalised."""
 
     implementation: ClassVar[str] = "genlab.models.vae:VAE"

@@ -10,15 +10,15 @@ from genlab.config.discrete import DiscreteConfig
 
 
 class VQVAEConfig(DiscreteConfig):
-    """An autoencoder whose encoder's vectors are replaced by the nearest ones of a codebook."""
+    """An autoencoder whose latent vectors are replaced by the nearest ones of a codebook."""
 
     family: Literal["vqvae"] = "vqvae"
     commitment: Annotated[float, Field(ge=0)] = 0.25
-    """Weight of |z - sg(e)|^2, which keeps the encoder near its codes."""
+    """Weight of |z - sg(e)|^2, which keeps the encoder's vectors near their codes."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Of the codebook's moving averages."""
+    """Decay rate of the codebook's moving averages."""
     restart_below: Annotated[float, Field(ge=0)] = 2.0
-    """A code that fewer vectors of a batch fall to, in the moving average, starts again as one of
-    them; 0 never does."""
+    """A code to which fewer vectors of a batch are assigned, in the moving average, is replaced by
+    a random vector; 0 replaces none."""
 
     implementation: ClassVar[str] = "genlab.models.vqvae:VQVAE"

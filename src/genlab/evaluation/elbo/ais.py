@@ -23,7 +23,7 @@ from torch import Tensor
 
 from genlab.evaluation.elbo.hmc import Target, transition
 from genlab.evaluation.elbo.randomness import normal
-from genlab.models.vae import log_mean_exp
+from genlab.nn.densities import log_mean_exp
 
 ACCEPTANCE = 0.65  # where HMC moves farthest for its cost (Neal 2011, section 4.2)
 SIGMOID_RANGE = 4.0  # temperatures are densest at both ends

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from genlab.models.vae import log_mean_exp
+from genlab.nn.densities import log_mean_exp
 
 
 class Estimate(NamedTuple):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from genlab.evaluation.elbo.bounds import estimate
 from genlab.evaluation.elbo.randomness import normal
-from genlab.models.vae import gaussian_kl, log_mean_exp, log_normal
+from genlab.nn.densities import gaussian_kl, log_mean_exp, log_normal
 
 BLOCK = 64  # draws evaluated under all N Gaussians at a time
 

@@ -26,7 +26,8 @@ from genlab.evaluation.elbo.decomposition import decompose
 from genlab.evaluation.elbo.hmc import Target, make_target
 from genlab.evaluation.elbo.local import local_posterior
 from genlab.evaluation.elbo.randomness import STUDY, normal, stream
-from genlab.models.vae import VAE, LatentModel, gaussian_kl, log_weight
+from genlab.models.vae import VAE, LatentModel, log_weight
+from genlab.nn.densities import gaussian_kl
 
 BATCH = 250  # images decoded at a time; random numbers do not depend on it
 Posterior = tuple[Tensor, Tensor]
@@ -57,7 +58,7 @@ def decompose_elbo(
         seed: seed of the run, for random numbers of its own.
     """
     torch.manual_seed(address(STUDY, "observed"))
-    images = model.observed(images)  # black and white, if the model trains on that
+    images = model.binarised(images)
     bound_images = images[: config.bounds.images]
     torch.manual_seed(address(STUDY, seed, "bounds"))
     log_weights = model.log_weights(bound_images, config.bounds.draws)

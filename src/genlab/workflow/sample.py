@@ -1,4 +1,4 @@
-"""The stages `sample` and `reconstruct`."""
+"""The stage `sample`: the samples of one row, from a trained model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch import Tensor
 from genlab.data.pictures import GRID, save_grid
 from genlab.errors import GenLabError
 from genlab.io.arrays import array_writer, read_array, write_array
-from genlab.models.base import Model, Reconstructs
-from genlab.models.batches import in_parts, to_uint8
+from genlab.models.base import Model
+from genlab.models.batches import to_uint8
 from genlab.models.devices import pick_device
 from genlab.processes.noise import SampleNoise
-from genlab.results.layout import RunFolder, SampleFolder
+from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
 from genlab.results.spec import read_samples
-from genlab.sampling.draw import Captions, captions_of, classes_of, draw, precision_of
+from genlab.sampling.draw import Captions, classes_of, draw, precision_of
 from genlab.tracking.record import leave_record
+from genlab.workflow.data import captions_of
 from genlab.workflow.models import load_trained
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
@@ -36,24 +37,24 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     """
     spec = read_samples(at.config)
     if spec.sampler is None:
-        raise GenLabError(f"{at.config}: names no sampler; is this a floor row?")
+        raise GenLabError(f"{at.config}: names no sampler; is this a calibration row?")
     device = pick_device(cpu)
     model = load_trained(at.run, device, run_origin(at.run))
-    evaluations, begun = 0.0, time.perf_counter()
+    evaluations, start_time = 0.0, time.perf_counter()
     shape, origin = (spec.samples, *model.shape), row_origin(at)
-    guided = getattr(spec.sampler, "guidance", 1.0) != 0
+    guided = spec.sampler.model_dump().get("guidance") != 0
     with array_writer(at.samples, shape, "uint8", origin) as samples:
         requested = np.full(spec.samples, -1)
         for start in range(0, spec.samples, batch_size):
-            which = range(start, min(start + batch_size, spec.samples))
-            noise = SampleNoise(spec.seed, which, device)
+            batch = range(start, min(start + batch_size, spec.samples))
+            noise = SampleNoise(spec.seed, batch, device)
             captions = _captions(at, model, noise)
             drawing = draw(model, spec.sampler, noise, captions and captions.tokens)
-            evaluations += drawing.evaluations * len(which)
+            evaluations += drawing.evaluations * len(batch)
             if guided:
-                requested[which.start : which.stop] = _classes(at, model, noise, captions)
-            samples[which.start : which.stop] = to_uint8(drawing.images).cpu().numpy()
-        seconds = (time.perf_counter() - begun) / spec.samples
+                requested[batch.start : batch.stop] = _classes(at, model, noise, captions)
+            samples[batch.start : batch.stop] = to_uint8(drawing.images).cpu().numpy()
+        seconds = (time.perf_counter() - start_time) / spec.samples
     write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
     evaluations /= spec.samples
@@ -99,40 +100,3 @@ def _save_strip(at: SampleFolder, trail: list[Tensor]) -> None:
     shown = np.unique(np.linspace(0, len(trail) - 1, STRIP_STEPS).round().astype(int))
     states = torch.stack([trail[i] for i in shown], dim=1).flatten(0, 1)
     save_grid(at.strip, to_uint8(states).cpu().numpy(), columns=len(shown))
-
-
-@torch.no_grad()
-def reconstruct(run: RunFolder, *, batch_size: int = 500, cpu: bool = False) -> None:
-    """Encode and decode all held-out images; write them, MSE and PSNR on [0, 1], a sheet of pairs.
-
-    PSNR = 10 log10(1 / MSE) is taken for each image and then averaged.
-
-    Raises:
-        GenLabError: the family doesn't reconstruct.
-    """
-    device, origin = pick_device(cpu), run_origin(run)
-    model = load_trained(run, device, origin)
-    if not isinstance(model, Reconstructs):
-        raise GenLabError(
-            f"{run.folder}: {type(model).__name__} has no encoder to reconstruct with"
-        )
-    images = read_array(run.data.images("test"))
-    errors, pairs = [], []
-    with array_writer(run.reconstructed, images.shape, "uint8", origin) as reconstructed:
-        for k, real in enumerate(in_parts(images, device, batch_size)):
-            start = k * batch_size
-            again = model.reconstruct(real).clamp(0, 1)
-            reconstructed[start : start + len(real)] = to_uint8(again).cpu().numpy()
-            errors.append((again - real).square().mean(dim=(1, 2, 3)).double().cpu())
-            pairs.append(torch.stack([real, again], dim=1)[:: max(1, len(images) // 32)])
-    mse = torch.cat(errors)
-    measured = {
-        "reconstruction_mse": float(mse.mean()),
-        "reconstruction_psnr": float((-10 * mse.clamp(min=1e-12).log10()).mean()),
-    }
-    sheet = run.reconstructions / "pairs.png"
-    shown = torch.cat(pairs)[:32].flatten(0, 1)  # image, reconstruction, image, ...
-    save_grid(sheet, to_uint8(shown).cpu().numpy(), columns=8)
-    content = {**measured, "images": len(images)}
-    write_measured(run.reconstructions / "metrics.json", content, origin)
-    leave_record(run, "reconstruct", metrics=measured, artifacts=[sheet])
