@@ -109,7 +109,9 @@ IN_RUN = "{dataset}/{model}/seed{seed}"
 OF_STUDY = [{}]
 OF_DATA = [{"dataset": d} for d in DATASETS]
 OF_RUNS = [{"dataset": d, "model": m, "seed": s} for d, m, s in RUNS]
-OF_RULERS = [at | {"model": r.name, "seed": 0} for at in OF_DATA for r in STUDY.evaluators]
+OF_RULERS = [
+    at | {"model": r.name, "seed": 0} for at in OF_DATA for r in STUDY.evaluators
+]
 OF_FLOOR = [at | {"model": FLOOR, "seed": 0} for at in OF_DATA]
 
 

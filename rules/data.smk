@@ -19,7 +19,8 @@ rule fetch:
         config=str(DATA.config),
         spec=spec_of(DATA.config),
         code=lambda w: code(
-            "genlab.workflow.fetch", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
+            "genlab.workflow.fetch",
+            f"genlab.data.sources.{STUDY.datasets[w.dataset].source}",
         ),
         own_files=lambda w: own_files(w.dataset),
     shell:
@@ -46,7 +47,8 @@ rule prepare:
         config=str(DATA.config),
         spec=spec_of(DATA.config),
         code=lambda w: code(
-            "genlab.workflow.prepare", f"genlab.data.sources.{STUDY.datasets[w.dataset].source}"
+            "genlab.workflow.prepare",
+            f"genlab.data.sources.{STUDY.datasets[w.dataset].source}",
         ),
     shell:
         "genlab prepare --config {params.config} > {log} 2>&1"
