@@ -15,14 +15,16 @@ from tiny import SIDE, png, stripes
 from torch import Tensor
 
 import genlab
+import genlab.api
 from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array
+from genlab.io.files import read_json
 from genlab.io.history import Row
 from genlab.models.base import Model
 from genlab.models.store import EMA, RAW, read_tensors, without_prefix
 from genlab.results.layout import StudyFolder
-from genlab.results.spec import read_run, read_samples
+from genlab.results.spec import read_evaluation, read_run, read_samples
 
 IMAGES, LABELS = stripes(96, seed=0)
 IMAGES = IMAGES[:, None]
@@ -195,3 +197,53 @@ def test_data_sets_by_name_and_own_pictures(tmp_path: Path) -> None:
     assert isinstance(genlab.sample(model, n=1), Tensor)
     with Image.open(tmp_path / "pictures/down/0.png") as picture:
         assert picture.size == (SIDE, SIDE)
+
+
+def test_samples_of_a_class_are_requested_by_labels() -> None:
+    conditional = {**DDPM, "conditional": True}
+    model = genlab.fit("ddpm", IMAGES, labels=LABELS, **BUDGET, **conditional)
+    in_turn = genlab.sample(model, "ddim", n=4, steps=3)
+    assert torch.equal(genlab.sample(model, "ddim", n=4, steps=3, labels=[0, 1, 0, 1]), in_turn)
+    ones = genlab.sample(model, "ddim", n=4, steps=3, labels=1)
+    assert torch.equal(ones[1::2], in_turn[1::2]) and not torch.equal(ones[0], in_turn[0])
+    with pytest.raises(GenLabError, match="labels: the classes are 0 to 1"):
+        genlab.sample(model, "ddim", n=4, steps=3, labels=2)
+    with pytest.raises(GenLabError, match="knows no classes"):
+        genlab.sample(genlab.fit("vae", IMAGES, **BUDGET, **VAE), n=1, labels=1)
+
+
+def test_the_metrics_are_those_of_the_league(trained_study: StudyFolder) -> None:
+    """In the features of the study's own classifier, with the study's settings."""
+    run = trained_study.run("stripes", "ddpm", 0)
+    data = run.data
+    reference = genlab.api.ImageData(
+        read_array(data.images("train")), read_array(data.labels("train")),
+        read_array(data.images("test")), read_array(data.labels("test")), ("across", "down"),
+    )  # fmt: skip
+    classifier = genlab.load(trained_study.classifier("stripes").weights, device="cpu")
+    config = read_evaluation(trained_study.evaluation)
+    settings = config.model_dump(include={"kid_subsets", "kid_subset_size", "neighbours", "splits"})
+    samples = read_array(run.samples("ddim-3").samples)
+    measured = genlab.evaluate(samples, reference, extractor=classifier, **settings)
+    expected = read_json(run.metrics)["ddim-3"]["classifier"]
+    assert measured == {name: expected[name] for name in measured}
+    assert {"fid", "kid", "precision", "recall"} <= measured.keys()
+
+
+def test_evaluate_trains_its_classifier_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, other = IMAGES[:64], 255 - IMAGES[:64]
+    tiny = {"channels": 4, "features": 8, "images_seen": 320, "batch_size": 32}
+    fit, calls = genlab.api.fit, []
+
+    def small(name: str, *args: object, **kwargs: object) -> Model:
+        calls.append(name)
+        return fit(name, *args, **kwargs, **tiny)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(genlab.api, "fit", small)
+    results = [genlab.evaluate(one, real, device="cpu", splits=2) for one in (real, other)]
+    assert calls == ["classifier"]
+    assert results[0]["fid"] < results[1]["fid"]  # type: ignore[operator]
+    with pytest.raises(GenLabError, match=r"samples: images \[1, 7, 8\], but the reference"):
+        genlab.evaluate(real[:, :, 1:], real)
+    with pytest.raises(GenLabError, match="unknown extractor 'clasifier': did you mean"):
+        genlab.evaluate(real, real, extractor="clasifier")

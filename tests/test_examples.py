@@ -15,7 +15,13 @@ LINES = 60
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"ddpm", "vae", "glow", "latent_diffusion"}
+    assert {path.stem for path in EXAMPLES} >= {
+        "ddpm",
+        "vae",
+        "glow",
+        "latent_diffusion",
+        "compare",
+    }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -19,16 +19,25 @@ from PIL import Image
 from torch import Tensor
 
 from genlab.config.base import build, short_hash
+from genlab.config.evaluators import extractor as find_extractor
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.picture_files import list_pictures
 from genlab.config.samplers import SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
-from genlab.config.study import TrainingConfig, load_dataset, load_model, load_sampler
+from genlab.config.study import (
+    EvaluationConfig,
+    TrainingConfig,
+    load_dataset,
+    load_model,
+    load_sampler,
+)
 from genlab.config.study.presets import yaml_names
 from genlab.data import pictures
 from genlab.data.randomness import address
 from genlab.data.reading import fetch_files, read_source
 from genlab.errors import ConfigError, GenLabError, nearest
+from genlab.evaluation.extractors import features_of, make_extractor
+from genlab.evaluation.metrics import measure
 from genlab.io.history import Row
 from genlab.models import store
 from genlab.models.base import Facts, Model, build_model
@@ -237,15 +246,17 @@ def sample(
     n: int = 64,
     *,
     seed: int = 0,
+    labels: ArrayLike | None = None,
     batch_size: int = 100,
     **settings: Any,
 ) -> Tensor:
     """Draw images from a model: uint8 [n, C, H, W], on the CPU.
 
-    Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only. From a model
-    that knows classes, sample i is one of class i modulo their number.
+    Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only.
 
     Args:
+        labels: the class of each sample, int [n], or of all of them, for a model that knows
+            classes; None draws each class in turn.
         sampler: "prior" and "tokens" for models that draw in one pass; "ddpm", "ddim",
             "dpm-solver", "edm", "heun" ... for diffusion and flow models. None takes DPM-Solver++
             in 20 steps for the latter.
@@ -264,11 +275,27 @@ def sample(
         settings = {"sampler": sampler, **settings}
     config = load_sampler(settings, "genlab.sample")
     device = next(model.parameters()).device
+    classes = None if labels is None else _classes(model, labels, n).to(device)
     parts = []
     for start in range(0, n, batch_size):
         noise = SampleNoise(seed, range(start, min(start + batch_size, n)), device)
-        parts.append(to_uint8(draw(model, config, noise).images).cpu())
+        condition = None if classes is None else classes[start : start + batch_size]
+        parts.append(to_uint8(draw(model, config, noise, condition).images).cpu())
     return torch.cat(parts)
+
+
+def _classes(model: Model, labels: ArrayLike, n: int) -> Tensor:
+    """The requested classes int64 [n].
+
+    Raises:
+        GenLabError: the model knows no classes, or not these.
+    """
+    if not model.config.knows_classes:
+        raise GenLabError(f"labels: this {type(model).__name__} knows no classes")
+    numbers = np.broadcast_to(np.asarray(labels, np.int64), (n,))
+    if (numbers < 0).any() or (numbers >= model.classes).any():
+        raise GenLabError(f"labels: the classes are 0 to {model.classes - 1}")
+    return torch.from_numpy(numbers.copy())
 
 
 def _table(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Table:
@@ -319,3 +346,61 @@ def load(path: str | Path, device: str | None = None) -> Model:
         GenLabError: the file is missing, damaged, or holds no model of GenLab.
     """
     return store.load_model(Path(path), pick_device(device == "cpu"))
+
+
+def evaluate(
+    samples: NDArray[np.uint8] | Tensor,
+    reference: Images,
+    *,
+    extractor: str | Model = "classifier",
+    device: str | None = None,
+    **settings: Any,
+) -> dict[str, float | None]:
+    """Measure samples against reference images by every metric of the league that needs features.
+
+    Args:
+        samples: uint8 [N, C, H, W].
+        reference: the images to compare with, such as those that the model was trained on.
+        extractor: whose features are compared: a trained classifier, or the name of an extractor.
+            "classifier" trains one on `reference`, as a study does, and keeps it for the next call;
+            without labels it learns to tell quarter turns apart.
+        settings: of `evaluation:`, such as `kid_subset_size=100` and `neighbours=3`. A subset of
+            KID has at most as many images as there are samples.
+
+    Returns:
+        Values by metric (`fid`, `kid`, `precision`, ...); None where there are too few images or no
+        classes.
+
+    Raises:
+        GenLabError: images of another type or shape, or fewer than the metrics need.
+    """
+    data, generated = as_data(reference), as_data(samples).images
+    if generated.shape[1:] != data.images.shape[1:]:
+        raise GenLabError(
+            f"samples: images {list(generated.shape[1:])}, but the reference has "
+            f"{list(data.images.shape[1:])}"
+        )
+    settings = {"kid_subset_size": min(500, len(generated)), **settings}
+    config = build(EvaluationConfig, {"samples": len(generated), **settings}, "genlab.evaluate")
+    name = extractor if isinstance(extractor, str) else "classifier"
+    model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor
+    facts = find_extractor(name)
+    on = next(model.parameters()).device if model else pick_device(device == "cpu")
+    network = make_extractor(name, model, config, on)
+    features, expected = (features_of(network, one, on) for one in (generated, data.images))
+    return measure(features, expected, config, classes=facts.tells_classes(len(data.classes)))
+
+
+_evaluators: dict[str, Model] = {}
+"""Evaluators that `evaluate` has trained, by their name and the hash of the data."""
+
+
+def _evaluator(name: str, data: ImageData, device: str | None) -> Model | None:
+    """The evaluator of an extractor that has to be trained; None for any other."""
+    if not find_extractor(name).trained:
+        return None
+    pixels = hashlib.sha256(data.images.tobytes() + data.labels.tobytes())
+    key = f"{name} {device} {pixels.hexdigest()}"
+    if key not in _evaluators:
+        _evaluators[key] = fit(name, data, device=device, progress=False)
+    return _evaluators[key]
