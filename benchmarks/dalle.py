@@ -41,7 +41,8 @@ from genlab.models.dalle import DALLE
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import StudyFolder
 from genlab.sampling.draw import draw
-from genlab.workflow.data import captions_of, read_table
+from genlab.workflow.captions import captions_of
+from genlab.workflow.data import read_table
 
 MODEL, FIRST_SECONDS = "dalle", 60
 

@@ -1,7 +1,8 @@
-"""What the READMEs show is so: the graph of the rules, and the code of their examples."""
+"""What the READMEs and docs/ show is so: the graph of the rules, and the code of their examples."""
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import subprocess
@@ -20,13 +21,13 @@ from genlab.config.study import load_model
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
+EXTENDING = "docs/extending.md"
 
 
-def code_blocks(readme: str) -> dict[str, str]:
-    """The Python examples of a README by the path that their first comment names."""
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n# (?:in |在 )?(src/[\w/]+\.py)[^\n]*\n(.*?)```", text, re.S)
-    return dict(blocks)
+def code_blocks(document: str) -> dict[str, str]:
+    """The Python examples of a document by the path that their first comment names."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return dict(re.findall(r"```python\n# (src/[\w/]+\.py)\n(.*?)```", text, re.S))
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -48,11 +49,10 @@ def test_the_graph_is_that_of_the_rules(readme: str, tmp_path: Path) -> None:
     assert done.stdout.strip() in (ROOT / readme).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_the_example_of_a_sampler_samples(readme: str) -> None:
+def test_the_example_of_a_sampler_samples() -> None:
     """With an ideal denoiser of three points it ends at them, all of them."""
     module: dict[str, Any] = {}
-    exec(code_blocks(readme)["src/genlab/samplers/renoise.py"], module)
+    exec(code_blocks(EXTENDING)["src/genlab/samplers/renoise.py"], module)
     points = torch.eye(3, 16, dtype=torch.float64)
     denoiser = ideal_denoiser(posterior_mean_of_points(points), PATHS["cosine"], "v")
     *_, last = module["sample"](denoiser, StreamNoise(0, 50), (1, 4, 4), steps=20)
@@ -64,7 +64,7 @@ def test_the_example_of_a_sampler_samples(readme: str) -> None:
 
 def test_the_example_of_a_model_learns_and_draws() -> None:
     """Of constant images its loss is least at their value, with as little noise as possible."""
-    blocks = code_blocks("README.md")
+    blocks = code_blocks(EXTENDING)
     declared: dict[str, Any] = {}
     written: dict[str, Any] = {}
     for folder, module in (("config/families", declared), ("models", written)):
@@ -84,15 +84,33 @@ def test_the_example_of_a_model_learns_and_draws() -> None:
     assert float((drawn - 0.5).abs().max()) < 5 * math.exp(-3)
 
 
-def test_both_readmes_show_the_same_examples() -> None:
-    """The translation's code is the original's, but for comments and docstrings."""
+def test_both_readmes_show_the_same_example() -> None:
+    blocks = []
+    for readme in READMES:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        blocks.append(re.findall(r"```python\n(.*?)```", text, re.S))
+    assert blocks[0] == blocks[1]
+    assert len(blocks[0]) == 1
 
-    def bare(readme: str) -> list[str]:
-        blocks = code_blocks(readme).values()
-        return [re.sub(r'""".*?"""', "", block, flags=re.S) for block in blocks]
 
-    assert len(bare("README.md")) == 4
-    assert bare("README.md") == bare("README.zh.md")
+@pytest.mark.parametrize("readme", READMES)
+def test_the_example_of_the_library_runs(
+    readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a smaller budget; the rest as it stands."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text("utf-8"), re.S)
+    assert "64_000" in code
+    small = {"images_seen": 1280, "batch_size": 64, "channels": 8, "features": 16}
+    api = importlib.import_module("genlab.api")
+    fit = api.fit
+    monkeypatch.setattr(
+        api, "fit", lambda name, data, **k: fit(name, data, **(small if name != "ddpm" else k))
+    )
+    names: dict[str, Any] = {}
+    exec(code.replace("64_000", "640"), names)
+    assert names["samples"].shape == (64, 1, 28, 28)
+    assert (tmp_path / "ddpm.safetensors").exists()
 
 
 def test_the_course_leads_to_files_and_presets_that_are_there() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import genlab
-from genlab.report.sections import load_sections, section_modules
+from genlab.registry import modules_in
+from genlab.report.sections import load_sections
 from genlab.results.layout import StudyFolder
 from genlab.workflow.league import league
 
@@ -35,9 +36,8 @@ class SizesSection(Section):
 """
 TEMPLATE = "{% for name, size in sizes.items() %}<b>{{ name }}: {{ size }}</b>{% endfor %}"
 HASHES = """
-from genlab.report.sections import section_modules
 from genlab.results.code import code
-print(code("genlab.workflow.league"), code("genlab.workflow.report", *section_modules()))
+print(code("genlab.workflow.league"), code("genlab.workflow.report", "genlab.report.sections.*"))
 """
 
 
@@ -114,7 +114,7 @@ def test_a_section_is_part_of_the_code_of_the_report_alone(package: Path) -> Non
 
 def test_every_section_has_a_template_and_a_place_of_its_own() -> None:
     sections = load_sections()
-    assert len(sections) == len(section_modules())
+    assert len(sections) == len(modules_in("genlab.report.sections"))
     folder = PACKAGE / "report/sections"
     templates = {path.name.removesuffix(".html.jinja") for path in folder.glob("*.jinja")}
     assert templates == {section.name for section in sections}
@@ -124,10 +124,10 @@ def test_every_section_has_a_template_and_a_place_of_its_own() -> None:
 
 def test_names_of_sections_are_known_without_importing_them() -> None:
     """Planning a workflow needs the names for the code hash, and must stay fast."""
-    code = "import sys, genlab.report.sections as s; s.section_modules(); print(*sys.modules)"
+    code = "import sys, genlab.report.sections; print(*sys.modules)"
     modules = set(python(PACKAGE, "-c", code).split())
     assert "genlab.report.sections" in modules
-    assert not {"matplotlib", "pandas", "jinja2", *section_modules()} & modules
+    assert not {"matplotlib", "pandas", "jinja2", *modules_in("genlab.report.sections")} & modules
 
 
 def test_a_file_without_a_section_is_named(package: Path) -> None:

@@ -16,7 +16,7 @@ from genlab.io.files import read_json
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder, StudyFolder
 from genlab.results.spec import read_run
-from genlab.workflow.data import captions_of
+from genlab.workflow.captions import captions_of
 from genlab.workflow.evaluate import requested_classes
 from genlab.workflow.sample import sample
 from genlab.workflow.train import train

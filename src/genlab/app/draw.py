@@ -35,9 +35,9 @@ from genlab.models.clip import CLIP
 from genlab.models.devices import pick_device
 from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.spec import read_prompts, read_run
+from genlab.sampling.draw import draw_images
 from genlab.sampling.prompting import (
     SourceImage,
-    draw_images,
     draw_in_batches,
     redraw_image,
     score_quantile,

@@ -172,7 +172,7 @@ STAGES = {
     "walk": Stage("genlab.workflow.walk", (_family, _deterministic)),
     "features": Stage("genlab.workflow.features", (_extractor,)),
     "evaluate": Stage("genlab.workflow.evaluate", (_metrics,)),
-    "rfid": Stage("genlab.workflow.rfid", (_metrics, _extractors)),
+    "rfid": Stage("genlab.workflow.rfid", (_extractors,)),
     "likelihood": Stage("genlab.workflow.likelihood", (_family,)),
     "explore": Stage("genlab.workflow.explore", (_family,)),
     "disentangle": Stage("genlab.workflow.disentangle", (_family,)),

@@ -161,3 +161,8 @@ def draw(
     predictions = [model.from_path(state.x0) for state in states] if trail else []
     images = model.from_path(states[-1].x)
     return Drawing(images, denoiser.evaluations / len(noise), predictions)
+
+
+def draw_images(model: Model, sampler: SamplerConfig, noise: SampleNoise, tokens: Tensor) -> Tensor:
+    """Images [B, C, H, W] on [0, 1] for the prompts `tokens` [B, L]."""
+    return draw(model, sampler, noise, tokens).images

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from genlab.config.samplers import SamplerConfig
-from genlab.models.base import Model
 from genlab.models.batches import in_parts, to_uint8
 from genlab.models.capabilities import HasDenoiser
 from genlab.models.clip import CLIP
 from genlab.processes.noise import SampleNoise
-from genlab.sampling.draw import draw
 from genlab.sampling.image_to_image import image_to_image
 from genlab.sampling.inpainting import complete
 
@@ -40,11 +37,6 @@ class SourceImage:
     pixels: Tensor
     strength: float
     mask: Tensor | None = None
-
-
-def draw_images(model: Model, sampler: SamplerConfig, noise: SampleNoise, tokens: Tensor) -> Tensor:
-    """Images [B, C, H, W] on [0, 1] for the prompts `tokens` [B, L]."""
-    return draw(model, sampler, noise, tokens).images
 
 
 def redraw_image(

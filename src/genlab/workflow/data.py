@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from genlab.config.families import FamilyConfig
 from genlab.io.arrays import read_array
 from genlab.models.batches import Table
-from genlab.processes.noise import SampleNoise
 from genlab.results.layout import DataFolder
-from genlab.sampling.draw import Captions, random_captions
 
 
 def read_table(data: DataFolder, split: str, family: FamilyConfig) -> Table:
@@ -42,8 +40,3 @@ def read_factors(data: DataFolder, split: str) -> NDArray[np.int64]:
     """Read the factors of a split, int64 [N, F]; its labels, [N, 1], where none are known."""
     factors = read_array(data.factors(split))
     return factors if factors.shape[1] else read_array(data.labels(split))[:, None]
-
-
-def captions_of(data: DataFolder, noise: SampleNoise) -> Captions:
-    """Random captions of the training images; those of sample i are a function of i alone."""
-    return random_captions(read_array(data.captions("train")), read_array(data.tokens), noise)

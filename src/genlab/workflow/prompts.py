@@ -27,7 +27,7 @@ from genlab.results.layout import DataFolder, RunFolder
 from genlab.results.origin import run_origin, write_measured
 from genlab.results.spec import PromptsSpec, read_prompts
 from genlab.sampling.attention import attention_rows
-from genlab.sampling.prompting import draw_images
+from genlab.sampling.draw import draw_images
 from genlab.tracking.record import leave_record
 from genlab.workflow.data import read_factors
 from genlab.workflow.evaluators import load_prompt_evaluators

@@ -21,7 +21,7 @@ from genlab.results.origin import row_origin, run_origin, write_measured
 from genlab.results.spec import read_samples
 from genlab.sampling.draw import Captions, classes_of, draw, precision_of
 from genlab.tracking.record import leave_record
-from genlab.workflow.data import captions_of
+from genlab.workflow.captions import captions_of
 from genlab.workflow.models import load_trained
 
 STRIP_SAMPLES, STRIP_STEPS = 4, 12

@@ -23,7 +23,7 @@ from genlab.results.spec import read_run
 from genlab.sampling.draw import classes_of
 from genlab.sampling.trajectories import COLUMNS, SAMPLES, Trajectories
 from genlab.tracking.record import leave_record
-from genlab.workflow.data import captions_of
+from genlab.workflow.captions import captions_of
 from genlab.workflow.figures import save_figures
 from genlab.workflow.models import load_trained
 

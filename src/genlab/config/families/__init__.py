@@ -7,13 +7,11 @@ declarations only.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from genlab.config.base import Strict, build, pick
-from genlab.errors import ConfigError
+from genlab.registry import class_in, modules_in
 
 Generates = Literal["nothing", "direct", "gaussian"]
 DensityKind = Literal["exact", "elbo", "iwae", "ode"]
@@ -108,20 +106,12 @@ class FamilyConfig(Strict):
 
 def family_names() -> list[str]:
     """Return the names of all families."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return [module.rpartition(".")[2] for module in modules_in(__name__)]
 
 
 def family_class(name: str) -> type[FamilyConfig]:
     """Return the configuration class of the family `name`, which must exist."""
-    module = importlib.import_module(f"{__name__}.{name}")
-    for value in vars(module).values():
-        if (
-            isinstance(value, type)
-            and issubclass(value, FamilyConfig)
-            and value.__module__ == module.__name__  # defined there, not imported
-        ):
-            return value
-    raise ConfigError(f"{module.__file__}: defines no subclass of FamilyConfig")
+    return class_in(f"{__name__}.{name}", FamilyConfig)
 
 
 def build_family(values: dict[str, Any], source: str | Path) -> FamilyConfig:

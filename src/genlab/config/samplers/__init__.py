@@ -7,9 +7,6 @@ To add a sampler, add two files: `genlab/config/samplers/NAME.py` with a subclas
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from genlab.config.samplers.base import (
     DirectSampler,
     PathSampler,
@@ -19,7 +16,7 @@ from genlab.config.samplers.base import (
     settings,
 )
 from genlab.config.samplers.tokens import TokenSampler
-from genlab.errors import ConfigError
+from genlab.registry import class_in, modules_in
 
 __all__ = [
     "SAMPLERS",
@@ -33,22 +30,12 @@ __all__ = [
 ]
 
 
-def sampler_class(module_name: str) -> type[SamplerConfig]:
-    """Return the subclass of `SamplerConfig` that is defined in a module of this package."""
-    module = importlib.import_module(f"{__name__}.{module_name}")
-    for value in vars(module).values():
-        if (
-            isinstance(value, type)
-            and issubclass(value, SamplerConfig)
-            and value.__module__ == module.__name__  # defined there, not imported
-        ):
-            return value
-    raise ConfigError(f"{module.__file__}: defines no subclass of SamplerConfig")
-
-
 def _all_samplers() -> dict[str, type[SamplerConfig]]:
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    classes = {name.replace("_", "-"): sampler_class(name) for name in names}
+    modules = [module for module in modules_in(__name__) if not module.endswith(".base")]
+    classes = {
+        module.rpartition(".")[2].replace("_", "-"): class_in(module, SamplerConfig)
+        for module in modules
+    }
     return dict(sorted(classes.items(), key=lambda entry: (entry[1].place, entry[0])))
 
 

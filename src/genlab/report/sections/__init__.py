@@ -9,12 +9,9 @@ Importing this package imports no section, so planning a workflow stays fast.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from genlab.errors import GenLabError
+from genlab.registry import classes_in
 
 if TYPE_CHECKING:
     from genlab.report.study import ReportedStudy
@@ -52,25 +49,7 @@ class Section:
         return {}
 
 
-def section_modules() -> list[str]:
-    """Return the full names of the modules that hold a section, in alphabetical order."""
-    names = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return [f"{__name__}.{name}" for name in sorted(names)]
-
-
-def load_section(module: str) -> Section:
-    """Import a module and return its section.
-
-    Raises:
-        GenLabError: the module defines no subclass of `Section`.
-    """
-    content = importlib.import_module(module)
-    for value in vars(content).values():
-        if isinstance(value, type) and issubclass(value, Section) and value.__module__ == module:
-            return value()
-    raise GenLabError(f"{content.__file__}: defines no subclass of Section")
-
-
 def load_sections() -> list[Section]:
     """Return all sections in the order of the page."""
-    return sorted(map(load_section, section_modules()), key=lambda one: (one.order, one.name))
+    sections = [kind() for kind in classes_in(__name__, Section)]
+    return sorted(sections, key=lambda section: (section.order, section.name))

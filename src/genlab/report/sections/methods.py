@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genlab.config.evaluators import CLASSIFIER
+from genlab.report.environment import mixed_environments
 from genlab.report.league import explanations
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file
@@ -25,6 +26,7 @@ class MethodsSection(Section):
         )
         measuring = settings.evaluation.model_dump() | settings.likelihood.model_dump()
         return {
+            "environments": mixed_environments(study.runs),
             "manifests": study.manifests,
             "explanations": explanations(measuring),
             "classifiers": {
