@@ -169,7 +169,7 @@ MISTAKES = {
     "no content": (("a picture of an elephant",),
                    "'a picture of an elephant': none of its words describes what training images "
                    "show; words that do: across, down$"),
-    "long": (("down " * 99,), r"has \d+ tokens, but the context holds \d+: say it in fewer words"),
+    "long": (("down " * 99,), r"has \d+ tokens, but the model reads at most \d+; use fewer words"),
     "unknown model": ((PROMPT, "--model", "dale"), "no finished run of a model 'dale' .*'dalle'?"),
     "no prompts": ((PROMPT, "--model", "vae"),
                    "/results: the model 'vae' takes no prompts; of the finished runs these do: "
@@ -289,10 +289,10 @@ def test_the_version_and_two_groups_of_commands(genlab: Callable[..., Any]) -> N
 
 
 def test_without_clip_nothing_is_drawn(study: StudyFolder, genlab: Callable[..., Any]) -> None:
-    study.clip("stripes").architecture.unlink()
+    study.clip("stripes").weights.unlink()
     ended = genlab("draw", PROMPT, "--out", "out.png")
     assert ended.status == 1
-    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/config.json: no such file",
+    assert re.search(r"^error: results/tiny/stripes/clip/seed0/model/weights.safetensors: no such",
                      ended.err, re.M)  # fmt: skip
 
 

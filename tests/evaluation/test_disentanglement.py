@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from genlab.report.latent_figures import SHOWN, in_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -23,6 +22,7 @@ from genlab.evaluation.disentanglement import (
     measure,
     mutual_information,
 )
+from genlab.report.sections.disentanglement import LATENTS, latent_order
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -215,6 +215,6 @@ def test_of_a_single_latent_the_second_best_knows_nothing() -> None:
 
 def test_latents_are_shown_by_factor_and_those_that_know_nothing_last() -> None:
     information = np.array([[0.0, 0.1, 0.0, 0.7, 0.2], [0.0, 0.9, 0.3, 0.2, 0.1]])
-    assert in_order(information).tolist() == [3, 4, 1, 2, 0]
-    many = np.linspace(0, 1, SHOWN + 2)[None]  # the least informative ones are left out
-    assert in_order(many).tolist() == list(range(SHOWN + 1, 1, -1))
+    assert latent_order(information).tolist() == [3, 4, 1, 2, 0]
+    many = np.linspace(0, 1, LATENTS + 2)[None]  # the least informative ones are left out
+    assert latent_order(many).tolist() == list(range(LATENTS + 1, 1, -1))

@@ -238,7 +238,7 @@ def test_a_sampler_is_the_code_of_its_own_rows(sampler: str) -> None:
 
 
 def test_the_spacing_of_steps_extracts_no_features() -> None:
-    assert not {job.stage for job in touched("processes.spacing")} & MEASURING
+    assert not {job.stage for job in touched("processes.gaussian")} & MEASURING
 
 
 def test_a_run_s_record_has_the_hash_that_its_rule_has() -> None:

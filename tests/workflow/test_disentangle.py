@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from genlab.report.latent_figures import importance_matrix
 from tiny import make_study
 
 from genlab.errors import GenLabError
@@ -16,6 +15,7 @@ from genlab.evaluation.disentanglement import information_matrix
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.latents import ACTIVE, encode
+from genlab.report.sections.disentanglement import importance_matrix
 from genlab.results.layout import StudyFolder
 from genlab.workflow.disentangle import disentangle
 from genlab.workflow.models import load_trained
