@@ -25,7 +25,7 @@ from accelerate.state import AcceleratorState
 from common import CHECKOUT, RESULTS, Row, machine, publish, table
 from torch import Tensor, nn
 
-from genlab.app.cli import keep_freed_memory
+from genlab.app.process import keep_freed_memory
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import load_study
 from genlab.data.pictures import GRID, save_grid

@@ -97,8 +97,8 @@ def load_data(source: str | Path, **settings: Any) -> ImageData:
     elif Path(source).exists():
         config = _own_pictures(Path(source), settings)
     else:
-        known = yaml_names(PRESETS / "datasets")
-        raise GenLabError(f"'{name}': no file or folder, and no data set: {nearest(name, known)}")
+        names = yaml_names(PRESETS / "datasets")
+        raise GenLabError(f"'{name}': no file or folder, and no data set: {nearest(name, names)}")
     splits = read_source(config, fetch_files(config, CACHE / name))
     return ImageData(
         splits.train.images,

@@ -122,7 +122,8 @@ TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     ),
     "code of tracking, the command line and file helpers: nothing": (
         {f"src/genlab/{name}": append("NEW = 1")
-         for name in ("tracking/sinks/wandb.py", "app/cli.py", "config/prompts.py", "io/arrays.py")},
+         for name in ("tracking/sinks/wandb.py", "app/cli.py", "config/prompts.py",
+                      "io/arrays.py")},
         set(),
     ),
     "where the progress goes, and a value of one model: both at once": (

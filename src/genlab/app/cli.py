@@ -1,32 +1,22 @@
 """The command `genlab`: one subcommand for each stage; the rules call just these.
 
-A stage is told one file, a `config.yaml` that the workflow wrote under results/, and finds all
-other files from there (`genlab.results.layout`). With GENLAB_TIMINGS=FILE in the environment every
-command appends to FILE when its process started and when its stage began and ended.
+A stage is given one file, a `config.yaml` that the workflow wrote under results/, and finds all
+other files from there (`genlab.results.layout`).
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import select
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
 from genlab import __version__
+from genlab.app.process import work
 from genlab.errors import GenLabError
 from genlab.results.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
-
-P = ParamSpec("P")
 
 STRENGTH = 0.6
 """Default of `--strength`."""
@@ -74,61 +64,6 @@ def folder(config: Path) -> Path:
     if not config.is_file():
         raise GenLabError(f"{config}: no such file; `snakemake --cores all` writes it")
     return config.parent
-
-
-def process_start() -> float:
-    """When this process started, in seconds since the epoch; good to a tick, a hundredth."""
-    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
-    return time.time() - age
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed blocks below 32 MiB for the next ones instead of unmapping them.
-
-    It learns so from the first large block that is freed. Activations of a network come and go in
-    such sizes, and mapping each one anew costs a tenth of the time of sampling.
-    """
-    bytes(31 << 20)  # which the kernel never has to fill
-
-
-def end_with_workflow() -> None:
-    """End this process, as by SIGTERM, as soon as the Snakemake that started it is gone.
-
-    A job that outlives a killed workflow would write into the folder of the next one. A training
-    takes the signal as it takes any other: it writes a checkpoint first.
-    """
-    workflow = os.environ.get("GENLAB_WORKFLOW", "")
-    if not workflow.isdecimal() or not hasattr(os, "pidfd_open"):  # by hand, or not on Linux
-        return
-    try:
-        process = os.pidfd_open(int(workflow))
-    except ProcessLookupError:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return
-    except OSError:  # of another user, say
-        return
-
-    def watch() -> None:
-        select.select([process], [], [])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def work(stage: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call `stage`, and note when it began and ended if GENLAB_TIMINGS asks for it."""
-    gc.enable()  # the modules are there
-    keep_freed_memory()
-    end_with_workflow()
-    begun = time.time()
-    try:
-        stage(*args, **kwargs)
-    finally:
-        if timings := os.environ.get("GENLAB_TIMINGS"):
-            times = {"process": process_start(), "begun": begun, "ended": time.time()}
-            with Path(timings).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"stage": stage.__name__, **times}) + "\n")
 
 
 @app.command(rich_help_panel="For you")

@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 UNCOUNTED = frozenset({"app", "config", "errors", "io", "results", "tracking"})
 
 EVERY = ".*"
-"""The end of a root that stands for all modules of a package: those found there by their names."""
+"""The end of a root that stands for all modules of a package, as registries find them."""
 
 SKIPPED = frozenset({"ctx", "kind", "simple", "type_comment"})
 """Fields of syntax nodes that follow from others, or that formatting decides."""
