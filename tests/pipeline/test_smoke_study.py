@@ -12,51 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from project import CORES, JOB, LONG, SMOKE, Job, Project, jobs
+from project import CORES, JOB, LONG, ORIGINAL, SMOKE, Job, Project
 
 from genlab.results.spec import read_run
 from genlab.tracking.record import flatten
 
 END = 6  # lines that a finished study ends with: the best rows, the report, MLflow
-
-TOY_CONFIG = '''
-"""Hyperparameters of the toy (`genlab.models.toy`)."""
-
-from typing import ClassVar, Literal
-
-from genlab.config.families import FamilyConfig
-
-
-class ToyConfig(FamilyConfig):
-    """Every pixel an independent Gaussian."""
-
-    family: Literal["toy"] = "toy"
-    implementation: ClassVar[str] = "genlab.models.toy:Toy"
-    generates: ClassVar[Literal["direct"]] = "direct"
-'''
-
-TOY_MODEL = '''
-"""A Gaussian for each pixel, fitted by maximum likelihood."""
-
-import torch
-from torch import nn
-
-from genlab.models.base import Model
-
-
-class Toy(Model):
-    def __init__(self, config, shape, classes):
-        super().__init__(config, shape, classes)
-        self.mean = nn.Parameter(torch.zeros(shape))
-        self.log_std = nn.Parameter(torch.zeros(shape))
-
-    def loss(self, batch):
-        z = (batch.images - self.mean) / self.log_std.exp()
-        return {"loss": (0.5 * z.square() + self.log_std).sum(dim=(1, 2, 3)).mean()}
-
-    def generate(self, noise):
-        return self.mean + self.log_std.exp() * noise.normal(*self.shape)
-'''
 
 
 def declared_rules(project: Project) -> set[str]:
@@ -272,22 +233,17 @@ def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, tmp_path: Pat
     assert compared == 3 + 3 + 4
 
 
-def test_a_new_family_is_two_files_and_a_name_in_a_study(again: Project) -> None:
-    """It is trained, drawn from, measured, ranked, shown and tracked; nothing else is redone."""
-    (again.root / "src/genlab/config/families/toy.py").write_text(TOY_CONFIG)
-    (again.root / "src/genlab/models/toy.py").write_text(TOY_MODEL)
+def test_a_new_family_redoes_no_other_model(again: Project) -> None:
+    """It is two files and a name in a study (docs/extending.md, tests/pipeline/test_extending.py)."""
+    text = (ORIGINAL / "docs/extending.md").read_text()
+    for name in ("config/families", "models"):
+        path = f"src/genlab/{name}/pixelwise.py"
+        (code,) = re.findall(rf"^```python\n# {path}\n(.*?)^```$", text, re.M | re.S)
+        (again.root / path).write_text(code)
     study = yaml.safe_load((again.root / SMOKE).read_text())
-    study["models"].append("toy")
+    study["models"].append("pixelwise")
     (again.root / SMOKE).write_text(yaml.safe_dump(study, sort_keys=False))
-
-    done = jobs(again.snakemake(LONG, "--cores", CORES))
     stages = ("train", "sample", "features", "evaluate")
-    assert done == {Job(stage, "toy") for stage in stages} | {
+    assert again.plan() == {Job(stage, "pixelwise") for stage in stages} | {
         Job("league"), Job("report"), Job("publish")
     }  # fmt: skip
-    table = pd.read_csv(again.root / "results/smoke/league.csv", keep_default_na=False)
-    toy = table[table["model"] == "toy"].iloc[0]
-    assert toy["sampler"] == "prior"
-    assert int(toy["parameters"]) == 2 * 32 * 32
-    assert toy["reconstruction_mse"] == "no encoder"
-    assert "toy · prior" in (again.root / "results/smoke/report/index.html").read_text()

@@ -113,7 +113,7 @@ def test_a_trail_ends_in_the_sample(trained_study: StudyFolder) -> None:
 def test_a_row_without_a_sampler_is_refused(trained_study: StudyFolder, genlab: Any) -> None:
     ended = genlab("sample", "--config", trained_study.floor("stripes", "real").config)
     assert ended.status == 1
-    assert "names no sampler; is this a floor row?" in ended.err
+    assert "names no sampler; is this a calibration row?" in ended.err
 
 
 def test_mse_and_psnr_are_what_they_say(trained_study: StudyFolder) -> None:
@@ -147,5 +147,5 @@ def test_more_samples_than_fit_on_the_disk_are_refused_before_the_first(
     row.config.write_text(yaml.safe_dump(read_yaml(row.config) | {"samples": 4_000_000_000}))
     ended = genlab("sample", "--config", row.config, "--gpus", 0)
     assert ended.status == 1
-    assert "samples.npy: 4000000000 images need 256 GB, but only" in ended.err
+    assert "samples.npy: 4000000000 images need 256 GB, but the disk has only" in ended.err
     assert row.samples.read_bytes() == before
