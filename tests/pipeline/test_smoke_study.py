@@ -234,7 +234,7 @@ def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, tmp_path: Pat
 
 
 def test_a_new_family_redoes_no_other_model(again: Project) -> None:
-    """It is two files and a name in a study (docs/extending.md, tests/pipeline/test_extending.py)."""
+    """Two files and a name in the study; `test_extending` runs them."""
     text = (ORIGINAL / "docs/extending.md").read_text()
     for name in ("config/families", "models"):
         path = f"src/genlab/{name}/pixelwise.py"
