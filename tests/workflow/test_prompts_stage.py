@@ -27,6 +27,7 @@ from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json, write_json, write_text
 from genlab.models.base import Model
 from genlab.models.batches import to_float, to_uint8
+from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import DataFolder, RunFolder, StudyFolder
 from genlab.results.spec import PromptsSpec, read_prompts
@@ -94,11 +95,10 @@ class Echo(Model):
         wrong = noise.uniform() < 1 / 3
         return [int(down != bad) for down, bad in zip(self.down[texts], wrong, strict=True)]
 
-    def generate(self, noise: SampleNoise, tokens: Tensor) -> Tensor:
-        images = [
-            self.pictures[k][i % 32]
-            for i, k in zip(noise.indices, self.will_draw(noise, tokens), strict=True)
-        ]
+    def generate(self, noise: SampleNoise, options: DrawOptions = DEFAULT_OPTIONS) -> Tensor:
+        assert options.tokens is not None
+        classes = self.will_draw(noise, options.tokens)
+        images = [self.pictures[k][i % 32] for i, k in zip(noise.indices, classes, strict=True)]
         return to_float(torch.stack(images))[:, None]
 
 
@@ -116,7 +116,7 @@ def echo_run(
     run = at.run("stripes", "vae", 0)
     tokens = torch.from_numpy(np.array(read_array(run.data.tokens)))
     echo = Echo(read_json(run.data.texts)["texts"], tokens)
-    monkeypatch.setattr(stage, "load_model", lambda run, device, origin: echo)
+    monkeypatch.setattr(stage, "load_trained", lambda run, device, origin: echo)
     return run, echo
 
 
@@ -159,7 +159,7 @@ def test_the_measures_are_what_the_model_does(
         same = tokens.expand(CANDIDATES, -1)
         classes = echo.will_draw(SampleNoise(0, which), same)
         right.append([k == int(of.factors[i, 0]) for k in classes])
-        images = echo.generate(SampleNoise(0, which), same)
+        images = echo.generate(SampleNoise(0, which), DrawOptions(same))
         with torch.no_grad():
             scores.append(evaluators.clip.score(images, same).tolist())
         kept.append(int(np.argmax(scores[-1])))
@@ -182,18 +182,22 @@ def test_the_measures_are_what_the_model_does(
     for i, k in enumerate(kept[:SHOWN]):
         tokens = of.tokens[i : i + 1]
         place = i * CANDIDATES + k
-        image = echo.generate(SampleNoise(0, range(place, place + 1)), tokens)[0]
+        image = echo.generate(SampleNoise(0, range(place, place + 1)), DrawOptions(tokens))[0]
         assert np.array_equal(pictures[i], (255 * image).round().to(torch.uint8).numpy())
     assert (run.prompt_figures / "candidates.png").exists()
     metrics = read_records(run)["prompts"]["metrics"]
     assert metrics["prompts/seen/subject_best_of_4"] == result["subject"][-1]
     # 48 candidates at once, or in batches of 7, which divide neither them nor a prompt's four.
     spec = read_prompts(run.prompts_config)
+
+    def generate(noise: SampleNoise, tokens: Tensor) -> Tensor:
+        return echo.generate(noise, DrawOptions(tokens))
+
     with torch.no_grad():
         numbers = {"candidates": CANDIDATES, "shown": SHOWN, "seed": spec.seed}
-        whole = draw_candidates(echo.generate, evaluators, of, **numbers)
+        whole = draw_candidates(generate, evaluators, of, **numbers)
         monkeypatch.setattr(library, "BATCH", 7)
-        parts = draw_candidates(echo.generate, evaluators, of, **numbers)
+        parts = draw_candidates(generate, evaluators, of, **numbers)
     assert torch.equal(parts.correct, whole.correct) and torch.equal(parts.images, whole.images)
     torch.testing.assert_close(parts.scores, whole.scores, rtol=0, atol=1e-5)  # float32
 
