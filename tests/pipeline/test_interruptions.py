@@ -147,9 +147,7 @@ def test_a_study_does_not_take_the_place_of_another_one(bare: Project) -> None:
     write_study(bare, copy, training={"images": 640})
     refused = bare.run("snakemake", "-n", "--configfile", copy)
     assert refused.returncode != 0
-    assert f"{copy}: name: 'short' is also the name of {STUDY}" in (
-        refused.stdout + refused.stderr
-    )
+    assert f"{copy}: name: 'short' is also the name of {STUDY}" in (refused.stdout + refused.stderr)
     (bare.root / STUDY).unlink()
     bare.snakemake("-n", study=copy)
 
