@@ -7,13 +7,15 @@ model has the methods of the protocols here. Images are float32 [B, C, H, W] on 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from genlab.config.families import DensityKind
-from genlab.processes.gaussian import Denoiser
-from genlab.processes.noise import SampleNoise
+
+if TYPE_CHECKING:  # so that no other family depends on the code of Gaussian paths
+    from genlab.processes.gaussian import Denoiser
+    from genlab.processes.noise import SampleNoise
 
 
 @dataclass(frozen=True)
