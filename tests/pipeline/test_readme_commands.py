@@ -6,10 +6,7 @@ import re
 import shlex
 
 from project import LONG, Job, Project, jobs
-from test_readme import READMES, ROOT, code_blocks
-
-DEFAULT = "config/config.yaml"
-MINE = "config/studies/mine.yaml"
+from test_readme import READMES, ROOT
 
 
 def commands(readme: str) -> list[list[str]]:
@@ -43,24 +40,6 @@ def test_the_wrong_command_ends_as_shown_and_the_right_one_plans(bare: Project) 
     notes = re.findall(r"^note: samplers: '(\S+)' is left out", right.stderr, re.M)
     assert notes == ["prior-t0.7", "tokens-w2", "dpm-20-w2"]
     assert {Job("train", model) for model in ("vae", "ddpm")} <= jobs(right.stdout + right.stderr)
-
-
-def test_the_example_of_a_model_is_a_model_of_a_study(bare: Project) -> None:
-    """Its two files and its line in a copy of the default study, as they are written."""
-    for path, code in code_blocks(READMES[0]).items():
-        if path.endswith("/pixelwise.py"):
-            (bare.root / path).write_text(code, encoding="utf-8")
-    lines = [
-        re.findall(r"`(models: \[pixelwise\])`", (ROOT / readme).read_text(encoding="utf-8"))
-        for readme in READMES
-    ]
-    assert lines == [["models: [pixelwise]"]] * 2
-    study = (bare.root / DEFAULT).read_text(encoding="utf-8")
-    study, changed = re.subn(r"^models: .*$", lines[0][0], study, flags=re.M)
-    assert changed == 1
-    (bare.root / MINE).write_text(study, encoding="utf-8")
-    planned = bare.plan(study=MINE)
-    assert {Job(rule, "pixelwise") for rule in ("train", "sample", "evaluate")} <= planned
 
 
 def test_the_default_study_on_colour_is_refused_with_the_line_that_plans(bare: Project) -> None:
