@@ -146,6 +146,14 @@ def test_a_second_stage_builds_on_a_first_one() -> None:
         genlab.fit("vqvae-prior", IMAGES, **BUDGET, **prior)
     with pytest.raises(GenLabError, match="first_stage: "):
         genlab.fit("ldm-unconditional", IMAGES, first_stage=first, **BUDGET)
+    with pytest.raises(GenLabError, match="'vae' builds on no other model; leave it out"):
+        genlab.fit("vae", IMAGES, first_stage=first, **BUDGET, **VAE)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(GenLabError, match="'cuda', but torch finds no GPU"):
+        genlab.fit("vae", IMAGES, device="cuda")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +169,9 @@ def test_a_second_stage_builds_on_a_first_one() -> None:
         (lambda: genlab.fit("vae", IMAGES[:, :, :4]), "images must be square"),
         (lambda: genlab.fit("vae", IMAGES[:, :, :7, :7]), "must be|divisible"),
         (lambda: genlab.fit("ldm", IMAGES), "'ldm' reads captions"),
+        (lambda: genlab.fit("vae", IMAGES, device="gpu"), "device: expected 'cpu', 'cuda' or None"),
+        (lambda: genlab.load("x", device="cuda:1"), "device: expected 'cpu', 'cuda' or None"),
+        (lambda: genlab.load_data("digits", names=["zero"]), "names: 1 names for 10 classes"),
         (lambda: genlab.load_data("digist"), "no data set: did you mean 'digits'"),
         (lambda: genlab.load("nowhere.safetensors"), "nowhere.safetensors: no such file"),
     ],

@@ -35,7 +35,7 @@ from genlab.config.study.presets import yaml_names
 from genlab.data import pictures
 from genlab.data.randomness import address
 from genlab.data.reading import fetch_files, read_source
-from genlab.errors import ConfigError, GenLabError, nearest
+from genlab.errors import ConfigError, GenLabError, nearest, shown
 from genlab.evaluation.extractors import features_of, make_extractor
 from genlab.evaluation.metrics import measure
 from genlab.io.history import Row
@@ -71,6 +71,13 @@ class ImageData:
     held_out_labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images and labels to train on."""
+        content = hashlib.sha256(self.images.tobytes())
+        content.update(self.labels.tobytes())
+        return content.hexdigest()
+
 
 Images = ImageData | NDArray[np.uint8] | Tensor | str | Path
 """Images as the functions below take them: arrays, a data set's name, a folder or a zip file."""
@@ -92,8 +99,8 @@ def load_data(source: str | Path, **settings: Any) -> ImageData:
     if name in yaml_names(PRESETS / "datasets"):
         config = load_dataset(name, PRESETS, "genlab.load_data")
         if settings:
-            values = config.model_dump(mode="json") | settings
-            config = build_source(values, name)
+            config = build_source(config.model_dump(mode="json") | settings, name)
+            config.check()
     elif Path(source).exists():
         config = _own_pictures(Path(source), settings)
     else:
@@ -210,15 +217,13 @@ def fit(
     name = family if isinstance(family, str) else config.family
     _check(name, config, data, first_stage)
     facts = Facts(data.images.shape[1:], len(data.classes), factors={"class": len(data.classes)})
-    accelerator = make_accelerator(training.precision, cpu=device == "cpu")
+    accelerator = make_accelerator(training.precision, cpu=_on_cpu(device))
     model = build_model(config, facts, address(seed, "weights"), first_stage)
     point = None
     if checkpoint is not None:
-        digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes())
-        for _, tensor in sorted(model.state_dict().items()):  # the first stage's among them
-            digest.update(tensor.cpu().numpy().tobytes())
         parts = (config.digest, training.digest, str(seed), accelerator.mixed_precision)
-        point = Checkpoint(Path(checkpoint), short_hash(*parts, digest.hexdigest()))
+        weights_before = store.checksum(model.state_dict())  # those of the first stage among them
+        point = Checkpoint(Path(checkpoint), short_hash(*parts, data.digest, weights_before))
     state = Training(
         model,
         _table(data.images, data.labels),
@@ -298,6 +303,19 @@ def _classes(model: Model, labels: ArrayLike, n: int) -> Tensor:
     return torch.from_numpy(numbers.copy())
 
 
+def _on_cpu(device: str | None) -> bool:
+    """Whether to stay on the CPU where there is a GPU.
+
+    Raises:
+        GenLabError: the device is unknown, or a GPU that is not there.
+    """
+    if device not in (None, "cpu", "cuda"):
+        raise GenLabError(f"device: expected 'cpu', 'cuda' or None, got {shown(device)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise GenLabError("device: 'cuda', but torch finds no GPU; use 'cpu' or None")
+    return device == "cpu"
+
+
 def _table(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Table:
     return Table(images, labels, factors=labels[:, None])
 
@@ -315,6 +333,8 @@ def _check(name: str, config: FamilyConfig, data: ImageData, first_stage: Model 
         raise ConfigError(
             f"'{name}' builds on a trained model: first_stage=genlab.fit('{needed}', ...)"
         )
+    if needed is None and first_stage is not None:
+        raise ConfigError(f"first_stage: '{name}' builds on no other model; leave it out")
     channels, height, width = data.images.shape[1:]
     problems = []
     if height != width:
@@ -345,7 +365,7 @@ def load(path: str | Path, device: str | None = None) -> Model:
     Raises:
         GenLabError: the file is missing, damaged, or holds no model of GenLab.
     """
-    return store.load_model(Path(path), pick_device(device == "cpu"))
+    return store.load_model(Path(path), pick_device(_on_cpu(device)))
 
 
 def evaluate(
@@ -385,7 +405,7 @@ def evaluate(
     name = extractor if isinstance(extractor, str) else "classifier"
     model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor
     facts = find_extractor(name)
-    on = next(model.parameters()).device if model else pick_device(device == "cpu")
+    on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
     network = make_extractor(name, model, config, on)
     features, expected = (features_of(network, one, on) for one in (generated, data.images))
     return measure(features, expected, config, classes=facts.tells_classes(len(data.classes)))
@@ -399,8 +419,7 @@ def _evaluator(name: str, data: ImageData, device: str | None) -> Model | None:
     """The evaluator of an extractor that has to be trained; None for any other."""
     if not find_extractor(name).trained:
         return None
-    pixels = hashlib.sha256(data.images.tobytes() + data.labels.tobytes())
-    key = f"{name} {device} {pixels.hexdigest()}"
+    key = f"{name} {device} {data.digest}"
     if key not in _evaluators:
         _evaluators[key] = fit(name, data, device=device, progress=False)
     return _evaluators[key]

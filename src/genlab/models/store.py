@@ -46,7 +46,7 @@ def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) -> None:
     """Write `tensors` and their checksum as a safetensors file at `path`, all or nothing."""
     # As one entry: safetensors writes several in an order that changes from call to call.
-    content = json.dumps({**metadata, CHECKSUM: _checksum(tensors)}, sort_keys=True)
+    content = json.dumps({**metadata, CHECKSUM: checksum(tensors)}, sort_keys=True)
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, {METADATA: content})
@@ -54,12 +54,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Metadata) ->
             raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over the names, types, shapes and bytes of `tensors`, which are on the CPU."""
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over the names, types, shapes and bytes of `tensors`."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+        digest.update(tensor.flatten().view(torch.uint8).cpu().numpy().data)
     return digest.hexdigest()
 
 
@@ -88,7 +88,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Metadata]:
         metadata: Metadata = json.loads(content)
     except ValueError:
         metadata = {}
-    if metadata.pop(CHECKSUM, None) != _checksum(tensors):
+    if metadata.pop(CHECKSUM, None) != checksum(tensors):
         raise GenLabError(
             f"{path}: damaged, its tensors don't have the checksum that was written with them; "
             "delete it and run again"

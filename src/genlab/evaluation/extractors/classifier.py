@@ -20,7 +20,7 @@ class DomainClassifier(Extractor):
         if not isinstance(model, Classifier):
             kind = type(model).__name__
             raise GenLabError(f"the extractor 'classifier' needs a Classifier, not a {kind}")
-        self.classifier = model.to(device).requires_grad_(False).eval()
+        self.classifier = model.to(device).eval()
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         features = self.classifier.features(to_float(pixels))
