@@ -18,9 +18,12 @@ from genlab.results.origin import read_measured, run_origin
 from genlab.results.spec import read_study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReportedStudy:
-    """A finished study, read-only."""
+    """A finished study, read-only.
+
+    One is equal to itself alone, so what a section reads of it can be cached.
+    """
 
     folder: StudyFolder
     settings: Study

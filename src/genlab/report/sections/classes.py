@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from genlab.report.classes import by_class
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
+
+
+@functools.lru_cache(maxsize=1)  # `applies` and `read` share it
+def read_tables(study: ReportedStudy) -> list[dict[str, Any]]:
+    """Return a table for each data set and extractor."""
+    return by_class(study.runs, list(study.settings.evaluation.extractors))
 
 
 class ClassesSection(Section):
@@ -21,10 +28,7 @@ class ClassesSection(Section):
     )
 
     def applies(self, study: ReportedStudy) -> bool:
-        return bool(self._tables(study))
+        return bool(read_tables(study))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {"tables": self._tables(study)}
-
-    def _tables(self, study: ReportedStudy) -> list[dict[str, Any]]:
-        return by_class(study.runs, list(study.settings.evaluation.extractors))
+        return {"tables": read_tables(study)}

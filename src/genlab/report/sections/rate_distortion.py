@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -41,6 +42,7 @@ def rate_distortion(points: pd.DataFrame) -> bytes:
     return png(figure)
 
 
+@functools.lru_cache(maxsize=1)  # `applies` and `read` share it
 def read_points(study: ReportedStudy) -> list[dict[str, Any]]:
     """Return rate and distortion on the held-out images, of each run.
 
