@@ -166,11 +166,11 @@ def test_a_classifier_that_is_not_trained_yet_is_named(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
     with pytest.raises(GenLabError, match=r"weights\.safetensors: no such file; run `genlab tr"):
-        load_extractor(tiny_study(), "stripes", "classifier", cpu=True)
+        load_extractor(tiny_study(), "stripes", "classifier", torch.device("cpu"))
 
 
 def test_an_unknown_extractor_is_named_with_the_nearest_one(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
     with pytest.raises(GenLabError, match="'clasifier': did you mean 'classifier'"):
-        load_extractor(tiny_study(), "stripes", "clasifier", cpu=True)
+        load_extractor(tiny_study(), "stripes", "clasifier", torch.device("cpu"))

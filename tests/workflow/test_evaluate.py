@@ -41,7 +41,7 @@ class Images(TensorDataset):
 def test_our_numbers_are_torch_fidelity_s(trained_study: StudyFolder) -> None:
     """Its public function computes the same from our images, with our extractor registered."""
     at = trained_study
-    ours = load_extractor(at, "stripes", "classifier", cpu=True)
+    ours = load_extractor(at, "stripes", "classifier", torch.device("cpu"))
 
     class Registered(FeatureExtractorBase):  # type: ignore[misc]
         """Our extractor in torch-fidelity's terms."""

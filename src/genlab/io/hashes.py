@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genlab.errors import GenLabError
+from genlab.io.files import write_text
 
 Entries = dict[str, list[Any]]
 """For each path: size, times of the last modification and status change (ns), and SHA-256."""
@@ -30,11 +31,8 @@ def _read(table: Path) -> Entries:
 
 def _write(table: Path, entries: Entries) -> None:
     """Write the cache atomically, if the folder can be written."""
-    temporary = table.with_name(f".{table.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        table.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(entries), encoding="ascii")
-        temporary.replace(table)
+    with contextlib.suppress(GenLabError):
+        write_text(table, json.dumps(entries))
 
 
 def hashes(files: Iterable[Path], table: Path, keep: bool = False) -> dict[str, str]:

@@ -13,15 +13,15 @@ from typing import Any
 
 import pandas as pd
 
-from genlab.config.base import read_yaml
 from genlab.config.evaluators import FLOOR, Evaluator, extractor
 from genlab.config.families import FamilyConfig
+from genlab.config.study import Study
 from genlab.errors import GenLabError
 from genlab.evaluation.metrics import Cells, Column, ModelRecord, Need, RowRecord, metrics
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
-from genlab.results.spec import RunSpec, read_run
+from genlab.results.spec import RunSpec, read_run, read_study
 
 KEYS = {
     "dataset": "data set",
@@ -128,7 +128,7 @@ def _cells(run: RunFolder, record: RowRecord) -> Cells:
 
 
 def _rows_of(
-    run: RunFolder, seed: int, models: list[RunRecord], extractors: list[str]
+    run: RunFolder, seed: int, models: list[RunRecord], extractors: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """A mapping for each row and extractor of one run; calibration rows have no `models`.
 
@@ -150,21 +150,20 @@ def _rows_of(
             yield keys | labels | _cells(run, record)
 
 
-def _rows(study: StudyFolder, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(study: StudyFolder, settings: Study) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
-    extractors = content["evaluation"]["extractors"]
-    for dataset in content["datasets"]:
-        if content["evaluation"]["floors"]:
+    extractors = settings.evaluation.extractors
+    for dataset in settings.datasets:
+        if settings.evaluation.floors:
             yield from _rows_of(study.run(dataset, FLOOR, 0), 0, [], extractors)
-        for model, seed in product(content["models"], content["seeds"]):
+        for model, seed in product(settings.models, settings.seeds):
             run = study.run(dataset, model, seed)
             yield from _rows_of(run, seed, _chain(run), extractors)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:
     """The table, one row for each (data set, model, seed, sampler, extractor)."""
-    content = read_yaml(study.config)
-    table = pd.DataFrame(list(_rows(study, content)))
+    table = pd.DataFrame(list(_rows(study, read_study(study.config))))
     return table[list(COLUMNS)]
 
 

@@ -8,7 +8,6 @@ while a job reads it. No spec contains paths, devices or numbers of workers.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, fie
 
 from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.sources import DatasetConfig, build_source
-from genlab.errors import ConfigError, GenLabError
+from genlab.errors import ConfigError
 from genlab.config.families import FamilyConfig, build_family
 from genlab.config.evaluators import FLOOR, seed_of
+from genlab.io.files import write_text
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
 from genlab.config.study import (
@@ -145,13 +145,13 @@ def read_tracking(path: Path) -> TrackingConfig:
 
 def read_runs(study: StudyFolder) -> list[RunFolder]:
     """The folders of the runs that a study names, those of its evaluators first."""
-    content = read_yaml(study.config)
+    settings = read_study(study.config)
     return [
         study.run(dataset, model, seed)
-        for dataset in content["datasets"]
+        for dataset in settings.datasets
         for model, seeds in [
-            *((name, [0]) for name in content["evaluators"]),
-            *((name, content["seeds"]) for name in content["models"]),
+            *((name, (0,)) for name in settings.evaluators),
+            *((name, settings.seeds) for name in settings.models),
         ]
         for seed in seeds
     ]
@@ -182,12 +182,12 @@ def prompts_spec(study: Study, entry: ModelEntry, seed: int) -> PromptsSpec | No
         return None
     rows = {row: study.samplers[row] for row in settings.samplers or study.samplers}
     fitting = [rows[name] for name in entry.samplers(rows)]
-    sampler = sorted(fitting, key=lambda each: not hasattr(each, "guidance"))[0]
+    sampler = sorted(fitting, key=lambda each: not each.takes_guidance)[0]
     return PromptsSpec(
         seed=seed,
         prompts=settings.prompts,
         candidates=settings.candidates,
-        guidance=settings.guidance if hasattr(sampler, "guidance") else (1.0,),
+        guidance=settings.guidance if sampler.takes_guidance else (1.0,),
         shown=settings.shown,
         sampler=sampler,
     )
@@ -241,15 +241,8 @@ def _has_content(path: Path, text: str) -> bool:
 def write_specs(specs: Specs) -> None:
     """Write the spec files whose content changed, each atomically."""
     for path, text in specs.items():
-        if _has_content(path, text):
-            continue
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise GenLabError(f"{path}: can't be written: {error.strerror}") from None
+        if not _has_content(path, text):
+            write_text(path, text)
 
 
 def check_specs(specs: Specs, source: str) -> None:

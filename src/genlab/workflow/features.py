@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from genlab.config.base import short_hash
 from genlab.config.evaluators import extractor
@@ -35,13 +36,13 @@ def features(
         name: of the extractor.
     """
     device, origin = pick_device(cpu), features_origin(study, dataset, name, images)
-    result = features_of(load_extractor(study, dataset, name, cpu), read_array(images), device)
+    result = features_of(load_extractor(study, dataset, name, device), read_array(images), device)
     arrays: dict[str, Any] = {KEY: np.array(origin), **result}
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def load_extractor(study: StudyFolder, dataset: str, name: str, cpu: bool) -> Extractor:
+def load_extractor(study: StudyFolder, dataset: str, name: str, device: torch.device) -> Extractor:
     """The extractor `name`, of the study's own version where it is trained.
 
     Raises:
@@ -49,7 +50,7 @@ def load_extractor(study: StudyFolder, dataset: str, name: str, cpu: bool) -> Ex
     """
     run = _trained(study, dataset, name)
     model = load_trained(run, origin=run_origin(run)) if run else None
-    return make_extractor(name, model, read_evaluation(study.evaluation), pick_device(cpu))
+    return make_extractor(name, model, read_evaluation(study.evaluation), device)
 
 
 def features_origin(study: StudyFolder, dataset: str, name: str, images: Path) -> str:

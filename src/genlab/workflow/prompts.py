@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler, TokenSampler
+from genlab.config.samplers import SamplerConfig, SteppedSampler
 from genlab.data.arrays import alternate_classes
 from genlab.data.pictures import save_rows
 from genlab.data.tokenizer import Tokenizer
@@ -142,9 +142,7 @@ def save_attention(
 
 def _guided(sampler: SamplerConfig, scale: float) -> SamplerConfig:
     """The sampler at this guidance scale, if it has such a setting."""
-    if isinstance(sampler, PathSampler | TokenSampler):
-        return sampler.model_copy(update={"guidance": scale})
-    return sampler
+    return sampler.model_copy(update={"guidance": scale}) if sampler.takes_guidance else sampler
 
 
 def _accuracy(data: DataFolder, split: str, evaluators: PromptEvaluators) -> dict[str, Any]:

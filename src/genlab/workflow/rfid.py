@@ -23,15 +23,15 @@ def rfid(run: RunFolder, *, cpu: bool = False) -> None:
     difference of the two FIDs is what the autoencoder loses, and the FID of a model that draws
     through its decoder compares with both.
     """
-    study, origin = run.study, run_origin(run)
+    study, origin, device = run.study, run_origin(run), pick_device(cpu)
     config = read_evaluation(study.evaluation)
     images = read_array(run.reconstructed)
     check_origin(run.reconstructed, read_note(run.reconstructed).made_from, origin)
     chosen = np.array(images[fair_share(len(images))[: config.samples]])
     result: dict[str, float | None] = {}
     for name in config.extractors:
-        network = load_extractor(study, run.dataset, name, cpu)
-        generated = features_of(network, chosen, pick_device(cpu))
+        network = load_extractor(study, run.dataset, name, device)
+        generated = features_of(network, chosen, device)
         reference = reference_features(study, run.dataset, name)
         result[name] = frechet(generated["features"], reference["features"])
     write_measured(run.rfid, result, origin)

@@ -48,8 +48,11 @@ class Evaluator:
         return f"genlab.evaluation.extractors.{self.name.replace('-', '_')}"
 
     def needed(self, families: Iterable[FamilyConfig]) -> bool:
-        """Whether a study with models of these families trains it."""
-        return False
+        """Whether a study with models of these families trains it.
+
+        Those of the section `prompts` are needed where a model takes prompts.
+        """
+        return self.section == "prompts" and any(family.takes_prompts for family in families)
 
     def training(self, file: StudyFile) -> dict[str, Any]:
         """The changes that a study makes to its training."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from genlab.config.evaluators import CLIP, Evaluator
-from genlab.config.families import FamilyConfig
 
 
 class ImageTextSimilarity(Evaluator):
@@ -14,6 +11,3 @@ class ImageTextSimilarity(Evaluator):
     name = CLIP
     trained = True
     section = "prompts"
-
-    def needed(self, families: Iterable[FamilyConfig]) -> bool:
-        return any(family.takes_prompts for family in families)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -83,7 +84,7 @@ def path_rows(
         model=models,
         line=[line_of(kind) for kind in kinds],
         budget=[budget_of(kind) for kind in kinds],
-        steps=[float(getattr(kind, "steps", "nan")) for kind in kinds],
+        steps=[kind.steps if isinstance(kind, SteppedSampler) else math.nan for kind in kinds],
         guidance=[kind.guidance for kind in kinds],
         real=rows["dataset"].map(real),
     )
