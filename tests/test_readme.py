@@ -79,9 +79,9 @@ def test_the_example_of_a_model_learns_and_draws() -> None:
         model.mean.fill_(0.5)
         model.log_std.fill_(-3.0)
     assert float(model.loss(batch)["loss"]) < before
-    drawn = model.generate(StreamNoise(0, 4))
-    assert drawn.shape == (4, 1, 2, 2)
-    assert float((drawn - 0.5).abs().max()) < 5 * math.exp(-3)
+    samples = model.generate(StreamNoise(0, 4))
+    assert samples.shape == (4, 1, 2, 2)
+    assert float((samples - 0.5).abs().max()) < 5 * math.exp(-3)
 
 
 def test_both_readmes_show_the_same_example() -> None:

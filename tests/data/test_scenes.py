@@ -306,5 +306,5 @@ def test_the_judge_is_trained_on_half_of_the_unseen_scenes_and_asked_about_the_o
     assert len(table.labels) == len(table.images)
     drawing = read_table(data, "train", build_family({"family": "dalle"}, "here"))
     assert len(drawing.images) == len(images[0])  # for whom they stay unseen
-    asked = prompts_of(data, "unseen", SMALL["unseen"], torch.device("cpu"))
-    assert np.array_equal(asked.factors.numpy(), factors[1][half:])
+    requested = prompts_of(data, "unseen", SMALL["unseen"], torch.device("cpu"))
+    assert np.array_equal(requested.factors.numpy(), factors[1][half:])

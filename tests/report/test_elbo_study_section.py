@@ -189,5 +189,5 @@ def test_every_panel_says_how_many_images_it_is_the_mean_of(
     curves: Any = bound_curves({"a": run(1), "b": run(1, images=20)})
     labels = [axis.get_ylabel() for axis in curves.axes]
     assert labels == ["nats, mean over 16 images", "nats, mean over 20 images"]
-    known: Any = ppca_bounds(PPCA)
-    assert known.axes[0].get_ylabel() == "nats, mean over 16 images"
+    figure: Any = ppca_bounds(PPCA)
+    assert figure.axes[0].get_ylabel() == "nats, mean over 16 images"

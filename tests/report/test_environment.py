@@ -14,12 +14,12 @@ SAME = {"genlab": "1.0", "python": "3.11.7", "torch": "2.9.1+cpu", "code": "aa",
 
 def runs(folder: Path, *records: tuple[str, int, dict[str, str]]) -> list[RunFolder]:
     """A run for each (model, seed, what differs from `SAME`)."""
-    found = []
+    folders = []
     for model, seed, record in records:
         run = StudyFolder(folder / "study").run("data", model, seed)
         write_json(run.environment, SAME | record)
-        found.append(run)
-    return found
+        folders.append(run)
+    return folders
 
 
 def test_the_same_environment_everywhere_needs_no_words(tmp_path: Path) -> None:

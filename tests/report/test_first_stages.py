@@ -111,14 +111,14 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     again = tmp_path / "again.npy"
     write_array(again, read_array(run.reconstructed)[order[: config.samples]])
     features(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
-    drawn, reference = (
+    generated, reference = (
         read_features(path, features_origin(staged, "stripes", "classifier", images))
         for path, images in (
             (tmp_path / "again.npz", again),
             (staged.reference("stripes", "classifier"), data.images("train")),
         )
     )
-    expected = measure(drawn, reference, config)["fid"]
+    expected = measure(generated, reference, config)["fid"]
     # The same features in the same precision.
     assert read_json(run.rfid)["classifier"] == pytest.approx(expected, rel=1e-6)
 

@@ -31,11 +31,11 @@ def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
     )  # fmt: skip
     figure: Any = loss_curves(history, HELD_OUT)
     for axis in figure.axes:
-        drawn = [(line, list(line.get_ydata())) for line in axis.lines if len(line.get_ydata())]
+        lines = [(line, list(line.get_ydata())) for line in axis.lines if len(line.get_ydata())]
         curves = {
-            str(int(y[0]) - 1): line.get_color() for line, y in drawn if line.get_linestyle() == "-"
+            str(int(y[0]) - 1): line.get_color() for line, y in lines if line.get_linestyle() == "-"
         }
-        dashed = {y[0]: line.get_color() for line, y in drawn if line.get_linestyle() == "--"}
+        dashed = {y[0]: line.get_color() for line, y in lines if line.get_linestyle() == "--"}
         of_model = HELD_OUT[HELD_OUT["model"] == axis.get_title()]
         assert len(set(curves.values())) == 3
         assert dashed == {row.loss: curves[row.seed] for row in of_model.itertuples()}

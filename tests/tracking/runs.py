@@ -40,8 +40,8 @@ def draw(run: RunFolder, row: str) -> Path:
 def runs_in(uri: str, experiment: str = "tiny") -> list[Run]:
     """The MLflow runs of an experiment, without those that were deleted."""
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
+    result = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([result.experiment_id])) if result else []
 
 
 def local(run: RunFolder) -> str:
@@ -50,5 +50,5 @@ def local(run: RunFolder) -> str:
 
 def history(uri: str, run_id: str, metric: str) -> list[tuple[int, float]]:
     """(step, value) of every value that MLflow has of a metric."""
-    found = MlflowClient(tracking_uri=uri).get_metric_history(run_id, metric)
-    return [(m.step, m.value) for m in found]
+    points = MlflowClient(tracking_uri=uri).get_metric_history(run_id, metric)
+    return [(m.step, m.value) for m in points]

@@ -192,7 +192,7 @@ def test_only_the_runs_that_the_study_names_are_published(study: Study) -> None:
     begin(at.classifier("stripes"))
     assert at.run("stripes", "ddpm", 0).config.exists()
     publish(at)
-    names = {found.info.run_name for found in runs_in(local(at.run("stripes", "vae", 0)))}
+    names = {one.info.run_name for one in runs_in(local(at.run("stripes", "vae", 0)))}
     assert names == {"stripes/vae/seed0", "stripes/classifier/seed0"}
 
 

@@ -137,8 +137,8 @@ def test_an_experiment_that_was_deleted_is_restored_with_its_runs(
     MlflowClient(tracking_uri=local(run)).delete_experiment(old.info.experiment_id)
     log(run, 4, 5)
     assert mirror(run, "FINISHED") == {}
-    said = capsys.readouterr().err
-    assert said.startswith("note: the deleted MLflow experiment 'tiny' is restored")
+    message = capsys.readouterr().err
+    assert message.startswith("note: the deleted MLflow experiment 'tiny' is restored")
     (new,) = runs_in(local(run))
     assert new.info.run_id == old.info.run_id
     assert steps(local(run), new.info.run_id) == [1, 2, 3, 4, 5]

@@ -44,25 +44,25 @@ CANDIDATES, PROMPTS, SHOWN = 4, 12, 3
 TRAINING = {"images": 2560, "batch_size": 32, "learning_rate": 5e-3}
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_prompts_are_the_first_captions_of_their_images(known: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_factors", [True, False])
+def test_prompts_are_the_first_captions_of_their_images(with_factors: bool, tmp_path: Path) -> None:
     """Of the first images where factors are known, and else of one of each class in turn."""
     data, labels = DataFolder(tmp_path), np.array([0, 0, 0, 1, 2, 1])
     captions = np.array([[7, 0], [6, 1], [5, 2], [4, 3], [3, 4], [2, 5]])
     columns = np.stack([labels, 10 + np.arange(6)], axis=1)
     write_array(data.labels("test"), labels)
     write_array(data.captions("test"), captions)
-    write_array(data.factors("test"), columns if known else columns[:, :0])
+    write_array(data.factors("test"), columns if with_factors else columns[:, :0])
     write_array(data.tokens, np.arange(16).reshape(8, 2))
     write_json(data.texts, {"texts": list("abcdefgh"), "known": 8})
-    write_json(data.manifest, {"factors": {"digit": 3, "place": 16}} if known else {})
+    write_json(data.manifest, {"factors": {"digit": 3, "place": 16}} if with_factors else {})
     requested = prompts_of(data, "test", 4, CPU)
-    which = [0, 1, 2, 3] if known else [0, 3, 4, 1]
+    which = [0, 1, 2, 3] if with_factors else [0, 3, 4, 1]
     assert requested.texts == ["abcdefgh"[captions[i, 0]] for i in which]
     assert requested.tokens.tolist() == [
         [2 * captions[i, 0], 2 * captions[i, 0] + 1] for i in which
     ]
-    expected = [columns[i].tolist() if known else [labels[i]] for i in which]
+    expected = [columns[i].tolist() if with_factors else [labels[i]] for i in which]
     assert requested.factors.tolist() == expected
     assert len(prompts_of(data, "test", 99, CPU).texts) == 6
 

@@ -23,8 +23,8 @@ from genlab.workflow.train import train
 
 
 @pytest.fixture
-def drawn(tiny_study: Callable[..., StudyFolder]) -> Callable[..., SampleFolder]:
-    """`drawn(model, **sampler)` trains a model for a step and draws 40 samples from it."""
+def draw_row(tiny_study: Callable[..., StudyFolder]) -> Callable[..., SampleFolder]:
+    """`draw_row(model, **sampler)` trains a model for a step and draws 40 samples from it."""
 
     def make(model: dict[str, Any], **sampler: Any) -> SampleFolder:
         at = tiny_study(
@@ -48,9 +48,9 @@ DALLE = {"preset": "dalle", "width": 8, "layers": 1, "heads": 2}
 CONDITIONAL = {"preset": "ddpm", "conditional": True}
 
 
-def test_a_prompt_requests_the_class_of_its_image(drawn: Callable[..., SampleFolder]) -> None:
+def test_a_prompt_requests_the_class_of_its_image(draw_row: Callable[..., SampleFolder]) -> None:
     """The captions of the stripes name their class: 'a picture of across'."""
-    row = drawn(DALLE, sampler="tokens")
+    row = draw_row(DALLE, sampler="tokens")
     data = row.run.data
     requested = requested_classes(row)
     assert requested is not None
@@ -62,8 +62,8 @@ def test_a_prompt_requests_the_class_of_its_image(drawn: Callable[..., SampleFol
     assert set(requested) == {0, 1}
 
 
-def test_classes_are_requested_in_turn(drawn: Callable[..., SampleFolder]) -> None:
-    row = drawn(CONDITIONAL, sampler="ddim", steps=2, guidance=2)
+def test_classes_are_requested_in_turn(draw_row: Callable[..., SampleFolder]) -> None:
+    row = draw_row(CONDITIONAL, sampler="ddim", steps=2, guidance=2)
     requested = requested_classes(row)
     assert requested is not None
     assert requested.tolist() == [0, 1] * 20
@@ -78,16 +78,16 @@ def test_classes_are_requested_in_turn(drawn: Callable[..., SampleFolder]) -> No
     ],
 )
 def test_a_row_without_classes_has_none(
-    model: dict[str, Any], guidance: float, drawn: Callable[..., SampleFolder]
+    model: dict[str, Any], guidance: float, draw_row: Callable[..., SampleFolder]
 ) -> None:
-    row = drawn(model, sampler="ddim", steps=2, guidance=guidance)
+    row = draw_row(model, sampler="ddim", steps=2, guidance=guidance)
     assert requested_classes(row) is None
     assert read_array(row.requested).tolist() == [-1] * 40
     assert requested_classes(row.run.study.floor("stripes", "real")) is None
 
 
-def test_classes_of_other_samples_are_refused(drawn: Callable[..., SampleFolder]) -> None:
-    row = drawn(CONDITIONAL, sampler="ddim", steps=2)
+def test_classes_of_other_samples_are_refused(draw_row: Callable[..., SampleFolder]) -> None:
+    row = draw_row(CONDITIONAL, sampler="ddim", steps=2)
     write_array(row.requested, np.zeros(40, np.int64), "another row")
     with pytest.raises(GenLabError, match=r"requested.npy: made from another version"):
         requested_classes(row)
