@@ -187,7 +187,7 @@ def make_study(
         "evaluation": {
             "samples": min(samples, HELD_OUT),
             "kid_subset_size": 2,  # KID is not measured
-            "floors": ["real"],
+            "calibration": ["real"],
             "classifier": {"images": 40_000},
         },
     }
@@ -319,7 +319,7 @@ def compare(
         "seconds": options.seconds,
         "samples": options.samples,
         "batch_size": batch_size,
-        "floor": best,
+        "calibration": best,
         "rows": rows,
     }
     publish(model, f"{table(rows)}\n{conditions}", content)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from genlab.config.evaluators import FLOOR
+from genlab.config.evaluators import CALIBRATION
 from genlab.results.layout import StudyFolder
 
 STUDY = StudyFolder(Path("results/default"))
 SHOWN = {
-    FLOOR: "real",
+    CALIBRATION: "real",
     "vae-bernoulli": "prior",
     "vqvae-prior": "prior",
     "glow": "prior",

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
-from genlab.config.evaluators import FLOOR, extractor, seed_of
+from genlab.config.evaluators import CALIBRATION, extractor, seed_of
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
 from genlab.results.spec import check_source, check_specs, study_specs, write_specs
@@ -73,7 +73,7 @@ STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
 DATA = STUDY_AT.data("{dataset}")
 RUN = STUDY_AT.run("{dataset}", "{model}", "{seed}")
 ROW = RUN.samples("{row}")
-FLOOR_ROW = STUDY_AT.floor("{dataset}", "{row}")
+CALIBRATION_ROW = STUDY_AT.calibration_row("{dataset}", "{row}")
 LOGS = f"{STUDY_AT.folder}/logs"
 COSTS = f"{STUDY_AT.folder}/benchmarks"
 
@@ -84,7 +84,7 @@ pathvars:
     data=str(DATA.folder),  # results/data/{dataset}
     run=str(RUN.folder),  # results/STUDY/{dataset}/{model}/seed{seed}
     row=str(ROW.folder),  # the run's samples/{row}
-    floor=str(FLOOR_ROW.folder),  # results/STUDY/{dataset}/floor/seed0/samples/{row}
+    calibration=str(CALIBRATION_ROW.folder),  # results/STUDY/{dataset}/calibration/seed0/samples/{row}
 
 
 # All splits of a data set
@@ -98,7 +98,7 @@ MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
 
 # ---- jobs: their wildcards, by rule ------------------------------------------------------------
 JOBS = study_jobs(STUDY)
-UNDERSTOOD = ["explore", "disentangle", "walk", "prompts", "elbo", "laboratory"]
+UNDERSTOOD = ["explore", "disentangle", "trajectories", "prompts", "elbo", "elbo_study"]
 
 
 def outputs(*names):
@@ -167,12 +167,16 @@ def first_stage_weights(dataset, model, seed):
     return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
 
 
-def extractor_files(name, dataset):
-    """The files that an extractor reads: those of its training, or the user's own."""
-    if extractor(name).trained:
-        data, run = STUDY_AT.data(dataset), STUDY_AT.run(dataset, name, 0)
-        return [data.manifest, run.weights]
-    return extractor(name).files(STUDY.evaluation)
+def extractor_files(dataset):
+    """The files that the extractors read: those of their training, or the user's own."""
+    files = []
+    for name in STUDY.evaluation.extractors:
+        if extractor(name).trained:
+            data, run = STUDY_AT.data(dataset), STUDY_AT.run(dataset, name, 0)
+            files += [data.manifest, run.weights]
+        else:
+            files += extractor(name).files(STUDY.evaluation)
+    return files
 
 
 def row_files(dataset, model, seed):
@@ -180,7 +184,7 @@ def row_files(dataset, model, seed):
     rows = [
         STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(STUDY, model)
     ]
-    requested = [] if model == FLOOR else [row.requested for row in rows]
+    requested = [] if model == CALIBRATION else [row.requested for row in rows]
     names = STUDY.evaluation.extractors
     features = [row.features(name) for row in rows for name in names]
     return [*(row.samples for row in rows), *requested, *features]

@@ -1,30 +1,44 @@
 # images -> features, once for each extractor; features of a row + of the training set -> metrics
 
 
+FEATURES = [f"{name}.npz" for name in STUDY.evaluation.extractors]
+REFERENCE = expand(
+    "<study>/{dataset}/reference/{split}/{file}",
+    split=["train", "test"],
+    file=FEATURES,
+    allow_missing=True,
+)
+
+
 use rule compute as features with:
     input:
         images="<row>/samples.npy",
-        weights=lambda w: extractor_files(w.extractor, w.dataset),
+        weights=lambda w: extractor_files(w.dataset),
     output:
-        "<row>/features/{extractor}.npz",
+        expand("<row>/features/{file}", file=FEATURES, allow_missing=True),
     pathvars:
-        job="{dataset}/{model}/seed{seed}/features_{row}_{extractor}",
+        job="{dataset}/{model}/seed{seed}/features_{row}",
     params:
         call=lambda w, input, output: (
             f"features --config {STUDY_AT.config} --dataset {w.dataset}"
-            f" --extractor {w.extractor} --images {input.images} --out {output}"
+            f" --images {input.images} --out {Path(output[0]).parent}"
         ),
+        extractors=STUDY.evaluation.extractors,
         code=code_of("features"),
 
 
 use rule features as reference_features with:
     input:
-        images="<data>/train_images.npy",
-        weights=lambda w: extractor_files(w.extractor, w.dataset),
+        images="<data>/{split}_images.npy",
+        weights=lambda w: extractor_files(w.dataset),
     output:
-        "<study>/{dataset}/reference/{extractor}.npz",
+        expand(
+            "<study>/{dataset}/reference/{split}/{file}", file=FEATURES, allow_missing=True
+        ),
+    wildcard_constraints:
+        split="train|test",
     pathvars:
-        job="{dataset}/reference_{extractor}",
+        job="{dataset}/reference_{split}",
 
 
 use rule light as evaluate with:
@@ -32,11 +46,9 @@ use rule light as evaluate with:
         "<data>/manifest.json",
         "<data>/train_images.npy",
         "<data>/train_labels.npy",
-        reference=expand(
-            "<study>/{dataset}/reference/{extractor}.npz",
-            extractor=STUDY.evaluation.extractors,
-            allow_missing=True,
-        ),
+        "<data>/test_images.npy",
+        "<data>/test_labels.npy",
+        reference=REFERENCE,
         rows=lambda w: row_files(w.dataset, w.model, w.seed),
     output:
         "<run>/metrics.json",
@@ -64,15 +76,9 @@ use rule compute as rfid with:
         "<data>/manifest.json",
         "<data>/train_images.npy",
         "<data>/test_images.npy",
-        weights=lambda w: [
-            path
-            for name in STUDY.evaluation.extractors
-            for path in extractor_files(name, w.dataset)
-        ],
+        weights=lambda w: extractor_files(w.dataset),
         reference=expand(
-            "<study>/{dataset}/reference/{extractor}.npz",
-            extractor=STUDY.evaluation.extractors,
-            allow_missing=True,
+            "<study>/{dataset}/reference/train/{file}", file=FEATURES, allow_missing=True
         ),
     output:
         "<run>/reconstructions/rfid.json",

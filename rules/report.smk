@@ -27,7 +27,7 @@ use rule light as report with:
             "league",
             "train",
             "sample",
-            "floor",
+            "calibrate",
             "evaluate",
             "reconstruct",
             "likelihood",

@@ -1,5 +1,5 @@
 # model/ + samples/ROW/config.yaml -> samples.npy, requested.npy, grid.png, cost.json, figures/
-# model/ + held-out images         -> reconstructions/, and walks/ of a model on a Gaussian path
+# model/ + held-out images         -> reconstructions/, and trajectories/ of a model on a Gaussian path
 
 
 use rule compute as sample with:
@@ -33,23 +33,23 @@ use rule compute as sample with:
 
 
 # Rows that calibrate the table: held-out real images, and noise.
-use rule light as floor with:
+use rule light as calibrate with:
     input:
         "<data>/manifest.json",
         "<data>/test_images.npy",
     output:
-        "<floor>/samples.npy",
-        "<floor>/samples.npy.json",
-        "<floor>/grid.png",
+        "<calibration>/samples.npy",
+        "<calibration>/samples.npy.json",
+        "<calibration>/grid.png",
     pathvars:
-        job="{dataset}/floor_{row}",
+        job="{dataset}/calibrate_{row}",
     params:
-        call=f"floor --config {FLOOR_ROW.config}",
-        spec=spec_of(FLOOR_ROW.config),
-        code=code_of("floor"),
+        call=f"calibrate --config {CALIBRATION_ROW.config}",
+        spec=spec_of(CALIBRATION_ROW.config),
+        code=code_of("calibrate"),
 
 
-ruleorder: floor > sample
+ruleorder: calibrate > sample
 
 
 use rule compute as reconstruct with:
@@ -80,7 +80,7 @@ use rule compute as reconstruct with:
         code=code_of("reconstruct"),
 
 
-use rule compute as walk with:
+use rule compute as trajectories with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
@@ -89,19 +89,19 @@ use rule compute as walk with:
         "<data>/train_captions.npy",
         "<data>/tokens.npy",
     output:
-        "<run>/walks/walks.json",
+        "<run>/trajectories/trajectories.json",
         report(
-            directory("<run>/walks/figures"),
+            directory("<run>/trajectories/figures"),
             patterns=["{figure}.png", "{figure}.gif"],
-            caption="../docs/captions/walks.rst",
+            caption="../docs/captions/trajectories.rst",
             category="Walks",
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
     pathvars:
-        job="{dataset}/{model}/seed{seed}/walk",
+        job="{dataset}/{model}/seed{seed}/trajectories",
     threads: HALF
     params:
-        call=f"walk --config {RUN.config}",
+        call=f"trajectories --config {RUN.config}",
         spec=spec_of(RUN.config),
-        code=code_of("walk"),
+        code=code_of("trajectories"),

@@ -93,21 +93,21 @@ use rule compute as elbo with:
     params:
         call=f"elbo --config {RUN.config}",
         spec=spec_of(RUN.config),
-        laboratory=spec_of(STUDY_AT.laboratory_config),
+        elbo_study=spec_of(STUDY_AT.elbo_study_config),
         code=code_of("elbo"),
 
 
-use rule compute as laboratory with:
+use rule compute as elbo_study with:
     input:
         "<data>/manifest.json",
         "<data>/train_images.npy",
         "<data>/test_images.npy",
     output:
-        "<study>/{dataset}/laboratory/ppca.json",
-        "<study>/{dataset}/laboratory/gradients.json",
+        "<study>/{dataset}/elbo-study/ppca.json",
+        "<study>/{dataset}/elbo-study/gradients.json",
     pathvars:
-        job="{dataset}/laboratory",
+        job="{dataset}/elbo-study",
     params:
-        call=f"laboratory --config {STUDY_AT.config} --dataset {{dataset}}",
-        spec=spec_of(STUDY_AT.laboratory_config),
-        code=code_of("laboratory"),
+        call=f"elbo-study --config {STUDY_AT.config} --dataset {{dataset}}",
+        spec=spec_of(STUDY_AT.elbo_study_config),
+        code=code_of("elbo_study"),

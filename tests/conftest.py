@@ -70,7 +70,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     from genlab.workflow.rfid import rfid
     from genlab.workflow.sample import sample
     from genlab.workflow.train import train
-    from genlab.workflow.walk import walk
+    from genlab.workflow.trajectories import trajectories
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -81,17 +81,17 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     likelihood(at.run("stripes", "vae", 0), k=4, cpu=True)
     likelihood(at.run("stripes", "ddpm", 0), images=4, cpu=True)
     explore(at.run("stripes", "vae", 0), cpu=True)
-    walk(at.run("stripes", "ddpm", 0), cpu=True)
-    rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "floor": ["real", "noise"]}
-    out = at.reference("stripes", "classifier")
-    features(at, "stripes", "classifier", at.data("stripes").images("train"), out, cpu=True)
+    trajectories(at.run("stripes", "ddpm", 0), cpu=True)
+    rows = {"vae": ["prior"], "ddpm": ["ddim-3"], "calibration": ["real", "noise"]}
+    for split in ("train", "test"):
+        images = at.data("stripes").images(split)
+        features(at, "stripes", images, at.reference("stripes", split), cpu=True)
     rfid(at.run("stripes", "vae", 0), cpu=True)
     for model, names in rows.items():
         run = at.run("stripes", model, 0)
         for row in map(run.samples, names):
-            calibrate(row) if model == "floor" else sample(row, cpu=True)
-            out = row.features("classifier")
-            features(at, "stripes", "classifier", row.samples, out, cpu=True)
+            calibrate(row) if model == "calibration" else sample(row, cpu=True)
+            features(at, "stripes", row.samples, row.folder / "features", cpu=True)
         evaluate(run, names)
     return at
 

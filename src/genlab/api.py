@@ -37,7 +37,7 @@ from genlab.data.randomness import address
 from genlab.data.reading import fetch_files, read_source
 from genlab.errors import ConfigError, GenLabError, nearest, shown
 from genlab.evaluation.extractors import features_of, make_extractor
-from genlab.evaluation.metrics import measure
+from genlab.evaluation.metrics import Comparison, measure
 from genlab.io.history import Row
 from genlab.models import store
 from genlab.models.base import Facts, Model, build_model
@@ -408,7 +408,8 @@ def evaluate(
     on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
     network = make_extractor(name, model, config, on)
     features, expected = (features_of(network, one, on) for one in (generated, data.images))
-    return measure(features, expected, config, classes=facts.tells_classes(len(data.classes)))
+    classes = facts.tells_classes(len(data.classes))
+    return measure(Comparison(features, expected, config, classes=classes))
 
 
 _evaluators: dict[str, Model] = {}

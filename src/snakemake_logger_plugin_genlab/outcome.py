@@ -6,7 +6,7 @@ import csv
 from itertools import groupby
 from operator import itemgetter
 
-from genlab.config.evaluators import FLOOR
+from genlab.config.evaluators import CALIBRATION
 from genlab.results.layout import StudyFolder
 
 BEST = 3  # number of rows per data set
@@ -15,7 +15,7 @@ BEST = 3  # number of rows per data set
 def best_rows(study: StudyFolder) -> list[str]:
     """Return the rows with the lowest FIDs of each data set, in the league's first features."""
     with study.league.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["model"] != FLOOR]
+        rows = [row for row in csv.DictReader(file) if row["model"] != CALIBRATION]
     several = len({row["seed"] for row in rows}) > 1
     lines = []
     for dataset, group in groupby(rows, key=itemgetter("dataset")):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genlab.config.base import dump_yaml
-from genlab.config.elbo_study import ElboStudyConfig, read_laboratory
+from genlab.config.elbo_study import ElboStudyConfig, read_elbo_study
 from genlab.errors import ConfigError
 
 
@@ -46,16 +46,16 @@ def test_what_is_too_large_is_refused_from_the_config_alone(
     ],
 )
 def test_mistakes_are_named(changes: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "laboratory.yaml"
+    path = tmp_path / "elbo_study.yaml"
     path.write_text(changes)
     with pytest.raises(ConfigError, match=message) as caught:
-        read_laboratory(path)
+        read_elbo_study(path)
     assert str(caught.value).startswith(str(path))
 
 
 def test_a_config_survives_its_file(tmp_path: Path) -> None:
     config = ElboStudyConfig.model_validate({"bounds": {"samples": [1, 5]}, "local": {"steps": 2}})
-    path = tmp_path / "laboratory.yaml"
+    path = tmp_path / "elbo_study.yaml"
     path.write_text(dump_yaml(config))
-    assert read_laboratory(path) == config
+    assert read_elbo_study(path) == config
     assert config != ElboStudyConfig()

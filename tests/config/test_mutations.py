@@ -33,11 +33,11 @@ training: {images: 1280}
 evaluation:
   samples: 128
   extractors: [classifier]
-  floors: [real, noise]
+  calibration: [real, noise]
   kid_subset_size: 64
   classifier: {images: 2560}
 likelihood: {path_images: 8}
-laboratory:
+elbo_study:
   bounds: {images: 4, samples: [1, 10], draws: 20}
   annealing: {images: 4}
 prompts: {guidance: [1, 2], clip: {images: 1280}}

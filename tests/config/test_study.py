@@ -304,7 +304,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"evaluation": {"samples": 1001}},
         [
             "mine.yaml: evaluation.samples: 1001 are more than the 1000 held-out images of",
-            "take fewer, or remove 'real' from evaluation.floors",
+            "take fewer, or remove 'real' from evaluation.calibration",
         ],
     ),
     "KID subsets larger than the samples": (
@@ -318,8 +318,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a data set twice": ({"datasets": ["digits"] * 2}, ["datasets: 'digits' is listed twice"]),
     "a seed twice": ({"seeds": [1, 1]}, ["seeds: '1' is listed twice"]),
     "a taken model name": (
-        {"models": [{"preset": "vae", "name": "floor"}]},
-        ["mine.yaml: models: the name 'floor' is reserved; choose another `name:`"],
+        {"models": [{"preset": "vae", "name": "calibration"}]},
+        ["mine.yaml: models: the name 'calibration' is reserved; choose another `name:`"],
     ),
     "a taken study name": (
         {"name": "data"},

@@ -46,7 +46,7 @@ rule report:
     shell: "cp league.csv results/mini/league.csv; touch {output}"
 """
 LEAGUE = """dataset,model,seed,sampler,extractor,fid
-digits,floor,0,real,classifier,1.05
+digits,calibration,0,real,classifier,1.05
 digits,vae,0,prior,classifier,23.4
 digits,ddpm,0,ddpm-50,classifier,5.829
 digits,ddpm,1,ddpm-50,classifier,10.0

@@ -23,7 +23,7 @@ def test_real_images_are_held_out_ones_each_at_most_once(
     tiny_study: Callable[..., StudyFolder],
 ) -> None:
     at = tiny_study()
-    row = at.floor("stripes", "real")
+    row = at.calibration_row("stripes", "real")
     calibrate(row)
     samples = [image.tobytes() for image in read_array(row.samples)]
     held_out = [image.tobytes() for image in read_array(at.data("stripes").images("test"))]
@@ -33,7 +33,7 @@ def test_real_images_are_held_out_ones_each_at_most_once(
 
 
 def test_noise_is_uniform(tiny_study: Callable[..., StudyFolder]) -> None:
-    row = tiny_study().floor("stripes", "noise")
+    row = tiny_study().calibration_row("stripes", "noise")
     calibrate(row)
     pixels = read_array(row.samples)
     assert pixels.shape == (32, 1, 8, 8)
@@ -44,7 +44,7 @@ def test_noise_is_uniform(tiny_study: Callable[..., StudyFolder]) -> None:
 
 
 def test_a_row_comes_out_the_same_each_time(tiny_study: Callable[..., StudyFolder]) -> None:
-    row = tiny_study().floor("stripes", "noise")
+    row = tiny_study().calibration_row("stripes", "noise")
     calibrate(row)
     before = row.samples.read_bytes(), row.grid.read_bytes()
     calibrate(row)
@@ -55,13 +55,13 @@ def test_more_real_images_than_are_held_out_are_refused(
     tiny_study: Callable[..., StudyFolder], genlab: Any
 ) -> None:
     """Own pictures are counted only when they are prepared, so the stage has to say it."""
-    row = tiny_study().floor("stripes", "real")
+    row = tiny_study().calibration_row("stripes", "real")
     row.config.write_text(yaml.safe_dump(read_yaml(row.config) | {"samples": TEST + 1}))
-    ended = genlab("floor", "--config", row.config)
+    ended = genlab("calibrate", "--config", row.config)
     assert ended.status == 1
     assert ended.err == (
         f"error: {row.config}: evaluation.samples asks for {TEST + 1} images, but 'stripes' holds "
-        f"out only {TEST}; ask for fewer, or remove 'real' from evaluation.floors\n"
+        f"out only {TEST}; ask for fewer, or remove 'real' from evaluation.calibration\n"
     )
     with pytest.raises(GenLabError):
         calibrate(row)

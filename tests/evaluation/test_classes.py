@@ -28,11 +28,14 @@ def test_a_class_is_measured_against_its_own_training_images() -> None:
 
     def by_class(requested: NDArray[np.int64]) -> dict[str, Values]:
         names = ["near", "far"]
-        return measure_classes(features(samples), requested, features(real), labels, names, CONFIG)
+        comparison = Comparison(features(samples), features(real), CONFIG)
+        return measure_classes(comparison, requested, labels, names)
 
     result = by_class(requested)
     for k, name in enumerate(("near", "far")):
-        alone = measure(features(samples[requested == k]), features(real[labels == k]), CONFIG)
+        alone = measure(
+            Comparison(features(samples[requested == k]), features(real[labels == k]), CONFIG)
+        )
         assert result[name] == {"fid": alone["fid"], "kid": alone["kid"]}
     swapped = by_class(1 - requested)
     # Means 5 apart in each of 6 dimensions.
@@ -45,7 +48,8 @@ def test_few_images_have_a_kid_and_no_fid_and_fewer_have_neither() -> None:
     x = random.standard_normal((90, dimensions)).astype(np.float32)
     requested = np.array([0] * FEWEST + [1] * dimensions + [2] * (FEWEST - 1))
     sample, labels = features(x[: len(requested)]), np.arange(90) % 3
-    result = measure_classes(sample, requested, features(x), labels, ["a", "b", "c"], CONFIG)
+    comparison = Comparison(sample, features(x), CONFIG)
+    result = measure_classes(comparison, requested, labels, ["a", "b", "c"])
     assert list(result) == ["a", "b"]
     assert result["a"]["fid"] is None
     assert result["b"]["fid"] is not None

@@ -33,7 +33,7 @@ def features(x: NDArray[np.float32], logits: NDArray[np.float32] | None = None) 
 
 def test_a_set_against_itself_is_perfect() -> None:
     same = features(normal(0))
-    result = measure(same, same, CONFIG)
+    result = measure(Comparison(same, same, CONFIG))
     # sqrt of a product of covariances, whose rounding error is some 1e-7 of their trace of 6.
     assert result["fid"] == pytest.approx(0, abs=1e-5)
     assert (result["precision"], result["recall"]) == (1.0, 1.0)
@@ -43,14 +43,14 @@ def test_a_set_against_itself_is_perfect() -> None:
 def test_fid_of_a_shift_is_its_squared_length(shift: float) -> None:
     """Equal covariances leave |mu_1 - mu_2|^2 (Dowson & Landau 1982)."""
     x = normal(0)
-    result = measure(features(x + np.float32(shift)), features(x), CONFIG)
+    result = measure(Comparison(features(x + np.float32(shift)), features(x), CONFIG))
     assert result["fid"] == pytest.approx(DIMENSIONS * shift**2, rel=1e-5)
 
 
 def test_fid_of_a_scaling_is_a_trace() -> None:
     """Means 0 and covariances C and s^2 C leave tr(C + s^2 C - 2 s C) = (s - 1)^2 tr C."""
     x = normal(0)
-    result = measure(features(3 * x), features(x), CONFIG)
+    result = measure(Comparison(features(3 * x), features(x), CONFIG))
     assert result["fid"] == pytest.approx(4 * np.trace(np.cov(x.T)), rel=1e-5)
 
 
@@ -58,7 +58,7 @@ def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
     """With subsets as large as the sets, every subset is the whole: one closed expression."""
     x, y = normal(0).astype(float), normal(1).astype(float) + 0.3
     config = CONFIG.model_copy(update={"kid_subset_size": N, "kid_subsets": 2})
-    result = measure(features(x), features(y), config)  # type: ignore[arg-type]
+    result = measure(Comparison(features(x), features(y), config))  # type: ignore[arg-type]
 
     def kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return (a @ b.T / DIMENSIONS + 1) ** 3
@@ -73,7 +73,7 @@ def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
 
 def test_kid_of_two_draws_from_one_distribution_is_0_within_its_error() -> None:
     """It is unbiased, unlike FID, which is some (DIMENSIONS^2 / N) here."""
-    result = measure(features(normal(0)), features(normal(1)), CONFIG)
+    result = measure(Comparison(features(normal(0)), features(normal(1)), CONFIG))
     # Subsets of half the set overlap, so the mean over them varies about as much as one subset.
     assert abs(result["kid"]) < 3 * result["kid_std"]
     assert result["fid"] > 0.01
@@ -86,7 +86,7 @@ def test_precision_and_recall_are_counted_in_balls(
     """Brute force: who lies within the distance of a neighbour's k-th neighbour."""
     monkeypatch.setattr(precision_recall, "BLOCK", block)
     generated, real = normal(0), normal(1) * 1.5
-    result = measure(features(generated), features(real), CONFIG)
+    result = measure(Comparison(features(generated), features(real), CONFIG))
 
     def share(inside: NDArray[np.float32], of: NDArray[np.float32]) -> float:
         def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ def test_samples_that_dropped_half_of_the_data_lose_recall_not_precision() -> No
     real = normal(0)
     real[: N // 2] += 20
     half = normal(1)
-    result = measure(features(half), features(real), CONFIG)
+    result = measure(Comparison(features(half), features(real), CONFIG))
     # A few new points lie outside the balls of the 200 that are near; the other 200 are far from
     # all of the samples, which leaves recall at one half at most.
     assert result["precision"] > 0.8
@@ -131,7 +131,7 @@ def test_the_inception_score_lies_between_1_and_the_number_of_classes(
 ) -> None:
     """exp E KL(p(y|x), p(y)): 1 if all samples look alike, 5 for five equally frequent classes."""
     logits = certainty * np.eye(5, dtype=np.float32)[np.arange(N) % 5]
-    result = measure(features(normal(0), logits), features(normal(1)), CONFIG)
+    result = measure(Comparison(features(normal(0), logits), features(normal(1)), CONFIG))
     # Splits of 100 shuffled images don't hold just 20 of each class, which lowers it by about
     # (classes - 1) / (2 * 100) in the exponent: 2 % of the score.
     assert result["inception_score"] == pytest.approx(score, rel=0.04)
@@ -146,7 +146,7 @@ def test_the_inception_score_lies_between_1_and_the_number_of_classes(
 )
 def test_too_few_images_are_refused(samples: Features, reference: Features, message: str) -> None:
     with pytest.raises(GenLabError, match=message) as caught:
-        measure(samples, reference, CONFIG)
+        measure(Comparison(samples, reference, CONFIG))
     assert "need at least 200" in str(caught.value)
 
 
@@ -154,18 +154,18 @@ def test_fewer_images_than_dimensions_are_refused() -> None:
     """Their covariance would be singular."""
     wide = {"features": np.zeros((400, 2048), np.float32), "logits": np.zeros((400, 5))}
     with pytest.raises(GenLabError, match=r"2048 feature dimensions.* need at least 2048"):
-        measure(wide, wide, CONFIG)
+        measure(Comparison(wide, wide, CONFIG))
 
 
 def test_without_class_logits_there_is_no_inception_score() -> None:
     """Logits of something else than classes, and none at all; the other metrics are the same."""
     x, y = normal(0), normal(1)
-    expected = measure(features(x), features(y), CONFIG)
+    expected = measure(Comparison(features(x), features(y), CONFIG))
     none = np.zeros((N, 0), np.float32)
     assert expected["inception_score"] == 1
     for result in (
-        measure(features(x), features(y), CONFIG, classes=False),
-        measure(features(x, none), features(y, none), CONFIG),
+        measure(Comparison(features(x), features(y), CONFIG, classes=False)),
+        measure(Comparison(features(x, none), features(y, none), CONFIG)),
     ):
         missing = {"inception_score": None, "inception_score_std": None}
         assert result == expected | missing
@@ -179,7 +179,7 @@ def test_every_column_belongs_to_one_metric_and_is_explained() -> None:
     for metric in metrics():
         text = metric.explanation.format(**settings)
         assert text.endswith(".") and "{" not in text
-    measured = measure(features(normal(0)), features(normal(1)), CONFIG)
+    measured = measure(Comparison(features(normal(0)), features(normal(1)), CONFIG))
     assert list(measured) == [c.name for metric in feature_metrics() for c in metric.columns]
 
 

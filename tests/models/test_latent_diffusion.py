@@ -187,11 +187,11 @@ def test_a_chain_of_three_is_trained_saved_and_loaded(
     assert float(model.scale.min()) > 0 and not torch.equal(model.scale, torch.ones(4, 1, 1))
     torch.testing.assert_close(model.nothing[:2], torch.tensor([END, PAD]))
     from genlab.workflow.sample import sample
-    from genlab.workflow.walk import walk
+    from genlab.workflow.trajectories import trajectories
 
     sample(run.samples("ddim-3"), cpu=True)
-    walk(run, cpu=True)
-    assert (run.walks / "walks.json").exists()
+    trajectories(run, cpu=True)
+    assert (run.trajectories / "trajectories.json").exists()
 
 
 @torch.no_grad()

@@ -18,15 +18,16 @@ from genlab.results.spec import read_run
 
 SUMMARY = {Job("league"), Job("report"), Job("publish")}
 MEASURED = {
-    Job("evaluate", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle", "floor")
+    Job("evaluate", model)
+    for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle", "calibration")
 } | {Job("rfid", model) for model in ("vae", "vqvae")}
 OF_DDPM = {
     Job(stage, "ddpm")
-    for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories")
 }
 BY_DDIM = {
     Job(stage, model)
-    for model in ("ddpm", "flow") for stage in ("sample", "features", "evaluate", "walk")
+    for model in ("ddpm", "flow") for stage in ("sample", "features", "evaluate", "trajectories")
 }  # fmt: skip
 OF_VAE = {
     Job(stage, "vae")
@@ -44,7 +45,7 @@ OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} |
 GAUSSIAN = {
     Job(stage, model)
     for model in ("ddpm", "flow")
-    for stage in ("train", "sample", "features", "evaluate", "likelihood", "walk")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories")
 }
 
 Change = Callable[[str], str]
@@ -97,9 +98,9 @@ TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     "a second stage: the first one stays": (
         {SMOKE: replace("prior, width: 16", "prior, width: 24")}, OF_PRIOR | SUMMARY,
     ),
-    "the laboratory: no model": (
+    "the elbo_study: no model": (
         {SMOKE: replace("simulated: 2", "simulated: 3")},
-        {Job("elbo", "vae"), Job("laboratory")} | SUMMARY,
+        {Job("elbo", "vae"), Job("elbo_study")} | SUMMARY,
     ),
     "what is requested by prompts: no model": (
         {SMOKE: replace("candidates: 2", "candidates: 3")}, {Job("prompts", "dalle")} | SUMMARY,
@@ -152,8 +153,10 @@ def test_how_steps_are_spaced_decides_no_features_of_real_images(planned: Projec
     planned.edit("src/genlab/processes/gaussian.py", append("NEW = 1"))
     plan = planned.plan()
     assert plan >= GAUSSIAN
-    assert {job for job in plan if job.rule in ("reference_features", "prepare", "floor")} == set()
-    assert Job("features", "floor") not in plan
+    assert {
+        job for job in plan if job.rule in ("reference_features", "prepare", "calibrate")
+    } == set()
+    assert Job("features", "calibration") not in plan
     assert Job("train", "classifier") not in plan
     assert Job("train", "vae") not in plan
 
@@ -184,7 +187,7 @@ def publish_elsewhere(project: Project, *arguments: str) -> str:
 def test_another_tracking_store_and_one_that_was_deleted_receive_everything(again: Project) -> None:
     """One job each time, and none after it."""
     database = again.root / "results/mlflow.db"
-    names = {f"sprites/{job.model}/seed0" for job in MEASURED} - {"sprites/floor/seed0"}
+    names = {f"sprites/{job.model}/seed0" for job in MEASURED} - {"sprites/calibration/seed0"}
     names |= {f"sprites/{model}/seed0" for model in ("classifier", "clip", "judge")}
     database.unlink()
     assert again.plan() == {Job("publish")}

@@ -13,7 +13,7 @@ SPRITES = "config/datasets/sprites.yaml"
 FEW = "samples: 128\n  kid_subset_size: 64", "samples: 63\n  kid_subset_size: 50"
 WEIGHTS = """
   samples: 2048
-  floors: [noise]
+  calibration: [noise]
   extractors: [inception-v3-compat]
   inception_weights: empty.pth"""
 

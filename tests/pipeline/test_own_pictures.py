@@ -15,8 +15,8 @@ STUDY = "config/studies/own.yaml"
 SIDE, PICTURES = 8, 170
 ALL = {
     Job("fetch"), Job("prepare"), Job("train", "classifier"), Job("train", "vae"),
-    Job("reference_features"), Job("floor"), Job("sample", "vae"), Job("features", "vae"),
-    Job("features", "floor"), Job("evaluate", "vae"), Job("evaluate", "floor"),
+    Job("reference_features"), Job("calibrate"), Job("sample", "vae"), Job("features", "vae"),
+    Job("features", "calibration"), Job("evaluate", "vae"), Job("evaluate", "calibration"),
     Job("reconstruct", "vae"), Job("rfid", "vae"), Job("likelihood", "vae"), Job("explore", "vae"),
     Job("league"), Job("report"), Job("publish"),
 }  # fmt: skip
@@ -60,7 +60,7 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
     # One class: the report names what the features are of, and no number stands for its classes.
     with (bare.root / "results/own/league.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["model"] for row in rows} == {"floor", "vae"}
+    assert {row["model"] for row in rows} == {"calibration", "vae"}
     for row in rows:
         assert row["extractor"] == "classifier of turns"
         assert (row["inception_score"], row["inception_score_std"]) == ("one class", "one class")

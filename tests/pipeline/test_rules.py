@@ -27,8 +27,8 @@ Path("rules.json").write_text(json.dumps({
 """
 BASES = {"light", "compute"}
 NEED_A_GPU = {
-    "train", "sample", "reconstruct", "walk", "reference_features", "features", "rfid",
-    "likelihood", "explore", "disentangle", "prompts", "elbo", "laboratory",
+    "train", "sample", "reconstruct", "trajectories", "reference_features", "features", "rfid",
+    "likelihood", "explore", "disentangle", "prompts", "elbo", "elbo_study",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 STUDY = "models: [toy, {preset: toy, name: stopped, stops: true}]"
 TRAINED = "results/tiny/sprites/{}/seed0/model/weights.safetensors"
-FLOOR = "results/tiny/sprites/floor/seed0/samples/noise/samples.npy"
+CALIBRATION = "results/tiny/sprites/calibration/seed0/samples/noise/samples.npy"
 
 TOY_CONFIG = '''
 """Hyperparameters of the toy (`genlab.models.toy`)."""
@@ -136,8 +136,8 @@ def test_a_training_that_always_fails_runs_twice_and_goes_on_from_its_checkpoint
 
 def test_without_gpus_none_is_requested(project: Project, stopped: object) -> None:
     """And a job that Slurm never began says why: its step asks for a GPU that the job hasn't."""
-    broken = ("--set-resources", "floor:gpus=1", "--retries", "0")
-    code, output = call(project, TRAINED.format("toy"), FLOOR, *broken, gpus="0")
+    broken = ("--set-resources", "calibrate:gpus=1", "--retries", "0")
+    code, output = call(project, TRAINED.format("toy"), CALIBRATION, *broken, gpus="0")
     assert code == 1, output
     assert (project.root / TRAINED.format("toy")).exists(), output
     [training] = jobs(project)
@@ -145,7 +145,7 @@ def test_without_gpus_none_is_requested(project: Project, stopped: object) -> No
     assert "TresPerJob" not in request
     assert request["JobState"] == "COMPLETED"
 
-    assert not (project.root / FLOOR).exists()
+    assert not (project.root / CALIBRATION).exists()
     assert "srun: error: Step requested GRES but job doesn't have GRES" in output
 
 

@@ -47,7 +47,7 @@ def test_a_second_call_does_nothing_and_ends_alike(
     assert lines[-END - 1] == "Nothing to do: everything is up to date"
     assert lines[-END:] == first_run[1].splitlines()[-END:]
     table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
-    rows = table[~table["model"].isin(["floor", "vqvae"])].astype({"fid": float})
+    rows = table[~table["model"].isin(["calibration", "vqvae"])].astype({"fid": float})
     best = rows.sort_values("fid").head(3)
     assert lines[-END + 1 : -2] == [
         f"  {fid:.3g}  {model}, {sampler}"
@@ -104,15 +104,17 @@ def test_samples_are_as_many_as_asked_for(smoke: Project) -> None:
         assert samples.std() > 0, path
 
 
-def test_the_league_has_a_row_for_each_model_and_sampler_and_floor(smoke: Project) -> None:
+def test_the_league_has_a_row_for_each_model_and_sampler_and_calibration_row(
+    smoke: Project,
+) -> None:
     table = pd.read_csv(smoke.root / "results/smoke/league.csv", keep_default_na=False)
     rows = [*zip(table["model"], table["sampler"], strict=True)]
     assert sorted(rows) == [
         ("dalle", "prior"),
         ("ddpm", "ddim-3"),
         ("ddpm", "ddpm-3"),
-        ("floor", "noise"),
-        ("floor", "real"),
+        ("calibration", "noise"),
+        ("calibration", "real"),
         ("flow", "ddim-3"),
         ("flow", "ddpm-3"),
         ("vae", "prior"),

@@ -55,7 +55,7 @@ def _staged(
     for model, name in (("vqvae-prior", "prior"), ("asked", "ddim-3")):
         row = at.run("stripes", model, 0).samples(name)
         sample(row, cpu=True)
-        features(at, "stripes", "classifier", row.samples, row.features("classifier"), cpu=True)
+        features(at, "stripes", row.samples, row.folder / "features", cpu=True)
         evaluate(at.run("stripes", model, 0))
     for model in ("vqvae-prior", "asked"):
         # What `likelihood` would write; its numbers play no part here.
@@ -105,12 +105,12 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     config = read_evaluation(staged.evaluation)
     images = read_array(data.images("test"))
     order = fair_share(len(images))
-    real = read_array(staged.floor("stripes", "real").samples)
+    real = read_array(staged.calibration_row("stripes", "real").samples)
     assert np.array_equal(images[order[: config.samples]], real)
 
     again = tmp_path / "again.npy"
     write_array(again, read_array(run.reconstructed)[order[: config.samples]])
-    features(staged, "stripes", "classifier", again, tmp_path / "again.npz", cpu=True)
+    features(staged, "stripes", again, tmp_path, cpu=True)
     generated, reference = (
         read_features(path, features_origin(staged, "stripes", "classifier", images))
         for path, images in (
@@ -124,8 +124,8 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
 
     write_array(run.reconstructed, images, run_origin(run))  # a perfect autoencoder
     rfid(run, cpu=True)
-    floor = read_json(staged.run("stripes", "floor", 0).metrics)["real"]["classifier"]["fid"]
-    assert read_json(run.rfid)["classifier"] == pytest.approx(floor, rel=1e-6)
+    real = read_json(staged.run("stripes", "calibration", 0).metrics)["real"]["classifier"]["fid"]
+    assert read_json(run.rfid)["classifier"] == pytest.approx(real, rel=1e-6)
 
     write_array(run.reconstructed, images[:5], run_origin(run))  # of 8 features
     assert genlab("rfid", "--config", run.config, "--gpus", 0).status == 0
@@ -133,8 +133,8 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     assert (read_league(staged).set_index("model")["reconstruction_fid"]["vqvae"]) == TOO_FEW
 
 
-def test_the_order_of_held_out_images_is_that_of_the_floor() -> None:
-    assert np.array_equal(fair_share(50), generator(0, "floor", "real").permutation(50))
+def test_the_order_of_held_out_images_is_that_of_the_real_row() -> None:
+    assert np.array_equal(fair_share(50), generator(0, "calibration", "real").permutation(50))
 
 
 def test_the_page_shows_the_classes_of_rows_that_were_asked_for_one(staged: StudyFolder) -> None:

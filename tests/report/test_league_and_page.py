@@ -28,6 +28,7 @@ from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
+    HEADS,
     NAMES,
     NO_CLASSES,
     NO_ENCODER,
@@ -62,7 +63,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
     table = pd.read_csv(reported.league, keep_default_na=False)
     assert list(table.columns) == list(COLUMNS)
     assert list(zip(table["model"], table["sampler"], strict=True)) == [
-        ("floor", "real"), ("floor", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
+        ("calibration", "real"), ("calibration", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
     reasons = {NO_MODEL, NO_ENCODER, NO_CODES}
@@ -72,8 +73,8 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
 
 def test_a_cell_without_a_number_says_why(reported: StudyFolder) -> None:
     table = pd.read_csv(reported.league, keep_default_na=False).set_index(["model", "sampler"])
-    assert table.loc[("floor", "real"), "parameters"] == NO_MODEL
-    assert table.loc[("floor", "noise"), "evaluations"] == NO_MODEL
+    assert table.loc[("calibration", "real"), "parameters"] == NO_MODEL
+    assert table.loc[("calibration", "noise"), "evaluations"] == NO_MODEL
     assert table.loc[("ddpm", "ddim-3"), "reconstruction_mse"] == NO_ENCODER
     assert table.loc[("ddpm", "ddim-3"), "reconstruction_psnr"] == NO_ENCODER
     assert float(table.loc[("vae", "prior"), "reconstruction_mse"]) > 0
@@ -84,7 +85,7 @@ def test_a_cell_without_a_number_says_why(reported: StudyFolder) -> None:
 
 def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) -> None:
     table = pd.read_csv(reported.league, keep_default_na=False).set_index(["model", "sampler"])
-    for model, row in (("vae", "prior"), ("ddpm", "ddim-3"), ("floor", "noise")):
+    for model, row in (("vae", "prior"), ("ddpm", "ddim-3"), ("calibration", "noise")):
         measured = read_json(reported.run("stripes", model, 0).metrics)[row]["classifier"]
         for name, value in measured.items():
             assert float(table.loc[(model, row), name]) == value
@@ -169,7 +170,7 @@ def test_a_metric_that_was_not_measured_is_named(reported: StudyFolder) -> None:
 def test_the_markdown_is_one_table(reported: StudyFolder) -> None:
     lines = reported.league_markdown.read_text().splitlines()
     assert len(lines) == 2 + 4
-    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+    assert {line.count("|") for line in lines} == {len(HEADS) + 1}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_cells_are_short_for_people(value: object, column: str, text: str) -> No
 def test_names_stand_as_they_are(reported: StudyFolder) -> None:
     table = pd.read_csv(reported.league, keep_default_na=False)
     first = [cell.strip() for cell in markdown(table).splitlines()[2].strip("|").split("|")]
-    assert first[:6] == ["stripes", "floor", "no model", "0", "real", "classifier"]
+    assert first[:6] == ["stripes", "calibration", "no model", "0", "real", "classifier"]
 
 
 class Page(HTMLParser):

@@ -55,8 +55,8 @@ def league_of(
     rows = []
     for dataset in datasets:
         named = [
-            ("floor", "real"),
-            ("floor", "noise"),
+            ("calibration", "real"),
+            ("calibration", "noise"),
             ("vae", "prior"),
             *product(models, samplers),
         ]
@@ -125,7 +125,7 @@ def test_a_sampler_is_named_by_its_kind_and_what_is_no_default(
 
 def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
     league = league_of(["ddpm"], SWEEP | ADAPTIVE)
-    models = league[league["model"] != "floor"]
+    models = league[league["model"] != "calibration"]
     again = models.assign(seed=1, fid=models["fid"] + 2)
     other = league.assign(extractor="inception-v3-compat", fid=0.0)
     rows = path_rows(
@@ -136,7 +136,7 @@ def test_rows_are_those_that_walk_a_path_in_the_mean_over_seeds() -> None:
     assert rows["fid"].to_dict() == {name: fid("ddpm", name) + 1 for name in rows.index}
     assert rows.loc["heun-20", ["line", "steps", "evaluations"]].tolist() == ["heun", 20, 20]
     assert np.isnan(rows.loc["dopri5", "steps"])
-    assert set(rows["real"]) == {fid("floor", "real")}
+    assert set(rows["real"]) == {fid("calibration", "real")}
 
 
 def test_rows_of_several_data_sets_name_theirs() -> None:
@@ -176,7 +176,7 @@ def test_quality_by_cost_has_a_panel_a_model_and_a_line_a_sampler() -> None:
             for kind in ("ddim", "heun")
         ] + [[(0.06, fid(model, "dopri5"))]]
         (real,) = [line for line in axis.lines if line.get_linestyle() == "--"]
-        assert set(np.asarray(real.get_ydata())) == {fid("floor", "real")}
+        assert set(np.asarray(real.get_ydata())) == {fid("calibration", "real")}
         assert axis.get_xlabel() == "seconds per sample"
 
 

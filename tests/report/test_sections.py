@@ -32,7 +32,7 @@ class SizesSection(Section):
 
     def read(self, study):
         rows = study.league.drop_duplicates("model").set_index("model")["parameters"]
-        return {"sizes": rows.drop("floor").to_dict()}
+        return {"sizes": rows.drop("calibration").to_dict()}
 """
 TEMPLATE = "{% for name, size in sizes.items() %}<b>{{ name }}: {{ size }}</b>{% endfor %}"
 HASHES = """

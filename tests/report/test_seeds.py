@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genlab.config.evaluators import FLOOR
-from genlab.report.league import COLUMNS, NO_ENCODER, NO_MODEL
+from genlab.config.evaluators import CALIBRATION
+from genlab.report.league import COLUMNS, HEADS, NO_ENCODER, NO_MODEL
 from genlab.report.seeds import OF_ROW, over_seeds
 
 FIDS = {("b", 0): 10.0, ("b", 1): 12.0, ("b", 2): 17.0, ("a", 0): 3.0, ("a", 1): 3.0, ("a", 2): 3.0}
@@ -17,7 +17,7 @@ def league(fids: dict[tuple[str, int], float]) -> pd.DataFrame:
     """A league as it is read from league.csv: all text where a column has a reason in it."""
     common = dict.fromkeys(COLUMNS, "0.5") | {"dataset": "digits", "extractor": "classifier"}
     floor = common | {
-        "model": FLOOR,
+        "model": CALIBRATION,
         "seed": 0,
         "sampler": "real",
         "fid": 1.0,
@@ -33,7 +33,7 @@ def league(fids: dict[tuple[str, int], float]) -> pd.DataFrame:
 def test_each_row_is_the_mean_and_the_sample_s_standard_deviation() -> None:
     table = over_seeds(league(FIDS))
     assert table is not None
-    assert table["heads"][:4] == [COLUMNS[column] for column in OF_ROW]
+    assert table["heads"][:4] == [HEADS[column] for column in OF_ROW]
     # In the order of the league, without calibration rows
     texts = [[cell["text"] for cell in row] for row in table["rows"]]
     assert [row[:4] for row in texts] == [

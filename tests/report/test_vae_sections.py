@@ -32,7 +32,7 @@ STUDY: dict[str, Any] = {
         "ddpm",
     ],
     "samplers": {"prior": {"sampler": "prior"}, "ddim": {"sampler": "ddim"}},
-    "laboratory": {},
+    "elbo_study": {},
 }
 RATES = {"vae": (30.0, 10.0), "small": (20.0, 25.0), "binary": (5.0, 1.0)}
 FACTORS = ["shape", "x"]
@@ -98,7 +98,7 @@ def study(tmp_path: Path) -> ReportedStudy:
         write_measured(run.disentanglement, content, run_origin(run))
         write_measured(run.elbo, bound_of(-100 + i), run_origin(run))
     for name, content in (("ppca", PPCA), ("gradients", GRADIENTS)):
-        write_measured(at.laboratory("sprites") / f"{name}.json", content, data_origin(data))
+        write_measured(at.elbo_study("sprites") / f"{name}.json", content, data_origin(data))
     return ReportedStudy(at, settings, pd.DataFrame())
 
 
@@ -179,4 +179,4 @@ def test_an_elbo_study_without_a_vae_has_closed_forms_alone(study: ReportedStudy
 
 
 def test_a_study_without_laboratory_has_no_such_section(study: ReportedStudy) -> None:
-    assert not ELBOStudySection().applies(without(study, laboratory=None))
+    assert not ELBOStudySection().applies(without(study, elbo_study=None))

@@ -102,7 +102,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
                 assert (drawn.row, drawn.seed) == (row, seed)
     classifier = read_run(at.classifier("digits").config)
     assert classifier.model == study.evaluators["classifier"].model
-    assert read_samples(at.floor("digits", "real").config).sampler is None
+    assert read_samples(at.calibration_row("digits", "real").config).sampler is None
 
 
 def test_a_digest_belongs_to_one_spec(tmp_path: Path) -> None:

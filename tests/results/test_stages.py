@@ -35,9 +35,9 @@ PACKAGES = ("models", "nn", "processes", "samplers", "training", "sampling", "da
             "report", "workflow")  # fmt: skip
 
 MEASURING = {"features", "reference_features", "evaluate", "rfid"}
-OF_MODEL = {"train", "sample", "reconstruct", "walk", "likelihood", "explore", "disentangle",
+OF_MODEL = {"train", "sample", "reconstruct", "trajectories", "likelihood", "explore", "disentangle",
             "prompts", "elbo"}  # fmt: skip
-NETWORKS = OF_MODEL | MEASURING | {"laboratory"}
+NETWORKS = OF_MODEL | MEASURING | {"elbo_study"}
 PICTURES = {"league", "report"}
 
 # The stages that a change in a package may redo, and those that a change of each of its modules
@@ -46,11 +46,11 @@ AT_MOST = {
     "models": NETWORKS,
     "nn": NETWORKS,
     "processes": NETWORKS - MEASURING,
-    "samplers": {"train", "sample", "reconstruct", "walk", "likelihood", "prompts"},
+    "samplers": {"train", "sample", "reconstruct", "trajectories", "likelihood", "prompts"},
     "training": {"train"},
-    "sampling": {"sample", "reconstruct", "walk", "explore", "prompts"},
-    "evaluation": MEASURING | {"likelihood", "disentangle", "prompts", "elbo", "laboratory"},
-    "evaluation.elbo": {"elbo", "laboratory"},
+    "sampling": {"sample", "reconstruct", "trajectories", "explore", "prompts"},
+    "evaluation": MEASURING | {"likelihood", "disentangle", "prompts", "elbo", "elbo_study"},
+    "evaluation.elbo": {"elbo", "elbo_study"},
     "evaluation.disentanglement": {"disentangle"},
     "evaluation.reconstruction": {"reconstruct"},
     "evaluation.classes": {"evaluate", "report"},
@@ -60,11 +60,11 @@ AT_MOST = {
     "report": PICTURES,
     "report.page": {"report"},
     "report.sections": {"report"},
-    "data": NETWORKS | {"fetch", "prepare", "floor"},
+    "data": NETWORKS | {"fetch", "prepare", "calibrate"},
     "data.sources": {"fetch", "prepare"},
     "data.reading": {"fetch", "prepare"},
-    "data.calibration": {"floor", "rfid"},
-    "data.randomness": NETWORKS | {"fetch", "prepare", "floor"} | PICTURES,
+    "data.calibration": {"calibrate", "rfid"},
+    "data.randomness": NETWORKS | {"fetch", "prepare", "calibrate"} | PICTURES,
     "workflow": {*STAGES, "reference_features"},
 }
 AT_LEAST = {"training": {"train"}, "data.sources": {"fetch", "prepare"}, "report.league": PICTURES}
@@ -230,7 +230,7 @@ def test_a_sampler_is_the_code_of_its_own_rows(sampler: str) -> None:
     teacher = {"flow_matching"} if sampler == "heun" else set()  # of reflow
     for job in jobs():
         used = job.sampler in related
-        if job.stage == "walk":
+        if job.stage == "trajectories":
             used = bool(related & (deterministic | inpainting))
         if job.families & teacher:
             used = True

@@ -111,7 +111,7 @@ def test_a_trail_ends_in_the_sample(trained_study: StudyFolder) -> None:
 
 
 def test_a_row_without_a_sampler_is_refused(trained_study: StudyFolder, genlab: Any) -> None:
-    ended = genlab("sample", "--config", trained_study.floor("stripes", "real").config)
+    ended = genlab("sample", "--config", trained_study.calibration_row("stripes", "real").config)
     assert ended.status == 1
     assert "names no sampler; is this a calibration row?" in ended.err
 

@@ -1,4 +1,4 @@
-"""The stage `laboratory`: bounds and gradient estimators on probabilistic PCA."""
+"""The stage `elbo_study`: bounds and gradient estimators on probabilistic PCA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genlab.workflow.elbo_study import elbo_study
 
 def test_bounds_and_gradients_on_probabilistic_pca(tiny_study: Callable[..., StudyFolder]) -> None:
     at = tiny_study()
-    folder = at.laboratory("stripes")
+    folder = at.elbo_study("stripes")
     elbo_study(at, "stripes", SMALL, cpu=True)
     first = [(folder / name).read_bytes() for name in ("ppca.json", "gradients.json")]
     elbo_study(at, "stripes", SMALL, cpu=True)

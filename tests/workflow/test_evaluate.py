@@ -92,7 +92,7 @@ def test_our_numbers_are_torch_fidelity_s(trained_study: StudyFolder) -> None:
 
 
 def test_real_images_are_near_and_noise_is_far(trained_study: StudyFolder) -> None:
-    measured = read_json(trained_study.run("stripes", "floor", 0).metrics)
+    measured = read_json(trained_study.run("stripes", "calibration", 0).metrics)
     real, noise = measured["real"]["classifier"], measured["noise"]["classifier"]
     assert real["fid"] < 0.1 * noise["fid"]
     assert real["kid"] < 0.1 * noise["kid"]
@@ -109,9 +109,9 @@ def test_features_are_the_classifier_s_own(trained_study: StudyFolder, tmp_path:
     with torch.no_grad():
         expected = classifier.features(to_float(pixels))
     images = at.data("stripes").images("test")
-    features(at, "stripes", "classifier", images, tmp_path / "x.npz")
+    features(at, "stripes", images, tmp_path)
     origin = features_origin(at, "stripes", "classifier", images)
-    result = read_features(tmp_path / "x.npz", origin)
+    result = read_features(tmp_path / "classifier.npz", origin)
     # The same network on the same pixels; batches may add up in another order.
     assert np.allclose(result["features"], expected.numpy(), atol=1e-5)
     assert np.allclose(result["logits"], classifier.head(expected).detach().numpy(), atol=1e-5)

@@ -25,7 +25,7 @@ from genlab.results.layout import StudyFolder
 
 PACKAGE = Path(__file__).parents[2] / "src" / "genlab"
 TESTS = Path(__file__).parents[1]
-RUNS = {"vae": "prior", "ddpm": "ddim-3", "floor": "real"}
+RUNS = {"vae": "prior", "ddpm": "ddim-3", "calibration": "real"}
 
 METRIC = '''"""Distance of the mean features."""
 
@@ -143,7 +143,7 @@ def test_a_new_metric_is_one_file(
     summary = [[stage, "--config", at.config] for stage in ("league", "report")]
     run(package, at, tiny_config, None, evaluate + summary)
 
-    real = np.load(at.reference("stripes", "classifier"))["features"].astype(float)
+    real = np.load(at.reference("stripes", "train") / "classifier.npz")["features"].astype(float)
     table = pd.read_csv(at.league, keep_default_na=False).set_index(["model", "sampler"])
     assert list(table.columns).index("mean_shift") == list(table.columns).index("fid") + 1
     for model, row in RUNS.items():
@@ -172,7 +172,7 @@ def test_a_new_extractor_is_two_files_and_a_word_in_a_study(
     (package / "config" / "evaluators" / "coarse_pixels.py").write_text(FACTS)
     (package / "evaluation" / "extractors" / "coarse_pixels.py").write_text(NETWORK)
     images = {at.reference("stripes", name): at.data("stripes").images("train")}
-    for model, rows in {**RUNS, "floor": "real noise"}.items():
+    for model, rows in {**RUNS, "calibration": "real noise"}.items():
         for row in map(at.run("stripes", model, 0).samples, rows.split()):
             images[row.features(name)] = row.samples
     extract = ["features", "--config", at.config, "--dataset", "stripes", "--extractor", name]

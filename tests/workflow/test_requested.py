@@ -83,7 +83,7 @@ def test_a_row_without_classes_has_none(
     row = draw_row(model, sampler="ddim", steps=2, guidance=guidance)
     assert requested_classes(row) is None
     assert read_array(row.requested).tolist() == [-1] * 40
-    assert requested_classes(row.run.study.floor("stripes", "real")) is None
+    assert requested_classes(row.run.study.calibration_row("stripes", "real")) is None
 
 
 def test_classes_of_other_samples_are_refused(draw_row: Callable[..., SampleFolder]) -> None:

@@ -182,7 +182,7 @@ def sample(
 
 
 @stage_command()
-def floor(config: RowConfig) -> None:
+def calibrate(config: RowConfig) -> None:
     """Write a calibration row: held-out real images, or noise."""
     from genlab.workflow.calibration import calibrate as stage
 
@@ -229,9 +229,9 @@ def explore(config: RunConfig, gpus: Gpus = 1) -> None:
 
 
 @stage_command()
-def walk(config: RunConfig, gpus: Gpus = 1) -> None:
+def trajectories(config: RunConfig, gpus: Gpus = 1) -> None:
     """Show trajectories between noise and image: denoising, samplers, inversion, inpainting."""
-    from genlab.workflow.walk import walk as stage
+    from genlab.workflow.trajectories import trajectories as stage
 
     work(stage, RunFolder(folder(config)), cpu=gpus == 0)
 
@@ -255,40 +255,39 @@ def disentangle(config: RunConfig, gpus: Gpus = 1) -> None:
 @stage_command()
 def elbo(config: RunConfig, gpus: Gpus = 1) -> None:
     """Decompose the ELBO of a trained VAE: KL terms, IWAE-K, and the gap to log p(x)."""
-    from genlab.config.elbo_study import read_laboratory
+    from genlab.config.elbo_study import read_elbo_study
     from genlab.workflow.elbo import elbo as stage
 
     run = RunFolder(folder(config))
-    work(stage, run, read_laboratory(run.study.laboratory_config), cpu=gpus == 0)
+    work(stage, run, read_elbo_study(run.study.elbo_study_config), cpu=gpus == 0)
 
 
 @stage_command()
-def laboratory(
+def elbo_study(
     config: StudyConfig,
     dataset: Annotated[str, typer.Option(help="The data set to fit probabilistic PCA to.")],
     gpus: Gpus = 1,
 ) -> None:
     """Study the ELBO on probabilistic PCA, a model whose log p(x) is known."""
-    from genlab.config.elbo_study import read_laboratory
+    from genlab.config.elbo_study import read_elbo_study
     from genlab.workflow.elbo_study import elbo_study as stage
 
     study = StudyFolder(folder(config))
-    work(stage, study, dataset, read_laboratory(study.laboratory_config), cpu=gpus == 0)
+    work(stage, study, dataset, read_elbo_study(study.elbo_study_config), cpu=gpus == 0)
 
 
 @stage_command()
 def features(
     config: StudyConfig,
     dataset: Annotated[str, typer.Option(help="The data set the images belong to.")],
-    extractor: Annotated[str, typer.Option(help="One of evaluation.extractors.")],
     images: Annotated[Path, typer.Option(help="uint8 images, .npy [N, C, H, W].")],
-    out: Annotated[Path, typer.Option(help="Where the features go, .npz.")],
+    out: Annotated[Path, typer.Option(help="The folder that the features go to.")],
     gpus: Gpus = 1,
 ) -> None:
-    """Extract the features of images, once for all metrics."""
+    """Extract the features of images in every extractor, once for all metrics."""
     from genlab.workflow.features import features as stage
 
-    work(stage, StudyFolder(folder(config)), dataset, extractor, images, out, cpu=gpus == 0)
+    work(stage, StudyFolder(folder(config)), dataset, images, out, cpu=gpus == 0)
 
 
 @stage_command()

@@ -7,7 +7,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -61,12 +61,20 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_min_length=1)
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, and what they are called now."""
+
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_keys(cls, values: Any) -> Any:
         keys = values if isinstance(values, dict) else ()
         unknown = [
-            f"unknown key {shown(key)}: {nearest(str(key), cls.model_fields)}"
+            f"unknown key {shown(key)}: "
+            + (
+                f"it is called '{cls.renamed_keys[key]}' now"
+                if key in cls.renamed_keys
+                else nearest(str(key), cls.model_fields)
+            )
             for key in keys
             if key not in cls.model_fields
         ]

@@ -159,7 +159,7 @@ class ElboStudyConfig(Strict):
         sizes["ppca.train_images"] = (images, fits)
         return [
             f"{key}: {number} images of {dimensions} numbers each are too many for probabilistic "
-            f"PCA; take {limit} at most, or remove `laboratory`"
+            f"PCA; take {limit} at most, or remove `elbo_study`"
             for key, (number, limit) in sizes.items()
             if number > limit
         ]
@@ -178,6 +178,6 @@ class ElboStudyConfig(Strict):
         ]
 
 
-def read_laboratory(path: Path) -> ElboStudyConfig:
+def read_elbo_study(path: Path) -> ElboStudyConfig:
     """Read the settings of the ELBO study from their own YAML file."""
     return build(ElboStudyConfig, read_yaml(path), path)

@@ -20,7 +20,7 @@ def fair_share(held_out: int, seed: int = 0) -> NDArray[np.int64]:
 
     Their own order may be sorted by class.
     """
-    return generator(seed, "floor", "real").permutation(held_out)
+    return generator(seed, "calibration", "real").permutation(held_out)
 
 
 def calibration_images(
@@ -38,6 +38,6 @@ def calibration_images(
         for i in fair_share(len(held_out), seed):
             yield held_out[i]
         return
-    random = generator(seed, "floor", kind)
+    random = generator(seed, "calibration", kind)
     while True:
         yield random.integers(0, 256, held_out.shape[1:], dtype=np.uint8)

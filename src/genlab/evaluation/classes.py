@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.config.study import EvaluationConfig
 from genlab.evaluation.metrics import Comparison, FeatureMetric, Features, Values, feature_metrics
 
 FEWEST = 10  # images of a class from which on its KID is informative: it is unbiased but noisy
@@ -20,12 +19,10 @@ def class_metrics() -> list[FeatureMetric]:
 
 
 def measure_classes(
-    sample: Features,
+    comparison: Comparison,
     requested: NDArray[np.int64],
-    reference: Features,
     labels: NDArray[np.int64],
     names: Sequence[str],
-    config: EvaluationConfig,
 ) -> dict[str, Values]:
     """Compare the samples of each class with the training images of this class.
 
@@ -34,19 +31,20 @@ def measure_classes(
 
     Args:
         requested: the class that each sample was requested to be of, [N].
-        labels: the class of each reference image, [M].
+        labels: the class of each training image, [M].
         names: of the classes 0, 1 ...
     """
     results: dict[str, Values] = {}
     for k, name in enumerate(names):
-        of_class = _part(sample, requested == k), _part(reference, labels == k)
-        if min(len(part["features"]) for part in of_class) >= FEWEST:
-            comparison = Comparison(*of_class, config)
+        generated = _part(comparison.generated, requested == k)
+        training = _part(comparison.training, labels == k)
+        if min(len(part["features"]) for part in (generated, training)) >= FEWEST:
+            of_class = Comparison(generated, training, comparison.config)
             values: Values = {}
             for metric in feature_metrics():
                 if metric.class_rank is not None:
                     first = metric.columns[0].name
-                    values[first] = metric.compute(comparison)[first]
+                    values[first] = metric.compute(of_class)[first]
             results[name] = values
     return results
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from genlab.config.evaluators import FLOOR, Evaluator, extractor
+from genlab.config.evaluators import CALIBRATION, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.study import Study
 from genlab.errors import GenLabError
 from genlab.evaluation.metrics import Cells, Column, ModelRecord, Need, RowRecord, metrics
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
-from genlab.results.origin import read_measured, read_metrics, row_origin, run_origin
+from genlab.results.origin import OF_ROW, read_measured, read_metrics, row_origin, run_origin
 from genlab.results.spec import RunSpec, read_run, read_study
 
 KEYS = {
@@ -34,10 +34,12 @@ KEYS = {
 """Columns that name a row."""
 MEASURED: dict[str, Column] = {c.name: c for metric in metrics() for c in metric.columns}
 """Columns of metrics, by name."""
-COLUMNS = KEYS | {name: column.head for name, column in MEASURED.items()}
-"""Columns of league.csv, and their heads in tables for people."""
+HEADS = KEYS | {name: column.head for name, column in MEASURED.items()}
+"""Columns of tables for people, and their heads; the ends of an interval stand in its cell."""
+COLUMNS = (*KEYS, *(name for column in MEASURED.values() for name in column.names))
+"""Columns of league.csv."""
 NAMES = tuple(
-    name for name in COLUMNS if (MEASURED[name].text if name in MEASURED else name != "seed")
+    name for name in HEADS if (MEASURED[name].text if name in MEASURED else name != "seed")
 )
 """Columns that hold words."""
 
@@ -142,10 +144,11 @@ def _rows_of(
     for row, by_extractor in measured.items():
         at = run.samples(row)
         cost = read_measured(at.cost, row_origin(at)) if models and draws else {}
+        of_row = by_extractor.pop(OF_ROW, {})
         for name, values in by_extractor.items():
             evaluator = extractor(name)
             missing = missing_needs(models, evaluator, classes)
-            record = RowRecord(models, missing, name, cost, values)
+            record = RowRecord(models, missing, name, cost, {**of_row, **values})
             labels = {"sampler": row, "extractor": evaluator.label(classes)}
             yield keys | labels | _cells(run, record)
 
@@ -154,8 +157,8 @@ def _rows(study: StudyFolder, settings: Study) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
     extractors = settings.evaluation.extractors
     for dataset in settings.datasets:
-        if settings.evaluation.floors:
-            yield from _rows_of(study.run(dataset, FLOOR, 0), 0, [], extractors)
+        if settings.evaluation.calibration:
+            yield from _rows_of(study.run(dataset, CALIBRATION, 0), 0, [], extractors)
         for model, seed in product(settings.models, settings.seeds):
             run = study.run(dataset, model, seed)
             yield from _rows_of(run, seed, _chain(run), extractors)
@@ -199,11 +202,20 @@ def readable(value: object, column: str) -> str:
     return f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"
 
 
+def cell_text(row: pd.Series, column: str) -> str:
+    """A cell for people, with its 95 % interval where it has one: '5.13 [4.9, 5.4]'."""
+    text = readable(row[column], column)
+    if column not in MEASURED or not MEASURED[column].interval or is_reason(row[column], column):
+        return text
+    low, high = (readable(row[end], end) for end in MEASURED[column].ends)
+    return f"{text} [{low}, {high}]"
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The league in Markdown."""
-    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + " --- |" * len(COLUMNS)]
+    lines = ["| " + " | ".join(HEADS.values()) + " |", "|" + " --- |" * len(HEADS)]
     for _, row in table.iterrows():
-        lines.append("| " + " | ".join(readable(row[c], c) for c in COLUMNS) + " |")
+        lines.append("| " + " | ".join(cell_text(row, column) for column in HEADS) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -213,7 +225,7 @@ def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
     Models compete on one data set; in one extractor's features where a metric depends on them.
     """
     best: set[tuple[int, str]] = set()
-    models = table[table["model"] != FLOOR]
+    models = table[table["model"] != CALIBRATION]
     for metric in metrics():
         group_by = ["dataset", "extractor"] if metric.of_extractor else ["dataset"]
         for column in metric.columns:
@@ -237,15 +249,15 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
     best = _best(table)
     rows = [
         {
-            "floor": row["model"] == FLOOR,
+            "calibration": row["model"] == CALIBRATION,
             "cells": [
                 {
-                    "text": readable(row[column], column),
+                    "text": cell_text(row, column),
                     "raw": row[column],
                     "best": (i, column) in best,
                     "reason": is_reason(row[column], column),
                 }
-                for column in COLUMNS
+                for column in HEADS
             ],
         }
         for i, row in table.iterrows()
@@ -254,7 +266,7 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
         better: [column.label for column in MEASURED.values() if column.better == better]
         for better in ("lower", "higher")
     }
-    return {"heads": list(COLUMNS.values()), "rows": rows, **ranked}
+    return {"heads": list(HEADS.values()), "rows": rows, **ranked}
 
 
 def explanations(settings: Mapping[str, Any]) -> list[dict[str, str]]:

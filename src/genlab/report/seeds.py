@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from genlab.config.evaluators import FLOOR
-from genlab.report.league import COLUMNS, MEASURED, NAMES, is_reason, readable
+from genlab.config.evaluators import CALIBRATION
+from genlab.report.league import HEADS, MEASURED, NAMES, is_reason, readable
 
 OF_ROW = ["dataset", "model", "sampler", "extractor"]
 SHOWN = OF_ROW + [name for name, column in MEASURED.items() if column.over_seeds]
@@ -33,11 +33,11 @@ def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:
     Args:
         table: the league.
     """
-    models = table[table["model"] != FLOOR]
+    models = table[table["model"] != CALIBRATION]
     if models["seed"].nunique() < 2:
         return None
     rows = [
         [_cell(runs[column], column) for column in SHOWN]
         for _, runs in models.groupby(OF_ROW, sort=False)
     ]
-    return {"heads": [COLUMNS[column] for column in SHOWN], "rows": rows}
+    return {"heads": [HEADS[column] for column in SHOWN], "rows": rows}

@@ -8,9 +8,9 @@ results/
   STUDY/
     study.yaml                       the resolved study
     DATASET/
-      reference/EXTRACTOR.npz        features of the training images
-      laboratory/                    the bound on probabilistic PCA, gradient estimators
-      MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `floor` as well)
+      reference/SPLIT/EXTRACTOR.npz  features of the training and of the held-out images
+      elbo-study/                    the bound on probabilistic PCA, gradient estimators
+      MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `calibration` as well)
         config.yaml                  its spec, written when a workflow starts to run
         model/                       weights, summary.json, cost.json, environment.json
         history.jsonl                every logged step
@@ -18,11 +18,11 @@ results/
         tracking/                    records for the tracking services; no rule knows of them
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
-        walks/                       walks.json; figures/: denoising, inversion, inpainting ...
+        trajectories/                       trajectories.json; figures/: denoising, inversion, inpainting ...
         disentanglement.json         where the data set's factors are known
         prompts/                     config.yaml, prompts.json, kept.npy and figures/, of a model
                                      that takes prompts
-        elbo.json                    where the study has a laboratory
+        elbo.json                    where the study has a elbo_study
         likelihood.json              bits/dim of the held-out images
         samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
                                      figures/: strip.png of a sampler that takes steps
@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from genlab.config.evaluators import CLASSIFIER, CLIP, FLOOR, JUDGE
+from genlab.config.evaluators import CLASSIFIER, CLIP, CALIBRATION, JUDGE
 
 RESULTS = "results"
 
@@ -220,13 +220,13 @@ class RunFolder:
         return self.latents / "figures"
 
     @property
-    def walks(self) -> Path:
-        """Paths between noise and image: walks.json, which describes the figures beside it."""
-        return self.folder / "walks"
+    def trajectories(self) -> Path:
+        """Paths between noise and image: trajectories.json, which describes the figures beside it."""
+        return self.folder / "trajectories"
 
     @property
-    def walk_figures(self) -> Path:
-        return self.walks / "figures"
+    def trajectory_figures(self) -> Path:
+        return self.trajectories / "figures"
 
     @property
     def prompts(self) -> Path:
@@ -307,13 +307,13 @@ class StudyFolder:
         return self.folder / "tracking.yaml"
 
     @property
-    def laboratory_config(self) -> Path:
-        """The study's `laboratory:` alone, if it has one."""
-        return self.folder / "laboratory.yaml"
+    def elbo_study_config(self) -> Path:
+        """The study's `elbo_study:` alone, if it has one."""
+        return self.folder / "elbo_study.yaml"
 
-    def laboratory(self, dataset: str) -> Path:
+    def elbo_study(self, dataset: str) -> Path:
         """The folder of the ELBO experiments on a data set that need no trained model."""
-        return self.folder / dataset / "laboratory"
+        return self.folder / dataset / "elbo-study"
 
     @property
     def results(self) -> Path:
@@ -337,12 +337,13 @@ class StudyFolder:
         """The classifier of a picture's factors; no model and no ranking uses it."""
         return self.run(dataset, JUDGE, 0)
 
-    def floor(self, dataset: str, kind: str) -> SampleFolder:
+    def calibration_row(self, dataset: str, kind: str) -> SampleFolder:
         """A calibration row, which lies where samples lie but belongs to no model."""
-        return self.run(dataset, FLOOR, 0).samples(kind)
+        return self.run(dataset, CALIBRATION, 0).samples(kind)
 
-    def reference(self, dataset: str, extractor: str) -> Path:
-        return self.folder / dataset / "reference" / f"{extractor}.npz"
+    def reference(self, dataset: str, split: str) -> Path:
+        """The folder with the features of a split, EXTRACTOR.npz."""
+        return self.folder / dataset / "reference" / split
 
     @property
     def published(self) -> Path:

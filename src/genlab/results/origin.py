@@ -18,12 +18,14 @@ from typing import Any
 
 from genlab.config.base import Strict, short_hash
 from genlab.errors import GenLabError
-from genlab.config.evaluators import FLOOR
+from genlab.config.evaluators import CALIBRATION
 from genlab.results.layout import DataFolder, RunFolder, SampleFolder
 from genlab.results.spec import read_dataset, read_evaluation, read_run, read_samples
 from genlab.io.files import read_json, write_json
 
 KEY = "made_from"
+OF_ROW = "row"
+"""In metrics.json beside the extractors: what was measured once for a row, in no extractor."""
 
 
 def _digest(read: Callable[[Path], Strict], path: Path) -> str:
@@ -59,7 +61,7 @@ def run_origin(run: RunFolder) -> str:
 def row_origin(row: SampleFolder) -> str:
     """Return the origin of samples: their spec, and the model or data that they come from."""
     run = row.run
-    source = data_origin(run.data) if run.model_name == FLOOR else run_origin(run)
+    source = data_origin(run.data) if run.model_name == CALIBRATION else run_origin(run)
     return short_hash(_digest(read_samples, row.config), source)
 
 
@@ -104,7 +106,7 @@ def read_measured(path: Path, origin: str) -> dict[str, Any]:
 
 
 def read_metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """Read the metrics of a run, by row and extractor.
+    """Read the metrics of a run, by row and extractor; under OF_ROW those of a row as a whole.
 
     Raises:
         GenLabError: the metrics of a row have another origin than the current specs and data.

@@ -17,7 +17,7 @@ from genlab.config.base import Strict, build, dump_yaml, read_yaml
 from genlab.config.sources import DatasetConfig, build_source
 from genlab.errors import ConfigError
 from genlab.config.families import FamilyConfig, build_family
-from genlab.config.evaluators import FLOOR, seed_of
+from genlab.config.evaluators import CALIBRATION, seed_of
 from genlab.io.files import write_text
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.config.samplers import SamplerConfig
@@ -206,13 +206,13 @@ def study_specs(study: Study, results: Path) -> Specs:
         at.evaluation: evaluation,
         at.tracking: study.tracking,
     }
-    if study.laboratory is not None:
-        configs[at.laboratory_config] = study.laboratory
+    if study.elbo_study is not None:
+        configs[at.elbo_study_config] = study.elbo_study
     for dataset, config in study.datasets.items():
         configs[at.data(dataset).config] = config
-        for kind in evaluation.floors:
+        for kind in evaluation.calibration:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
-            configs[at.run(dataset, FLOOR, 0).samples(kind).config] = row
+            configs[at.run(dataset, CALIBRATION, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
         for entry, seed in [*runs, *((entry, 0) for entry in study.evaluators.values())]:
             run = at.run(dataset, entry.name, seed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from genlab.config.evaluators import CLIP, FLOOR, JUDGE, extractor
+from genlab.config.evaluators import CLIP, CALIBRATION, JUDGE, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study
@@ -18,13 +18,13 @@ from genlab.results.code import code
 from genlab.results.spec import RunSpec, prompts_spec
 
 Job = Mapping[str, Any]
-"""The wildcards of a job: `dataset`, `model`, `seed`, `row`, `extractor`, as far as it has them."""
+"""The wildcards of a job: `dataset`, `model`, `seed`, `row`, `split`, as far as it has them."""
 
 
 def rows_of(study: Study, model: str) -> list[str]:
     """The rows that are drawn from `model`, or the kinds of calibration rows."""
-    if model == FLOOR:
-        return list(study.evaluation.floors)
+    if model == CALIBRATION:
+        return list(study.evaluation.calibration)
     return study.models[model].samplers(study.samplers)
 
 
@@ -40,7 +40,7 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
     of_evaluators: list[Job] = [
         {**data, "model": name, "seed": 0} for data in of_data for name in study.evaluators
     ]
-    of_floor: list[Job] = [{**data, "model": FLOOR, "seed": 0} for data in of_data]
+    of_calibration: list[Job] = [{**data, "model": CALIBRATION, "seed": 0} for data in of_data]
 
     def runs(can: Callable[[FamilyConfig], Any]) -> list[Job]:
         """The runs of the models whose family `can` do something, by its declaration."""
@@ -49,22 +49,18 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
     def rows(jobs: list[Job]) -> list[Job]:
         return [{**job, "row": row} for job in jobs for row in rows_of(study, job["model"])]
 
-    def by_extractor(jobs: list[Job]) -> list[Job]:
-        extractors = study.evaluation.extractors
-        return [{**job, "extractor": name} for job in jobs for name in extractors]
-
     vaes = runs(lambda family: family.posterior)
     return {
         "fetch": of_data,
         "prepare": of_data,
         "train": [*of_runs, *of_evaluators],
         "sample": rows(of_runs),
-        "floor": rows(of_floor),
+        "calibrate": rows(of_calibration),
         "reconstruct": runs(lambda family: family.reconstructs),
-        "walk": runs(lambda family: family.generates == "gaussian"),
-        "reference_features": by_extractor(of_data),
-        "features": by_extractor(rows([*of_runs, *of_floor])),
-        "evaluate": [job for job in [*of_runs, *of_floor] if rows_of(study, job["model"])],
+        "trajectories": runs(lambda family: family.generates == "gaussian"),
+        "reference_features": [{**data, "split": split} for data in of_data for split in ("train", "test")],
+        "features": rows([*of_runs, *of_calibration]),
+        "evaluate": [job for job in [*of_runs, *of_calibration] if rows_of(study, job["model"])],
         "rfid": runs(lambda family: family.reconstructs),
         "likelihood": runs(lambda family: family.likelihoods),
         "explore": runs(lambda family: family.encodes),
@@ -74,8 +70,8 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
             for job in runs(lambda family: family.takes_prompts)
             if study.datasets[job["dataset"]].class_count != 1
         ],
-        "elbo": vaes if study.laboratory else [],
-        "laboratory": of_data if study.laboratory else [],
+        "elbo": vaes if study.elbo_study else [],
+        "elbo_study": of_data if study.elbo_study else [],
         "league": [{}],
         "report": [{}],
         "publish": [{}],
@@ -113,7 +109,7 @@ def _of_row(study: Study, job: Job) -> list[str]:
 
 
 def _deterministic(study: Study, job: Job) -> list[str]:
-    """The samplers that the walks compare."""
+    """The samplers that the trajectories compare."""
     return [_sampler(name) for name, kind in SAMPLERS.items() if kind.deterministic]
 
 
@@ -134,11 +130,6 @@ class Stage(NamedTuple):
 
     module: str
     uses: tuple[Modules, ...] = ()
-
-
-def _extractor(study: Study, job: Job) -> list[str]:
-    """The network of the job's extractor."""
-    return _network(study, job["extractor"])
 
 
 def _extractors(study: Study, job: Job) -> list[str]:
@@ -167,10 +158,10 @@ STAGES = {
     "prepare": Stage("genlab.workflow.prepare", (_source,)),
     "train": Stage("genlab.workflow.train", (_family,)),
     "sample": Stage("genlab.workflow.sample", (_family, _of_row)),
-    "floor": Stage("genlab.workflow.calibration"),
+    "calibrate": Stage("genlab.workflow.calibration"),
     "reconstruct": Stage("genlab.workflow.reconstruct", (_family,)),
-    "walk": Stage("genlab.workflow.walk", (_family, _deterministic)),
-    "features": Stage("genlab.workflow.features", (_extractor,)),
+    "trajectories": Stage("genlab.workflow.trajectories", (_family, _deterministic)),
+    "features": Stage("genlab.workflow.features", (_extractors,)),
     "evaluate": Stage("genlab.workflow.evaluate", (_metrics,)),
     "rfid": Stage("genlab.workflow.rfid", (_extractors,)),
     "likelihood": Stage("genlab.workflow.likelihood", (_family,)),
@@ -178,7 +169,7 @@ STAGES = {
     "disentangle": Stage("genlab.workflow.disentangle", (_family,)),
     "prompts": Stage("genlab.workflow.prompts", (_family, _for_prompts)),
     "elbo": Stage("genlab.workflow.elbo", (_family,)),
-    "laboratory": Stage("genlab.workflow.elbo_study"),
+    "elbo_study": Stage("genlab.workflow.elbo_study"),
     "league": Stage("genlab.workflow.league", (_metrics,)),
     "report": Stage("genlab.workflow.report", (_metrics, _sections)),
 }

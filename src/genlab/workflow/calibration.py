@@ -1,4 +1,4 @@
-"""The stage `floor`: write a calibration row of the league."""
+"""The stage `calibrate`: write a calibration row of the league."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def calibrate(at: SampleFolder) -> None:
         raise GenLabError(
             f"{at.config}: evaluation.samples asks for {spec.samples} images, but "
             f"'{at.run.dataset}' holds out only {len(held_out)}; ask for fewer, or remove 'real' "
-            "from evaluation.floors"
+            "from evaluation.calibration"
         )
     images = calibration_images("real" if spec.row == "real" else "noise", held_out, spec.seed)
     shape = (spec.samples, *held_out.shape[1:])

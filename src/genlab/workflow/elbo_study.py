@@ -1,4 +1,4 @@
-"""The stage `laboratory`: the ELBO on probabilistic PCA, where log p(x) is known."""
+"""The stage `elbo_study`: the ELBO on probabilistic PCA, where log p(x) is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def elbo_study(
     Raises:
         GenLabError: more latent dimensions than the images have, or images too large.
     """
-    data, folder = study.data(dataset), study.laboratory(dataset)
+    data, folder = study.data(dataset), study.elbo_study(dataset)
     device, origin = pick_device(cpu), data_origin(data)
     train, test = (
         dequantised(random_images(read_array(data.images(split)), split, n).to(device), 0)
@@ -31,7 +31,7 @@ def elbo_study(
         for split, n in (("train", config.ppca.train_images), ("test", config.ppca.held_out))
     )
     for problem in config.problems(train.shape[1], len(train)):
-        raise GenLabError(f"laboratory: {dataset}: {problem}")
+        raise GenLabError(f"elbo_study: {dataset}: {problem}")
     covariance = spectrum(train)
     bounds = {"train": len(train), **study_bounds(covariance, test, config.ppca)}
     write_measured(folder / "ppca.json", bounds, origin)

@@ -1,26 +1,36 @@
-"""The stage `evaluate`: features of a run's rows to metrics."""
+"""The stage `evaluate`: a run's rows, and their features, to metrics."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.config.evaluators import FLOOR, extractor
+from genlab.config.evaluators import CALIBRATION, extractor
+from genlab.config.study import EvaluationConfig
 from genlab.evaluation.classes import measure_classes
-from genlab.evaluation.metrics import measure
+from genlab.evaluation.metrics import (
+    Comparison,
+    Features,
+    Images,
+    RowComparison,
+    Values,
+    measure,
+    measure_row,
+)
 from genlab.io.arrays import read_array, read_note
 from genlab.io.files import read_json, write_json
 from genlab.results.layout import RunFolder, SampleFolder
-from genlab.results.origin import KEY, check_origin, metrics_origin, row_origin
+from genlab.results.origin import KEY, OF_ROW, check_origin, metrics_origin, row_origin
 from genlab.results.spec import read_evaluation
 from genlab.tracking.record import leave_record
 from genlab.workflow.features import features_origin, read_features, reference_features
 
 
 def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
-    """Measure `rows` of a run in the features of every extractor; write its metrics.json.
+    """Measure `rows` of a run, in the features of every extractor; write its metrics.json.
 
     None stands for all rows that have features. Samples that were requested by class are compared
     with the training images of their class as well.
@@ -29,47 +39,88 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
         rows = sorted(path.parent.name for path in run.folder.glob("samples/*/features"))
     for at in map(run.samples, rows):
         check_origin(at.samples, read_note(at.samples).made_from, row_origin(at))
-    measured: dict[str, dict[str, Any]] = {
-        row: {KEY: metrics_origin(run.samples(row))} for row in rows
-    }
-    for name in read_evaluation(run.study.evaluation).extractors:
-        for row, values in _in_features(run, rows, name).items():
-            measured[row][name] = values
-    write_json(run.metrics, measured)
-    if run.model_name != FLOOR:
-        leave_record(run, "evaluate", metrics=_numbers(measured))
-
-
-def _in_features(run: RunFolder, rows: list[str], name: str) -> dict[str, dict[str, Any]]:
-    """The metrics of each row in the features of the extractor `name`."""
-    study, dataset, config = run.study, run.dataset, read_evaluation(run.study.evaluation)
-    classes: list[str] = read_json(run.data.manifest)["classes"]
-    labels = np.array(read_array(run.data.labels("train")))
-    reference = reference_features(study, dataset, name)
+    real = _RealImages.read(run)
     measured: dict[str, dict[str, Any]] = {}
     for row in rows:
         at = run.samples(row)
-        origin = features_origin(study, dataset, name, at.samples)
-        sample = read_features(at.features(name), origin)
-        tells_classes = extractor(name).tells_classes(len(classes))
-        measured[row] = {**measure(sample, reference, config, classes=tells_classes)}
-        requested = requested_classes(at)
+        measured[row] = {KEY: metrics_origin(at), **_measure_row(at, real)}
+    write_json(run.metrics, measured)
+    if run.model_name != CALIBRATION:
+        leave_record(run, "evaluate", metrics=_numbers(measured))
+
+
+@dataclass(frozen=True)
+class _RealImages:
+    """The images of a data set that samples are compared with, read once for all rows."""
+
+    training: Images
+    held_out: Images
+    training_labels: NDArray[np.int64]
+    held_out_labels: NDArray[np.int64]
+    classes: list[str]
+    features: dict[str, tuple[Features, Features]]
+    """Of the training and of the held-out images, by extractor."""
+    config: EvaluationConfig
+
+    @classmethod
+    def read(cls, run: RunFolder) -> _RealImages:
+        """Read those of a run's data set."""
+        study, data, config = run.study, run.data, read_evaluation(run.study.evaluation)
+        return cls(
+            read_array(data.images("train")),
+            read_array(data.images("test")),
+            np.array(read_array(data.labels("train"))),
+            np.array(read_array(data.labels("test"))),
+            read_json(data.manifest)["classes"],
+            {
+                name: (
+                    reference_features(study, run.dataset, name, "train"),
+                    reference_features(study, run.dataset, name, "test"),
+                )
+                for name in config.extractors
+            },
+            config,
+        )
+
+    def comparison(self, name: str, generated: Features) -> Comparison:
+        """Compare `generated` with them in the features of the extractor `name`."""
+        training, held_out = self.features[name]
+        classes = extractor(name).tells_classes(len(self.classes))
+        return Comparison(generated, training, self.config, held_out, classes)
+
+
+def _measure_row(at: SampleFolder, real: _RealImages) -> dict[str, Values | dict[str, Any]]:
+    """The metrics of a row by extractor, and under OF_ROW those of the row as a whole."""
+    requested = requested_classes(at)
+    measured: dict[str, dict[str, Any]] = {}
+    spaces: dict[str, Comparison] = {}
+    for name in real.config.extractors:
+        origin = features_origin(at.run.study, at.run.dataset, name, at.samples)
+        spaces[name] = real.comparison(name, read_features(at.features(name), origin))
+        measured[name] = {**measure(spaces[name])}
         if requested is not None:
-            measured[row]["per_class"] = measure_classes(
-                sample, requested, reference, labels, classes, config
+            measured[name]["per_class"] = measure_classes(
+                spaces[name], requested, real.training_labels, real.classes
             )
-    return measured
+    row = RowComparison(
+        read_array(at.samples), real.training, real.held_out, spaces, real.config,
+        requested, real.training_labels, real.held_out_labels,
+    )  # fmt: skip
+    return {**measured, OF_ROW: measure_row(row)}
 
 
 def _numbers(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The metrics of all rows as `row/extractor/metric`, as tracking services show them."""
+    """The metrics of all rows as `row/extractor/metric`, as tracking services show them.
+
+    Those of a row as a whole are `row/metric`.
+    """
     return {
-        f"{row}/{name}/{metric}": value
+        f"{row}/{metric}" if name == OF_ROW else f"{row}/{name}/{metric}": value
         for row, by_extractor in measured.items()
         for name, values in by_extractor.items()
         if name != KEY
         for metric, value in values.items()
-        if metric != "per_class" and value is not None
+        if isinstance(value, int | float)
     }
 
 
@@ -81,7 +132,7 @@ def requested_classes(row: SampleFolder) -> NDArray[np.int64] | None:
     Raises:
         GenLabError: the classes belong to other samples than the row's spec says.
     """
-    if row.run.model_name == FLOOR:
+    if row.run.model_name == CALIBRATION:
         return None
     check_origin(row.requested, read_note(row.requested).made_from, row_origin(row))
     requested: NDArray[np.int64] = np.array(read_array(row.requested))

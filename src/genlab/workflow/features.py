@@ -27,19 +27,18 @@ from genlab.results.spec import read_evaluation
 from genlab.workflow.models import load_trained
 
 
-def features(
-    study: StudyFolder, dataset: str, name: str, images: Path, out: Path, cpu: bool = False
-) -> None:
-    """Write the features and logits of the images at `images` to `out` (.npz).
-
-    Args:
-        name: of the extractor.
+def features(study: StudyFolder, dataset: str, images: Path, out: Path, cpu: bool = False) -> None:
+    """Write the features and logits of the images at `images` to `out`/EXTRACTOR.npz, for every
+    extractor of the study.
     """
-    device, origin = pick_device(cpu), features_origin(study, dataset, name, images)
-    result = features_of(load_extractor(study, dataset, name, device), read_array(images), device)
-    arrays: dict[str, Any] = {KEY: np.array(origin), **result}
-    with replacing(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    device = pick_device(cpu)
+    for name in read_evaluation(study.evaluation).extractors:
+        origin = features_origin(study, dataset, name, images)
+        network = load_extractor(study, dataset, name, device)
+        result = features_of(network, read_array(images), device)
+        arrays: dict[str, Any] = {KEY: np.array(origin), **result}
+        with replacing(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
 
 
 def load_extractor(study: StudyFolder, dataset: str, name: str, device: torch.device) -> Extractor:
@@ -82,8 +81,8 @@ def read_features(path: Path, origin: str) -> Features:
     return result
 
 
-def reference_features(study: StudyFolder, dataset: str, name: str) -> Features:
-    """The features of the training images in the extractor `name`."""
-    images = study.data(dataset).images("train")
+def reference_features(study: StudyFolder, dataset: str, name: str, split: str) -> Features:
+    """The features of the images of a split in the extractor `name`."""
+    images = study.data(dataset).images(split)
     origin = features_origin(study, dataset, name, images)
-    return read_features(study.reference(dataset, name), origin)
+    return read_features(study.reference(dataset, split) / f"{name}.npz", origin)

@@ -32,7 +32,7 @@ def rfid(run: RunFolder, *, cpu: bool = False) -> None:
     for name in config.extractors:
         network = load_extractor(study, run.dataset, name, device)
         generated = features_of(network, chosen, device)
-        reference = reference_features(study, run.dataset, name)
+        reference = reference_features(study, run.dataset, name, "train")
         result[name] = frechet(generated["features"], reference["features"])
     write_measured(run.rfid, result, origin)
     numbers = {f"{e}/reconstruction_fid": v for e, v in result.items() if v is not None}

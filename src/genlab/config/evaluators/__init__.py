@@ -19,7 +19,7 @@ from genlab.registry import classes_in
 if TYPE_CHECKING:
     from genlab.config.study import EvaluationConfig, StudyFile
 
-FLOOR = "floor"
+CALIBRATION = "calibration"
 """The folder of the calibration rows, beside those of the models."""
 CLASSIFIER = "classifier"
 CLIP = "clip"

@@ -34,7 +34,7 @@ def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> It
         yield from check_steps(study, entry)
         yield from check_flips(study, entry)
     for row in study.samplers:
-        if row in study.evaluation.floors:
+        if row in study.evaluation.calibration:
             yield f"samplers: the name '{row}' is reserved for a calibration row; choose another"
     yield from check_features(study)
     yield from check_extractors(study)
@@ -152,20 +152,20 @@ def check_extractors(study: Study) -> Iterator[str]:
 
 def check_elbo_study(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
     """The ELBO study fits the size and the number of the images."""
-    if study.laboratory is not None:
-        problems = study.laboratory.problems(math.prod(config.shape), config.train_count)
-        yield from (f"laboratory: on '{name}': {problem}" for problem in problems)
+    if study.elbo_study is not None:
+        problems = study.elbo_study.problems(math.prod(config.shape), config.train_count)
+        yield from (f"elbo_study: on '{name}': {problem}" for problem in problems)
 
 
 def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
     """The data set has enough images for the metrics and for the row of real images."""
     evaluation = study.evaluation
     n, held_out, train = evaluation.samples, config.held_out, config.train_count
-    if held_out is not None and "real" in evaluation.floors and n > held_out:
+    if held_out is not None and "real" in evaluation.calibration and n > held_out:
         yield (
             f"evaluation.samples: {n} are more than the {held_out} held-out images of '{name}', "
             "which the calibration row 'real' consists of; take fewer, or remove 'real' from "
-            "evaluation.floors"
+            "evaluation.calibration"
         )
     minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
     minima |= {f"extractors: {one}": count for one, count in study.features.items()}

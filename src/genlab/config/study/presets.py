@@ -11,7 +11,7 @@ from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.study.schema import ModelEntry, TrainingConfig
 from genlab.errors import ConfigError, nearest, shown
 
-RESERVED_MODELS = (*trained_evaluators(), "floor", "laboratory", "reference", "report")
+RESERVED_MODELS = (*trained_evaluators(), "calibration", "elbo-study", "reference", "report")
 """Names of other folders under results/STUDY/DATASET."""
 
 

@@ -6,7 +6,8 @@ the same study resolved: every name is replaced by what its file says, with all 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -81,6 +82,8 @@ class TrainingConfig(Strict):
 class EvaluationConfig(Strict):
     """What is measured, on how many samples, and in whose features."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"floors": "calibration"}
+
     samples: Annotated[Images, Field(ge=16)] = 1000
     """Number of images per row of the league. It is the same for all rows, because FID depends on
     it."""
@@ -89,7 +92,7 @@ class EvaluationConfig(Strict):
     inception_weights: str | None = None
     """Local file with the weights of inception-v3-compat; null lets torch-fidelity download
     them."""
-    floors: tuple[Literal["real", "noise"], ...] = ("real", "noise")
+    calibration: tuple[Literal["real", "noise"], ...] = ("real", "noise")
     """Calibration rows of the league: held-out real images, and uniform noise."""
     kid_subsets: PositiveInt = 100
     """Number of random subsets that KID is averaged over."""
@@ -170,7 +173,7 @@ class Study(Strict):
     samplers: dict[Name, SerializeAsAny[SamplerConfig]]
     evaluation: EvaluationConfig = EvaluationConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
-    laboratory: ElboStudyConfig | None = None
+    elbo_study: ElboStudyConfig | None = None
     prompts: PromptsConfig | None = None
     """None if no model takes prompts."""
     tracking: TrackingConfig = TrackingConfig()
@@ -220,6 +223,8 @@ Entry = Annotated[Any, BeforeValidator(_entry)]
 class StudyFile(Strict):
     """A study as its author writes it: `config/config.yaml` and `config/studies/*.yaml`."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"laboratory": "elbo_study"}
+
     name: Name
     """Name of the study, and of its folder under results/."""
     description: Annotated[str, Field(min_length=0)] = ""
@@ -236,7 +241,7 @@ class StudyFile(Strict):
     """Changes to the training of all models; a model's own changes take precedence."""
     evaluation: EvaluationConfig = EvaluationConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
-    laboratory: ElboStudyConfig | None = None
+    elbo_study: ElboStudyConfig | None = None
     """Settings of the ELBO study; null leaves it out, {} runs it with its defaults."""
     prompts: PromptsConfig = PromptsConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genlab.data.randomness import address, generator
 
-STUDY = "laboratory"
+STUDY = "elbo_study"
 """First part of every address. Changing it changes every result."""
 
 

@@ -2,9 +2,12 @@
 
 A metric fills one column of the league, or several that are measured together. Its class carries
 all facts about it: tables, bold numbers, reasons in empty cells, explanations and the names in
-tracking services follow from them. There are two kinds:
+tracking services follow from them. There are three kinds:
 
-- a `FeatureMetric` compares the features of generated and of training images: `compute`;
+- a `FeatureMetric` compares generated with real images in the features of one extractor, once for
+  each extractor: `compute`;
+- a `RowMetric` is computed once for a row, from the images themselves or from several feature
+  spaces: `compute`;
 - any other `Metric` is measured by another stage, and picks its values out of what that wrote:
   `read`.
 
@@ -30,16 +33,17 @@ from genlab.registry import classes_in
 Array = NDArray[np.float32]
 Features = dict[str, Array]
 """`features` [N, F] and `logits` [N, K] of N images; K = 0 without classes."""
-Values = dict[str, float | None]
+Images = NDArray[np.uint8]
+Values = dict[str, float | str | None]
 """Results by column; None where there are too few images to compute one."""
 Cells = dict[str, Any]
 """Cells of the league by column: a number, a word, or the reason why there is no number."""
 
 Better = Literal["lower", "higher", "none"]
-Need = Literal["model", "samples", "features", "logits", "reconstructions", "likelihood"]
+Need = Literal["model", "samples", "features", "logits", "classes", "reconstructions", "likelihood"]
 """What a metric is measured on: a trained model (calibration rows have none), generated images,
-their features or class logits in an extractor, reconstructions of the held-out images, the
-likelihood of the held-out images."""
+their features or class logits in an extractor, the classes that the samples were requested to be
+of, reconstructions of the held-out images, the likelihood of the held-out images."""
 TOO_FEW = "too few images"
 
 
@@ -58,6 +62,18 @@ class Column:
     """Whether it holds words."""
     over_seeds: bool = True
     """Whether the page shows its mean and spread over several seeds."""
+    interval: bool = False
+    """Whether the metric yields the ends of a 95 % interval as well, as NAME_low and NAME_high."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of league.csv: its own, and those of the interval."""
+        return (self.name, *self.ends) if self.interval else (self.name,)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Names of the ends of the interval."""
+        return f"{self.name}_low", f"{self.name}_high"
 
     @property
     def head(self) -> str:
@@ -135,7 +151,7 @@ class Metric(ABC):
 
     def empty(self, reason: str) -> Cells:
         """The cells of a row that lacks what is measured."""
-        return {column.name: reason for column in self.columns}
+        return {name: reason for column in self.columns for name in column.names}
 
     def cells(self, row: RowRecord) -> Cells:
         """The cells of any row."""
@@ -145,19 +161,59 @@ class Metric(ABC):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Generated images and the training images that they are compared with."""
+    """Generated and real images in the features of one extractor."""
 
     generated: Features
-    reference: Features
+    training: Features
     config: EvaluationConfig
+    held_out: Features | None = None
+    """None where no real images are held out; metrics that need them are None then."""
+    classes: bool = True
+    """Whether the logits are those of classes."""
 
     @property
     def features(self) -> tuple[Array, Array]:
-        """Features [N, F] of the generated and [M, F] of the reference images."""
-        return self.generated["features"], self.reference["features"]
+        """Features [N, F] of the generated and [M, F] of the training images."""
+        return self.generated["features"], self.training["features"]
 
 
-class FeatureMetric(Metric):
+@dataclass(frozen=True)
+class RowComparison:
+    """Everything that a row is measured on: its images, and their features in every space."""
+
+    generated: Images
+    training: Images
+    held_out: Images | None
+    spaces: Mapping[str, Comparison]
+    """By the name of the extractor."""
+    config: EvaluationConfig
+    requested: NDArray[np.int64] | None = None
+    """The class that each sample was requested to be of, [N]; None without classes."""
+    training_labels: NDArray[np.int64] | None = None
+    held_out_labels: NDArray[np.int64] | None = None
+
+
+class ComputedMetric(Metric):
+    """A metric that the stage `evaluate` computes."""
+
+    def read(self, row: RowRecord) -> Cells:
+        values = {name: row.measured[name] for column in self.columns for name in column.names}
+        return {name: TOO_FEW if value is None else value for name, value in values.items()}
+
+    def nothing(self) -> Values:
+        """None in all columns."""
+        return {name: None for column in self.columns for name in column.names}
+
+
+class RowMetric(ComputedMetric):
+    """A metric of generated images that is computed once for a row, not for each extractor."""
+
+    @abstractmethod
+    def compute(self, row: RowComparison) -> Values:
+        """The values of all columns, and the ends of their intervals."""
+
+
+class FeatureMetric(ComputedMetric):
     """A metric of generated images that is computed from their features or logits."""
 
     class_rank: ClassVar[int | None] = None
@@ -166,7 +222,7 @@ class FeatureMetric(Metric):
 
     @abstractmethod
     def compute(self, comparison: Comparison) -> Values:
-        """The values of all columns."""
+        """The values of all columns, and the ends of their intervals."""
 
     def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:
         """Fewest generated and reference images, by what needs them.
@@ -175,10 +231,6 @@ class FeatureMetric(Metric):
             dimensions: of the features.
         """
         return {}
-
-    def read(self, row: RowRecord) -> Cells:
-        values = {column.name: row.measured[column.name] for column in self.columns}
-        return {name: TOO_FEW if value is None else value for name, value in values.items()}
 
 
 @functools.cache
@@ -193,32 +245,42 @@ def feature_metrics() -> list[FeatureMetric]:
     return [metric for metric in metrics() if isinstance(metric, FeatureMetric)]
 
 
-def measure(
-    sample: Features, reference: Features, config: EvaluationConfig, *, classes: bool = True
-) -> Values:
-    """Compute every metric of `sample` against `reference`.
+def row_metrics() -> list[RowMetric]:
+    """The metrics that are computed once for a row, in the order of the league."""
+    return [metric for metric in metrics() if isinstance(metric, RowMetric)]
 
-    Args:
-        classes: whether the logits are those of classes; metrics of logits are None otherwise.
+
+def measure(comparison: Comparison) -> Values:
+    """Compute every metric of one extractor's features; those of logits are None without classes.
 
     Raises:
         GenLabError: fewer images than a metric needs.
     """
-    classes = classes and sample["logits"].shape[1] > 0
-    comparison = Comparison(sample, reference, config)
     _check_counts(comparison)
+    classes = comparison.classes and comparison.generated["logits"].shape[1] > 0
     values: Values = {}
     for metric in feature_metrics():
         if "logits" in metric.needs and not classes:
-            values |= dict.fromkeys(column.name for column in metric.columns)
+            values |= metric.nothing()
         else:
             values |= metric.compute(comparison)
     return values
 
 
+def measure_row(row: RowComparison) -> Values:
+    """Compute every metric of a row as a whole."""
+    values: Values = {}
+    for metric in row_metrics():
+        if "classes" in metric.needs and row.requested is None:
+            values |= metric.nothing()
+        else:
+            values |= metric.compute(row)
+    return values
+
+
 def _check_counts(comparison: Comparison) -> None:
     """Refuse fewer images than a metric needs."""
-    names = ("samples", "reference images")
+    names = ("samples", "training images")
     for name, features in zip(names, comparison.features, strict=True):
         n, dimensions = features.shape
         needs: dict[str, int] = {}

@@ -44,7 +44,7 @@ def ppca_bounds(content: dict[str, Any]) -> bytes:
     """Draw ELBO, IWAE-K and log p(x) of probabilistic PCA, and the remaining gap.
 
     Args:
-        content: `laboratory/ppca.json`.
+        content: `elbo-study/ppca.json`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.9), layout="constrained")
     left.axhline(content["log_p"], color="0.2", ls="--", lw=1.2, label="exact log p(x)")
@@ -70,7 +70,7 @@ def gradient_spread(content: dict[str, Any]) -> bytes:
     """Draw the variance of gradient estimators against the number of latents, a panel for each q.
 
     Args:
-        content: `laboratory/gradients.json`.
+        content: `elbo-study/gradients.json`.
     """
     table = pd.DataFrame(content["rows"])
     places = list(dict.fromkeys(table["place"]))
@@ -172,7 +172,7 @@ class ELBOStudySection(Section):
     order = 140
 
     def applies(self, study: ReportedStudy) -> bool:
-        return study.settings.laboratory is not None
+        return study.settings.elbo_study is not None
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         runs = study.runs_where(lambda family: family.posterior)
@@ -186,7 +186,7 @@ class ELBOStudySection(Section):
 
     def _closed_form(self, study: ReportedStudy, dataset: str) -> dict[str, Any]:
         """Return numbers and figures of probabilistic PCA on a data set."""
-        at, origin = study.folder.laboratory(dataset), data_origin(study.folder.data(dataset))
+        at, origin = study.folder.elbo_study(dataset), data_origin(study.folder.data(dataset))
         ppca, gradients = (
             read_measured(at / f"{name}.json", origin) for name in ("ppca", "gradients")
         )

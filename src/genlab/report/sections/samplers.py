@@ -19,11 +19,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler
 from genlab.report.figures import data_uri, png
-from genlab.report.league import COLUMNS, in_features_of
+from genlab.report.league import HEADS, in_features_of
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 
-FID = COLUMNS["fid"]
+FID = HEADS["fid"]
 MEASURED = {
     "fid": "fid",
     "precision": "precision",

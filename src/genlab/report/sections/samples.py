@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genlab.config.evaluators import FLOOR
+from genlab.config.evaluators import CALIBRATION
 from genlab.report.figures import data_uri
 from genlab.report.league import NO_SAMPLER, readable
 from genlab.report.sections import Section
@@ -29,7 +29,7 @@ class SamplesSection(Section):
 
     def _grid(self, study: ReportedStudy, row: Any) -> dict[str, Any]:
         run = study.folder.run(str(row["dataset"]), str(row["model"]), int(row["seed"]))
-        calibration = row["model"] == FLOOR
+        calibration = row["model"] == CALIBRATION
         evaluations = readable(row["evaluations"], "evaluations")
         unit = "network evaluation" if evaluations == "1" else "network evaluations"
         fid = f"FID {readable(row['fid'], 'fid')} ({row['extractor']})"

@@ -35,14 +35,15 @@ def round_trips(runs: dict[str, list[dict[str, float]]]) -> bytes:
 
 
 def _trajectories(run: RunFolder) -> dict[str, Any]:
-    content = read_run_file(run, run.walks / "walks.json")
+    content = read_run_file(run, run.trajectories / "trajectories.json")
     return {
         "title": run_label(run),
         "content": content,
         "pictures": {
-            kind: data_uri((run.walk_figures / f"{kind}.png").read_bytes()) for kind in content
+            kind: data_uri((run.trajectory_figures / f"{kind}.png").read_bytes())
+            for kind in content
         },
-        "film": data_uri((run.walk_figures / "denoising.gif").read_bytes(), "gif"),
+        "film": data_uri((run.trajectory_figures / "denoising.gif").read_bytes(), "gif"),
     }
 
 

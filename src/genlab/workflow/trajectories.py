@@ -1,4 +1,4 @@
-"""The stage `walk`: figures of a run's trajectories between noise and image."""
+"""The stage `trajectories`: figures of a run's trajectories between noise and image."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from genlab.workflow.figures import save_figures
 from genlab.workflow.models import load_trained
 
 
-def walk(run: RunFolder, *, cpu: bool = False) -> None:
-    """Write the figures of a run's trajectories, and what they show as walks.json.
+def trajectories(run: RunFolder, *, cpu: bool = False) -> None:
+    """Write the figures of a run's trajectories, and what they show as trajectories.json.
 
     Raises:
         GenLabError: the model is not on a Gaussian path.
     """
     device, origin = pick_device(cpu), run_origin(run)
     figures = read_trajectories(run, load_trained(run, device, origin), device).figures()
-    paths = save_figures(run.walk_figures, figures, film_side=112)
+    paths = save_figures(run.trajectory_figures, figures, film_side=112)
     facts: dict[str, Any] = {name: figure.facts for name, figure in figures.items()}
-    description = run.walks / "walks.json"
+    description = run.trajectories / "trajectories.json"
     write_measured(description, facts, origin)
     longest = facts["inversion"]["rows"][-1]
     leave_record(
         run,
-        "walk",
+        "trajectories",
         metrics={f"inversion_rmse_{longest['steps']}": longest["rmse"]},
         artifacts=[*paths, description],
     )

@@ -1,4 +1,4 @@
-"""The stage `walk`: each figure shows what other parts of the project draw from the same noise."""
+"""The stage `trajectories`: each figure shows what other parts of the project draw from the same noise."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from genlab.sampling.trajectories import (
     sampler_with,
 )
 from genlab.workflow.models import load_trained
-from genlab.workflow.walk import read_trajectories, walk
+from genlab.workflow.trajectories import read_trajectories, trajectories
 
 KINDS = [name for name, kind in SAMPLERS.items() if kind.deterministic and kind.takes_steps]
 SHAPE = (1, SIDE, SIDE)
@@ -70,7 +70,7 @@ def held_out(run: RunFolder, numbers: list[int]) -> NDArray[np.uint8]:
 
 
 def test_the_strip_ends_in_the_samples_and_begins_in_their_noise(run: RunFolder) -> None:
-    lines = sheet(run.walk_figures / "denoising.png", FILMSTRIP_TIMES)
+    lines = sheet(run.trajectory_figures / "denoising.png", FILMSTRIP_TIMES)
     assert len(lines) == 2 * FILMSTRIP_SAMPLES
     x_t, x_0 = lines[::2], lines[1::2]
     sampler = DDIMSampler(steps=FRAMES, spacing=SPACING)
@@ -80,20 +80,20 @@ def test_the_strip_ends_in_the_samples_and_begins_in_their_noise(run: RunFolder)
     assert close(x_t[:, 0], (127.5 * (noise + 1)).clamp(0, 255).round().to(torch.uint8).numpy())
     # At the last one nearly nothing is left of the noise, and both are one image.
     assert np.abs(x_t[:, -1].astype(int) - x_0[:, -1]).mean() < 2
-    instants = read_json(run.walks / "walks.json")["denoising"]["instants"]
+    instants = read_json(run.trajectories / "trajectories.json")["denoising"]["instants"]
     assert len(instants) == FILMSTRIP_TIMES
     assert instants == sorted(set(instants), reverse=True)
-    film = Image.open(run.walk_figures / "denoising.gif")
+    film = Image.open(run.trajectory_figures / "denoising.gif")
     # Frames that are alike, as those held at the end, are one frame of a longer time.
     assert film.n_frames <= FRAMES + HELD_FRAMES  # type: ignore[attr-defined]
     assert film.size[0] / film.size[1] == (COLUMNS * (SIDE + 1) + 1) / (2 * SIDE + 2)
 
 
 def test_all_samplers_start_at_the_same_noise_and_none_is_another(run: RunFolder) -> None:
-    rows = read_json(run.walks / "walks.json")["samplers"]["rows"]
+    rows = read_json(run.trajectories / "trajectories.json")["samplers"]["rows"]
     model = load_trained(run)
     chosen: list[SamplerConfig] = [sampler_with(kind, n) for n in BUDGETS for kind in KINDS]
-    lines = sheet(run.walk_figures / "samplers.png", COLUMNS)
+    lines = sheet(run.trajectory_figures / "samplers.png", COLUMNS)
     exact = draw(model, Dopri5Sampler(), SampleNoise(0, range(COLUMNS)))
     for line, row, sampler in zip(lines, rows, [*chosen, Dopri5Sampler()], strict=True):
         assert row["sampler"] == sampler.sampler
@@ -105,11 +105,11 @@ def test_all_samplers_start_at_the_same_noise_and_none_is_another(run: RunFolder
 
 
 def test_interpolations_go_from_sample_to_sample(run: RunFolder) -> None:
-    lines = sheet(run.walk_figures / "interpolation.png", len(INTERPOLATION_STEPS))
+    lines = sheet(run.trajectory_figures / "interpolation.png", len(INTERPOLATION_STEPS))
     samples = images_by(
         load_trained(run), DPMSolverSampler(steps=STEPS, spacing=SPACING), range(2 * PAIRS)
     )
-    rows = read_json(run.walks / "walks.json")["interpolation"]["rows"]
+    rows = read_json(run.trajectories / "trajectories.json")["interpolation"]["rows"]
     for line, row in zip(lines, rows, strict=True):
         assert close(line[0], samples[row["from"]])
         assert close(line[-1], samples[row["to"]])
@@ -117,8 +117,8 @@ def test_interpolations_go_from_sample_to_sample(run: RunFolder) -> None:
 
 
 def test_inversion_shows_held_out_images_and_comes_back_to_them(run: RunFolder) -> None:
-    result = read_json(run.walks / "walks.json")["inversion"]
-    lines = sheet(run.walk_figures / "inversion.png", COLUMNS)
+    result = read_json(run.trajectories / "trajectories.json")["inversion"]
+    lines = sheet(run.trajectory_figures / "inversion.png", COLUMNS)
     images = held_out(run, [each["image"] for each in result["images"]])
     assert (lines[0] == images).all()
     labels = read_array(run.data.labels("test"))
@@ -135,8 +135,8 @@ def test_inversion_shows_held_out_images_and_comes_back_to_them(run: RunFolder) 
 
 
 def test_inpainting_keeps_what_is_given_and_draws_the_rest_anew(run: RunFolder) -> None:
-    result = read_json(run.walks / "walks.json")["inpainting"]
-    lines = sheet(run.walk_figures / "inpainting.png", COLUMNS)
+    result = read_json(run.trajectories / "trajectories.json")["inpainting"]
+    lines = sheet(run.trajectory_figures / "inpainting.png", COLUMNS)
     images = held_out(run, [each["image"] for each in result["images"]])
     assert (lines[0] == images).all()
     assert (lines[1:, :, : SIDE // 2] == images[:, : SIDE // 2]).all()
@@ -146,23 +146,23 @@ def test_inpainting_keeps_what_is_given_and_draws_the_rest_anew(run: RunFolder) 
 
 
 def test_the_stage_again_gives_the_same_bytes_and_a_record(run: RunFolder) -> None:
-    files = sorted(path for path in run.walks.rglob("*") if path.is_file())
+    files = sorted(path for path in run.trajectories.rglob("*") if path.is_file())
     figures = ["denoising.gif", *(f"{name}.png" for name in (
         "denoising", "inpainting", "interpolation", "inversion", "samplers"
     ))]  # fmt: skip
-    assert [path.name for path in files] == [*figures, "walks.json"]
-    record = read_json(run.outbox / "walk.json")
+    assert [path.name for path in files] == [*figures, "trajectories.json"]
+    record = read_json(run.outbox / "trajectories.json")
     assert {Path(name).name for name in record["artifacts"]} == {path.name for path in files}
-    rows = read_json(run.walks / "walks.json")["inversion"]["rows"]
+    rows = read_json(run.trajectories / "trajectories.json")["inversion"]["rows"]
     assert record["metrics"] == {f"inversion_rmse_{ROUND_TRIPS[-1]}": rows[-1]["rmse"]}
     before = [path.read_bytes() for path in files]
-    walk(run, cpu=True)
+    trajectories(run, cpu=True)
     assert [path.read_bytes() for path in files] == before
 
 
 def test_a_model_without_a_path_is_refused(trained_study: StudyFolder) -> None:
     with pytest.raises(GenLabError, match="VAE is not on a Gaussian path"):
-        walk(trained_study.run("stripes", "vae", 0), cpu=True)
+        trajectories(trained_study.run("stripes", "vae", 0), cpu=True)
 
 
 def test_conditions_are_the_classes_in_turn_and_the_images_own(run: RunFolder) -> None:
