@@ -26,7 +26,7 @@ rule all:
     input: study.report
 
 rule reference_features:
-    output: "results/mini/{dataset}/reference/{extractor}.npz"
+    output: "results/mini/{dataset}/reference/{split}/classifier.npz"
     shell: "touch {output}"
 
 rule train:

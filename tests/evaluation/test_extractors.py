@@ -67,9 +67,9 @@ def test_inception_reads_its_weights_from_a_file(
     write_array(tmp_path / "rgb.npy", grey.repeat(3, axis=1))
     result = {}
     for name in ("grey", "rgb"):
-        features(at, "stripes", INCEPTION, tmp_path / f"{name}.npy", tmp_path / "x.npz", cpu=True)
+        features(at, "stripes", tmp_path / f"{name}.npy", tmp_path, cpu=True)
         origin = features_origin(at, "stripes", INCEPTION, tmp_path / f"{name}.npy")
-        result[name] = read_features(tmp_path / "x.npz", origin)
+        result[name] = read_features(tmp_path / f"{INCEPTION}.npz", origin)
     assert result["grey"]["features"].shape == (3, 2048)
     assert result["grey"]["logits"].shape == (3, 1008)
     assert np.array_equal(result["grey"]["features"], result["rgb"]["features"])
@@ -84,14 +84,14 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
     torch.save({"fc.weight": Trap(tmp_path / "sprung")}, tmp_path / "weights.pth")
     use(at, tmp_path / "weights.pth")
     ended = genlab(
-        "features", "--config", at.config, "--dataset", "stripes", "--extractor", INCEPTION,
-        "--images", at.data("stripes").images("test"), "--out", tmp_path / "x.npz",
+        "features", "--config", at.config, "--dataset", "stripes",
+        "--images", at.data("stripes").images("test"), "--out", tmp_path / "out",
     )  # fmt: skip
     assert ended.status == 1
     assert f"the extractor '{INCEPTION}' can't be made ({tmp_path}/weights.pth)" in ended.err
     assert "set evaluation.inception_weights to a local file of tensors" in ended.err
     assert not (tmp_path / "sprung").exists()
-    assert not (tmp_path / "x.npz").exists()
+    assert not (tmp_path / "out" / f"{INCEPTION}.npz").exists()
 
 
 def _torn(path: Path) -> None:

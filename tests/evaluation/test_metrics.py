@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
 from genlab.errors import GenLabError
-from genlab.evaluation.metrics import Features, feature_metrics, measure, metrics, precision_recall
+from genlab.evaluation.metrics import (
+    Comparison,
+    Features,
+    feature_metrics,
+    measure,
+    metrics,
+    precision_recall,
+)
 
 CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
 N, DIMENSIONS = 400, 6

@@ -114,11 +114,11 @@ def test_rfid_is_the_fid_of_the_reconstructed_images_of_the_row_real(
     generated, reference = (
         read_features(path, features_origin(staged, "stripes", "classifier", images))
         for path, images in (
-            (tmp_path / "again.npz", again),
-            (staged.reference("stripes", "classifier"), data.images("train")),
+            (tmp_path / "classifier.npz", again),
+            (staged.reference("stripes", "train") / "classifier.npz", data.images("train")),
         )
     )
-    expected = measure(generated, reference, config)["fid"]
+    expected = measure(Comparison(generated, reference, config))["fid"]
     # The same features in the same precision.
     assert read_json(run.rfid)["classifier"] == pytest.approx(expected, rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""The stage `trajectories`: each figure shows what other parts of the project draw from the same noise."""
+"""The stage `trajectories`: figures show what other parts draw from the same noise."""
 
 from __future__ import annotations
 

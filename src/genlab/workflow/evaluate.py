@@ -16,7 +16,6 @@ from genlab.evaluation.metrics import (
     Features,
     Images,
     RowComparison,
-    Values,
     measure,
     measure_row,
 )
@@ -89,7 +88,7 @@ class _RealImages:
         return Comparison(generated, training, self.config, held_out, classes)
 
 
-def _measure_row(at: SampleFolder, real: _RealImages) -> dict[str, Values | dict[str, Any]]:
+def _measure_row(at: SampleFolder, real: _RealImages) -> dict[str, dict[str, Any]]:
     """The metrics of a row by extractor, and under OF_ROW those of the row as a whole."""
     requested = requested_classes(at)
     measured: dict[str, dict[str, Any]] = {}

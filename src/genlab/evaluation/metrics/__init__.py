@@ -34,8 +34,10 @@ Array = NDArray[np.float32]
 Features = dict[str, Array]
 """`features` [N, F] and `logits` [N, K] of N images; K = 0 without classes."""
 Images = NDArray[np.uint8]
-Values = dict[str, float | str | None]
+Values = dict[str, float | None]
 """Results by column; None where there are too few images to compute one."""
+RowValues = dict[str, float | str | None]
+"""Results of a row as a whole by column; some columns hold words."""
 Cells = dict[str, Any]
 """Cells of the league by column: a number, a word, or the reason why there is no number."""
 
@@ -197,19 +199,20 @@ class ComputedMetric(Metric):
     """A metric that the stage `evaluate` computes."""
 
     def read(self, row: RowRecord) -> Cells:
-        values = {name: row.measured[name] for column in self.columns for name in column.names}
+        values = {name: row.measured[name] for name in self.names}
         return {name: TOO_FEW if value is None else value for name, value in values.items()}
 
-    def nothing(self) -> Values:
-        """None in all columns."""
-        return {name: None for column in self.columns for name in column.names}
+    @property
+    def names(self) -> list[str]:
+        """The columns of league.csv that it fills."""
+        return [name for column in self.columns for name in column.names]
 
 
 class RowMetric(ComputedMetric):
     """A metric of generated images that is computed once for a row, not for each extractor."""
 
     @abstractmethod
-    def compute(self, row: RowComparison) -> Values:
+    def compute(self, row: RowComparison) -> RowValues:
         """The values of all columns, and the ends of their intervals."""
 
 
@@ -261,18 +264,18 @@ def measure(comparison: Comparison) -> Values:
     values: Values = {}
     for metric in feature_metrics():
         if "logits" in metric.needs and not classes:
-            values |= metric.nothing()
+            values |= dict.fromkeys(metric.names)
         else:
             values |= metric.compute(comparison)
     return values
 
 
-def measure_row(row: RowComparison) -> Values:
+def measure_row(row: RowComparison) -> RowValues:
     """Compute every metric of a row as a whole."""
-    values: Values = {}
+    values: RowValues = {}
     for metric in row_metrics():
         if "classes" in metric.needs and row.requested is None:
-            values |= metric.nothing()
+            values |= dict.fromkeys(metric.names)
         else:
             values |= metric.compute(row)
     return values
