@@ -1,10 +1,24 @@
-# metrics, costs, pictures -> league.csv, league.md, report/index.html; everything -> MLflow
+# features of all rows -> ranking.json; metrics, costs, pictures -> league.csv, league.md, report/index.html; everything -> MLflow
+
+
+use rule light as rank with:
+    input:
+        MANIFESTS,
+        outputs("features", "reference_features", "sample", "calibrate"),
+    output:
+        "<study>/ranking.json",
+    pathvars:
+        job="rank",
+    params:
+        call=f"rank --config {STUDY_AT.config}",
+        spec=spec_of(STUDY_AT.config),
+        code=code_of("rank"),
 
 
 use rule light as league with:
     input:
         MANIFESTS,
-        outputs("train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"),
+        outputs("rank", "train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"),
     output:
         report(
             "<study>/league.csv",

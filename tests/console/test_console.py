@@ -40,7 +40,7 @@ rule train:
 rule report:
     input:
         expand(run + "/weights", dataset="digits", model=["vae", "ddpm"], seed=[0, 1]),
-        "results/mini/digits/reference/classifier.npz",
+        "results/mini/digits/reference/train/classifier.npz",
         "league.csv",
     output: study.report
     shell: "cp league.csv results/mini/league.csv; touch {output}"

@@ -15,7 +15,7 @@ from tiny import make_study
 
 from genlab.data.calibration import fair_share
 from genlab.data.randomness import generator
-from genlab.evaluation.metrics import TOO_FEW, measure
+from genlab.evaluation.metrics import TOO_FEW, Comparison, measure
 from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json

@@ -310,6 +310,14 @@ def publish(config: StudyConfig) -> None:
 
 
 @stage_command()
+def rank(config: StudyConfig) -> None:
+    """Rank all rows by their features, with intervals and tiers: ranking.json."""
+    from genlab.workflow.rank import rank_rows as stage
+
+    work(stage, StudyFolder(folder(config)))
+
+
+@stage_command()
 def league(config: StudyConfig) -> None:
     """Bring all rows together: league.csv and league.md."""
     from genlab.workflow.league import league as stage

@@ -129,8 +129,18 @@ def _cells(run: RunFolder, record: RowRecord) -> Cells:
     return cells
 
 
+Places = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Entries of ranking.json by model and sampler."""
+
+
+def _places(study: StudyFolder, dataset: str) -> Places:
+    """The ranking of a data set's rows."""
+    rows = read_json(study.ranking)[dataset]["rows"]
+    return {(row["model"], row["sampler"]): row for row in rows}
+
+
 def _rows_of(
-    run: RunFolder, seed: int, models: list[RunRecord], extractors: Sequence[str]
+    run: RunFolder, seed: int, models: list[RunRecord], extractors: Sequence[str], places: Places
 ) -> Iterator[dict[str, Any]]:
     """A mapping for each row and extractor of one run; calibration rows have no `models`.
 
@@ -148,7 +158,8 @@ def _rows_of(
         for name, values in by_extractor.items():
             evaluator = extractor(name)
             missing = missing_needs(models, evaluator, classes)
-            record = RowRecord(models, missing, name, cost, {**of_row, **values})
+            place = places.get((run.model_name, row))
+            record = RowRecord(models, missing, name, cost, {**of_row, **values}, place)
             labels = {"sampler": row, "extractor": evaluator.label(classes)}
             yield keys | labels | _cells(run, record)
 
@@ -157,11 +168,12 @@ def _rows(study: StudyFolder, settings: Study) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
     extractors = settings.evaluation.extractors
     for dataset in settings.datasets:
+        places = _places(study, dataset)
         if settings.evaluation.calibration:
-            yield from _rows_of(study.run(dataset, CALIBRATION, 0), 0, [], extractors)
+            yield from _rows_of(study.run(dataset, CALIBRATION, 0), 0, [], extractors, places)
         for model, seed in product(settings.models, settings.seeds):
             run = study.run(dataset, model, seed)
-            yield from _rows_of(run, seed, _chain(run), extractors)
+            yield from _rows_of(run, seed, _chain(run), extractors, places)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:

@@ -27,7 +27,7 @@ results/
         samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
                                      figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
-    league.csv, league.md, report/index.html
+    ranking.json, league.csv, league.md, report/index.html
 """
 
 from __future__ import annotations
@@ -354,6 +354,11 @@ class StudyFolder:
     def sent(self) -> Path:
         """The tracking store that has received everything, and how many stores there were."""
         return self.folder / "sent.json"
+
+    @property
+    def ranking(self) -> Path:
+        """Scores, rank intervals and tiers of all rows, by data set."""
+        return self.folder / "ranking.json"
 
     @property
     def league(self) -> Path:

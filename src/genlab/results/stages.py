@@ -72,6 +72,7 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
         ],
         "elbo": vaes if study.elbo_study else [],
         "elbo_study": of_data if study.elbo_study else [],
+        "rank": [{}],
         "league": [{}],
         "report": [{}],
         "publish": [{}],
@@ -170,6 +171,7 @@ STAGES = {
     "prompts": Stage("genlab.workflow.prompts", (_family, _for_prompts)),
     "elbo": Stage("genlab.workflow.elbo", (_family,)),
     "elbo_study": Stage("genlab.workflow.elbo_study"),
+    "rank": Stage("genlab.workflow.rank"),
     "league": Stage("genlab.workflow.league", (_metrics,)),
     "report": Stage("genlab.workflow.report", (_metrics, _sections)),
 }

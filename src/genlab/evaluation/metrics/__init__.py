@@ -118,7 +118,9 @@ class RowRecord:
     extractor: str
     sampling_cost: Mapping[str, Any]
     measured: Mapping[str, Any]
-    """Results of `measure`."""
+    """Results of `measure` and `measure_row`."""
+    ranking: Mapping[str, Any] | None = None
+    """Its entry in ranking.json; None where nothing could be ranked."""
 
     @property
     def autoencoder(self) -> ModelRecord:

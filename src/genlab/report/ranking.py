@@ -1,0 +1,81 @@
+"""The ranking as tables for people: one line for each model and sampler, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from genlab.config.evaluators import CALIBRATION
+from genlab.report.league import MEASURED, is_reason, readable
+
+BESIDE = ("copying", "train_seconds", "seconds_per_image", "evaluations", "bits_per_dim")
+"""Columns of the league that stand beside the ranks, as far as there are such metrics."""
+UNKNOWN = "one seed"
+
+
+def columns_beside() -> list[str]:
+    """Return the columns of the league that the table of ranks repeats."""
+    return [name for name in BESIDE if name in MEASURED]
+
+
+def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of one data set's ranking in the order of the table.
+
+    Models come by tier and score, calibration rows after them by score.
+
+    Args:
+        ranking: an entry of `ranking.json`.
+        league: the rows of this data set; of a row's seeds and extractors, the first is read.
+    """
+    first = league.drop_duplicates(["model", "sampler"]).set_index(["model", "sampler"])
+    rows = sorted(
+        ranking["rows"],
+        key=lambda row: (row["model"] == CALIBRATION, row.get("tier", 0), row["fdr"]),
+    )
+    return [
+        {
+            **row,
+            "calibration": row["model"] == CALIBRATION,
+            "rank": _rank(row),
+            "score": f"{readable(row['fdr'], 'fdr')} [{readable(row['fdr_low'], 'fdr')}, "
+            f"{readable(row['fdr_high'], 'fdr')}]",
+            "spreads": [
+                _spread(row[f"sd_{part}"]) for part in ("training", "sampling", "reference")
+            ],
+            "beside": [
+                _cell(first.loc[(row["model"], row["sampler"]), name], name)
+                for name in columns_beside()
+            ],
+        }
+        for row in rows
+    ]
+
+
+def _rank(row: Mapping[str, Any]) -> str:
+    """The interval of a rank in words."""
+    if "tier" not in row:
+        return "not ranked"
+    low, high = row["rank_low"], row["rank_high"]
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _spread(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2g}"
+
+
+def _cell(value: object, column: str) -> dict[str, Any]:
+    return {"text": readable(value, column), "reason": is_reason(value, column), "raw": value}
+
+
+def ranking_markdown(ranking: Mapping[str, Any], league: pd.DataFrame) -> str:
+    """Return the table of ranks in Markdown."""
+    heads = ["tier", "rank", "model", "sampler", "FDr [95 %]"]
+    heads += [MEASURED[name].head for name in columns_beside()]
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in ranked_rows(ranking, league):
+        cells = [str(row.get("tier", "")), row["rank"], row["model"], row["sampler"], row["score"]]
+        cells += [cell["text"] for cell in row["beside"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,187 @@
+"""The stage `rank`: features of all rows to one ranking with intervals, ranking.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from genlab.config.evaluators import CALIBRATION
+from genlab.config.study import Study
+from genlab.evaluation.fd_ratio import Ratio, mean_ratio, ratio, real_distance
+from genlab.evaluation.intervals import frechet_estimate
+from genlab.evaluation.ranking import Contender, Rank, interval, rank, spread
+from genlab.io.files import write_json
+from genlab.results.layout import StudyFolder
+from genlab.results.spec import read_study
+from genlab.results.stages import rows_of
+from genlab.workflow.features import features_origin, read_features, reference_features
+
+Row = tuple[str, str]
+"""Model and sampler."""
+Ratios = dict[str, Ratio]
+"""By space."""
+
+
+def rank_rows(study: StudyFolder) -> None:
+    """Write the ranking of every data set's rows: FDr, rank intervals, tiers, spreads.
+
+    A dataset without a ranking, because it has too few images, has no rows in it.
+    """
+    settings = read_study(study.config)
+    write_json(study.ranking, {name: _ranking(study, settings, name) for name in settings.datasets})
+
+
+def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any]:
+    """The ranking of one data set's rows."""
+    excluded = trained_rulers(settings)
+    names = settings.evaluation.extractors
+    spaces = {name: _Space.read(study, dataset, name, settings) for name in names}
+    measured = {name: space for name, space in spaces.items() if space is not None}
+    ranking = [name for name in measured if name not in excluded]
+    rows = {}
+    for model in settings.models:
+        for row in rows_of(settings, model):
+            runs = [
+                {name: space.ratio(model, seed, row) for name, space in measured.items()}
+                for seed in settings.seeds
+            ]
+            rows[model, row] = runs
+    calibration = {
+        (CALIBRATION, row): [
+            {name: space.ratio(CALIBRATION, 0, row) for name, space in measured.items()}
+        ]
+        for row in rows_of(settings, CALIBRATION)
+    }
+    if not ranking:
+        return {"spaces": [], "excluded": excluded, "seeds": len(settings.seeds), "rows": []}
+    ranked = _ranked(rows, ranking)
+    content = [
+        *({**_names(row), **_score(runs, ranking)} for row, runs in calibration.items()),
+        *({**_names(row), **_score(rows[row], ranking), **ranked[row]} for row in rows),
+    ]
+    return {
+        "spaces": ranking,
+        "excluded": excluded,
+        "seeds": len(settings.seeds),
+        "rows": content,
+    }
+
+
+def trained_rulers(settings: Study) -> dict[str, list[str]]:
+    """Return the spaces that models of a study trained on, and those models.
+
+    Such a space can't rank them: a loss in a ruler's features makes its distance small.
+    """
+    trained: dict[str, list[str]] = {}
+    for name in settings.models:
+        for ruler in settings.trained_on(name):
+            trained.setdefault(ruler, []).append(name)
+    return trained
+
+
+@dataclass(frozen=True)
+class _Space:
+    """The real images of a data set in one feature space."""
+
+    study: StudyFolder
+    dataset: str
+    name: str
+    reference: dict[str, Any]
+    """Features by split: `test` for rows that were made without held-out images, `train` for those
+    that were made from them."""
+    real: dict[str, float]
+    """The distance of real images, by the split that is the reference."""
+
+    @classmethod
+    def read(cls, study: StudyFolder, dataset: str, name: str, settings: Study) -> _Space | None:
+        """Read them; None where there are too few images for a Frechet distance."""
+        reference = {
+            split: reference_features(study, dataset, name, split)["features"]
+            for split in ("train", "test")
+        }
+        samples = settings.evaluation.samples
+        real = {
+            "test": real_distance(reference["test"], reference["train"], samples),
+            "train": real_distance(reference["train"], reference["test"], samples),
+        }
+        if any(not value for value in real.values()):
+            return None
+        distances = {split: value for split, value in real.items() if value is not None}
+        return cls(study, dataset, name, reference, distances)
+
+    def ratio(self, model: str, seed: int, row: str) -> Ratio:
+        """Return the distance of a row, divided by that of real images."""
+        at = self.study.run(self.dataset, model, seed).samples(row)
+        origin = features_origin(self.study, self.dataset, self.name, at.samples)
+        generated = read_features(at.features(self.name), origin)["features"]
+        split = "train" if model == CALIBRATION and from_held_out(row) else "test"
+        estimate = frechet_estimate(generated, self.reference[split])
+        assert estimate is not None  # as many images as those of `real`
+        return ratio(estimate, self.real[split])
+
+
+def _names(row: Row) -> dict[str, str]:
+    return {"model": row[0], "sampler": row[1]}
+
+
+def _contender(runs: list[Ratios], spaces: list[str]) -> Contender:
+    """The scores of a row over its seeds, in the mean of `spaces`."""
+    scores = [mean_ratio({name: run[name] for name in spaces}) for run in runs]
+    return Contender(
+        np.log([score.value for score in scores]),
+        np.array([score.log_sampling for score in scores]),
+        np.mean([score.of_reference / score.value for score in scores], axis=0),
+    )
+
+
+def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
+    """FDr, its 95 % interval, its spreads, and the ratio in each space; means over seeds."""
+    row = _contender(runs, spaces)
+    parts, (low, high) = spread(row), interval(row, [row])
+    value = float(np.exp(row.mean))
+    return {
+        "fdr": value,
+        "fdr_low": low,
+        "fdr_high": high,
+        "sd_training": None if parts.training is None else value * parts.training,
+        "sd_sampling": value * parts.sampling,
+        "sd_reference": value * parts.reference,
+        "ratios": {name: float(np.mean([run[name].value for run in runs])) for name in runs[0]},
+    }
+
+
+def _ranked(rows: Mapping[Row, list[Ratios]], spaces: list[str]) -> dict[Row, dict[str, Any]]:
+    """Tier and rank interval of each row, and the pair of spaces that contradict each other."""
+    contenders = [_contender(runs, spaces) for runs in rows.values()]
+    overall = rank(contenders)
+    alone = {
+        name: rank([_contender(runs, [name]) for runs in rows.values()])
+        for name in (spaces if len(spaces) > 1 else ())
+    }
+    result = {}
+    for i, row in enumerate(rows):
+        low, high = interval(contenders[i], contenders)
+        places = {name: ranks[i] for name, ranks in alone.items()}
+        result[row] = {
+            "tier": overall[i].tier,
+            "rank_low": overall[i].low,
+            "rank_high": overall[i].high,
+            "fdr_low": low,
+            "fdr_high": high,
+            "contradiction": _contradiction(places),
+        }
+    return result
+
+
+def _contradiction(places: Mapping[str, Rank]) -> list[str] | None:
+    """The two spaces whose rank intervals of a row are furthest apart; None if all overlap."""
+    gaps = {
+        (a, b): max(places[b].low - places[a].high, places[a].low - places[b].high)
+        for a, b in combinations(places, 2)
+    }
+    widest = max(gaps, key=lambda pair: gaps[pair], default=None)
+    return list(widest) if widest and gaps[widest] > 0 else None
