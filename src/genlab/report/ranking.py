@@ -12,6 +12,8 @@ from genlab.report.league import MEASURED, is_reason, readable
 
 BESIDE = ("copying", "train_seconds", "seconds_per_image", "evaluations", "bits_per_dim")
 """Columns of the league that stand beside the ranks, as far as there are such metrics."""
+SOURCES = ("training", "sampling", "reference")
+"""What makes a score vary."""
 UNKNOWN = "one seed"
 
 
@@ -39,11 +41,10 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
             **row,
             "calibration": row["model"] == CALIBRATION,
             "rank": _rank(row),
-            "score": f"{readable(row['fdr'], 'fdr')} [{readable(row['fdr_low'], 'fdr')}, "
-            f"{readable(row['fdr_high'], 'fdr')}]",
-            "spreads": [
-                _spread(row[f"sd_{part}"]) for part in ("training", "sampling", "reference")
-            ],
+            "score": "{} [{}, {}]".format(
+                *(readable(row[name], "fdr") for name in ("fdr", "fdr_low", "fdr_high"))
+            ),
+            "spreads": [_spread(row[f"sd_{source}"]) for source in SOURCES],
             "beside": [
                 _cell(first.loc[(row["model"], row["sampler"]), name], name)
                 for name in columns_beside()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -72,22 +73,26 @@ class AgreementSection(Section):
     )
 
     def applies(self, study: ReportedStudy) -> bool:
-        return any(
-            len(table) >= FEWEST and table.shape[1] > 1 for table in self._scores(study).values()
-        )
+        return bool(_tables(study))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         return {
             "figures": {
                 dataset: data_uri(agreement_figure(table.corr(method="kendall")))
-                for dataset, table in self._scores(study).items()
-                if len(table) >= FEWEST and table.shape[1] > 1
+                for dataset, table in _tables(study).items()
             }
         }
 
-    def _scores(self, study: ReportedStudy) -> dict[str, pd.DataFrame]:
-        """The scores of each data set's rows."""
-        return {
-            dataset: quality_scores(study.league[study.league["dataset"] == dataset])
-            for dataset in study.settings.datasets
-        }
+
+@functools.lru_cache(maxsize=1)  # `applies` and `read` share it
+def _tables(study: ReportedStudy) -> dict[str, pd.DataFrame]:
+    """The scores of the rows of each data set that has enough of both."""
+    tables = {
+        dataset: quality_scores(study.league[study.league["dataset"] == dataset])
+        for dataset in study.settings.datasets
+    }
+    return {
+        dataset: table
+        for dataset, table in tables.items()
+        if len(table) >= FEWEST and table.shape[1] > 1
+    }
