@@ -406,7 +406,7 @@ def evaluate(
     model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor
     facts = find_extractor(name)
     on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
-    network = make_extractor(name, model, config, on)
+    network = make_extractor(name, model, config, on, data.images)
     features, expected = (features_of(network, one, on) for one in (generated, data.images))
     classes = facts.tells_classes(len(data.classes))
     return measure(Comparison(features, expected, config, classes=classes))

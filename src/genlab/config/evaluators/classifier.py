@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from genlab.config.evaluators import CLASSIFIER, Evaluator
 from genlab.config.families import FamilyConfig
@@ -24,7 +24,7 @@ class DomainClassifier(Evaluator):
         "digit); everything else in an image has little influence on them."
     )
 
-    def needed(self, families: Iterable[FamilyConfig]) -> bool:
+    def needed(self, families: Iterable[FamilyConfig], extractors: Collection[str]) -> bool:
         return True
 
     def dimensions(self, model: FamilyConfig | None) -> int:
