@@ -104,6 +104,10 @@ class EvaluationConfig(Strict):
     """Number of splits that the inception score is averaged over."""
     classifier: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of the domain classifier, e.g. {images: 20000}."""
+    contrastive: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of the contrastive encoder."""
+    autoencoder_latent: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of the autoencoder whose latent is an extractor."""
 
     @property
     def fewest(self) -> dict[str, int]:

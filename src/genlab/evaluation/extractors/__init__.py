@@ -7,7 +7,7 @@ What planning needs to know about an extractor is in the file of the same name i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +16,12 @@ from torch import Tensor
 
 from genlab.config.evaluators import extractor
 from genlab.config.study import EvaluationConfig
+from genlab.errors import GenLabError
 from genlab.evaluation.metrics import Features
 from genlab.models.base import Model
 from genlab.registry import class_in
+
+M = TypeVar("M", bound=Model)
 
 BATCH = 100  # images at a time
 FITTED_IMAGES = 10_000
@@ -77,6 +80,19 @@ def make_extractor(
             raise TypeError(f"the extractor '{name}' is fitted to training images")
         result.fit(evenly(training, FITTED_IMAGES))
     return result
+
+
+def expect(kind: type[M], model: Model | None, name: str) -> M:
+    """The trained `model` of the extractor `name`.
+
+    Raises:
+        GenLabError: it is not a `kind`.
+    """
+    if not isinstance(model, kind):
+        raise GenLabError(
+            f"the extractor '{name}' needs a {kind.__name__}, not a {type(model).__name__}"
+        )
+    return model
 
 
 def evenly(images: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
