@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from genlab.config.base import read_yaml
+from genlab.config.evaluators import extractors
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study, load_study
 from genlab.results import code
@@ -28,7 +29,7 @@ STUDIES = {
         "datasets": ["cifar10", "celeba"],
         "models": ["dvae"],
         "samplers": {"prior": {"sampler": "prior"}},
-        "evaluation": {"samples": 2048, "extractors": ["classifier", "inception-v3-compat"]},
+        "evaluation": {"samples": 4096, "extractors": list(extractors())},
     }
 }  # fmt: skip
 PACKAGES = ("models", "nn", "processes", "samplers", "training", "sampling", "data", "evaluation",
@@ -82,6 +83,8 @@ USED_BY_FAMILIES = {
 }
 USED_BY_STAGES = {
     "classifier": MEASURING - {"evaluate"},
+    "contrastive": MEASURING - {"evaluate"},
+    "autoencoder_latent": MEASURING - {"evaluate"},
     "vae": {"elbo"},
     "clip": {"prompts"},
     "judge": {"prompts"},
