@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from genlab.config.base import read_yaml
-from genlab.config.evaluators import extractors
+from genlab.config.evaluators import extractor, extractors
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study, load_study
 from genlab.results import code
@@ -95,6 +95,9 @@ USED_BY_SAMPLERS = {
 }
 
 
+EXTRACTORS = {evaluator.key for evaluator in extractors().values()}
+
+
 class Job(NamedTuple):
     """A job of a study, with the names of what is found by its name, and the modules it runs."""
 
@@ -103,7 +106,7 @@ class Job(NamedTuple):
     source: str
     families: frozenset[str]
     sampler: str
-    extractor: str
+    extractors: frozenset[str]
     modules: frozenset[str]
 
 
@@ -138,7 +141,7 @@ def jobs() -> list[Job]:
             study.datasets[job["dataset"]].source if "dataset" in job else "",
             frozenset(families(study, job["model"]) if stage in OF_MODEL else ()),
             drawn_by(stage, study, job).replace("-", "_"),
-            job.get("extractor", ""),
+            frozenset(extractor(one).key for one in study.evaluation.extractors),
             frozenset(
                 module.removeprefix("genlab.")
                 for module in code.modules(
@@ -219,7 +222,10 @@ def test_a_family_is_the_code_of_its_own_models_and_of_those_built_on_it(family:
         job
         for job in jobs()
         if job.families & related
-        or (job.stage in USED_BY_STAGES.get(family, set()) and job.extractor in ("", family))
+        or (
+            job.stage in USED_BY_STAGES.get(family, set())
+            and (family in job.extractors or family not in EXTRACTORS)
+        )
     }
     assert touched(f"models.{family}") == expected
 
