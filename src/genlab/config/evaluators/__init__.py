@@ -9,7 +9,7 @@ evaluator's family in `genlab.config.families`, each in a file of the same name.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from genlab.config.families import FamilyConfig
@@ -81,6 +81,19 @@ class Evaluator:
     def tells_classes(self, classes: int) -> bool:
         """Whether an extractor's logits are those of classes, on a data set with `classes`."""
         return self.predicts_classes
+
+    def quality(self, held_out: Mapping[str, float], classes: int) -> str:
+        """How well a trained extractor does what it was trained for, in a sentence for the page.
+
+        Args:
+            held_out: means over the held-out images of the values of its loss.
+            classes: of the data set.
+        """
+        raise NotImplementedError
+
+    def warning(self, held_out: Mapping[str, float], classes: int) -> str:
+        """A sentence against relying on its features; empty if they can be relied on."""
+        return ""
 
     def label(self, classes: int) -> str:
         """Name of an extractor in the league, on a data set with this number of classes."""

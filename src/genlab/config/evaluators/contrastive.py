@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from genlab.config.evaluators import Evaluator
 from genlab.config.families import FamilyConfig
 from genlab.config.families.contrastive import ContrastiveConfig
@@ -20,6 +22,12 @@ class ContrastiveEncoder(Evaluator):
         "blur and changes of contrast (SimCLR). They see shape and style, not only what separates "
         "the classes, and little of what those changes destroy."
     )
+
+    def quality(self, held_out: Mapping[str, float], classes: int) -> str:
+        return (
+            f"{100 * held_out['accuracy']:.1f} % of views of held-out images are nearest to the "
+            "other view of the same image, among all views of up to 500 images."
+        )
 
     def dimensions(self, model: FamilyConfig | None) -> int:
         if not isinstance(model, ContrastiveConfig):
