@@ -168,12 +168,14 @@ def first_stage_weights(dataset, model, seed):
 
 
 def extractor_files(dataset):
-    """The files that the extractors read: those of their training, or the user's own."""
-    files = []
+    """The files that the extractors read: of their training, the images they are fitted to, or
+    the user's own."""
+    files, data = [], STUDY_AT.data(dataset)
     for name in STUDY.evaluation.extractors:
         if extractor(name).trained:
-            data, run = STUDY_AT.data(dataset), STUDY_AT.run(dataset, name, 0)
-            files += [data.manifest, run.weights]
+            files += [data.manifest, STUDY_AT.run(dataset, name, 0).weights]
+        elif extractor(name).fitted:
+            files += [data.images("train")]
         else:
             files += extractor(name).files(STUDY.evaluation)
     return files

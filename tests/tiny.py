@@ -33,6 +33,8 @@ CONFIG: dict[str, dict[str, Any]] = {
     "models/classifier": {"family": "classifier", "channels": 4, "features": 8},
     "models/clip": {"family": "clip", "channels": 4, "features": 8, "width": 8, "layers": 1},
     "models/judge": {"family": "judge", "channels": 4, "features": 8},
+    "models/contrastive": {"family": "contrastive", "channels": 4, "features": 8},
+    "models/autoencoder-latent": {"family": "autoencoder_latent", "channels": 4, "latent": 8},
 }
 STUDY: dict[str, Any] = {
     "name": "tiny",
@@ -42,6 +44,7 @@ STUDY: dict[str, Any] = {
     "training": {"images": 256, "batch_size": 32},
     "evaluation": {
         "samples": 32,
+        "extractors": ["classifier"],
         "kid_subset_size": 16,
         "kid_subsets": 4,
         "splits": 2,

@@ -381,9 +381,10 @@ def evaluate(
     Args:
         samples: uint8 [N, C, H, W].
         reference: the images to compare with, such as those that the model was trained on.
-        extractor: whose features are compared: a trained classifier, or the name of an extractor.
-            "classifier" trains one on `reference`, as a study does, and keeps it for the next call;
-            without labels it learns to tell quarter turns apart.
+        extractor: whose features are compared: a trained evaluator, or the name of an extractor.
+            "classifier", "contrastive" and "autoencoder-latent" are trained on `reference`, as a
+            study does, and kept for the next call; without labels a classifier learns to tell
+            quarter turns apart. "pixel-pca" and "low-level" are fitted to it in seconds.
         settings: of `evaluation:`, such as `kid_subset_size=100` and `neighbours=3`. A subset of
             KID has at most as many images as there are samples.
 
@@ -402,11 +403,11 @@ def evaluate(
         )
     settings = {"kid_subset_size": min(500, len(generated)), **settings}
     config = build(EvaluationConfig, {"samples": len(generated), **settings}, "genlab.evaluate")
-    name = extractor if isinstance(extractor, str) else "classifier"
+    name = extractor if isinstance(extractor, str) else extractor.config.family.replace("_", "-")
     model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor
     facts = find_extractor(name)
     on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
-    network = make_extractor(name, model, config, on)
+    network = make_extractor(name, model, config, on, data.images)
     features, expected = (features_of(network, one, on) for one in (generated, data.images))
     classes = facts.tells_classes(len(data.classes))
     return measure(Comparison(features, expected, config, classes=classes))

@@ -68,7 +68,7 @@ def test_the_fields_are_there() -> None:
     assert len(NUMBERS) > 150
     nested = {"UNetConfig.attention", "TokenSampler.top_p", "Study.seeds", "PromptsConfig.guidance"}
     assert nested <= set(ids(NUMBERS))
-    assert {"ImageFolderConfig.path", "EvaluationConfig.inception_weights"} <= set(ids(TEXTS))
+    assert {"ImageFolderConfig.path", "TrackingConfig.experiment"} <= set(ids(TEXTS))
 
 
 @pytest.mark.parametrize(("kind", "name", "kinds"), NUMBERS, ids=ids(NUMBERS))

@@ -155,7 +155,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a family that is a list": (
         {"models": [{"preset": "vae", "family": ["vae"]}]},
-        ["mine.yaml: models: vae: family: expected a name, got ['vae']; known: beta_vae"],
+        ["mine.yaml: models: vae: family: expected a name, got ['vae']; known: autoencoder_latent"],
     ),
     "a sampler that is a list": (
         {"samplers": {"ddim": {"sampler": ["ddim"]}}},
@@ -197,8 +197,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "an empty path": (
-        {"evaluation": {"inception_weights": ""}},
-        ["mine.yaml: evaluation.inception_weights: is empty; write a value, or leave the key out"],
+        {"evaluation": {"weights": {"inception-v3-compat": ""}}},
+        [
+            "mine.yaml: evaluation.weights.inception-v3-compat: is empty; write a value, or leave "
+            "the key out"
+        ],
     ),
     "fewer samples than features": (
         {"evaluation": {"samples": 63, "kid_subset_size": 50}},
@@ -225,10 +228,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "evaluation": {
                 "samples": 2048,
                 "extractors": ["inception-v3-compat"],
-                "inception_weights": "none.pth",
+                "weights": {"inception-v3-compat": "none.pth"},
             },
         },
-        ["mine.yaml: evaluation.inception_weights: none.pth: no such file"],
+        ["mine.yaml: evaluation.weights: inception-v3-compat: none.pth: no such file"],
+    ),
+    "weights under their former key": (
+        {"evaluation": {"inception_weights": "weights.pth"}},
+        [
+            "mine.yaml: evaluation: unknown key 'inception_weights': it is called "
+            "'weights: {inception-v3-compat: FILE}' now"
+        ],
+    ),
+    "weights of an extractor without any": (
+        {"evaluation": {"weights": {"dinov2-vit-b": "weights.pth"}}},
+        [
+            "mine.yaml: evaluation.weights.dinov2-vit-b",
+            "'dinov2-vit-b' reads no file of weights: did you mean 'dinov2-vit-b-14'?",
+        ],
     ),
     "unknown data set": (
         {"datasets": ["digit"]},
@@ -713,3 +730,22 @@ def test_a_missing_file_is_named(genlab: Callable[..., Any], tmp_path: Path) -> 
     assert ended.err == (
         f"error: {tmp_path}/config.yaml: no such file; `snakemake --cores all` writes it\n"
     )
+
+
+def test_an_evaluator_is_trained_where_the_extractors_name_it() -> None:
+    """The classifier in any case: every study has features of it at hand."""
+    settings = {"contrastive": {"images": 640}}
+    named = {"extractors": ["contrastive", "pixel-pca"], **settings}
+    study = load_study(merge(GOOD, {"evaluation": named}), CONFIG, "mine.yaml")
+    assert set(study.evaluators) == {"classifier", "contrastive"}
+    assert study.evaluators["contrastive"].training.images == 640
+    assert study.features == {"contrastive": 64, "pixel-pca": 64}
+    unnamed = {"extractors": ["low-level"], **settings}
+    study = load_study(merge(GOOD, {"evaluation": unnamed}), CONFIG, "mine.yaml")
+    assert set(study.evaluators) == {"classifier"}
+
+
+def test_a_mistake_in_the_training_of_an_evaluator_names_its_section() -> None:
+    changes = {"evaluation": {"autoencoder_latent": {"image": 640}}}
+    with pytest.raises(ConfigError, match=r"evaluation\.autoencoder_latent: unknown key 'image'"):
+        load_study(merge(GOOD, changes), CONFIG, "mine.yaml")

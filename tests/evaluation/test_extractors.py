@@ -1,4 +1,4 @@
-"""The two feature extractors: Inception with weights from a file, and the domain classifier."""
+"""Extractors that were trained elsewhere, with weights from a file; and the domain classifier."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ import pytest
 import torch
 import yaml
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from traps import Trap
 
 from genlab.config.base import read_yaml
-from genlab.config.evaluators.inception_v3_compat import (
-    INCEPTION,
-    INCEPTION_FEATURES,
-    weights_problem,
-)
+from genlab.config.evaluators import extractor, extractors
+from genlab.config.pretrained import Pretrained, weights_problem
 from genlab.config.study import EvaluationConfig
 from genlab.errors import GenLabError
+from genlab.evaluation.dinov2 import DINOv2, VisionTransformer
 from genlab.evaluation.extractors import make_extractor
-from genlab.evaluation.extractors.inception_v3_compat import LAYERS
+from genlab.evaluation.extractors.inception_v3_compat import InceptionV3
+from genlab.evaluation.pretrained import PretrainedExtractor
 from genlab.io.arrays import read_array, write_array
+from genlab.registry import class_in
 from genlab.results.layout import StudyFolder
 from genlab.workflow.features import features, features_origin, load_extractor, read_features
 from genlab.workflow.models import load_trained
 
 CPU = torch.device("cpu")
+INCEPTION = InceptionV3.name
+PRETRAINED = [name for name, facts in extractors().items() if isinstance(facts, Pretrained)]
 
 
 class Untrained(FeatureExtractorInceptionV3):  # type: ignore[misc]
@@ -45,14 +48,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inception")
     torch.save({}, folder / "none")
     torch.manual_seed(0)
-    network = Untrained(INCEPTION, list(LAYERS), str(folder / "none"))
+    network = Untrained(INCEPTION, list(InceptionV3.layers), str(folder / "none"))
     torch.save(network.state_dict(), folder / "weights.pth")
     return folder / "weights.pth"
 
 
 def use(at: StudyFolder, weights: Path) -> None:
     """Let the study's evaluation name a file of Inception's weights."""
-    config = read_yaml(at.evaluation) | {"inception_weights": str(weights)}
+    own = {"extractors": [INCEPTION], "weights": {INCEPTION: str(weights)}}
+    config = read_yaml(at.evaluation) | own
     at.evaluation.write_text(yaml.safe_dump(config))
 
 
@@ -85,13 +89,13 @@ def test_a_pickle_in_place_of_the_weights_is_refused_and_not_unpickled(
     use(at, tmp_path / "weights.pth")
     ended = genlab(
         "features", "--config", at.config, "--dataset", "stripes",
-        "--images", at.data("stripes").images("test"), "--out", tmp_path / "out",
+        "--images", at.data("stripes").images("test"), "--out", tmp_path,
     )  # fmt: skip
     assert ended.status == 1
     assert f"the extractor '{INCEPTION}' can't be made ({tmp_path}/weights.pth)" in ended.err
-    assert "set evaluation.inception_weights to a local file of tensors" in ended.err
+    assert f"set evaluation.weights: {{{INCEPTION}: FILE}} to a local file of tensors" in ended.err
     assert not (tmp_path / "sprung").exists()
-    assert not (tmp_path / "out" / f"{INCEPTION}.npz").exists()
+    assert not (tmp_path / f"{INCEPTION}.npz").exists()
 
 
 def _torn(path: Path) -> None:
@@ -108,10 +112,10 @@ def _zip_of_junk(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda path: path.unlink(), r"inception_weights: .*weights\.pth: no such file"),
+        (lambda path: path.unlink(), r"evaluation\.weights: .*: .*weights\.pth: no such file"),
         (
             lambda path: path.write_bytes(b""),
-            r"inception_weights: .*weights\.pth: the file is empty",
+            r"evaluation\.weights: .*: .*weights\.pth: the file is empty",
         ),
         (lambda path: path.write_text("no weights"), r"weights\.pth: not a file of weights"),
         (_torn, r"can't be made .*weights\.pth.*: .+ Where nothing can"),
@@ -127,17 +131,19 @@ def _zip_of_junk(path: Path) -> None:
     ],
     ids=["missing", "empty", "text", "torn", "zip of junk", "another architecture", "no weights"],
 )
+@pytest.mark.parametrize("name", [INCEPTION, "clip-vit-b-32", "dinov2-vit-s-14"])
 def test_weights_that_do_not_fit_are_refused(
     spoil: Callable[[Path], object],
     reason: str,
+    name: str,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"")
     spoil(path)
-    config = EvaluationConfig(inception_weights=str(path))
+    config = EvaluationConfig(weights={name: str(path)})
     with pytest.raises(GenLabError, match=reason):
-        make_extractor(INCEPTION, None, config, CPU)
+        make_extractor(name, None, config, CPU)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -148,12 +154,142 @@ def test_planning_accepts_both_formats_of_torch(zipped: bool, tmp_path: Path) ->
     assert weights_problem(str(path)) is None
 
 
+def read_from(path: Path, name: str) -> PretrainedExtractor:
+    """The extractor `name` with the weights at `path`."""
+    network = make_extractor(name, None, EvaluationConfig(weights={name: str(path)}), CPU)
+    assert isinstance(network, PretrainedExtractor)
+    return network
+
+
 def test_the_dimensions_of_inception_are_those_that_planning_counts_with(weights: Path) -> None:
-    config = EvaluationConfig(inception_weights=str(weights))
-    network = make_extractor(INCEPTION, None, config, CPU)
+    network = read_from(weights, INCEPTION)
     features, logits = network(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
-    assert features.shape == (1, INCEPTION_FEATURES)
+    assert features.shape == (1, extractor(INCEPTION).dimensions(None))
     assert logits.shape == (1, 1008)
+
+
+def visual_transformer(width: int, features: int) -> dict[str, torch.Tensor]:
+    """Generated weights of OpenAI's architecture: one layer, patches of 32, images of side 64."""
+    layer = {
+        "attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,),
+        "attn.out_proj.weight": (width, width), "attn.out_proj.bias": (width,),
+        "mlp.c_fc.weight": (4 * width, width), "mlp.c_fc.bias": (4 * width,),
+        "mlp.c_proj.weight": (width, 4 * width), "mlp.c_proj.bias": (width,),
+        "ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,),
+        "ln_2.bias": (width,),
+    }  # fmt: skip
+    shapes = {
+        "conv1.weight": (width, 3, 32, 32), "class_embedding": (width,),
+        "positional_embedding": (5, width), "ln_pre.weight": (width,), "ln_pre.bias": (width,),
+        "ln_post.weight": (width,), "ln_post.bias": (width,), "proj": (width, features),
+        **{f"transformer.resblocks.0.{name}": shape for name, shape in layer.items()},
+    }  # fmt: skip
+    state = {f"visual.{name}": torch.randn(shape) for name, shape in shapes.items()}
+    return {**state, "text_projection": torch.randn(8, features)}
+
+
+class Archive(torch.nn.Module):
+    """A module with given parameters, to be written as OpenAI writes CLIP."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        for name, tensor in tensors.items():
+            at: torch.nn.Module = self
+            *folders, last = name.split(".")
+            for folder in folders:
+                if not hasattr(at, folder):
+                    at.add_module(folder, torch.nn.Module())
+                at = getattr(at, folder)
+            at.register_parameter(last, torch.nn.Parameter(tensor))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Nothing that matters."""
+        return x
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch.jit.script
+def test_clip_reads_tensors_and_the_archive_of_its_authors(tmp_path: Path) -> None:
+    state = visual_transformer(width=64, features=512)
+    torch.save(state, tmp_path / "tensors.pt")
+    torch.jit.script(Archive(state)).save(tmp_path / "archive.pt")
+    pixels = torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8)
+    files = (tmp_path / "tensors.pt", tmp_path / "archive.pt")
+    (one, none), (two, _) = (read_from(path, "clip-vit-b-32")(pixels) for path in files)
+    assert one.shape == (2, extractor("clip-vit-b-32").dimensions(None))
+    assert none.shape == (2, 0)
+    assert torch.equal(one, two)
+    assert not torch.allclose(one[0], one[1])
+
+
+def test_dinov2_reads_its_weights_from_a_file(tmp_path: Path) -> None:
+    network = VisionTransformer(384, 12)
+    torch.nn.init.normal_(network.pos_embed)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    extract = read_from(tmp_path / "weights.pth", "dinov2-vit-s-14")
+    pixels = torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8)
+    with torch.no_grad():
+        features, logits = extract(pixels)
+        assert torch.equal(features, network(pixels)[0])
+        # Another batch size may sum in another order, in float32.
+        torch.testing.assert_close(extract(pixels[:1])[0], features[:1], rtol=0, atol=1e-4)
+    assert features.shape == (2, extractor("dinov2-vit-s-14").dimensions(None))
+    assert logits.shape == (2, 0)
+
+
+def _rows(scale: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The rows of a matrix, or the entries of a vector, times a factor each."""
+    return (scale * weight.transpose(0, -1)).transpose(0, -1)
+
+
+@torch.no_grad()
+def test_a_block_of_dinov2_is_a_layer_of_torch_s_transformer() -> None:
+    """LayerScale is part of the last linear layer of each branch there."""
+    block = VisionTransformer(128, 1).blocks[0]
+    for parameter in block.parameters():
+        parameter.copy_(torch.randn_like(parameter) / 4)
+    own = block.state_dict()
+    layer = torch.nn.TransformerEncoderLayer(
+        128, 2, 512, activation="gelu", norm_first=True, batch_first=True, layer_norm_eps=1e-6,
+        dropout=0.0,
+    )  # fmt: skip
+    scales = {"attn.proj": own["ls1.gamma"], "mlp.fc2": own["ls2.gamma"]}
+    names = {"self_attn.in_proj_": "attn.qkv.", "self_attn.out_proj.": "attn.proj.",
+             "linear1.": "mlp.fc1.", "linear2.": "mlp.fc2.", "norm1.": "norm1.",
+             "norm2.": "norm2."}  # fmt: skip
+    for theirs, ours in names.items():
+        scale = scales.get(ours[:-1], torch.ones(1))
+        layer.get_parameter(f"{theirs}weight").copy_(_rows(scale, own[f"{ours}weight"]))
+        layer.get_parameter(f"{theirs}bias").copy_(scale * own[f"{ours}bias"])
+    x = torch.randn(2, 5, 128)
+    torch.testing.assert_close(block(x), layer(x), rtol=1e-4, atol=1e-4)  # float32
+
+
+@torch.no_grad()
+def test_positions_of_dinov2_are_interpolated() -> None:
+    """Those that rise evenly from row to row still do, but for the border."""
+    network = VisionTransformer(64, 0)
+    rows = torch.arange(37.0)[:, None].expand(37, 37).flatten()
+    network.pos_embed.copy_(torch.cat([torch.tensor([-7.0]), rows])[None, :, None])
+    assert torch.equal(network.positions(37), network.pos_embed)
+    positions = network.positions(16)[0, :, 0]
+    assert positions[0] == -7
+    steps = positions[1:].reshape(16, 16).diff(dim=0)[2:-2]
+    # torch's bicubic filter (a = -0.75) draws a line a little wavy.
+    assert torch.allclose(steps, torch.tensor(37 / 16.1), rtol=0.05)
+
+
+def test_every_pretrained_extractor_takes_layers_that_torch_fidelity_has() -> None:
+    for name in PRETRAINED:
+        kind = class_in(extractor(name).module, PretrainedExtractor)
+        assert kind.name == name
+        registered = FEATURE_EXTRACTORS_REGISTRY[name]
+        if not issubclass(kind, DINOv2):
+            assert set(kind.layers) <= set(registered.get_provided_features_list())
+
+
+def test_a_file_of_weights_for_an_extractor_that_reads_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="'pixel-pca' reads no file of weights"):
+        EvaluationConfig(weights={"pixel-pca": "x.pth"})
 
 
 def test_a_model_that_is_no_classifier_is_refused(trained_study: StudyFolder) -> None:

@@ -15,7 +15,7 @@ WEIGHTS = """
   samples: 2048
   calibration: [noise]
   extractors: [inception-v3-compat]
-  inception_weights: empty.pth"""
+  weights: {inception-v3-compat: empty.pth}"""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ WEIGHTS = """
         (SMOKE, *FEW, "evaluation.samples: 63", "take 64 or more"),
         (SMOKE, "name: smoke", "name: smoke\nname: x", "line 3", "duplicate key 'name'"),
         (SMOKE, "datasets: [sprites]", "datasets: sprites", "datasets", "such as [sprites]"),
-        (SMOKE, "  samples: 128", WEIGHTS, "evaluation.inception_weights", "the file is empty"),
+        (SMOKE, "  samples: 128", WEIGHTS, "evaluation.weights", "the file is empty"),
         (DEFAULT, "images: 64000", "images: !!int abc", "line 36", "'abc' is not of type int"),
         (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
         (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from genlab.config.base import read_yaml
+from genlab.config.evaluators import extractor, extractors
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study, load_study
 from genlab.results import code
@@ -28,7 +29,7 @@ STUDIES = {
         "datasets": ["cifar10", "celeba"],
         "models": ["dvae"],
         "samplers": {"prior": {"sampler": "prior"}},
-        "evaluation": {"samples": 2048, "extractors": ["classifier", "inception-v3-compat"]},
+        "evaluation": {"samples": 4096, "extractors": list(extractors())},
     }
 }  # fmt: skip
 PACKAGES = ("models", "nn", "processes", "samplers", "training", "sampling", "data", "evaluation",
@@ -82,6 +83,8 @@ USED_BY_FAMILIES = {
 }
 USED_BY_STAGES = {
     "classifier": MEASURING - {"evaluate"},
+    "contrastive": MEASURING - {"evaluate"},
+    "autoencoder_latent": MEASURING - {"evaluate"},
     "vae": {"elbo"},
     "clip": {"prompts"},
     "judge": {"prompts"},
@@ -92,6 +95,9 @@ USED_BY_SAMPLERS = {
 }
 
 
+EXTRACTORS = {evaluator.key for evaluator in extractors().values()}
+
+
 class Job(NamedTuple):
     """A job of a study, with the names of what is found by its name, and the modules it runs."""
 
@@ -100,7 +106,7 @@ class Job(NamedTuple):
     source: str
     families: frozenset[str]
     sampler: str
-    extractor: str
+    extractors: frozenset[str]
     modules: frozenset[str]
 
 
@@ -135,7 +141,7 @@ def jobs() -> list[Job]:
             study.datasets[job["dataset"]].source if "dataset" in job else "",
             frozenset(families(study, job["model"]) if stage in OF_MODEL else ()),
             drawn_by(stage, study, job).replace("-", "_"),
-            job.get("extractor", ""),
+            frozenset(extractor(one).key for one in study.evaluation.extractors),
             frozenset(
                 module.removeprefix("genlab.")
                 for module in code.modules(
@@ -216,7 +222,10 @@ def test_a_family_is_the_code_of_its_own_models_and_of_those_built_on_it(family:
         job
         for job in jobs()
         if job.families & related
-        or (job.stage in USED_BY_STAGES.get(family, set()) and job.extractor in ("", family))
+        or (
+            job.stage in USED_BY_STAGES.get(family, set())
+            and (family in job.extractors or family not in EXTRACTORS)
+        )
     }
     assert touched(f"models.{family}") == expected
 

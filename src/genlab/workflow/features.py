@@ -42,20 +42,24 @@ def features(study: StudyFolder, dataset: str, images: Path, out: Path, cpu: boo
 
 
 def load_extractor(study: StudyFolder, dataset: str, name: str, device: torch.device) -> Extractor:
-    """The extractor `name`, of the study's own version where it is trained.
+    """The extractor `name`, of the study's own version where it is trained or fitted.
 
     Raises:
         GenLabError: there is none of this name, or its weights can't be had.
     """
     run = _trained(study, dataset, name)
     model = load_trained(run, origin=run_origin(run)) if run else None
-    return make_extractor(name, model, read_evaluation(study.evaluation), device)
+    training = read_array(study.data(dataset).images("train")) if extractor(name).fitted else None
+    return make_extractor(name, model, read_evaluation(study.evaluation), device, training)
 
 
 def features_origin(study: StudyFolder, dataset: str, name: str, images: Path) -> str:
     """Digest of what features depend on: the pixels at `images`, and the extractor `name`."""
     run = _trained(study, dataset, name)
-    return short_hash(read_note(images).sha256, name, run_origin(run) if run else "")
+    made_from = run_origin(run) if run else ""
+    if extractor(name).fitted:
+        made_from = read_note(study.data(dataset).images("train")).sha256
+    return short_hash(read_note(images).sha256, name, made_from)
 
 
 def _trained(study: StudyFolder, dataset: str, name: str) -> RunFolder | None:

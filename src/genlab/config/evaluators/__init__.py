@@ -2,14 +2,14 @@
 
 An evaluator is a network that the workflow trains once for each data set with seed 0 (`trained`),
 a feature extractor (`extracts`), or both. Its class here carries all facts that planning needs and
-imports no torch. An extractor's network is in `genlab.evaluation.extractors`, a trained evaluator's
-family in `genlab.config.families`, each in a file of the same name.
+imports no torch. An extractor's computation is in `genlab.evaluation.extractors`, a trained
+evaluator's family in `genlab.config.families`, each in a file of the same name.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from genlab.config.families import FamilyConfig
@@ -41,28 +41,37 @@ class Evaluator:
     """Whether metrics can be computed from its features."""
     predicts_classes: ClassVar[bool] = True
     """Whether an extractor returns class logits besides its features."""
+    fitted: ClassVar[bool] = False
+    """Whether an extractor is fitted to the training images each time it is made, in seconds."""
+
+    @property
+    def key(self) -> str:
+        """Its name in Python: of its modules, its family, and its key in `section`."""
+        return self.name.replace("-", "_")
 
     @property
     def module(self) -> str:
-        """The module with an extractor's network."""
-        return f"genlab.evaluation.extractors.{self.name.replace('-', '_')}"
+        """The module of an extractor."""
+        return f"genlab.evaluation.extractors.{self.key}"
 
-    def needed(self, families: Iterable[FamilyConfig]) -> bool:
-        """Whether a study with models of these families trains it.
+    def needed(self, families: Iterable[FamilyConfig], extractors: Collection[str]) -> bool:
+        """Whether a study with models of these families and these extractors trains it.
 
         Those of the section `prompts` are needed where a model takes prompts.
         """
-        return self.section == "prompts" and any(family.takes_prompts for family in families)
+        if self.section == "prompts":
+            return any(family.takes_prompts for family in families)
+        return self.name in extractors
 
     def training(self, file: StudyFile) -> dict[str, Any]:
         """The changes that a study makes to its training."""
         if self.section is None:
             return {}
-        changes: dict[str, Any] = getattr(getattr(file, self.section), self.name)
+        changes: dict[str, Any] = getattr(getattr(file, self.section), self.key)
         return changes
 
     def dimensions(self, model: FamilyConfig | None) -> int:
-        """Number of features of an extractor.
+        """Number of features of an extractor; of small or grey images it may return fewer.
 
         Args:
             model: the hyperparameters of a trained evaluator; None of any other.
@@ -72,6 +81,19 @@ class Evaluator:
     def tells_classes(self, classes: int) -> bool:
         """Whether an extractor's logits are those of classes, on a data set with `classes`."""
         return self.predicts_classes
+
+    def quality(self, held_out: Mapping[str, float], classes: int) -> str:
+        """How well a trained extractor does what it was trained for, in a sentence for the page.
+
+        Args:
+            held_out: means over the held-out images of the values of its loss.
+            classes: of the data set.
+        """
+        raise NotImplementedError
+
+    def warning(self, held_out: Mapping[str, float], classes: int) -> str:
+        """A sentence against relying on its features; empty if they can be relied on."""
+        return ""
 
     def label(self, classes: int) -> str:
         """Name of an extractor in the league, on a data set with this number of classes."""

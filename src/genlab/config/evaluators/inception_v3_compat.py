@@ -2,57 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from genlab.config.evaluators import Evaluator
-from genlab.config.families import FamilyConfig
-
-if TYPE_CHECKING:
-    from genlab.config.study import EvaluationConfig
-
-INCEPTION = "inception-v3-compat"
-INCEPTION_FEATURES = 2048
-"""Dimensions of the layer in which FID, KID, precision and recall are measured."""
-TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
-"""The first bytes of what torch.save writes: a zip, or, before torch 1.6, its magic number."""
+from genlab.config.pretrained import Pretrained
 
 
-def weights_problem(path: str) -> str | None:
-    """Why the file at `path` can't hold Inception's weights; None if it may."""
-    file = Path(path)
-    if not file.exists():
-        return f"{path}: no such file"
-    if not file.is_file():
-        return f"{path}: not a file"
-    try:
-        with file.open("rb") as content:
-            beginning = content.read(16)
-    except OSError as error:
-        return f"{path}: can't be read: {error.strerror}"
-    if not beginning:
-        return f"{path}: the file is empty"
-    if not beginning.startswith(TORCH_FILES):
-        return f"{path}: not a file of weights that torch.save wrote"
-    return None
+class Inception(Pretrained):
+    """The pooling layer, in which the FID of papers is measured."""
 
-
-class Inception(Evaluator):
-    """A fixed extractor whose weights are fetched or come from a local file."""
-
-    name = INCEPTION
-    extracts = True
+    name = "inception-v3-compat"
+    features = 2048
+    predicts_classes = True
     explanation = (
         "Features of a network trained on the photographs of ImageNet, as in published tables; of "
         "drawings or digits they say less. Grey images are repeated to three channels."
     )
-
-    def dimensions(self, model: FamilyConfig | None) -> int:
-        return INCEPTION_FEATURES
-
-    def files(self, config: EvaluationConfig) -> list[str]:
-        return [config.inception_weights] if config.inception_weights else []
-
-    def problems(self, config: EvaluationConfig) -> list[str]:
-        problems = map(weights_problem, self.files(config))
-        return [f"inception_weights: {problem}" for problem in problems if problem]

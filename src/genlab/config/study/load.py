@@ -99,8 +99,9 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
 def _check_training(file: StudyFile, source: str | Path) -> None:
     """Validate each `training` on its own; merged into a model, the error would blame the model."""
     build(TrainingConfig, file.training, f"{source}: training")
-    for name, evaluator in trained_evaluators().items():
-        build(TrainingConfig, evaluator.training(file), f"{source}: {evaluator.section}.{name}")
+    for evaluator in trained_evaluators().values():
+        key = f"{evaluator.section}.{evaluator.key}"
+        build(TrainingConfig, evaluator.training(file), f"{source}: {key}")
 
 
 def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
@@ -120,14 +121,14 @@ def _load_evaluators(
     families = [entry.model for entry in models]
     entries: dict[str, ModelEntry] = {}
     for name, evaluator in trained_evaluators().items():
-        if not evaluator.needed(families):
+        if not evaluator.needed(families, file.evaluation.extractors):
             continue
         values = {"preset": name, "training": evaluator.training(file)}
         entries[name] = load_model(values, {}, config_dir, source)
-        if entries[name].model.family != name:
+        if entries[name].model.family != evaluator.key:
             path = config_dir / "models" / f"{name}.yaml"
             raise ConfigError(
-                f"{path}: family: must be {name}, because other models are measured by it"
+                f"{path}: family: must be {evaluator.key}, because other models are measured by it"
             )
     return entries
 

@@ -23,6 +23,7 @@ from genlab.config.base import Images, Precision, Strict
 from genlab.config.elbo_study import ElboStudyConfig
 from genlab.config.evaluators import extractor, extractors
 from genlab.config.families import FamilyConfig
+from genlab.config.pretrained import Pretrained
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SamplerConfig
 from genlab.config.sources import DatasetConfig
@@ -35,6 +36,13 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=40)]
 def _known_extractor(name: str) -> str:
     if name not in extractors():
         raise ValueError(f"unknown extractor {shown(name)}: {nearest(name, extractors())}")
+    return name
+
+
+def _takes_weights(name: str) -> str:
+    names = [one for one, facts in extractors().items() if isinstance(facts, Pretrained)]
+    if name not in names:
+        raise ValueError(f"{shown(name)} reads no file of weights: {nearest(name, names)}")
     return name
 
 
@@ -82,16 +90,25 @@ class TrainingConfig(Strict):
 class EvaluationConfig(Strict):
     """What is measured, on how many samples, and in whose features."""
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {"floors": "calibration"}
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "floors": "calibration",
+        "inception_weights": "weights: {inception-v3-compat: FILE}",
+    }
 
     samples: Annotated[Images, Field(ge=16)] = 1000
     """Number of images per row of the league. It is the same for all rows, because FID depends on
     it."""
-    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1)] = ("classifier",)
+    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1)] = (
+        "classifier",
+        "contrastive",
+        "autoencoder-latent",
+        "pixel-pca",
+        "low-level",
+    )
     """Feature extractors for FID, KID, precision and recall; the league has a row for each."""
-    inception_weights: str | None = None
-    """Local file with the weights of inception-v3-compat; null lets torch-fidelity download
-    them."""
+    weights: dict[Annotated[str, AfterValidator(_takes_weights)], str] = Field(default_factory=dict)
+    """Local files with the weights of extractors, e.g. {dinov2-vit-b-14: weights.pth}; those of all
+    others that were trained elsewhere are downloaded."""
     calibration: tuple[Literal["real", "noise"], ...] = ("real", "noise")
     """Calibration rows of the league: held-out real images, and uniform noise."""
     kid_subsets: PositiveInt = 100
@@ -104,6 +121,10 @@ class EvaluationConfig(Strict):
     """Number of splits that the inception score is averaged over."""
     classifier: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of the domain classifier, e.g. {images: 20000}."""
+    contrastive: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of the contrastive encoder."""
+    autoencoder_latent: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the training of the autoencoder whose latent is an extractor."""
 
     @property
     def fewest(self) -> dict[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genlab.config.evaluators import CLASSIFIER
 from genlab.config.study import EvaluationConfig
-from genlab.errors import GenLabError
-from genlab.evaluation.extractors import Extractor
+from genlab.evaluation.extractors import Extractor, expect
 from genlab.models.base import Model
 from genlab.models.batches import to_float
 from genlab.models.classifier import Classifier
@@ -17,10 +17,7 @@ class DomainClassifier(Extractor):
     """Features are the layer before the logits."""
 
     def __init__(self, model: Model | None, config: EvaluationConfig, device: torch.device) -> None:
-        if not isinstance(model, Classifier):
-            kind = type(model).__name__
-            raise GenLabError(f"the extractor 'classifier' needs a Classifier, not a {kind}")
-        self.classifier = model.to(device).eval()
+        self.classifier = expect(Classifier, model, CLASSIFIER).to(device).eval()
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         features = self.classifier.features(to_float(pixels))
