@@ -42,6 +42,7 @@ STUDY: dict[str, Any] = {
     "training": {"images": 256, "batch_size": 32},
     "evaluation": {
         "samples": 32,
+        "calibration": ["real", "noise"],
         "kid_subset_size": 16,
         "kid_subsets": 4,
         "splits": 2,

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from genlab.config.base import Images, Precision, Strict
+from genlab.config.calibration import calibration_rows
 from genlab.config.elbo_study import ElboStudyConfig
 from genlab.config.evaluators import extractor, extractors
 from genlab.config.families import FamilyConfig
@@ -40,6 +41,18 @@ def _known_extractor(name: str) -> str:
 
 Extractor = Annotated[str, AfterValidator(_known_extractor)]
 """Name of a feature extractor (`genlab.config.evaluators`)."""
+
+
+def _known_calibration_row(name: str) -> str:
+    if name not in calibration_rows():
+        raise ValueError(
+            f"unknown calibration row {shown(name)}: {nearest(name, calibration_rows())}"
+        )
+    return name
+
+
+CalibrationRow = Annotated[str, AfterValidator(_known_calibration_row)]
+"""Name of a calibration row (`genlab.config.calibration`)."""
 
 
 class TrainingConfig(Strict):
@@ -92,8 +105,9 @@ class EvaluationConfig(Strict):
     inception_weights: str | None = None
     """Local file with the weights of inception-v3-compat; null lets torch-fidelity download
     them."""
-    calibration: tuple[Literal["real", "noise"], ...] = ("real", "noise")
-    """Calibration rows of the league: held-out real images, and uniform noise."""
+    calibration: tuple[CalibrationRow, ...] = ("real", "noise", "blur-2", "memoriser")
+    """Calibration rows of the league, whose images no model draws: real images, and images with a
+    known flaw. `genlab.config.calibration` lists them; config/studies/ladder.yaml has all."""
     kid_subsets: PositiveInt = 100
     """Number of random subsets that KID is averaged over."""
     kid_subset_size: Annotated[int, Field(ge=2)] = 500
@@ -208,6 +222,16 @@ class Study(Strict):
     def entry(self, model: str) -> ModelEntry:
         """Return the entry of a model or an evaluator."""
         return {**self.models, **self.evaluators}[model]
+
+    def trained_on(self, model: str) -> tuple[str, ...]:
+        """Names of the extractors whose features trained `model` or a model that it builds on.
+
+        A distance in these features is no fair measure of the model.
+        """
+        family = self.entry(model).model
+        first = family.first_stage_name
+        below = self.trained_on(first) if first else ()
+        return tuple(dict.fromkeys((*family.trained_on, *below)))
 
 
 def _entry(value: Any) -> str | dict[str, Any]:
