@@ -319,10 +319,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["unknown calibration row 'grain': did you mean 'grain-"],
     ),
     "more classes dropped than there are": (
-        {"datasets": ["celeba"], "evaluation": {"calibration": ["dropped-class-1"]}},
+        {"datasets": ["sprites"], "evaluation": {"calibration": ["dropped-class-3"]}},
         [
-            "mine.yaml: evaluation.calibration: 'dropped-class-1' leaves out 1 of the classes of ",
-            "'celeba', which has only 1; remove it",
+            "mine.yaml: evaluation.calibration: 'dropped-class-3' leaves out 3 of the classes of ",
+            "'sprites', which has only 3; remove it",
         ],
     ),
     "KID subsets larger than the samples": (
