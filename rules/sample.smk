@@ -37,6 +37,7 @@ use rule light as calibrate with:
     input:
         "<data>/manifest.json",
         "<data>/train_images.npy",
+        "<data>/train_labels.npy",
         "<data>/test_images.npy",
         "<data>/test_labels.npy",
     output:

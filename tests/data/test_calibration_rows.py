@@ -80,7 +80,15 @@ def test_more_real_images_than_are_held_out_are_refused(
 def digits() -> RealImages:
     """Rows of 500 of the 1,000 held-out digits."""
     data = load_data("digits")
-    return RealImages(data.held_out, data.held_out_labels, data.images, 10, 500, 0)
+    return RealImages(
+        data.held_out,
+        data.held_out_labels,
+        data.images,
+        data.labels,
+        classes=10,
+        samples=500,
+        seed=0,
+    )
 
 
 def row_of(name: str, data: RealImages) -> NDArray[np.uint8]:
@@ -90,11 +98,17 @@ def row_of(name: str, data: RealImages) -> NDArray[np.uint8]:
 
 def tiny_images(samples: int = 40, channels: int = 1, classes: int = 2) -> RealImages:
     """The tiny stripes, grey or in `channels` equal channels."""
-    (training, _), (held_out, labels) = stripes(TRAIN, 0), stripes(TEST, 1)
+    (training, training_labels), (held_out, labels) = stripes(TRAIN, 0), stripes(TEST, 1)
     training, held_out = (
         np.repeat(images[:, None], channels, axis=1) for images in (training, held_out)
     )
-    return RealImages(held_out, labels, training, classes, samples, 0)
+    return RealImages(held_out, labels, training, training_labels, classes, samples, seed=0)
+
+
+def plain_images(images: NDArray[np.uint8]) -> RealImages:
+    """One class, the same images held out and to train on, all of them in a row."""
+    labels = np.zeros(len(images), np.int64)
+    return RealImages(images, labels, images, labels, 1, len(images), seed=0)
 
 
 ROWS = [row for row in calibration_rows() if not row.startswith("dropped-class")]
@@ -160,20 +174,20 @@ def test_blur_convolves_with_a_gaussian() -> None:
     """A white pixel becomes exp(-d^2 / 2 sigma^2), normalised; a plain image stays."""
     point = np.zeros((1, 1, 21, 21), np.uint8)
     point[..., 10, 10] = 255
-    data = RealImages(point, np.zeros(1, np.int64), point, 1, 1, 0)
+    data = plain_images(point)
     offsets = np.arange(-10, 11)
     for k, sigma in enumerate(KINDS["blur"].strengths, start=1):
         profile = np.exp(-(offsets**2) / (2 * sigma**2))
         expected = 255 * np.outer(profile, profile) / profile.sum() ** 2
         assert np.abs(row_of(f"blur-{k}", data)[0, 0] - expected).max() < 1
-    plain = RealImages(np.full((1, 1, 9, 9), 77, np.uint8), np.zeros(1, np.int64), point, 1, 1, 0)
+    plain = plain_images(np.full((1, 1, 9, 9), 77, np.uint8))
     assert np.array_equal(row_of("blur-3", plain), plain.held_out)
 
 
 def test_grain_of_all_strengths_is_one_pattern() -> None:
     """On middle grey, where nothing is clipped at the weakest strength."""
     grey = np.full((64, 1, 16, 16), 128, np.uint8)
-    data = RealImages(grey, np.zeros(64, np.int64), grey, 1, 64, 0)
+    data = plain_images(grey)
     weak, strong = (row_of(f"grain-{k}", data).astype(float) - 128 for k in (1, 2))
     sigmas = KINDS["grain"].strengths
     # The standard deviation of n normal numbers is within 4 sigma / sqrt(2 n) of sigma.
@@ -214,10 +228,10 @@ def test_each_strength_drops_more_classes(classes: int, numbers: list[int]) -> N
 
 
 def test_means_of_clusters_of_training_images() -> None:
-    """Of as many images as there are means, in turn where more samples are asked for."""
+    """One for ten images, in turn where more samples are asked for."""
     data = tiny_images(samples=60)
     images = row_of("k-means", data)
-    k = TRAIN // 4
+    k = TRAIN // 10
     assert len({image.tobytes() for image in images}) == k
     assert np.array_equal(images[k : 2 * k], images[:k])
     training = data.training.reshape(TRAIN, -1).astype(float)
@@ -229,8 +243,14 @@ def test_means_of_clusters_of_training_images() -> None:
 
 def test_copies_of_training_images_and_their_mean() -> None:
     data = tiny_images()
-    training = {image.tobytes() for image in data.training}
-    assert {image.tobytes() for image in row_of("memoriser", data)} <= training
+    images = row_of("memoriser", data)
+    of_image = {
+        image.tobytes(): label
+        for image, label in zip(data.training, data.training_labels, strict=True)
+    }
+    labels = [of_image[image.tobytes()] for image in images]
+    assert labels.count(0) == labels.count(1) == 20
+    assert len({image.tobytes() for image in images}) == 40  # none twice
     mean = row_of("mean", data)
     assert (mean == mean[0]).all()
     assert np.abs(mean[0] - data.training.mean(axis=0)).max() <= 0.5

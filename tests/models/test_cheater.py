@@ -24,7 +24,6 @@ from genlab.models.cheater import Cheater, FrechetDistance
 from genlab.models.classifier import Classifier
 from genlab.processes.noise import SampleNoise
 
-
 Space = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Features [N, F] of images [N, C, H, W]."""
 
@@ -74,7 +73,7 @@ def make_cheater(training: NDArray[np.uint8]) -> Cheater:
 
 def test_it_wins_in_the_features_it_trained_on_and_loses_in_others() -> None:
     """Against real images with grain: FD in the classifier's features, and in PCA of pixels."""
-    (training, _), (held_out, labels) = stripes(TRAIN, 0), stripes(TEST, 1)
+    (training, training_labels), (held_out, labels) = stripes(TRAIN, 0), stripes(TEST, 1)
     training, held_out = training[:, None], held_out[:, None]
     cheater = make_cheater(training)
     optimizer = torch.optim.Adam(cheater.parameters(), lr=3e-3)
@@ -86,7 +85,7 @@ def test_it_wins_in_the_features_it_trained_on_and_loses_in_others() -> None:
     cheater.eval()
     with torch.no_grad():
         samples = to_uint8(cheater.generate(SampleNoise(0, range(TEST)))).numpy()
-    data = RealImages(held_out, labels, training, 2, TEST, 0)
+    data = RealImages(held_out, labels, training, training_labels, 2, TEST, seed=0)
     grain = np.stack([*calibration_images("grain-2", data)])
 
     def in_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ Picture = NDArray[np.uint8]
 GREY = 128
 MOST_MEANS = 1000
 """Largest number of means of the row k-means; with more samples, each is repeated."""
-IMAGES_PER_MEAN = 4
+IMAGES_PER_MEAN = 10
 """Number of training images for each mean, on average."""
 
 
@@ -60,6 +60,7 @@ class RealImages:
     """[M], in 0 ... classes - 1."""
     training: NDArray[np.uint8]
     """[N, C, H, W]."""
+    training_labels: NDArray[np.int64]
     classes: int
     samples: int
     """Number of images in a row."""
@@ -165,7 +166,7 @@ def dropped_class(data: RealImages, strength: float, random: Generator) -> Itera
 def k_means(data: RealImages, strength: float, random: Generator) -> Iterator[Picture]:
     """Cluster means of training images, in turn.
 
-    They are as many as samples, at most 1000, at most one for four images. Each is near real
+    They are as many as samples, at most 1000, at most one for ten images. Each is near real
     images, so that a likelihood by Parzen windows rates them above real ones (Theis et al. 2016,
     arXiv:1511.01844, section 3.2).
     """
@@ -187,8 +188,15 @@ def mean(data: RealImages, strength: float, random: Generator) -> Iterator[Pictu
 
 
 def memoriser(data: RealImages, strength: float, random: Generator) -> Iterator[Picture]:
-    """Training images, drawn with replacement."""
-    yield from (data.training[i] for i in random.integers(len(data.training), size=data.samples))
+    """Training images, of each class its share; each at most once while there are enough.
+
+    Held-out images have their classes in the same shares. Were these left to chance, a copy of the
+    data could be farther from the data than held-out images are.
+    """
+    shuffled = random.permutation(len(data.training))
+    by_class = shuffled[np.argsort(data.training_labels[shuffled], kind="stable")]
+    places = (np.arange(data.samples) + 0.5) * len(by_class) / data.samples  # evenly spaced
+    yield from (data.training[i] for i in random.permutation(by_class[places.astype(np.int64)]))
 
 
 class Kind(NamedTuple):
@@ -206,10 +214,10 @@ class Kind(NamedTuple):
 KINDS = {
     "real": Kind(real),
     "noise": Kind(noise),
-    "blur": Kind(partial(flawed, blur), (0.5, 1, 2)),
-    "jpeg": Kind(partial(flawed, jpeg), (30, 10, 3)),
-    "grain": Kind(partial(flawed, grain), (20, 60, 120)),
-    "veil": Kind(partial(flawed, veil), (0.2, 0.4, 0.7)),
+    "blur": Kind(partial(flawed, blur), (0.75, 1.25, 2)),
+    "jpeg": Kind(partial(flawed, jpeg), (5, 3, 1)),
+    "grain": Kind(partial(flawed, grain), (30, 60, 120)),
+    "veil": Kind(partial(flawed, veil), (0.1, 0.3, 0.6)),
     "dropped-class": Kind(dropped_class, (1, 2, 3)),
     "k-means": Kind(k_means),
     "mean": Kind(mean),

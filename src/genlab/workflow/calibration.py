@@ -24,6 +24,7 @@ def calibrate(at: SampleFolder) -> None:
         read_array(source.images("test")),
         read_array(source.labels("test")),
         read_array(source.images("train")),
+        read_array(source.labels("train")),
         len(read_json(source.manifest)["classes"]),
         spec.samples,
         spec.seed,
