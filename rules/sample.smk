@@ -32,11 +32,14 @@ use rule compute as sample with:
         code=code_of("sample"),
 
 
-# Rows that calibrate the table: held-out real images, and noise.
+# Rows that calibrate the table: real images, and images with a known flaw.
 use rule light as calibrate with:
     input:
         "<data>/manifest.json",
+        "<data>/train_images.npy",
+        "<data>/train_labels.npy",
         "<data>/test_images.npy",
+        "<data>/test_labels.npy",
     output:
         "<calibration>/samples.npy",
         "<calibration>/samples.npy.json",

@@ -45,6 +45,7 @@ STUDY: dict[str, Any] = {
     "evaluation": {
         "samples": 32,
         "extractors": ["classifier"],
+        "calibration": ["real", "noise"],
         "kid_subset_size": 16,
         "kid_subsets": 4,
         "splits": 2,

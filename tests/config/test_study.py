@@ -321,7 +321,25 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"evaluation": {"samples": 1001}},
         [
             "mine.yaml: evaluation.samples: 1001 are more than the 1000 held-out images of",
-            "take fewer, or remove 'real' from evaluation.calibration",
+            "which the calibration rows 'real', 'blur-2' consist of; take fewer, or remove these",
+        ],
+    ),
+    "an unknown calibration row": (
+        {"evaluation": {"calibration": ["real", "blurr-2"]}},
+        [
+            "mine.yaml: evaluation.calibration.1: unknown calibration row 'blurr-2': did you mean ",
+            "'blur-2'?",
+        ],
+    ),
+    "a flaw without its strength": (
+        {"evaluation": {"calibration": ["grain"]}},
+        ["unknown calibration row 'grain': did you mean 'grain-"],
+    ),
+    "more classes dropped than there are": (
+        {"datasets": ["sprites"], "evaluation": {"calibration": ["dropped-class-3"]}},
+        [
+            "mine.yaml: evaluation.calibration: 'dropped-class-3' leaves out 3 of the classes of ",
+            "'sprites', which has only 3; remove it",
         ],
     ),
     "KID subsets larger than the samples": (

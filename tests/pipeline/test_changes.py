@@ -74,6 +74,15 @@ TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     "a metric: nothing is trained, drawn or extracted": (
         {SMOKE: replace("kid_subsets: 10", "kid_subsets: 20")}, MEASURED | SUMMARY,
     ),
+    "a calibration row: it is made, and all are measured anew": (
+        {SMOKE: replace("calibration: [real, noise]", "calibration: [real, noise, grain-1]")},
+        {Job("calibrate"), Job("features", "calibration")} | MEASURED | SUMMARY,
+    ),
+    "code of the calibration rows: these, and what shares their choice of images": (
+        {"src/genlab/data/calibration.py": append("NEW = 1")},
+        {Job("calibrate"), Job("features", "calibration"), Job("evaluate", "calibration"),
+         Job("rfid", "vae"), Job("rfid", "vqvae")} | SUMMARY,
+    ),
     "a value of one model in the study: only its run": (
         {SMOKE: replace("network: {channels: 8}",
                         "network: {channels: 8}, training: {warmup: 0.1}")},

@@ -76,10 +76,10 @@ BY_HAND = {"sampling.prompting", "sampling.image_to_image", "data.vocabulary"}
 # What else the code of a family decides: the families built with it, and the stages that use it as
 # the evaluator that it is.
 USED_BY_FAMILIES = {
-    "vae": {"beta_vae"},
+    "vae": {"beta_vae", "cheater"},
     "ddpm": {"latent_diffusion"},
     "kl_autoencoder": {"latent_diffusion"},
-    "classifier": {"kl_autoencoder", "latent_diffusion"},
+    "classifier": {"kl_autoencoder", "latent_diffusion", "cheater"},
 }
 USED_BY_STAGES = {
     "classifier": MEASURING - {"evaluate"},

@@ -53,6 +53,8 @@ def test_all_that_a_chain_builds_on_is_added_and_the_classifier_is_the_study_s(
     ddim = {"ddim": {"sampler": "ddim", "steps": 3}}
     study = resolved(tiny_config, models=[ldm, perceptual, "ddpm"], samplers=ddim)
     assert list(study.models) == ["seen", "latent_diffusion", "ddpm"]
+    trained_on = {name: study.trained_on(name) for name in study.models}
+    assert trained_on == {"seen": ("classifier",), "latent_diffusion": ("classifier",), "ddpm": ()}
     above = run_spec(study, "stripes", study.models["latent_diffusion"], 3)
     seen = above.first_stage
     assert seen is not None and seen.first_stage is not None

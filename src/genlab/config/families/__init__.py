@@ -63,6 +63,11 @@ class FamilyConfig(Strict):
         return None
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Names of the extractors whose features its loss contains; none for most families."""
+        return ()
+
+    @property
     def knows_classes(self) -> bool:
         """Whether samples can be drawn of a class, and guided towards it."""
         return False

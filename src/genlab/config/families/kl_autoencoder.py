@@ -41,6 +41,10 @@ class KLAutoencoderConfig(AutoencoderConfig):
     def first_stage_name(self) -> str | None:
         return CLASSIFIER if self.perceptual else None
 
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        return (CLASSIFIER,) if self.perceptual else ()
+
     def first_stage_problems(self, first: FamilyConfig) -> list[str]:
         if not isinstance(first, ClassifierConfig):
             return [

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from genlab.config.calibration import KINDS, dropped_classes, split_row
 from genlab.config.evaluators import extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import SAMPLERS, SteppedSampler
@@ -41,6 +42,7 @@ def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> It
     for name, config in study.datasets.items():
         yield from check_elbo_study(study, name, config)
         yield from check_image_counts(study, name, config)
+        yield from check_dropped_classes(study, name, config)
     if study.prompts is not None and study.prompts.samplers:
         yield from check_prompts(study, study.prompts.samplers)
 
@@ -158,13 +160,15 @@ def check_elbo_study(study: Study, name: str, config: DatasetConfig) -> Iterator
 
 
 def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
-    """The data set has enough images for the metrics and for the row of real images."""
+    """The data set has enough images for the metrics and for the rows of held-out images."""
     evaluation = study.evaluation
     n, held_out, train = evaluation.samples, config.held_out, config.train_count
-    if held_out is not None and "real" in evaluation.calibration and n > held_out:
+    rows = [r for r in evaluation.calibration if KINDS[split_row(r)[0]].origin == "held-out"]
+    if held_out is not None and rows and n > held_out:
+        names = ", ".join(f"'{row}'" for row in rows)
         yield (
             f"evaluation.samples: {n} are more than the {held_out} held-out images of '{name}', "
-            "which the calibration row 'real' consists of; take fewer, or remove 'real' from "
+            f"which the calibration rows {names} consist of; take fewer, or remove these from "
             "evaluation.calibration"
         )
     minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
@@ -174,6 +178,21 @@ def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterat
             yield (
                 f"datasets: '{name}' has only {train} training images, but evaluation.{key} "
                 f"needs at least {minimum}; add images, or change that key"
+            )
+
+
+def check_dropped_classes(study: Study, name: str, config: DatasetConfig) -> Iterator[str]:
+    """The rows that leave out classes leave one at least."""
+    classes = config.class_count
+    for row in study.evaluation.calibration:
+        kind, strength = split_row(row)
+        if kind != "dropped-class" or classes is None:
+            continue
+        dropped = dropped_classes(strength, classes)
+        if dropped >= classes:
+            yield (
+                f"evaluation.calibration: '{row}' leaves out {dropped} of the classes of '{name}', "
+                f"which has only {classes}; remove it"
             )
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from genlab.config.base import Images, Precision, Strict
+from genlab.config.calibration import calibration_rows
 from genlab.config.elbo_study import ElboStudyConfig
 from genlab.config.evaluators import extractor, extractors
 from genlab.config.families import FamilyConfig
@@ -48,6 +49,18 @@ def _takes_weights(name: str) -> str:
 
 Extractor = Annotated[str, AfterValidator(_known_extractor)]
 """Name of a feature extractor (`genlab.config.evaluators`)."""
+
+
+def _known_calibration_row(name: str) -> str:
+    if name not in calibration_rows():
+        raise ValueError(
+            f"unknown calibration row {shown(name)}: {nearest(name, calibration_rows())}"
+        )
+    return name
+
+
+CalibrationRow = Annotated[str, AfterValidator(_known_calibration_row)]
+"""Name of a calibration row (`genlab.config.calibration`)."""
 
 
 class TrainingConfig(Strict):
@@ -109,8 +122,9 @@ class EvaluationConfig(Strict):
     weights: dict[Annotated[str, AfterValidator(_takes_weights)], str] = Field(default_factory=dict)
     """Local files with the weights of extractors, e.g. {dinov2-vit-b-14: weights.pth}; those of all
     others that were trained elsewhere are downloaded."""
-    calibration: tuple[Literal["real", "noise"], ...] = ("real", "noise")
-    """Calibration rows of the league: held-out real images, and uniform noise."""
+    calibration: tuple[CalibrationRow, ...] = ("real", "noise", "blur-2", "memoriser")
+    """Calibration rows of the league, whose images no model draws: real images, and images with a
+    known flaw. `genlab.config.calibration` lists them; config/studies/ladder.yaml has all."""
     kid_subsets: PositiveInt = 100
     """Number of random subsets that KID is averaged over."""
     kid_subset_size: Annotated[int, Field(ge=2)] = 500
@@ -229,6 +243,16 @@ class Study(Strict):
     def entry(self, model: str) -> ModelEntry:
         """Return the entry of a model or an evaluator."""
         return {**self.models, **self.evaluators}[model]
+
+    def trained_on(self, model: str) -> tuple[str, ...]:
+        """Names of the extractors whose features trained `model` or a model that it builds on.
+
+        A distance in these features is no fair measure of the model.
+        """
+        family = self.entry(model).model
+        first = family.first_stage_name
+        below = self.trained_on(first) if first else ()
+        return tuple(dict.fromkeys((*family.trained_on, *below)))
 
 
 def _entry(value: Any) -> str | dict[str, Any]:
