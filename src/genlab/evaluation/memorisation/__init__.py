@@ -1,0 +1,5 @@
+"""An audit for memorisation: are samples nearer to training images than fresh images are?
+
+`neighbours` finds the nearest training images in features and in pixels, `copying` compares their
+distances with those of held-out images, and `likelihood` computes FLD.
+"""

@@ -1,0 +1,215 @@
+"""Copying: samples that are nearer to training images than held-out images are.
+
+Let d_1 and d_2 be the distances of an image to its nearest and second-nearest training image. A
+generator that has learned the distribution draws samples whose d_1 and d_2 are distributed as those
+of held-out images. Three statistics use that:
+
+- C_T compares all d_1 by ranks, within cells. It misses copies that are few, and it also falls for
+  blurred samples, which are near to everything.
+- AuthPct compares d_1 of a sample with the distance of that training image to its own neighbours.
+- `audit` compares the ratios d_1 / d_2 (Yoon et al. 2023; Gu et al. 2023, arXiv:2310.02664), which
+  are small for copies alone: a blurred sample is near to several training images at once. It tests
+  all ratios, and the smallest ones for themselves, so that a small share of copies shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from genlab.evaluation.memorisation.neighbours import Double, Index, Neighbours, Space
+
+FEWEST = 10
+"""Samples, and held-out images, that a cell needs to count in C_T."""
+TAILS = (0.005, 0.02)
+"""Shares of the smallest ratios that are tested for themselves."""
+FEWEST_IN_TAIL = 10
+LEVEL = 0.01
+"""Below this p-value, corrected for the number of tests, the verdict is copying."""
+COPY_RATIO = 1 / 3
+"""A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
+NORMAL = 1.959964
+"""The 97.5 % quantile of the standard normal distribution."""
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def columns(self, name: str) -> dict[str, float | str | None]:
+        """The three numbers as the columns of a metric."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+def superiority(x: Double, y: Double) -> tuple[float, float]:
+    """Return P(X > Y) + P(X = Y) / 2 and its variance.
+
+    The first is U / (n m) with the Mann-Whitney U of x [n] and y [m], the second the estimate of
+    DeLong et al. (1988): the variance of each set's placements among the other over its size.
+    """
+    x_in_y, y_in_x = _placements(x, y), _placements(y, x)
+    variance = x_in_y.var(ddof=1) / len(x) + y_in_x.var(ddof=1) / len(y)
+    return float(x_in_y.mean()), float(variance)
+
+
+def _placements(x: Double, y: Double) -> Double:
+    """The share of y [m] below each of x [n], ties counted half."""
+    ordered = np.sort(y)
+    below, at_most = (np.searchsorted(ordered, x, side) for side in ("left", "right"))
+    placements: Double = (below + at_most) / (2 * len(y))
+    return placements
+
+
+def c_t(samples: Double, held_out: Double, sample_cells: Index, held_out_cells: Index
+) -> Estimate | None:  # fmt: skip
+    """C_T of distances d_1 (Meehan, Chaudhuri & Dasgupta 2020, arXiv:2004.05675, section 4.2).
+
+    C_T = sum_pi P_n(pi) Z_pi / sum_pi P_n(pi) over the cells pi, with the share P_n(pi) of held-out
+    images in a cell and the z score of its Mann-Whitney test,
+
+        Z_pi = (U - n m / 2) / sqrt(n m (n + m + 1) / 12),
+
+    where U counts the pairs in which the sample is farther from the training images. Negative
+    values mean that samples are nearer. Cells with fewer than FEWEST of either set don't count. The
+    interval is normal, with DeLong's variance of each U.
+
+    Args:
+        samples: distances [N] of samples to the nearest training image.
+        held_out: those of held-out images, [M].
+        sample_cells: the cell of each sample, [N].
+        held_out_cells: the cell of each held-out image, [M].
+
+    Returns:
+        None if no cell has enough images.
+    """
+    weights, scores, variances = [], [], []
+    for cell in np.unique(held_out_cells):
+        x, y = samples[sample_cells == cell], held_out[held_out_cells == cell]
+        if min(len(x), len(y)) < FEWEST:
+            continue
+        share, variance = superiority(x, y)
+        null = (len(x) + len(y) + 1) / (12 * len(x) * len(y))  # variance of the share without ties
+        weights.append(len(y))
+        scores.append((share - 0.5) / np.sqrt(null))
+        variances.append(variance / null)
+    if not weights:
+        return None
+    w = np.array(weights) / sum(weights)
+    value, spread = float(w @ scores), NORMAL * float(np.sqrt(w**2 @ variances))
+    return Estimate(value, value - spread, value + spread)
+
+
+def c_t_of(space: Space, samples: Neighbours, sample_cells: Index) -> Estimate | None:
+    """C_T of samples in a space."""
+    held_out = space.held_out_neighbours.nearest
+    return c_t(samples.nearest, held_out, sample_cells, space.held_out_cells)
+
+
+def authenticity(space: Space, samples: Neighbours) -> Estimate:
+    """AuthPct (Alaa et al. 2022, arXiv:2102.08921, section 4): the share of authentic samples in %.
+
+    A sample is authentic if it is farther from its nearest training image t than t is from its own
+    nearest other training image.
+    """
+    authentic = samples.nearest > space.radii(samples.indices[:, 0])
+    return share(int(authentic.sum()), len(authentic))
+
+
+def copies(samples: Neighbours) -> Estimate:
+    """The share of samples with d_1 / d_2 < COPY_RATIO, in %."""
+    return share(int((samples.ratios < COPY_RATIO).sum()), len(samples.ratios))
+
+
+def share(k: int, n: int) -> Estimate:
+    """k of n in %, with the score interval of Wilson (1927)."""
+    p, z2 = k / n, NORMAL**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    spread = NORMAL * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    return Estimate(100 * p, max(0.0, 100 * (middle - spread)), min(100.0, 100 * (middle + spread)))
+
+
+def rank_test(samples: Double, held_out: Double) -> float:
+    """p-value of a one-sided Mann-Whitney test: are samples [N] smaller than held-out ones [M]?
+
+    The normal approximation, with the variance of U corrected for ties.
+    """
+    from scipy.special import ndtr
+
+    n, m = len(samples), len(held_out)
+    _, ties = np.unique(np.concatenate([samples, held_out]), return_counts=True)
+    total = n + m
+    null = (total + 1 - (ties**3 - ties).sum() / (total * (total - 1))) / (12 * n * m)
+    if null <= 0:  # all values are equal
+        return 1.0
+    return float(ndtr((superiority(samples, held_out)[0] - 0.5) / np.sqrt(null)))
+
+
+def tail_test(samples: Double, held_out: Double, tail: float) -> float:
+    """p-value of Fisher's exact test: are samples too many among the smallest values of both sets?
+
+    Of n samples and m held-out values the k = max(FEWEST_IN_TAIL, tail (n + m)) smallest are taken.
+    If both sets have one distribution, the number of samples among them is hypergeometric. Values
+    that tie with the last of them are taken as well.
+    """
+    n, m = len(samples), len(held_out)
+    k = min(max(FEWEST_IN_TAIL, round(tail * (n + m))), n + m)
+    pooled = np.concatenate([samples, held_out])
+    bound = np.partition(pooled, k - 1)[k - 1]
+    inside = int((samples <= bound).sum())
+    k = int((pooled <= bound).sum())
+    hits = np.arange(inside, min(n, k) + 1)
+    probabilities = np.exp(_log_binomial(n, hits) + _log_binomial(m, k - hits)
+                           - _log_binomial(n + m, np.array(k)))  # fmt: skip
+    return min(1.0, float(probabilities.sum()))
+
+
+def _log_binomial(n: int, k: Index) -> Double:
+    """log of n over k; -inf for k > n or k < 0."""
+    from scipy.special import gammaln
+
+    valid = (k >= 0) & (k <= n)
+    k = np.where(valid, k, 0)
+    return np.where(valid, gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), -np.inf)
+
+
+class Audit(NamedTuple):
+    """The verdict on a row."""
+
+    p: float
+    """Corrected p-value of the hypothesis that no sample copies."""
+    copying: bool
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        if not self.copying:
+            return "no sign of copying"
+        return f"nearer to the training images than held-out images are (p = {self.p:.1g})"
+
+
+def audit(ratios: Mapping[str, tuple[Double, Double]]) -> Audit:
+    """Test in every space whether the ratios d_1 / d_2 of samples are too small.
+
+    In each space there are the rank test and a test of each of the TAILS: of N = 1,000 samples with
+    5 % of copies, the 50 smallest ratios are copies, while the mean rank has hardly moved. The
+    smallest p-value times the number of tests (Bonferroni, over tests and spaces; the tests are
+    dependent, which makes it conservative) is compared with LEVEL.
+
+    Args:
+        ratios: of samples [N] and of held-out images [M], by space.
+    """
+    p_values: Sequence[float] = [
+        p
+        for samples, held_out in ratios.values()
+        for p in (
+            rank_test(samples, held_out),
+            *(tail_test(samples, held_out, tail) for tail in TAILS),
+        )
+    ]
+    p = min(1.0, len(p_values) * min(p_values))
+    return Audit(p, p < LEVEL)

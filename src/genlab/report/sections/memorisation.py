@@ -1,0 +1,119 @@
+"""The section on memorisation: whether samples copy training images, in numbers and pictures."""
+
+from __future__ import annotations
+
+import functools
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genlab.config.evaluators import CALIBRATION
+from genlab.data.pictures import sheet
+from genlab.evaluation.memorisation.neighbours import Neighbours, PixelSpace
+from genlab.io.arrays import read_array
+from genlab.report.figures import data_uri
+from genlab.report.league import MEASURED, NO_SAMPLER, cell_text
+from genlab.report.sections import Section
+from genlab.report.study import ReportedStudy
+from genlab.results.layout import SampleFolder
+
+Images = NDArray[np.uint8]
+MOST = 1000
+"""Images of a row, the first ones, that the pictures are chosen from."""
+PAIRS = 8
+SIDE = 56
+OF_ROW = ("copying", "copies", "pixel_c_t", "pixel_authenticity")
+OF_EXTRACTOR = ("c_t", "authenticity", "fld")
+ROW = ["dataset", "model", "seed", "sampler"]
+
+
+def pairs(images: Images, neighbours: Neighbours, training: Images) -> bytes:
+    """Draw the images of the smallest d_1 / d_2 above their nearest training images, as a PNG file.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        neighbours: their nearest training images.
+    """
+    chosen = neighbours.ratios.argsort(kind="stable")[:PAIRS]
+    nearest = training[neighbours.indices[chosen, 0]]
+    buffer = BytesIO()
+    sheet(np.concatenate([images[chosen], nearest]), len(chosen), SIDE).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+class _Pictures:
+    """The pictures of a data set's rows; its held-out images are searched once."""
+
+    def __init__(self, study: ReportedStudy, dataset: str) -> None:
+        data = study.folder.data(dataset)
+        self.training = read_array(data.images("train"))
+        self.held_out = read_array(data.images("test"))[:MOST]
+        self.space = PixelSpace(self.training, self.held_out)
+
+    @functools.cached_property
+    def control(self) -> str:
+        """The held-out images that are nearest to training images, beside those."""
+        neighbours = self.space.held_out_neighbours
+        return data_uri(pairs(self.held_out, neighbours, self.training))
+
+    def of_row(self, row: SampleFolder) -> str:
+        """The samples that are nearest to training images, beside those."""
+        samples = read_array(row.samples)[:MOST]
+        return data_uri(pairs(samples, self.space.search(samples), self.training))
+
+
+class MemorisationSection(Section):
+    """Verdict, measures of copying and nearest training images of each row."""
+
+    title = "Learnt by heart?"
+    order = 15
+    introduction = (
+        "A model that returns its training images has a perfect Fréchet distance to them. This "
+        "audit compares samples with held-out images: how near are both to the training images? "
+        "The verdict rests on the ratio of the distances to the nearest and to the second-nearest "
+        "training image, which is small for a copy and not for a blurred sample. "
+        "<em>real</em> shows what held-out images score."
+    )
+
+    def applies(self, study: ReportedStudy) -> bool:
+        return not study.league[study.league["sampler"] != NO_SAMPLER].empty
+
+    def read(self, study: ReportedStudy) -> dict[str, Any]:
+        league = study.league[study.league["sampler"] != NO_SAMPLER]
+        pictures = {name: _Pictures(study, name) for name in study.settings.datasets}
+        columns = [MEASURED[name] for name in OF_ROW + OF_EXTRACTOR]
+        return {
+            "heads": [column.head for column in columns],
+            "rows": [_cells(row) for _, row in league.iterrows()],
+            "pictures": [
+                _pictures(study, pictures, row)
+                for _, row in league.drop_duplicates(ROW).iterrows()
+                if row["model"] != CALIBRATION
+            ],
+            "controls": {name: picture.control for name, picture in pictures.items()},
+            "pairs": PAIRS,
+            "most": MOST,
+        }
+
+
+def _cells(row: Any) -> dict[str, Any]:
+    """A line of the table."""
+    return {
+        "calibration": row["model"] == CALIBRATION,
+        "labels": [row[name] for name in ("dataset", "model", "seed", "sampler", "extractor")],
+        "cells": [
+            {"text": cell_text(row, name), "raw": row[name]} for name in OF_ROW + OF_EXTRACTOR
+        ],
+    }
+
+
+def _pictures(study: ReportedStudy, pictures: dict[str, _Pictures], row: Any) -> dict[str, str]:
+    """The title, the verdict and the picture of a row."""
+    run = study.folder.run(str(row["dataset"]), str(row["model"]), int(row["seed"]))
+    return {
+        "title": f"{row['model']} · {row['sampler']}",
+        "note": f"{row['dataset']}, seed {row['seed']}: {row['copying']}",
+        "picture": pictures[str(row["dataset"])].of_row(run.samples(str(row["sampler"]))),
+    }
