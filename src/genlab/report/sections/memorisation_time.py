@@ -148,8 +148,7 @@ class MemorisationTimeSection(Section):
         "The same model, trained on more and more of the same images. In theory good samples begin "
         "at a time that does not depend on their number n, and copying begins at a time in "
         "proportion to n: the exponents are 0 and 1 "
-        '(<a href="https://arxiv.org/abs/2505.17638">Bonnaire et al. 2025</a>). Time is the number '
-        "of images processed."
+        "(Bonnaire et al. 2025, arXiv:2505.17638). Time is the number of images processed."
     )
 
     def applies(self, study: ReportedStudy) -> bool:
