@@ -63,15 +63,15 @@ def test_what_is_kept_changes_no_bit_of_the_training(
     assert all(torch.equal(before[name], after[name]) for name in before)
     losses = [[row["loss"] for row in read_history(run.history)] for run in (plain, ddpm)]
     assert losses[0] == losses[1]
-    assert list(plain.kept_folder.iterdir()) == []
-    assert sorted(path.name for path in ddpm.kept_folder.iterdir()) == [
+    assert list(plain.earlier_weights.iterdir()) == []
+    assert sorted(path.name for path in ddpm.earlier_weights.iterdir()) == [
         "0.25.safetensors", "0.5.safetensors",
     ]  # fmt: skip
 
 
 def test_an_evaluator_keeps_nothing(curved: StudyFolder) -> None:
     run = curved.classifier("stripes")
-    assert list(run.kept_folder.iterdir()) == []
+    assert list(run.earlier_weights.iterdir()) == []
     assert not run.curve_config.exists()
 
 
@@ -81,7 +81,7 @@ def test_the_weights_of_a_share_are_those_after_its_steps(ddpm: RunFolder) -> No
     for step in range(1, 5):
         state.step()
         if step in (2, 4):
-            tensors = read_tensors(ddpm.kept(step / 8))[0]
+            tensors = read_tensors(ddpm.weights_at(step / 8))[0]
             assert state.ema is not None
             for name, tensor in state.model.state_dict().items():
                 assert torch.equal(tensors[f"raw.{name}"], tensor)
@@ -113,7 +113,7 @@ def test_an_interrupted_training_keeps_the_same_weights(
     until_then = state.progress.seconds_at["0.25"]
     train(run, cpu=True)
     for share in (0.25, 0.5, 1.0):
-        assert run.kept(share).read_bytes() == ddpm.kept(share).read_bytes()
+        assert run.weights_at(share).read_bytes() == ddpm.weights_at(share).read_bytes()
     assert read_json(run.cost)["seconds_at"]["0.25"] == until_then
     assert {path.name for path in run.resume.iterdir()} == {"lock", "pid", "last"}
 

@@ -181,13 +181,15 @@ class RunFolder:
         return self.model / "environment.json"
 
     @property
-    def kept_folder(self) -> Path:
+    def earlier_weights(self) -> Path:
         """The weights of earlier points of the training; empty without learning curves."""
         return self.model / "at"
 
-    def kept(self, share: float) -> Path:
+    def weights_at(self, share: float) -> Path:
         """The weights after a share of the training, a model file like `weights`."""
-        return self.kept_folder / f"{share_name(share)}.safetensors" if share < 1 else self.weights
+        return (
+            self.earlier_weights / f"{share_name(share)}.safetensors" if share < 1 else self.weights
+        )
 
     @property
     def curve_config(self) -> Path:

@@ -45,7 +45,7 @@ def curve(run: RunFolder, *, cpu: bool = False) -> None:
     spaces = _load_spaces(run, device)
     points: list[dict[str, Any]] = []
     for share in spec.shares:
-        samples = draw_samples(run, spec, _load_kept(run.kept(share), origin, device))
+        samples = draw_samples(run, spec, _load_kept(run.weights_at(share), origin, device))
         points.append(
             {
                 "share": share,

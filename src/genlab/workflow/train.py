@@ -203,13 +203,13 @@ def publish_kept(run: RunFolder, state: Training) -> None:
     Raises:
         GenLabError: some were deleted since.
     """
-    shutil.rmtree(run.kept_folder, ignore_errors=True)
-    run.kept_folder.mkdir()
+    shutil.rmtree(run.earlier_weights, ignore_errors=True)
+    run.earlier_weights.mkdir()
     for share in state.keep:
         waiting = kept_until_done(state, share)
         if not waiting.exists():
             raise GenLabError(f"{waiting}: was deleted; delete {run.resume}, and train again")
-        with replacing(run.kept(share)) as temporary:
+        with replacing(run.weights_at(share)) as temporary:
             shutil.copyfile(waiting, temporary)
 
 
