@@ -34,7 +34,9 @@ def build_planned(study: Study, entry: ModelEntry, facts: Facts) -> Model:
 def reads_captions(study: Study, entry: ModelEntry) -> bool:
     """Whether a model, or one that it builds on, has a size that depends on the captions."""
     below = entry.model.first_stage_name
-    return entry.model.reads_captions or (below and reads_captions(study, study.entry(below)))
+    if entry.model.reads_captions or below is None:
+        return entry.model.reads_captions
+    return reads_captions(study, study.entry(below))
 
 
 def check_sizes(study: Study, source: str, results: Path) -> None:

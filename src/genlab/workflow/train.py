@@ -122,12 +122,12 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
     point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
     training = spec.training
     if training.seconds is not None:
-        training = _with_images(run.resume / f"{point}.json", training, begin)
+        training = _images_once(run.resume / f"{point}.json", training, begin)
         point += f"-{training.images}"
     return begin(training, Checkpoint(run.resume / f"{point}.safetensors", point))
 
 
-def _with_images(
+def _images_once(
     path: Path, training: TrainingConfig, begin: Callable[[TrainingConfig], Training]
 ) -> TrainingConfig:
     """Return `training` with the number of images in the file `path`, or with that of a trial.
