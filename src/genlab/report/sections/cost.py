@@ -42,7 +42,8 @@ def on_front(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray
     """
     as_good = (cost <= cost[:, None]) & (quality <= quality[:, None])  # [N, N], column beats row
     better = (cost < cost[:, None]) | (quality < quality[:, None])
-    return ~(as_good & better).any(axis=1)
+    beaten: NDArray[np.bool_] = (as_good & better).any(axis=1)
+    return ~beaten
 
 
 def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:

@@ -44,13 +44,13 @@ def agreements(points: pd.DataFrame) -> list[Agreement]:
     table = points.pivot_table(index="share", columns="model", values=RANKED_BY).dropna(axis=1)
     if not len(table):
         return []
-    end = table.loc[table.index.max()]
+    end = table.iloc[-1]  # sorted by share
     result = []
-    for share, values in table.iterrows():
+    for share, (_, values) in zip(table.index.tolist(), table.iterrows(), strict=True):
         tau = float(kendalltau(values, end).statistic) if len(end) > 1 else None
         swapped = [(a, b) for a, b in permutations(end.index, 2)
                    if values[a] < values[b] and end[a] > end[b]]  # fmt: skip
-        result.append(Agreement(float(share), tau, swapped))
+        result.append(Agreement(share, tau, swapped))
     return result[:-1]
 
 
