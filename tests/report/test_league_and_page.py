@@ -96,6 +96,7 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
     assert float(cells["evaluations"]) == 3
     assert float(cells["train_seconds"]) == read_json(run.cost)["train_seconds"]
     assert int(cells["images_seen"]) == 256
+    assert cells["budget"] == "images"
 
 
 @pytest.mark.parametrize(
