@@ -113,7 +113,7 @@ def known(n: int, seed: str) -> pd.DataFrame:
     """A run that draws good samples from 2,000 images on and copies from 100 n on."""
     images = np.geomspace(500, 1e6, 60)
     copied = np.clip(COPYING + 0.1 * np.log(images / (100 * n)), 0, 1)
-    quality = np.where(images < 2000, 100.0, 10.0)
+    quality = np.where(images < 2000, 100.0, 5.0)
     return pd.DataFrame({"n": n, "seed": seed, "images": images, "copied": copied,
                          "fid_held_out": quality})  # fmt: skip
 

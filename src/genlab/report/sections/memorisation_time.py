@@ -25,8 +25,11 @@ from genlab.report.study import ReportedStudy
 
 COPYING = 0.05
 """Copying has begun when this share of the samples are copies."""
-GOOD = 1.5
-"""Samples are good when their FD to held-out images is within this factor of the run's lowest."""
+GOOD = 0.1
+"""Samples are good when FD to held-out images has fallen to this share of the highest of the run.
+
+The lowest FD is no measure: it depends on n.
+"""
 SIZES = 3
 """Fewest sizes of the training set that a slope is fitted to."""
 TIMES = {"copying": "copying begins", "good": "good samples begin"}
@@ -90,7 +93,7 @@ def run_times(points: pd.DataFrame) -> pd.DataFrame:
                 "n": n,
                 "seed": seed,
                 "copying": crossing(run["images"], run["copied"], COPYING),
-                "good": crossing(run["images"], -quality, -GOOD * quality.min()),
+                "good": crossing(run["images"], -quality, -GOOD * quality.max()),
             }
         )
     return pd.DataFrame(rows).astype({"copying": float, "good": float})
