@@ -17,6 +17,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/evaluate.smk"
+include: "rules/curves.smk"
 include: "rules/understand.smk"
 include: "rules/report.smk"
 

@@ -40,6 +40,10 @@ try:
     if workflow.is_main_process:
         check_source(STUDY, STUDY_FILE, Path(RESULTS))
         LOCK.plan()
+        if any(entry.training.parameters for entry in STUDY.models.values()):
+            from genlab.workflow.sizes import check_sizes  # imports torch
+
+            check_sizes(STUDY, STUDY_FILE, Path(RESULTS))
         for note in STUDY.notes:
             print(f"note: {note}", file=sys.stderr)
     else:  # a cluster's job, which reads the Snakefile once more
@@ -98,7 +102,15 @@ MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
 
 # ---- jobs: their wildcards, by rule ------------------------------------------------------------
 JOBS = study_jobs(STUDY)
-UNDERSTOOD = ["explore", "disentangle", "trajectories", "prompts", "elbo", "elbo_study"]
+UNDERSTOOD = [
+    "explore",
+    "disentangle",
+    "trajectories",
+    "prompts",
+    "curve",
+    "elbo",
+    "elbo_study",
+]
 
 
 def outputs(*names):

@@ -16,6 +16,7 @@ use rule compute as train with:
         "<run>/model/cost.json",
         "<run>/model/environment.json",
         "<run>/history.jsonl",
+        directory("<run>/model/at"),  # SHARE.safetensors; empty without learning curves
     pathvars:
         job="{dataset}/{model}/seed{seed}/train",
     # A job that was preempted or killed goes on from its checkpoint. On a cluster the Snakemake

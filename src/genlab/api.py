@@ -45,6 +45,7 @@ from genlab.models.batches import Table, to_uint8
 from genlab.models.devices import pick_device
 from genlab.processes.noise import SampleNoise
 from genlab.sampling.draw import draw
+from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
 from genlab.training.trainer import Training, make_accelerator
@@ -218,22 +219,29 @@ def fit(
     _check(name, config, data, first_stage)
     facts = Facts(data.images.shape[1:], len(data.classes), factors={"class": len(data.classes)})
     accelerator = make_accelerator(training.precision, cpu=_on_cpu(device))
-    model = build_model(config, facts, address(seed, "weights"), first_stage)
-    point = None
-    if checkpoint is not None:
-        parts = (config.digest, training.digest, str(seed), accelerator.mixed_precision)
-        weights_before = store.checksum(model.state_dict())  # those of the first stage among them
-        point = Checkpoint(Path(checkpoint), short_hash(*parts, data.digest, weights_before))
-    state = Training(
-        model,
-        _table(data.images, data.labels),
-        _table(data.held_out, data.held_out_labels),
-        training,
-        seed,
-        accelerator,
-        name,
-        point,
-    )
+
+    def begin(training: TrainingConfig) -> Training:
+        model = build_model(config, facts, address(seed, "weights"), first_stage)
+        point = None
+        if checkpoint is not None:
+            parts = (config.digest, training.digest, str(seed), accelerator.mixed_precision)
+            weights_before = store.checksum(model.state_dict())  # the first stage's among them
+            point = Checkpoint(Path(checkpoint), short_hash(*parts, data.digest, weights_before))
+        return Training(
+            model,
+            _table(data.images, data.labels),
+            _table(data.held_out, data.held_out_labels),
+            training,
+            seed,
+            accelerator,
+            name,
+            point,
+        )
+
+    if checkpoint is not None and training.seconds is not None:
+        raise ConfigError("checkpoint: a budget in seconds can't be continued; give `images_seen`")
+    training = with_images(training, begin)
+    state = begin(training)
     log = Log(name, training.steps, on_log or (lambda rows: None), lines=False)
     log.bar = log.bar and progress
     state.run(log, checkpoint_seconds=checkpoint_seconds)

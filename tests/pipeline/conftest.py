@@ -54,7 +54,7 @@ def _believed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for outputs in re.findall(r"^    output: (.+)$", project.snakemake(LONG, "-n"), re.M):
         for path in (project.root / name for name in outputs.split(", ")):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir() if path.name == "figures" else path.touch()
+            path.mkdir() if path.name in ("figures", "at") else path.touch()
     project.snakemake("--touch", "--forceall", "--cores", CORES)
     assert project.plan() == set()
     return project

@@ -21,9 +21,11 @@ MEASURED = {
     Job("evaluate", model)
     for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle", "calibration")
 } | {Job("rfid", model) for model in ("vae", "vqvae")}
+CURVES = {Job("curve", model) for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle")}
+MEASURED |= CURVES
 OF_DDPM = {
     Job(stage, "ddpm")
-    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories", "curve")
 }
 BY_DDIM = {
     Job(stage, model)
@@ -32,20 +34,21 @@ BY_DDIM = {
 OF_VAE = {
     Job(stage, "vae")
     for stage in ("train", "sample", "features", "evaluate", "reconstruct", "rfid", "likelihood",
-                  "explore", "disentangle", "elbo")
+                  "explore", "disentangle", "elbo", "curve")
 }  # fmt: skip
 OF_PRIOR = {
-    Job(stage, "vqvae-prior") for stage in ("train", "sample", "features", "evaluate", "likelihood")
+    Job(stage, "vqvae-prior")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "curve")
 }
 OF_DALLE = {
     Job(stage, "dalle")
-    for stage in ("train", "sample", "features", "evaluate", "likelihood", "prompts")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "prompts", "curve")
 }
 OF_VQVAE = {Job(stage, "vqvae") for stage in ("train", "reconstruct", "rfid")} | OF_PRIOR | OF_DALLE
 GAUSSIAN = {
     Job(stage, model)
     for model in ("ddpm", "flow")
-    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories")
+    for stage in ("train", "sample", "features", "evaluate", "likelihood", "trajectories", "curve")
 }
 
 Change = Callable[[str], str]
@@ -110,6 +113,10 @@ TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     "the elbo_study: no model": (
         {SMOKE: replace("simulated: 2", "simulated: 3")},
         {Job("elbo", "vae"), Job("elbo_study")} | SUMMARY,
+    ),
+    "how many samples a curve has: no model": (
+        {SMOKE: replace("1.0], samples: 128", "1.0], samples: 100")},
+        CURVES | SUMMARY,
     ),
     "what is requested by prompts: no model": (
         {SMOKE: replace("candidates: 2", "candidates: 3")}, {Job("prompts", "dalle")} | SUMMARY,

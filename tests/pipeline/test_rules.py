@@ -28,7 +28,7 @@ Path("rules.json").write_text(json.dumps({
 BASES = {"light", "compute"}
 NEED_A_GPU = {
     "train", "sample", "reconstruct", "trajectories", "reference_features", "features", "rfid",
-    "likelihood", "explore", "disentangle", "prompts", "elbo", "elbo_study",
+    "likelihood", "explore", "disentangle", "prompts", "curve", "elbo", "elbo_study",
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_the_rulegraph_can_be_drawn(bare: Project, rules: dict[str, dict[str, An
     assert done.returncode == 0, done.stderr
     assert "flowchart" in done.stdout
     nodes = dict(re.findall(r"(id\d+)\[(\w+)\]", done.stdout))
-    only_with_factors = {"disentangle"}
-    assert set(nodes.values()) == {*rules, "all"} - only_with_factors
+    on_request = {"disentangle", "curve"}  # of data with known factors; of a study with curves
+    assert set(nodes.values()) == {*rules, "all"} - on_request
     edges = {(nodes[a], nodes[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
     assert {("prepare", "train"), ("train", "sample"), ("report", "all")} <= edges

@@ -25,6 +25,7 @@ from genlab.errors import GenLabError
 from genlab.evaluation.metrics import RowRecord
 from genlab.evaluation.metrics.bits_per_dim import BitsPerDim, bits_of
 from genlab.evaluation.metrics.used_codes import NO_CODES
+from genlab.io.energy import NOT_MEASURED
 from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
@@ -66,7 +67,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("calibration", "real"), ("calibration", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    reasons = {NO_MODEL, NO_ENCODER, NO_CODES}
+    reasons = {NO_MODEL, NO_ENCODER, NO_CODES, NOT_MEASURED}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
 
@@ -95,6 +96,7 @@ def test_the_league_holds_the_measured_numbers_in_full(reported: StudyFolder) ->
     assert float(cells["evaluations"]) == 3
     assert float(cells["train_seconds"]) == read_json(run.cost)["train_seconds"]
     assert int(cells["images_seen"]) == 256
+    assert cells["budget"] == "images"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_the_page_shows_every_row_and_describes_its_pictures(reported: StudyFold
     terms = "terms" in read_json(reported.run("stripes", "ddpm", 0).likelihood)
     expected = {
         "samples": 4, "reconstructions": 1, "strips": 1, "trajectories": 5 + 1 + 1,
-        "likelihood-bounds": 1 + terms, "latent-space": 3 + 1, "losses": 1, "cost": 1,
+        "likelihood-bounds": 1 + terms, "latent-space": 3 + 1, "losses": 1, "cost": 2,
     }  # fmt: skip
     assert {section: page.counts[section] for section in expected} == expected
     assert all(picture["alt"] for picture in page.pictures)

@@ -15,7 +15,7 @@ from genlab.config.evaluators import extractor, extractors
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study, load_study
 from genlab.results import code
-from genlab.results.spec import prompts_spec, run_spec
+from genlab.results.spec import curve_spec, prompts_spec, run_spec
 from genlab.results.stages import STAGES, roots, stage_code, study_jobs, training_code
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ PACKAGES = ("models", "nn", "processes", "samplers", "training", "sampling", "da
 
 MEASURING = {"features", "reference_features", "evaluate", "rfid"}
 OF_MODEL = {"train", "sample", "reconstruct", "trajectories", "likelihood", "explore", "disentangle",
-            "prompts", "elbo"}  # fmt: skip
+            "prompts", "curve", "elbo"}  # fmt: skip
 NETWORKS = OF_MODEL | MEASURING | {"elbo_study"}
 PICTURES = {"league", "report"}
 
@@ -47,16 +47,27 @@ AT_MOST = {
     "models": NETWORKS,
     "nn": NETWORKS,
     "processes": NETWORKS - MEASURING,
-    "samplers": {"train", "sample", "reconstruct", "trajectories", "likelihood", "prompts"},
+    "samplers": {
+        "train",
+        "sample",
+        "reconstruct",
+        "trajectories",
+        "likelihood",
+        "prompts",
+        "curve",
+    },
     "training": {"train"},
-    "sampling": {"sample", "reconstruct", "trajectories", "explore", "prompts"},
-    "evaluation": MEASURING | {"likelihood", "disentangle", "prompts", "elbo", "elbo_study"},
+    "sampling": {"sample", "reconstruct", "trajectories", "explore", "prompts", "curve"},
+    "evaluation": MEASURING
+    | {"likelihood", "disentangle", "prompts", "elbo", "elbo_study", "curve"},
     "evaluation.elbo": {"elbo", "elbo_study"},
     "evaluation.disentanglement": {"disentangle"},
     "evaluation.reconstruction": {"reconstruct"},
     "evaluation.classes": {"evaluate", "report"},
     "evaluation.metrics": {"evaluate"} | PICTURES,
-    "evaluation.metrics.fid": {"evaluate", "rfid"} | PICTURES,
+    "evaluation.metrics.fid": {"evaluate", "rfid", "curve"} | PICTURES,
+    "evaluation.metrics.kid": {"evaluate", "curve"} | PICTURES,
+    "evaluation.learning_curve": {"curve"},
     "evaluation.prompts": {"prompts"},
     "report": PICTURES,
     "report.page": {"report"},
@@ -70,8 +81,8 @@ AT_MOST = {
 }
 AT_LEAST = {"training": {"train"}, "data.sources": {"fetch", "prepare"}, "report.league": PICTURES}
 
-# Modules that no stage runs: those of `genlab draw`.
-BY_HAND = {"sampling.prompting", "sampling.image_to_image", "data.vocabulary"}
+# Modules that no stage runs: those of `genlab draw`, and what planning counts.
+BY_HAND = {"sampling.prompting", "sampling.image_to_image", "data.vocabulary", "workflow.sizes"}
 
 # What else the code of a family decides: the families built with it, and the stages that use it as
 # the evaluator that it is.
@@ -82,9 +93,9 @@ USED_BY_FAMILIES = {
     "classifier": {"kl_autoencoder", "latent_diffusion", "cheater"},
 }
 USED_BY_STAGES = {
-    "classifier": MEASURING - {"evaluate"},
-    "contrastive": MEASURING - {"evaluate"},
-    "autoencoder_latent": MEASURING - {"evaluate"},
+    "classifier": (MEASURING - {"evaluate"}) | {"curve"},
+    "contrastive": (MEASURING - {"evaluate"}) | {"curve"},
+    "autoencoder_latent": (MEASURING - {"evaluate"}) | {"curve"},
     "vae": {"elbo"},
     "clip": {"prompts"},
     "judge": {"prompts"},
@@ -124,9 +135,13 @@ def families(study: Study, model: str) -> Iterator[str]:
 
 
 def drawn_by(stage: str, study: Study, job: Mapping[str, Any]) -> str:
-    """The sampler that a job of the stages `sample` and `prompts` draws by."""
+    """The sampler that a job of the stages `sample`, `prompts` and `curve` draws by."""
     if stage == "sample":
         return study.samplers[job["row"]].sampler
+    if stage == "curve":
+        curve = curve_spec(study, study.models[job["model"]], 0)
+        assert curve is not None
+        return curve.sampler.sampler
     spec = prompts_spec(study, study.models[job["model"]], 0) if stage == "prompts" else None
     return spec.sampler.sampler if spec else ""
 
@@ -234,7 +249,9 @@ def test_a_family_is_the_code_of_its_own_models_and_of_those_built_on_it(family:
 def test_a_sampler_is_the_code_of_its_own_rows(sampler: str) -> None:
     """Of the walks as well if it is deterministic; of the prompts if it is the one that draws."""
     related = {sampler} | USED_BY_SAMPLERS.get(sampler, set())
-    deterministic = {name.replace("-", "_") for name, kind in SAMPLERS.items() if kind.deterministic}
+    deterministic = {
+        name.replace("-", "_") for name, kind in SAMPLERS.items() if kind.deterministic
+    }
     inpainting = {"ddpm"}  # the walks complete pictures by its posterior
     teacher = {"flow_matching"} if sampler == "heun" else set()  # of reflow
     for job in jobs():

@@ -229,6 +229,14 @@ def explore(config: RunConfig, gpus: Gpus = 1) -> None:
 
 
 @stage_command()
+def curve(config: RunConfig, gpus: Gpus = 1) -> None:
+    """Measure the quality of a run's samples at several points of its training."""
+    from genlab.workflow.curve import curve as stage
+
+    work(stage, RunFolder(folder(config)), cpu=gpus == 0)
+
+
+@stage_command()
 def trajectories(config: RunConfig, gpus: Gpus = 1) -> None:
     """Show trajectories between noise and image: denoising, samplers, inversion, inpainting."""
     from genlab.workflow.trajectories import trajectories as stage

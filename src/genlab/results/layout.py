@@ -12,13 +12,15 @@ results/
       elbo-study/                    the bound on probabilistic PCA, gradient estimators
       MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `calibration` as well)
         config.yaml                  its spec, written when a workflow starts to run
-        model/                       weights, summary.json, cost.json, environment.json
+        model/                       weights, summary.json, cost.json, environment.json;
+                                     at/SHARE.safetensors, where the study has learning curves
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
         tracking/                    records for the tracking services; no rule knows of them
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
         trajectories/                       trajectories.json; figures/: denoising, inversion, inpainting ...
+        curve/                       config.yaml, curve.json: quality along the training
         disentanglement.json         where the data set's factors are known
         prompts/                     config.yaml, prompts.json, kept.npy and figures/, of a model
                                      that takes prompts
@@ -35,6 +37,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from genlab.config.curves import share_name
 from genlab.config.evaluators import CLASSIFIER, CLIP, CALIBRATION, JUDGE
 
 RESULTS = "results"
@@ -176,6 +179,27 @@ class RunFolder:
     def environment(self) -> Path:
         """The versions of GenLab, Python and torch that trained it, and the hash of the code."""
         return self.model / "environment.json"
+
+    @property
+    def earlier_weights(self) -> Path:
+        """The weights of earlier points of the training; empty without learning curves."""
+        return self.model / "at"
+
+    def weights_at(self, share: float) -> Path:
+        """The weights after a share of the training, a model file like `weights`."""
+        return (
+            self.earlier_weights / f"{share_name(share)}.safetensors" if share < 1 else self.weights
+        )
+
+    @property
+    def curve_config(self) -> Path:
+        """The spec of the stage `curve`."""
+        return self.folder / "curve" / "config.yaml"
+
+    @property
+    def curve(self) -> Path:
+        """The quality of the samples at every point of the learning curve."""
+        return self.folder / "curve" / "curve.json"
 
     @property
     def history(self) -> Path:

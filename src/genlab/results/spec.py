@@ -40,6 +40,8 @@ class RunSpec(Strict):
     seed: NonNegativeInt
     model: SerializeAsAny[FamilyConfig]
     training: TrainingConfig
+    keep: tuple[float, ...] = ()
+    """Shares of the training after which its weights are kept, for learning curves."""
     first_stage: RunSpec | None = None
     """Spec of the run whose trained model this one builds on."""
 
@@ -85,6 +87,24 @@ class PromptsSpec(Strict):
         return load_sampler(values, "sampler") if isinstance(values, dict) else values
 
 
+class CurveSpec(Strict):
+    """Everything that the learning curve of a run depends on, besides its weights and data.
+
+    `row` names the sampler in the league.
+    """
+
+    seed: NonNegativeInt
+    shares: tuple[float, ...]
+    samples: PositiveInt
+    row: str
+    sampler: SerializeAsAny[SamplerConfig]
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _by_sampler(cls, values: Any) -> Any:
+        return load_sampler(values, "sampler") if isinstance(values, dict) else values
+
+
 def read_run(path: Path) -> RunSpec:
     """Read the spec of a run, its `config.yaml`."""
     return build(RunSpec, read_yaml(path), path)
@@ -98,6 +118,11 @@ def read_samples(path: Path) -> SampleSpec:
 def read_prompts(path: Path) -> PromptsSpec:
     """Read the spec of a run's prompt metrics, their `config.yaml`."""
     return build(PromptsSpec, read_yaml(path), path)
+
+
+def read_curve(path: Path) -> CurveSpec:
+    """Read the spec of a run's learning curve, its `config.yaml`."""
+    return build(CurveSpec, read_yaml(path), path)
 
 
 def read_dataset(path: Path) -> DatasetConfig:
@@ -168,7 +193,25 @@ def run_spec(study: Study, dataset: str, entry: ModelEntry, seed: int) -> RunSpe
         seed=seed,
         model=entry.model,
         training=entry.training,
+        keep=study.curves.kept if study.curves and entry.samplers(study.samplers) else (),
         first_stage=first,
+    )
+
+
+def curve_spec(study: Study, entry: ModelEntry, seed: int) -> CurveSpec | None:
+    """Return the spec of the learning curve of `entry`; None if the study draws none of it.
+
+    The sampler is the first one that fits.
+    """
+    rows = entry.samplers(study.samplers)
+    if study.curves is None or not rows:
+        return None
+    return CurveSpec(
+        seed=seed,
+        shares=study.curves.shares,
+        samples=study.curves.samples,
+        row=rows[0],
+        sampler=study.samplers[rows[0]],
     )
 
 
@@ -219,6 +262,8 @@ def study_specs(study: Study, results: Path) -> Specs:
             configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):
                 configs[run.prompts_config] = spec
+            if curve := curve_spec(study, entry, seed):
+                configs[run.curve_config] = curve
             for name in entry.samplers(study.samplers):
                 row = SampleSpec(
                     row=name,

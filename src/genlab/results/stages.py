@@ -70,6 +70,7 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
             for job in runs(lambda family: family.takes_prompts)
             if study.datasets[job["dataset"]].class_count != 1
         ],
+        "curve": [job for job in of_runs if study.curves and rows_of(study, job["model"])],
         "elbo": vaes if study.elbo_study else [],
         "elbo_study": of_data if study.elbo_study else [],
         "rank": [{}],
@@ -107,6 +108,11 @@ def _sampler(name: str) -> str:
 def _of_row(study: Study, job: Job) -> list[str]:
     """The sampler of the job's row."""
     return [_sampler(study.samplers[job["row"]].sampler)]
+
+
+def _of_curve(study: Study, job: Job) -> list[str]:
+    """The sampler that draws along the training: the first one of the job's model."""
+    return [_sampler(study.samplers[rows_of(study, job["model"])[0]].sampler)]
 
 
 def _deterministic(study: Study, job: Job) -> list[str]:
@@ -169,6 +175,7 @@ STAGES = {
     "explore": Stage("genlab.workflow.explore", (_family,)),
     "disentangle": Stage("genlab.workflow.disentangle", (_family,)),
     "prompts": Stage("genlab.workflow.prompts", (_family, _for_prompts)),
+    "curve": Stage("genlab.workflow.curve", (_family, _of_curve, _extractors)),
     "elbo": Stage("genlab.workflow.elbo", (_family,)),
     "elbo_study": Stage("genlab.workflow.elbo_study"),
     "rank": Stage("genlab.workflow.rank"),

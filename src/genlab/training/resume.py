@@ -7,13 +7,15 @@ step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from genlab.errors import GenLabError
+from genlab.io.energy import Joules
 from genlab.models.base import Model
 from genlab.models.store import (
     EMA,
@@ -34,11 +36,15 @@ class Progress:
         step: optimiser steps done.
         seconds: time spent on them.
         history: the rows logged so far, as lines of JSON.
+        joules: energy used, by its counter.
+        seconds_at: time until each share of the training whose weights were kept, by its name.
     """
 
     step: int = 0
     seconds: float = 0.0
     history: str = ""
+    joules: Joules = field(default_factory=dict)
+    seconds_at: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ def save(checkpoint: Checkpoint, progress: Progress, tensors: dict[str, Tensor])
         "step": str(progress.step),
         "seconds": str(progress.seconds),
         "history": progress.history,
+        "joules": json.dumps(progress.joules),
+        "seconds_at": json.dumps(progress.seconds_at),
     }
     write_tensors(checkpoint.path, tensors, metadata)
 
@@ -99,7 +107,13 @@ def restore(
     tensors, metadata = read_tensors(path)
     try:
         point = metadata["point"]
-        progress = Progress(int(metadata["step"]), float(metadata["seconds"]), metadata["history"])
+        progress = Progress(
+            int(metadata["step"]),
+            float(metadata["seconds"]),
+            metadata["history"],
+            json.loads(metadata["joules"]),
+            json.loads(metadata["seconds_at"]),
+        )
     except (KeyError, ValueError):
         raise GenLabError(f"{path}: not a checkpoint of a training; delete it") from None
     if point != checkpoint.point:

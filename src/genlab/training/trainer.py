@@ -20,16 +20,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genlab.config.base import Precision
+from genlab.config.curves import share_name, steps_at
 from genlab.config.study import TrainingConfig
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
+from genlab.io.energy import EnergyMeter
 from genlab.io.history import as_lines
 from genlab.models.base import Model
 from genlab.models.batches import Batches, Table, flip, load
-from genlab.models.devices import resolve_precision
+from genlab.models.devices import resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
+from genlab.training.size import check_size
 
 
 def set_seed(number: int) -> None:
@@ -90,6 +93,10 @@ class Training:
         data, held_out: the images to train on, and those that the final losses are measured on.
         name: what the training is called in messages.
         checkpoint: where the training continues, and writes its checkpoints.
+        keep: shares of the training after which `run` hands its weights on.
+
+    Raises:
+        GenLabError: the model has another size than its budget, or the checkpoint doesn't fit.
     """
 
     def __init__(
@@ -102,9 +109,11 @@ class Training:
         accelerator: Accelerator,
         name: str,
         checkpoint: resume.Checkpoint | None = None,
+        keep: Sequence[float] = (),
     ) -> None:
         self.training, self.seed, self.accelerator = training, seed, accelerator
-        self.name, self.checkpoint = name, checkpoint
+        self.name, self.checkpoint, self.keep = name, checkpoint, keep
+        check_size(name, model, training)
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         self.batches, self.held_out = (
             Batches(
@@ -169,6 +178,7 @@ class Training:
         checkpoint_seconds: float = 60.0,
         signals: Sequence[str] = (),
         on_checkpoint: Callable[[], None] = lambda: None,
+        on_share: Callable[[float], None] = lambda share: None,
     ) -> None:
         """Train to the end of the budget, or until there are `signals`.
 
@@ -178,6 +188,7 @@ class Training:
             checkpoint_seconds: time between checkpoints; it changes no result.
             signals: names of the signals received, which may grow meanwhile.
             on_checkpoint: called after each checkpoint.
+            on_share: called with each share of `keep` after its last step.
 
         Raises:
             GenLabError: a number is not finite, or a signal stopped the training.
@@ -185,6 +196,7 @@ class Training:
         steps, batch_size = self.training.steps, self.training.batch_size
         main = self.accelerator.is_main_process
         start, before = time.monotonic(), self.progress.seconds
+        meter = EnergyMeter(self._cards(), self.progress.joules)
         last, last_step = start, self.progress.step
         with tqdm(
             total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
@@ -196,12 +208,17 @@ class Training:
                 if len(log.pending) >= 50 * log.every:
                     log.drain()
                     bar.set_postfix(loss=f"{log.last['loss']:.4g}")
+                for share in self.shares_at(self.progress.step) if main else ():
+                    on_share(share)
+                    seconds = before + time.monotonic() - start
+                    self.progress.seconds_at[share_name(share)] = seconds
                 now = time.monotonic()
                 stopping = bool(signals)  # read once: a later signal waits for the next step
                 ended = stopping or self.progress.step == steps
                 if ended or now - last >= checkpoint_seconds:
                     log.drain()
                     self.progress.seconds = before + now - start
+                    self.progress.joules = meter.read()
                     if main:
                         self._flush(log, (self.progress.step - last_step) * batch_size, now - last)
                     last, last_step = now, self.progress.step
@@ -214,6 +231,14 @@ class Training:
                 f"{self.name}: stopped by {signals[0]} at step {self.progress.step}; "
                 "the same command goes on from there"
             )
+
+    def shares_at(self, step: int) -> list[float]:
+        """The shares of `keep` that are reached with `step` steps."""
+        return [share for share in self.keep if steps_at(share, self.training.steps) == step]
+
+    def _cards(self) -> list[str]:
+        """The GPU that the training uses, as NVML names it."""
+        return visible_cards() if self.accelerator.device.type == "cuda" else []
 
     def _flush(self, log: Log, images: int, seconds: float) -> None:
         """Add what was logged to the history; write a checkpoint unless this was the last step."""

@@ -12,9 +12,10 @@ from torch import Tensor
 from genlab.data.pictures import GRID, save_grid
 from genlab.errors import GenLabError
 from genlab.io.arrays import array_writer, read_array, write_array
+from genlab.io.energy import EnergyMeter, energy_record
 from genlab.models.base import Model
 from genlab.models.batches import to_uint8
-from genlab.models.devices import pick_device
+from genlab.models.devices import pick_device, visible_cards
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
@@ -40,6 +41,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         raise GenLabError(f"{at.config}: names no sampler; is this a calibration row?")
     device = pick_device(cpu)
     model = load_trained(at.run, device, run_origin(at.run))
+    meter = EnergyMeter(visible_cards() if device.type == "cuda" else [])
     evaluations, start_time = 0.0, time.perf_counter()
     shape, origin = (spec.samples, *model.shape), row_origin(at)
     guided = spec.sampler.model_dump().get("guidance") != 0
@@ -54,13 +56,14 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
             if guided:
                 requested[batch.start : batch.stop] = _classes(at, model, noise, captions)
             samples[batch.start : batch.stop] = to_uint8(drawing.images).cpu().numpy()
+            energy = {name: joules / spec.samples for name, joules in meter.read().items()}
         seconds = (time.perf_counter() - start_time) / spec.samples
     write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
     evaluations /= spec.samples
     computed_in = precision_of(spec.sampler, device)
     cost = {"seconds_per_image": seconds, "evaluations": evaluations, "computed_in": computed_in}
-    write_measured(at.cost, cost, origin)
+    write_measured(at.cost, cost | energy_record(energy, "joules_per_image"), origin)
     pictures = [at.grid]
     at.figures.mkdir(exist_ok=True)
     at.strip.unlink(missing_ok=True)  # of another sampler

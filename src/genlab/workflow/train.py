@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
+from genlab.config.curves import share_name
+from genlab.config.study import TrainingConfig
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
-from genlab.io.files import read_json, sha256, write_json, write_text
+from genlab.io.energy import energy_record
+from genlab.io.files import read_json, replacing, sha256, write_json, write_text
 from genlab.io.history import append_history
 from genlab.models.base import Facts, build_model
 from genlab.models.devices import claim_gpu
@@ -28,8 +34,10 @@ from genlab.tracking.mirror import forget
 from genlab.tracking.provenance import read_environment, run_tags
 from genlab.tracking.record import flatten, leave_record
 from genlab.tracking.sink import Status
+from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
+from genlab.training.size import parameter_count
 from genlab.training.trainer import Training, make_accelerator
 from genlab.workflow.data import read_table
 from genlab.workflow.models import first_stage_run, load_first_stage
@@ -86,26 +94,65 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
 def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> Training:
     """Prepare the training of a run, from its checkpoint where there is one.
 
-    A checkpoint belongs to this spec, this data, this very first stage and this precision.
+    A checkpoint belongs to this spec, this data, this very first stage and this precision, and to
+    the number of images where a trial fixes it.
+
+    Raises:
+        GenLabError: the model has another size than the study's budget.
     """
-    first = load_first_stage(run, spec)
-    model = build_model(
-        spec.model, Facts.of(read_json(run.data.manifest)), address(spec.seed, "weights"), first
-    )
+    facts = Facts.of(read_json(run.data.manifest))
+
+    def begin(training: TrainingConfig, checkpoint: Checkpoint | None = None) -> Training:
+        first = load_first_stage(run, spec)
+        return Training(
+            build_model(spec.model, facts, address(spec.seed, "weights"), first),
+            read_table(run.data, "train", spec.model),
+            read_table(run.data, "test", spec.model),
+            training,
+            spec.seed,
+            accelerator,
+            str(run.folder),
+            checkpoint,
+            spec.keep,
+        )
+
     below = first_stage_run(run, spec)
     inputs = [run.data.manifest, *([below.weights] if below else [])]
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
     point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
-    return Training(
-        model,
-        read_table(run.data, "train", spec.model),
-        read_table(run.data, "test", spec.model),
-        spec.training,
-        spec.seed,
-        accelerator,
-        str(run.folder),
-        Checkpoint(run.resume / f"{point}.safetensors", point),
-    )
+    training = spec.training
+    if training.seconds is not None:
+        training = _images_once(run.resume / f"{point}.json", training, begin)
+        point += f"-{training.images}"
+    return begin(training, Checkpoint(run.resume / f"{point}.safetensors", point))
+
+
+def _images_once(
+    path: Path, training: TrainingConfig, begin: Callable[[TrainingConfig], Training]
+) -> TrainingConfig:
+    """Return `training` with the number of images in the file `path`, or with that of a trial.
+
+    A resumed training must not measure its speed again.
+    """
+    if path.exists():
+        return training.model_copy(update={"images": read_json(path)["images"]})
+    training = with_images(training, begin)
+    write_json(path, {"images": training.images})
+    return training
+
+
+def kept_until_done(state: Training, share: float) -> Path:
+    """Where the weights of a share of the training wait for its end.
+
+    Snakemake deletes the outputs of a training that failed, but not what lies in `resume/`.
+    """
+    assert state.checkpoint is not None
+    return state.checkpoint.path.with_name(f"{state.checkpoint.point}-at-{share_name(share)}.part")
+
+
+def keep_weights(run: RunFolder, state: Training, share: float) -> None:
+    """Write the weights of a share of the training, to be moved to `model/at` at its end."""
+    save_model(kept_until_done(state, share), state.model, state.ema, {KEY: run_origin(run)})
 
 
 def begin_history(run: RunFolder, state: Training) -> None:
@@ -129,20 +176,41 @@ def finish_training(run: RunFolder, state: Training, environment: dict[str, str]
     origin = run_origin(run)
     weights = state.finish()
     save_model(run.weights, state.model, weights.averaged, {KEY: origin})
+    publish_kept(run, state)
     summary = {
-        "parameters": sum(p.numel() for p in state.model.parameters()),
+        "parameters": parameter_count(state.model),
         "steps": state.progress.step,
         "images": state.progress.step * state.training.batch_size,
+        "budget": state.training.budget,
         "precision": state.precision,
         "held_out": weights.losses,
     }
     write_measured(run.summary, summary, origin)
-    write_json(run.cost, {"train_seconds": state.progress.seconds})
+    seconds = state.progress.seconds
+    cost = {"train_seconds": seconds, "seconds_at": state.progress.seconds_at}
+    write_json(run.cost, cost | energy_record(state.progress.joules))
     write_json(run.environment, environment)
     losses = {f"held_out_{name}": value for name, value in weights.losses.items()}
     leave_record(run, "train", metrics=losses)
-    for path in run.resume.glob("*.safetensors"):
-        path.unlink()
+    for pattern in ("*.safetensors", "*.part", "*.json"):
+        for path in run.resume.glob(pattern):
+            path.unlink()
+
+
+def publish_kept(run: RunFolder, state: Training) -> None:
+    """Fill the folder `model/at` with the weights that were kept during the training.
+
+    Raises:
+        GenLabError: some were deleted since.
+    """
+    shutil.rmtree(run.earlier_weights, ignore_errors=True)
+    run.earlier_weights.mkdir()
+    for share in state.keep:
+        waiting = kept_until_done(state, share)
+        if not waiting.exists():
+            raise GenLabError(f"{waiting}: was deleted; delete {run.resume}, and train again")
+        with replacing(run.weights_at(share)) as temporary:
+            shutil.copyfile(waiting, temporary)
 
 
 def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False) -> None:
@@ -163,19 +231,19 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
     if not accelerator.is_main_process:
         state = begin_training(run, spec, accelerator)
         with received_signals() as signals:
-            state.run(Log(state.name, spec.training.steps, lambda rows: None), signals=signals)
+            state.run(Log(state.name, state.training.steps, lambda rows: None), signals=signals)
         return
     with only_trainer(run):
         state = begin_training(run, spec, accelerator)
         if state.resumed:
-            print(f"resuming at step {state.progress.step} of {spec.training.steps}")
+            print(f"resuming at step {state.progress.step} of {state.training.steps}")
         begin_history(run, state)
         params = flatten(spec.model_dump(mode="json"))
         environment = read_environment(training_code(spec))
         leave_record(run, "config", params=params, tags=run_tags(run.data, environment))
         mirror = BackgroundMirror(run, read_tracking(run.study.tracking).system_metrics)
         mirror.update()
-        log = Log(state.name, spec.training.steps, lambda rows: append_history(run.history, rows))
+        log = Log(state.name, state.training.steps, lambda rows: append_history(run.history, rows))
         status: Status = "FAILED"
         try:
             with received_signals() as signals:
@@ -184,6 +252,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                     checkpoint_seconds=checkpoint_seconds,
                     signals=signals,
                     on_checkpoint=mirror.update,
+                    on_share=partial(keep_weights, run, state),
                 )
             finish_training(run, state, environment)
             status = "RUNNING"  # sampling and measuring follow

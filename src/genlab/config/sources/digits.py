@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from genlab.config.sources import LabelledConfig
 
@@ -11,6 +13,9 @@ class DigitsConfig(LabelledConfig):
     """5,000 real MNIST digits of 28 x 28 pixels: 4,000 for training, 1,000 for testing."""
 
     source: Literal["digits"] = "digits"
+    train: Annotated[int, Field(ge=10, le=4000)] = 4000
+    """Number of training digits; fewer are spread over the classes as evenly as all of them. The
+    digits of a number are among those of its multiples. The test digits stay."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -22,7 +27,7 @@ class DigitsConfig(LabelledConfig):
 
     @property
     def train_count(self) -> int:
-        return 4000
+        return self.train
 
     @property
     def held_out(self) -> int:

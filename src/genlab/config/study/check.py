@@ -143,6 +143,11 @@ def check_features(study: Study) -> Iterator[str]:
                 f"features of {name}; take {features} or more"
                 + (f", or remove {name} from evaluation.extractors" * (features > 1000))
             )
+        if study.curves is not None and study.curves.samples < features:
+            yield (
+                f"curves.samples: {study.curves.samples} are too few for FID in the {features} "
+                f"features of {name}; take {features} or more"
+            )
 
 
 def check_extractors(study: Study) -> Iterator[str]:

@@ -84,6 +84,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         },
         "evaluation": file.evaluation,
         "likelihood": file.likelihood,
+        "curves": file.curves,
         "elbo_study": file.elbo_study,
         "prompts": file.prompts if takes_prompts else None,
         "tracking": file.tracking,

@@ -21,6 +21,7 @@ from pydantic import (
 
 from genlab.config.base import Images, Precision, Strict
 from genlab.config.calibration import calibration_rows
+from genlab.config.curves import CurvesConfig
 from genlab.config.elbo_study import ElboStudyConfig
 from genlab.config.evaluators import extractor, extractors
 from genlab.config.families import FamilyConfig
@@ -68,6 +69,12 @@ class TrainingConfig(Strict):
 
     images: PositiveInt = 160_000
     """Number of training images to process; an image counts again in every epoch."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds to train for on this machine, in place of `images`. A trial before the training
+    measures its speed and fixes the number of images, so another call ends with other weights."""
+    parameters: PositiveInt | None = None
+    """Number of parameters that a model which draws images must have, within 5 %; null takes any
+    size. The length of the training is still that of `images` or `seconds`."""
     batch_size: Annotated[int, Field(ge=1, le=2**16)] = 64
     """Number of images in one optimiser step."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -98,6 +105,11 @@ class TrainingConfig(Strict):
     def steps(self) -> int:
         """Number of optimiser steps; the last one reaches or exceeds the budget."""
         return -(-self.images // self.batch_size)
+
+    @property
+    def budget(self) -> str:
+        """What ends the training: 'images' or 'seconds'."""
+        return "images" if self.seconds is None else "seconds"
 
 
 class EvaluationConfig(Strict):
@@ -208,6 +220,7 @@ class Study(Strict):
     samplers: dict[Name, SerializeAsAny[SamplerConfig]]
     evaluation: EvaluationConfig = EvaluationConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
+    curves: CurvesConfig | None = None
     elbo_study: ElboStudyConfig | None = None
     prompts: PromptsConfig | None = None
     """None if no model takes prompts."""
@@ -286,6 +299,8 @@ class StudyFile(Strict):
     """Changes to the training of all models; a model's own changes take precedence."""
     evaluation: EvaluationConfig = EvaluationConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
+    curves: CurvesConfig | None = None
+    """Settings of the learning curves; null leaves them out, {} draws them with the defaults."""
     elbo_study: ElboStudyConfig | None = None
     """Settings of the ELBO study; null leaves it out, {} runs it with its defaults."""
     prompts: PromptsConfig = PromptsConfig()

