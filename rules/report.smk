@@ -1,4 +1,4 @@
-# metrics, costs, pictures -> league.csv, league.md, report/index.html; everything -> MLflow
+# metrics, costs, pictures -> league.*, measurements.*, report/index.html; everything -> MLflow
 
 
 use rule light as league with:
@@ -11,7 +11,11 @@ use rule light as league with:
             caption="../docs/captions/league.rst",
             category="League",
         ),
+        "<study>/league.parquet",
         "<study>/league.md",
+        "<study>/league.tex",
+        "<study>/measurements.csv",
+        "<study>/measurements.parquet",
     pathvars:
         job="league",
     params:
