@@ -43,7 +43,7 @@ from genlab.workflow.league import league
 from genlab.workflow.report import report
 
 SHARP = 0.1 + 0.2
-"""A float of 17 digits, the last bit of which pandas' default reader loses."""
+"""A float that needs 17 digits."""
 
 
 @pytest.fixture

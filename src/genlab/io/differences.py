@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from genlab.errors import GenLabError
 
 
 class Difference(NamedTuple):
@@ -81,7 +79,7 @@ def array_difference(file: Path, expected: Path) -> Difference | None:
     target = np.load(expected, mmap_mode="r", allow_pickle=False)
     start = expected.stat().st_size - target.nbytes
     if at < start:
-        return _byte(file, expected, at, f"byte {at:,}, in its header")
+        return _byte(file, expected, at, "in its header")
     index = np.unravel_index((at - start) // target.itemsize, target.shape)
     value = np.memmap(file, target.dtype, "r", start, target.shape)[index]
     place = f"byte {at:,}, element [{', '.join(map(str, index))}]"
@@ -90,39 +88,38 @@ def array_difference(file: Path, expected: Path) -> Difference | None:
 
 def archive_difference(file: Path, expected: Path) -> Difference | None:
     """The first element in which the arrays of two .npz files differ, or else the first byte."""
-    for name, value, target in _pairs_of_arrays(file, expected):
-        if (value.dtype, value.shape) != (target.dtype, target.shape):
-            kinds = (f"{array.dtype} {list(array.shape)}" for array in (value, target))
-            return Difference(file, f"array '{name}'", *kinds)
-        differing = np.argwhere(value != target)
-        if len(differing):
-            index = tuple(differing[0])
-            place = f"array '{name}', element [{', '.join(map(str, index))}]"
-            return Difference(file, place, str(value[index]), str(target[index]))
+    with np.load(expected, allow_pickle=False) as targets:
+        for name in targets.files:
+            value, target = _array_of(file, name), targets[name]
+            if value is None:
+                return _byte_difference(file, expected, f"array '{name}' is damaged")
+            if (value.dtype, value.shape) != (target.dtype, target.shape):
+                kinds = (f"{array.dtype} {list(array.shape)}" for array in (value, target))
+                return Difference(file, f"array '{name}'", *kinds)
+            differing = np.argwhere(value != target)
+            if len(differing):
+                index = tuple(differing[0])
+                place = f"array '{name}', element [{', '.join(map(str, index))}]"
+                return Difference(file, place, str(value[index]), str(target[index]))
+    return _byte_difference(file, expected, "outside of its arrays")
+
+
+def _array_of(file: Path, name: str) -> NDArray[Any] | None:
+    """An array of a .npz file; None where it can't be read, in one of many ways."""
+    try:
+        with np.load(file, allow_pickle=False) as values:
+            array: NDArray[Any] = values[name]
+    except Exception:
+        return None
+    return array
+
+
+def _byte_difference(file: Path, expected: Path, where: str) -> Difference | None:
+    """The first byte in which two files differ, or their sizes."""
     if difference := _size_difference(file, expected):
         return difference
     at = _first_byte(file, expected)
-    if at is None:
-        return None
-    return _byte(file, expected, at, f"byte {at:,}, outside of its arrays")
-
-
-def _pairs_of_arrays(
-    file: Path, expected: Path
-) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """The arrays of two .npz files by name.
-
-    Raises:
-        GenLabError: an array of `file` can't be read, or is missing.
-    """
-    with np.load(expected, allow_pickle=False) as targets:
-        for name in targets.files:
-            try:
-                with np.load(file, allow_pickle=False) as values:
-                    value = values[name]
-            except Exception as error:  # a damaged archive fails in many ways
-                raise GenLabError(f"{file}: array '{name}': damaged ({error})") from None
-            yield name, value, targets[name]
+    return None if at is None else _byte(file, expected, at, where)
 
 
 def _size_difference(file: Path, expected: Path) -> Difference | None:
@@ -138,6 +135,6 @@ def _first_byte(file: Path, expected: Path) -> int | None:
     return int(differs.argmax()) if differs.any() else None
 
 
-def _byte(file: Path, expected: Path, at: int, place: str) -> Difference:
+def _byte(file: Path, expected: Path, at: int, where: str) -> Difference:
     values = (str(np.memmap(path, np.uint8, "r")[at]) for path in (file, expected))
-    return Difference(file, place, *values)
+    return Difference(file, f"byte {at:,}, {where}", *values)

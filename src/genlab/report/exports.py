@@ -6,7 +6,7 @@ exactly its numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def measurements(league: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates(list(MEASUREMENT_KEYS), ignore_index=True)
 
 
-def _measurement(row: dict[str, Any], metric: Metric, column: Column) -> dict[str, Any]:
+def _measurement(row: Mapping[Hashable, Any], metric: Metric, column: Column) -> dict[str, Any]:
     """The line of one number."""
     samples = row["samples"] if "samples" in metric.needs else None
     low, high = interval_of(row, column.name) or (None, None)
@@ -103,12 +103,11 @@ def read_parquet(path: Path) -> pd.DataFrame:
         GenLabError: it is missing or damaged.
     """
     try:
-        table: pd.DataFrame = parquet.read_table(path, page_checksum_verification=True).to_pandas()
+        return pd.read_parquet(path, engine="pyarrow", page_checksum_verification=True)
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run the workflow again") from None
-    except (ArrowException, OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:  # as Arrow reports it
         raise GenLabError(f"{path}: damaged ({error}); delete it and run again") from None
-    return table
 
 
 def latex(league: pd.DataFrame) -> str:

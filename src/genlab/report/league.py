@@ -43,7 +43,7 @@ NAMES = tuple(
 )
 """Columns that hold words."""
 
-Row = Mapping[str, Any] | pd.Series
+Row = Mapping[Any, Any] | pd.Series
 """A row of the league, by column."""
 
 NO_MODEL = "no model"

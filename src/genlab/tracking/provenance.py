@@ -34,7 +34,7 @@ def processor() -> str:
 
     On the same kind, with as many threads, the same code computes the same bytes.
     """
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.get_device_name()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -146,8 +146,8 @@ def _compare_cost(at: SampleFolder, again: Redrawn) -> Compared:
     """Compare the entries of cost.json that are no times."""
     cost, expected = (read_json(row.cost) for row in (at, again.at))
     names = (KEY, "evaluations", "computed_in") if again.exact else (KEY,)
-    sides = ({name: side.get(name) for name in names} for side in (cost, expected))
-    difference = mapping_difference(at.cost, *sides)
+    cost, expected = ({name: side.get(name) for name in names} for side in (cost, expected))
+    difference = mapping_difference(at.cost, cost, expected)
     return _result(_name(at.cost, at), f"{len(names)} values", difference)
 
 
