@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyarrow import ArrowException, parquet
 
 from genlab.errors import GenLabError
 from genlab.evaluation.metrics import Column, Metric, metrics

@@ -36,9 +36,7 @@ def read_csv_rows(path: Path) -> Rows:
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run the workflow again") from None
     except (OSError, ValueError) as error:
-        raise GenLabError(
-            f"{path}: not CSV ({error}); delete it and run again"
-        ) from None
+        raise GenLabError(f"{path}: not CSV ({error}); delete it and run again") from None
     return _records(table)
 
 
