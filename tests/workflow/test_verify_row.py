@@ -338,7 +338,9 @@ def test_weights_of_another_configuration_are_named(published: Published) -> Non
             content.replace(b'timesteps\\\\\\": 10', b'timesteps\\\\\\": 11')
         )
         assert at.run.weights.read_bytes() != content
-        with pytest.raises(GenLabError, match=f"{at.run.weights}: metadata.architecture: "):
+        with pytest.raises(
+            GenLabError, match=r"metadata\.architecture\.stages\.0\.timesteps: 11, but expected 10"
+        ):
             list(compare_weights(at))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ class Difference(NamedTuple):
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.place}: {self.value}, but expected {self.expected}"
+        value, expected = (textwrap.shorten(v, 200) for v in (self.value, self.expected))
+        return f"{self.file}: {self.place}: {value}, but expected {expected}"
 
 
 def equal(value: object, expected: object) -> bool:
@@ -50,9 +52,12 @@ def _is_empty(value: object) -> bool:
 
 
 def mapping_difference(
-    file: Path, content: Mapping[str, Any], expected: Mapping[str, Any], place: str = ""
+    file: Path, content: Mapping[Any, Any], expected: Mapping[Any, Any], place: str = ""
 ) -> Difference | None:
-    """The first key of a nested mapping that is missing, superfluous, or has another value."""
+    """The first key of a nested mapping that is missing, superfluous, or has another value.
+
+    Lists are mappings from numbers.
+    """
     for key in (*expected, *(key for key in content if key not in expected)):
         inside = f"{place}.{key}" if place else str(key)
         if key not in content or key not in expected:
@@ -60,7 +65,10 @@ def mapping_difference(
                 "missing" if key not in side else repr(side[key]) for side in (content, expected)
             )
             return Difference(file, inside, *sides)
-        value, target = content[key], expected[key]
+        value, target = (
+            dict(enumerate(side[key])) if isinstance(side[key], list) else side[key]
+            for side in (content, expected)
+        )
         if isinstance(value, dict) and isinstance(target, dict):
             if difference := mapping_difference(file, value, target, inside):
                 return difference

@@ -10,6 +10,7 @@ measurements, page, MLflow
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +30,7 @@ from genlab.io.differences import (
 )
 from genlab.io.files import note_path, read_json
 from genlab.models.base import Facts, Model, build_model
-from genlab.models.store import read_tensors, save_model
+from genlab.models.store import ARCHITECTURE, Metadata, read_tensors, save_model
 from genlab.report.exports import MEASUREMENT_KEYS, measurements
 from genlab.report.league import COLUMNS, rows_of_run
 from genlab.report.published import (
@@ -93,13 +94,30 @@ def compare_weights(at: SampleFolder) -> Iterator[Compared]:
     models = [] if at.run.model_name == CALIBRATION else [at.run]
     for run in [*models, *trained_extractors(at)]:
         tensors, metadata = read_tensors(run.weights)
-        with TemporaryDirectory(prefix="genlab-verify-") as scratch:
-            path = Path(scratch) / "weights.safetensors"
-            spec, facts = read_run(run.config), Facts.of(read_json(run.data.manifest))
-            save_model(path, _untrained(spec, facts), metadata={KEY: run_origin(run)})
-            _, expected = read_tensors(path)
-        difference = mapping_difference(run.weights, metadata, expected, "metadata")
+        difference = _metadata_difference(run, metadata)
         yield _result(_name(run.weights, at), f"{len(tensors)} tensors", difference)
+
+
+def _metadata_difference(run: RunFolder, metadata: Metadata) -> Difference | None:
+    """Compare the metadata of weights with those of an untrained model of the same spec."""
+    spec, facts = read_run(run.config), Facts.of(read_json(run.data.manifest))
+    with TemporaryDirectory(prefix="genlab-verify-") as scratch:
+        path = Path(scratch) / run.weights.name
+        save_model(path, _untrained(spec, facts), metadata={KEY: run_origin(run)})
+        _, expected = read_tensors(path)
+    if metadata == expected:
+        return None
+    sides = _parsed(metadata), _parsed(expected)
+    difference = mapping_difference(run.weights, *sides, "metadata")
+    return difference or Difference(run.weights, "metadata", "other text", "that of its spec")
+
+
+def _parsed(metadata: Metadata) -> dict[str, Any]:
+    """The metadata of weights, with the model's architecture as nested values."""
+    try:
+        return {**metadata, ARCHITECTURE: json.loads(metadata[ARCHITECTURE])}
+    except (KeyError, ValueError):
+        return dict(metadata)
 
 
 def _untrained(spec: RunSpec, facts: Facts) -> Model:
