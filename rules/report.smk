@@ -1,4 +1,5 @@
-# features of all rows -> ranking.json; metrics, costs, pictures -> league.csv, league.md, report/index.html; everything -> MLflow
+# features of all rows -> ranking.json; metrics, costs, pictures -> league.*, measurements.*,
+# report/index.html; everything -> MLflow
 
 
 use rule light as rank with:
@@ -25,7 +26,11 @@ use rule light as league with:
             caption="../docs/captions/league.rst",
             category="League",
         ),
+        "<study>/league.parquet",
         "<study>/league.md",
+        "<study>/league.tex",
+        "<study>/measurements.csv",
+        "<study>/measurements.parquet",
     pathvars:
         job="league",
     params:

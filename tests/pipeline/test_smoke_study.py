@@ -14,8 +14,11 @@ import pytest
 import yaml
 from project import CORES, JOB, LONG, ORIGINAL, SMOKE, Job, Project
 
+from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_run
 from genlab.tracking.record import flatten
+from genlab.workflow.compare import compare_published
+from genlab.workflow.verify import find_row
 
 END = 6  # lines that a finished study ends with: the best rows, the report, MLflow
 
@@ -192,6 +195,31 @@ def test_mlflow_has_params_measurements_and_pictures(
     assert "reconstruction_mse" in vae.data.metrics
     assert {"iwae_bits_per_dim", "mig", "elbo_total_correlation"} <= set(vae.data.metrics)
     assert [f.path for f in client.list_artifacts(vae.info.run_id, "reconstructions")]
+
+
+def test_page_csv_parquet_and_mlflow_agree_in_every_cell(
+    smoke: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows of samples: what is published is what the runs' folders hold."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    study = StudyFolder(smoke.root / "results/smoke")
+    table = pd.read_csv(study.league, keep_default_na=False)
+    rows = [*zip(table["model"], table["sampler"], strict=True)]
+    drawn = [(model, row) for model, row in rows if row != "none"]
+    assert len(drawn) == 9
+    for model, row in drawn:
+        names = [name for name, _ in compare_published(find_row(study, model, row))]
+        assert names == [
+            "league.csv", "league.parquet", "measurements.csv", "measurements.parquet",
+            "report/index.html", *(["MLflow"] if model != "calibration" else []),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [("dalle", "prior"), ("flow", "ddpm-3"), ("calibration", "noise")])
+def test_a_row_is_made_again_byte_for_byte(smoke: Project, row: tuple[str, str]) -> None:
+    ended = smoke.run("genlab", "verify-row", *row, "--study", "smoke", "--gpus", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert "note:" not in ended.stdout
 
 
 def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ other files from there (`genlab.results.layout`).
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -137,6 +138,28 @@ def ui(
     from genlab.app.ui import ui as stage
 
     work(stage, Path(RESULTS), port)
+
+
+@app.command(rich_help_panel="For you")
+def verify_row(
+    model: Annotated[str, typer.Argument(help="A model of the study, or `calibration`.")],
+    sampler: Annotated[str, typer.Argument(help="A row of it: the name of a sampler, or `real`.")],
+    study: Annotated[
+        str, typer.Option(help="The study's folder, or its name under results/.")
+    ] = f"{RESULTS}/default",
+    dataset: Annotated[str | None, typer.Option(help="Default: the study's first one.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the run; default: the study's first one.")
+    ] = None,
+    gpus: Gpus = 1,
+) -> None:
+    """Draw and measure a row of the league again; compare it with all that was published of it."""
+    # The stages that measure get one thread each; BLAS reads these when it is loaded.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    from genlab.workflow.verify import find_row, find_study
+    from genlab.workflow.verify import verify_row as command
+
+    work(command, find_row(find_study(study), model, sampler, dataset, seed), cpu=gpus == 0)
 
 
 @stage_command()
@@ -327,7 +350,7 @@ def rank(config: StudyConfig) -> None:
 
 @stage_command()
 def league(config: StudyConfig) -> None:
-    """Bring all rows together: league.csv and league.md."""
+    """Bring all rows together: league.csv, .parquet, .md and .tex, and the long table."""
     from genlab.workflow.league import league as stage
 
     work(stage, StudyFolder(folder(config)))

@@ -43,6 +43,9 @@ NAMES = tuple(
 )
 """Columns that hold words."""
 
+Row = Mapping[Any, Any] | pd.Series
+"""A row of the league, by column."""
+
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
 NO_SAMPLES = "no prior"
@@ -139,16 +142,17 @@ def _places(study: StudyFolder, dataset: str) -> Places:
     return {(row["model"], row["sampler"]): row for row in rows}
 
 
-def _rows_of(
-    run: RunFolder, seed: int, models: list[RunRecord], extractors: Sequence[str], places: Places
-) -> Iterator[dict[str, Any]]:
-    """A mapping for each row and extractor of one run; calibration rows have no `models`.
+def rows_of_run(run: RunFolder, extractors: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A mapping for each row and extractor of one run, or of the calibration rows.
 
     A model that only reconstructs has one row, which says that it draws no samples.
     """
+    models = [] if run.model_name == CALIBRATION else _chain(run)
+    seed = read_run(run.config).seed if models else 0
     variant = models[0].family.variant if models else NO_MODEL
     keys = {"dataset": run.dataset, "model": run.model_name, "variant": variant, "seed": seed}
     classes = len(read_json(run.data.manifest)["classes"])
+    places = _places(run.study, run.dataset)
     draws = not models or models[0].family.generates != "nothing"
     measured = read_metrics(run) if draws else {NO_SAMPLER: {name: {} for name in extractors}}
     for row, by_extractor in measured.items():
@@ -168,12 +172,10 @@ def _rows(study: StudyFolder, settings: Study) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
     extractors = settings.evaluation.extractors
     for dataset in settings.datasets:
-        places = _places(study, dataset)
         if settings.evaluation.calibration:
-            yield from _rows_of(study.run(dataset, CALIBRATION, 0), 0, [], extractors, places)
+            yield from rows_of_run(study.run(dataset, CALIBRATION, 0), extractors)
         for model, seed in product(settings.models, settings.seeds):
-            run = study.run(dataset, model, seed)
-            yield from _rows_of(run, seed, _chain(run), extractors, places)
+            yield from rows_of_run(study.run(dataset, model, seed), extractors)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:
@@ -214,12 +216,20 @@ def readable(value: object, column: str) -> str:
     return f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"
 
 
-def cell_text(row: pd.Series, column: str) -> str:
-    """A cell for people, with its 95 % interval where it has one: '5.13 [4.9, 5.4]'."""
-    text = readable(row[column], column)
+def interval_of(row: Row, column: str) -> tuple[Any, Any] | None:
+    """The ends of a cell's 95 % interval; None where it has none."""
     if column not in MEASURED or not MEASURED[column].interval or is_reason(row[column], column):
+        return None
+    low, high = MEASURED[column].ends
+    return row[low], row[high]
+
+
+def cell_text(row: Row, column: str) -> str:
+    """A cell for people, with its 95 % interval where it has one: '5.13 [4.9, 5.4]'."""
+    text, ends = readable(row[column], column), interval_of(row, column)
+    if ends is None:
         return text
-    low, high = (readable(row[end], end) for end in MEASURED[column].ends)
+    low, high = (readable(end, column) for end in ends)
     return f"{text} [{low}, {high}]"
 
 
@@ -231,7 +241,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
+def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
     """Index and column of the cells with the best number that rival models reach.
 
     Models compete on one data set; in one extractor's features where a metric depends on them.
@@ -255,10 +265,11 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
     """The league as the page shows it.
 
     Returns:
-        `heads`; `rows` of cells with their text, raw value, and whether they are best or a reason;
+        `heads`; `rows` of cells with their text, raw value, ends of the interval where they have
+        one, and whether they are best or a reason;
         the labels of the columns where `lower` and where `higher` values are better.
     """
-    best = _best(table)
+    best = best_cells(table)
     rows = [
         {
             "calibration": row["model"] == CALIBRATION,
@@ -266,6 +277,7 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
                 {
                     "text": cell_text(row, column),
                     "raw": row[column],
+                    "ends": interval_of(row, column),
                     "best": (i, column) in best,
                     "reason": is_reason(row[column], column),
                 }

@@ -29,7 +29,10 @@ results/
         samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
                                      figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
-    ranking.json, league.csv, league.md, report/index.html
+    ranking.json                     scores, rank intervals and tiers
+    league.csv, .parquet, .md, .tex  the table of all rows
+    measurements.csv, .parquet       the same numbers, one in each line
+    report/index.html
 """
 
 from __future__ import annotations
@@ -391,6 +394,25 @@ class StudyFolder:
     @property
     def league_markdown(self) -> Path:
         return self.folder / "league.md"
+
+    @property
+    def league_parquet(self) -> Path:
+        """The numbers as float64, and beside each the reason where there is none."""
+        return self.folder / "league.parquet"
+
+    @property
+    def league_latex(self) -> Path:
+        """A table for each data set and extractor."""
+        return self.folder / "league.tex"
+
+    @property
+    def measurements(self) -> Path:
+        """One line for each number of the league: what it measures, on what, and its interval."""
+        return self.folder / "measurements.csv"
+
+    @property
+    def measurements_parquet(self) -> Path:
+        return self.folder / "measurements.parquet"
 
     @property
     def report(self) -> Path:

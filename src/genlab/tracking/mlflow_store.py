@@ -18,8 +18,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
+from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
-from genlab.results.layout import StudyFolder
+from genlab.results.layout import RunFolder, StudyFolder
 
 # By default, MLflow waits minutes for a server that does not answer, and training would wait too.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -140,3 +141,23 @@ def note_store(study: StudyFolder, experiment: str) -> None:
         "store": _identity(study.results, experiment),
     }
     write_json(study.sent, content)
+
+
+def stored_metrics(run: RunFolder) -> dict[str, float] | None:
+    """Read the last value of each metric that MLflow has of a run; None if it received nothing.
+
+    Raises:
+        GenLabError: the store does not have the run any more, or does not answer.
+    """
+    note, uri = run.outbox / "sent_mlflow.json", store_uri(run.study.results)
+    file = sqlite_file(uri)
+    if not note.exists() or (file and not file.exists()):
+        return None
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stored = MlflowClient(tracking_uri=uri).get_run(read_json(note)["current"])
+    except (MlflowException, KeyError) as error:
+        raise GenLabError(f"{without_password(uri)}: no record of {run.folder} ({error})") from None
+    return dict(stored.data.metrics)

@@ -29,14 +29,34 @@ def git_commit(folder: Path | None = None) -> str:
         return "unknown"
 
 
+def processor() -> str:
+    """The kind of processor that this process computes on: its GPU, or its CPU and instructions.
+
+    On the same kind, with as many threads, the same code computes the same bytes.
+    """
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    name = next(names, platform.processor() or platform.machine())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def read_environment(code: str) -> dict[str, str]:
-    """The versions that this process runs with, the commit, and `code`, the hash of its modules."""
+    """What this process runs with: versions, commit, `code` (the hash of its modules), processor
+    and number of threads.
+    """
     return {
         "genlab": __version__,
         "git_commit": git_commit(),
         "code": code,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "processor": processor(),
+        "threads": str(torch.get_num_threads()),
     }
 
 

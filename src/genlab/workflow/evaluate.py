@@ -45,7 +45,7 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
         measured[row] = {KEY: metrics_origin(at), **_measure_row(at, real)}
     write_json(run.metrics, measured)
     if run.model_name != CALIBRATION:
-        leave_record(run, "evaluate", metrics=_numbers(measured))
+        leave_record(run, "evaluate", metrics=logged_metrics(measured))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _measure_row(at: SampleFolder, real: _RealImages) -> dict[str, dict[str, Any
     return {**measured, OF_ROW: measure_row(row)}
 
 
-def _numbers(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
+def logged_metrics(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
     """The metrics of all rows as `row/extractor/metric`, as tracking services show them.
 
     Those of a row as a whole are `row/metric`.

@@ -47,6 +47,8 @@ Need = Literal["model", "samples", "features", "logits", "classes", "reconstruct
 their features or class logits in an extractor, the classes that the samples were requested to be
 of, reconstructions of the held-out images, the likelihood of the held-out images."""
 TOO_FEW = "too few images"
+Reference = Literal["training", "held-out", "none"]
+"""The real images that a number depends on."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Column:
     """Whether the page shows its mean and spread over several seeds."""
     interval: bool = False
     """Whether the metric yields the ends of a 95 % interval as well, as NAME_low and NAME_high."""
+    reference: Reference | None = None
+    """The real images that the values depend on; None: as what the metric needs says."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,6 +148,18 @@ class Metric(ABC):
     def of_extractor(self) -> bool:
         """Whether values compare within one extractor only."""
         return not {"features", "logits"}.isdisjoint(self.needs)
+
+    def reference(self, column: Column) -> Reference:
+        """The real images that the values of one of its columns depend on.
+
+        Features of samples are compared with those of the training images, unless the column says
+        otherwise; reconstructions and likelihoods are those of held-out images.
+        """
+        if column.reference is not None:
+            return column.reference
+        if not {"reconstructions", "likelihood"}.isdisjoint(self.needs):
+            return "held-out"
+        return "training" if "features" in self.needs else "none"
 
     @abstractmethod
     def read(self, row: RowRecord) -> Cells:

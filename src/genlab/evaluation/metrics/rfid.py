@@ -8,7 +8,11 @@ from genlab.evaluation.metrics import TOO_FEW, Cells, Column, Metric, RowRecord
 class ReconstructionFID(Metric):
     """FID of the model, or of the first of its stages that reconstructs."""
 
-    columns = (Column("reconstruction_fid", "rFID", better="lower", over_seeds=False),)
+    columns = (
+        Column(
+            "reconstruction_fid", "rFID", better="lower", over_seeds=False, reference="training"
+        ),
+    )
     order = 51
     needs = ("reconstructions", "features")
     explanation = (
