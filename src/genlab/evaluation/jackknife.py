@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
         """The estimate of `factor` > 0 times the quantity."""
         return Estimate(*(factor * number for number in self))
 
-    def columns(self, name: str) -> dict[str, float | str | None]:
+    def columns(self, name: str) -> dict[str, float | None]:
         """The values of a metric's column `name` and of the ends of its interval."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from genlab.data.randomness import generator
 from genlab.evaluation.accuracy_score import COMPONENTS, accuracy, components, wilson_interval
-from genlab.evaluation.metrics import Cells, Column, RowComparison, RowMetric, RowRecord, Values
+from genlab.evaluation.metrics import Cells, Column, RowComparison, RowMetric, RowRecord, RowValues
 
 NO_CLASSES = "no classes requested"
 
@@ -29,12 +29,12 @@ class ClassifierAccuracy(RowMetric):
         "missing variety more than fine detail. The interval is Wilson's, over the held-out images."
     )
 
-    def compute(self, row: RowComparison) -> Values:
+    def compute(self, row: RowComparison) -> RowValues:
         labels, held_out_labels = row.training_labels, row.held_out_labels
         if row.requested is None or row.held_out is None or held_out_labels is None:
-            return self.nothing()
+            return dict.fromkeys(self.names)
         if labels is None or (classes := int(labels.max()) + 1) < 2:
-            return self.nothing()
+            return dict.fromkeys(self.names)
         space, test = components(row.training), (row.held_out, held_out_labels)
         count = min(len(row.generated), len(row.training))
         chosen = generator("classifier accuracy score").choice(
@@ -53,5 +53,5 @@ class ClassifierAccuracy(RowMetric):
         }
 
     def read(self, row: RowRecord) -> Cells:
-        values = {name: row.measured[name] for column in self.columns for name in column.names}
+        values = {name: row.measured[name] for name in self.names}
         return {name: NO_CLASSES if value is None else value for name, value in values.items()}

@@ -32,5 +32,5 @@ class CMMD(FeatureMetric):
         generated, real = comparison.features
         sigma = median_distance(real)
         if sigma == 0:
-            return self.nothing()
+            return dict.fromkeys(self.names)
         return squared_mmd(generated, real, sigma).scaled(SCALE).columns("cmmd")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.evaluation.jackknife import means_without_one, normal_estimate
-from genlab.evaluation.metrics import Column, Images, RowComparison, RowMetric, Values
+from genlab.evaluation.metrics import Column, Images, RowComparison, RowMetric, RowValues
 
 
 def value_shares(images: Images) -> NDArray[np.float64]:
@@ -38,9 +38,9 @@ class GreyValues(RowMetric):
         "over images."
     )
 
-    def compute(self, row: RowComparison) -> Values:
+    def compute(self, row: RowComparison) -> RowValues:
         if row.held_out is None:
-            return self.nothing()
+            return dict.fromkeys(self.names)
         difference = value_shares(row.generated) - value_shares(row.held_out)
         generated, real = black_shares(row.generated), black_shares(row.held_out)
         excess = float(generated.mean() - real.mean())

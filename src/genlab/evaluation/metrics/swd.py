@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genlab.evaluation.metrics import Column, RowComparison, RowMetric, Values
+from genlab.evaluation.metrics import Column, RowComparison, RowMetric, RowValues
 from genlab.evaluation.sliced_wasserstein import DIRECTIONS, PATCHES, SIDE, sliced_wasserstein
 
 SCALE = 1000  # the paper's
@@ -27,12 +27,12 @@ class SWD(RowMetric):
         "images it is not 0, and the smaller the sets the larger."
     )
 
-    def compute(self, row: RowComparison) -> Values:
+    def compute(self, row: RowComparison) -> RowValues:
         distances = None
         if row.held_out is not None:
             distances = sliced_wasserstein(row.generated, row.held_out)
         if distances is None:
-            return self.nothing()
+            return dict.fromkeys(self.names)
         return {
             "swd": SCALE * sum(distances) / len(distances),
             "swd_fine": SCALE * distances[0],
