@@ -1,0 +1,57 @@
+"""Classifier accuracy score (Ravuri & Vinyals 2019, arXiv:1905.10887)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genlab.data.randomness import generator
+from genlab.evaluation.accuracy_score import COMPONENTS, accuracy, components, wilson_interval
+from genlab.evaluation.metrics import Cells, Column, RowComparison, RowMetric, RowRecord, RowValues
+
+NO_CLASSES = "no classes requested"
+
+
+class ClassifierAccuracy(RowMetric):
+    """Accuracy on held-out images after training on samples, and on as many real images."""
+
+    columns = (
+        Column("classifier_accuracy", "CAS", better="higher", interval=True),
+        Column("classifier_accuracy_real", "CAS of real images", over_seeds=False),
+    )
+    order = 47
+    needs = ("samples", "classes")
+    explanation = (
+        "Classifier accuracy score: the accuracy on the held-out images of a classifier that is "
+        "trained on the samples, with the classes they were requested to be of. “CAS of real "
+        "images” is the same after training on as many training images, the value of a perfect "
+        f"model. The classifier is a logistic regression on {COMPONENTS} principal components of "
+        "the pixels, not a ResNet as in the paper, so it sees wrong classes, wrong shapes and "
+        "missing variety more than fine detail. The interval is Wilson's, over the held-out images."
+    )
+
+    def compute(self, row: RowComparison) -> RowValues:
+        labels, held_out_labels = row.training_labels, row.held_out_labels
+        if row.requested is None or row.held_out is None or held_out_labels is None:
+            return dict.fromkeys(self.names)
+        if labels is None or (classes := int(labels.max()) + 1) < 2:
+            return dict.fromkeys(self.names)
+        space, test = components(row.training), (row.held_out, held_out_labels)
+        count = min(len(row.generated), len(row.training))
+        chosen = generator("classifier accuracy score").choice(
+            len(row.training), count, replace=False
+        )
+        chosen = np.sort(chosen)
+        score = accuracy((row.generated, row.requested), test, space, classes)
+        low, high = wilson_interval(score, len(row.held_out))
+        return {
+            "classifier_accuracy": score,
+            "classifier_accuracy_low": low,
+            "classifier_accuracy_high": high,
+            "classifier_accuracy_real": accuracy(
+                (row.training[chosen], labels[chosen]), test, space, classes
+            ),
+        }
+
+    def read(self, row: RowRecord) -> Cells:
+        values = {name: row.measured[name] for name in self.names}
+        return {name: NO_CLASSES if value is None else value for name, value in values.items()}
