@@ -66,6 +66,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
     from genlab.workflow.explore import explore
     from genlab.workflow.features import features
     from genlab.workflow.likelihood import likelihood
+    from genlab.workflow.rank import rank_rows
     from genlab.workflow.reconstruct import reconstruct
     from genlab.workflow.rfid import rfid
     from genlab.workflow.sample import sample
@@ -93,6 +94,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> St
             calibrate(row) if model == "calibration" else sample(row, cpu=True)
             features(at, "stripes", row.samples, row.folder / "features", cpu=True)
         evaluate(run, names)
+    rank_rows(at)
     return at
 
 

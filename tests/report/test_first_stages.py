@@ -30,6 +30,7 @@ from genlab.results.spec import read_evaluation, read_study
 from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features, features_origin, read_features
 from genlab.workflow.league import league
+from genlab.workflow.rank import rank_rows
 from genlab.workflow.reconstruct import reconstruct
 from genlab.workflow.rfid import rfid
 from genlab.workflow.sample import sample
@@ -62,6 +63,7 @@ def _staged(
         bits = {kind: {"bits_per_dim": 1.0} for kind in ("elbo", "ode")}
         run = at.run("stripes", model, 0)
         write_measured(run.likelihood, {"k": 1, **bits}, run_origin(run))
+    rank_rows(at)
     return at
 
 

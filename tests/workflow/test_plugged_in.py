@@ -182,7 +182,7 @@ def test_a_new_extractor_is_two_files_and_a_word_in_a_study(
     commands = [[*extract, "--images", array, "--out", out] for out, array in images.items()]
     commands += [["evaluate", "--run", at.run("stripes", model, 0).folder] for model in RUNS]
     commands += [["rfid", "--config", at.run("stripes", "vae", 0).config]]
-    commands += [["league", "--config", at.config]]
+    commands += [["rank", "--config", at.config], ["league", "--config", at.config]]
     run(package, at, tiny_config, {"evaluation": {"extractors": ["classifier", name]}}, commands)
 
     table = pd.read_csv(at.league, keep_default_na=False).set_index(["model", "extractor"])

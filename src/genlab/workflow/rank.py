@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from genlab.config.calibration import KINDS, split_row
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.study import Study
 from genlab.evaluation.fd_ratio import Ratio, mean_ratio, ratio, real_distance
@@ -118,7 +119,8 @@ class _Space:
         at = self.study.run(self.dataset, model, seed).samples(row)
         origin = features_origin(self.study, self.dataset, self.name, at.samples)
         generated = read_features(at.features(self.name), origin)["features"]
-        split = "train" if model == CALIBRATION and from_held_out(row) else "test"
+        held_out = model == CALIBRATION and KINDS[split_row(row)[0]].origin == "held-out"
+        split = "train" if held_out else "test"
         estimate = frechet_estimate(generated, self.reference[split])
         assert estimate is not None  # as many images as those of `real`
         return ratio(estimate, self.real[split])
