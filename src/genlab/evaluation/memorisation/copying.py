@@ -4,17 +4,21 @@ Let d_1 and d_2 be the distances of an image to its nearest and second-nearest t
 generator that has learned the distribution draws samples whose d_1 and d_2 are distributed as those
 of held-out images. Three statistics use that:
 
-- C_T compares all d_1 by ranks, within cells. It misses copies that are few, and it also falls for
-  blurred samples, which are near to everything.
+- C_T compares all d_1 by ranks, within cells. It misses copies that are few, and takes blurred
+  samples for copies, since they are near to everything.
 - AuthPct compares d_1 of a sample with the distance of that training image to its own neighbours.
-- `audit` compares the ratios d_1 / d_2 (Yoon et al. 2023; Gu et al. 2023, arXiv:2310.02664), which
-  are small for copies alone: a blurred sample is near to several training images at once. It tests
-  all ratios, and the smallest ones for themselves, so that a small share of copies shows.
+- The audit compares the ratios d_1 / d_2 (Gu et al. 2023, arXiv:2310.02664), which are small for
+  copies alone: a blurred sample is near to several training images at once. It tests all ratios,
+  and the smallest ones for themselves, so that a small share of copies shows. Another test looks
+  for copied parts (`genlab.evaluation.memorisation.parts`).
+
+All of them assume that held-out images are drawn as the training images were. A held-out set of
+other people, places or writers makes a perfect model of the training set look like a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -181,35 +185,43 @@ class Audit(NamedTuple):
     """The verdict on a row."""
 
     p: float
-    """Corrected p-value of the hypothesis that no sample copies."""
-    copying: bool
+    """Corrected p-value of the hypothesis that samples copy nothing."""
+    parts: bool
+    """Whether the smallest p-value is that of the test of parts."""
+
+    @property
+    def copying(self) -> bool:
+        """Whether the samples are called copies."""
+        return self.p < LEVEL
 
     @property
     def verdict(self) -> str:
         """The verdict in words."""
         if not self.copying:
             return "no sign of copying"
+        if self.parts:
+            return f"parts are nearer to the training than to held-out images (p = {self.p:.1g})"
         return f"nearer to the training images than held-out images are (p = {self.p:.1g})"
 
 
-def audit(ratios: Mapping[str, tuple[Double, Double]]) -> Audit:
-    """Test in every space whether the ratios d_1 / d_2 of samples are too small.
+def ratio_tests(samples: Double, held_out: Double) -> list[float]:
+    """p-values of the tests of one space: are ratios d_1 / d_2 of samples too small?
 
-    In each space there are the rank test and a test of each of the TAILS: of N = 1,000 samples with
-    5 % of copies, the 50 smallest ratios are copies, while the mean rank has hardly moved. The
-    smallest p-value times the number of tests (Bonferroni, over tests and spaces; the tests are
-    dependent, which makes it conservative) is compared with LEVEL.
+    There are the rank test and a test of each of the TAILS: of N = 1,000 samples with 5 % of
+    copies, the 50 smallest ratios are copies, while the mean rank has hardly moved.
+    """
+    return [rank_test(samples, held_out), *(tail_test(samples, held_out, tail) for tail in TAILS)]
+
+
+def audit(ratios: Sequence[float], parts: float) -> Audit:
+    """Decide by the tests of all spaces and that of parts.
+
+    The smallest p-value times the number of tests is compared with LEVEL (Bonferroni; the tests are
+    dependent, which makes it conservative).
 
     Args:
-        ratios: of samples [N] and of held-out images [M], by space.
+        ratios: p-values of the `ratio_tests` of all spaces.
+        parts: p-value of `parts_test`.
     """
-    p_values: Sequence[float] = [
-        p
-        for samples, held_out in ratios.values()
-        for p in (
-            rank_test(samples, held_out),
-            *(tail_test(samples, held_out, tail) for tail in TAILS),
-        )
-    ]
-    p = min(1.0, len(p_values) * min(p_values))
-    return Audit(p, p < LEVEL)
+    smallest = min(*ratios, parts)
+    return Audit(min(1.0, (len(ratios) + 1) * smallest), parts == smallest)
