@@ -54,6 +54,7 @@ AT_MOST = {
     "evaluation.disentanglement": {"disentangle"},
     "evaluation.reconstruction": {"reconstruct"},
     "evaluation.classes": {"evaluate", "report"},
+    "evaluation.memorisation": {"evaluate"} | PICTURES,
     "evaluation.metrics": {"evaluate"} | PICTURES,
     "evaluation.metrics.fid": {"evaluate", "rfid"} | PICTURES,
     "evaluation.prompts": {"prompts"},
@@ -225,7 +226,9 @@ def test_a_family_is_the_code_of_its_own_models_and_of_those_built_on_it(family:
 def test_a_sampler_is_the_code_of_its_own_rows(sampler: str) -> None:
     """Of the walks as well if it is deterministic; of the prompts if it is the one that draws."""
     related = {sampler} | USED_BY_SAMPLERS.get(sampler, set())
-    deterministic = {name.replace("-", "_") for name, kind in SAMPLERS.items() if kind.deterministic}
+    deterministic = {
+        name.replace("-", "_") for name, kind in SAMPLERS.items() if kind.deterministic
+    }
     inpainting = {"ddpm"}  # the walks complete pictures by its posterior
     teacher = {"flow_matching"} if sampler == "heun" else set()  # of reflow
     for job in jobs():

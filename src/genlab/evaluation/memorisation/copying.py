@@ -32,6 +32,8 @@ TAILS = (0.005, 0.02)
 FEWEST_IN_TAIL = 10
 LEVEL = 0.01
 """Below this p-value, corrected for the number of tests, the verdict is copying."""
+LEAST_P = 1e-99
+"""The smallest p-value that is printed as a number."""
 COPY_RATIO = 1 / 3
 """A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
 NORMAL = 1.959964
@@ -133,8 +135,9 @@ def share(k: int, n: int) -> Estimate:
     """k of n in %, with the score interval of Wilson (1927)."""
     p, z2 = k / n, NORMAL**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    spread = NORMAL * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return Estimate(100 * p, max(0.0, 100 * (middle - spread)), min(100.0, 100 * (middle + spread)))
+    spread = NORMAL * (p * (1 - p) / n + z2 / (4 * n**2)) ** 0.5 / (1 + z2 / n)
+    low, high = 0.0 if k == 0 else middle - spread, 1.0 if k == n else middle + spread
+    return Estimate(100 * p, 100 * low, 100 * high)
 
 
 def rank_test(samples: Double, held_out: Double) -> float:
@@ -199,9 +202,10 @@ class Audit(NamedTuple):
         """The verdict in words."""
         if not self.copying:
             return "no sign of copying"
+        p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
         if self.parts:
-            return f"parts are nearer to the training than to held-out images (p = {self.p:.1g})"
-        return f"nearer to the training images than held-out images are (p = {self.p:.1g})"
+            return f"parts are nearer to the training than to held-out images ({p})"
+        return f"nearer to the training images than held-out images are ({p})"
 
 
 def ratio_tests(samples: Double, held_out: Double) -> list[float]:

@@ -87,7 +87,8 @@ class Space(ABC):
         new = np.unique(indices[np.isnan(self._radii[indices])])
         if len(new):
             self._radii[new] = self.search(self.training[new], own=new).nearest
-        return self._radii[indices]
+        radii: Double = self._radii[indices]
+        return radii
 
     @functools.cached_property
     def centres(self) -> Float:
@@ -100,8 +101,9 @@ class Space(ABC):
         vectors = self.vectors(self.training[np.sort(chosen)])
         k = int(np.clip(len(self.held_out) // PER_CELL, 1, MOST_CELLS))
         if k == 1:
-            return vectors.mean(axis=0, keepdims=True)
-        centres: Float = kmeans2(vectors, k, iter=20, minit="++", rng=random)[0]
+            mean: Float = vectors.mean(axis=0, keepdims=True)
+            return mean
+        centres: Float = kmeans2(vectors, k, iter=20, minit="++", seed=random)[0]
         return centres
 
     def cells(self, images: NDArray[Any]) -> Index:
@@ -134,8 +136,8 @@ class FeatureSpace(Space):
 
     def _squares(self, points: Float) -> Float:
         """|t - x|^2 - |x|^2 for points x [B, F] and training images t, [B, M]."""
-        x, t = points - self._mean, self._centred
-        result: Float = self._norms - 2 * x @ t.T
+        x: Float = (points - self._mean).astype(np.float32)
+        result: Float = self._norms - 2 * x @ self._centred.T
         return result
 
     @functools.cached_property
@@ -231,7 +233,7 @@ def shifts(images: Images) -> Float:
 
 def _flat(images: Images) -> Float:
     """Pixels on [0, 1] of N images, [N, C H W]."""
-    return images.reshape(len(images), -1).astype(np.float32) / 255
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
 def blocks(n: int, size: int) -> list[slice]:

@@ -72,7 +72,14 @@ def windows(images: Images) -> list[Float]:
     ]
 
 
-def some(images: Images) -> Images:
+def copied_parts(samples: Images, training: Images, held_out: Images) -> float:
+    """p-value of `parts_test`; of more than MOST real images as many random ones are searched."""
+    training, held_out = _some(training), _some(held_out)
+    in_training, in_held_out = nearest_parts(samples, training), nearest_parts(samples, held_out)
+    return parts_test(in_training, in_held_out, len(training), len(held_out))
+
+
+def _some(images: Images) -> Images:
     """At most MOST of the images, chosen at random, the same ones every time."""
     if len(images) <= MOST:
         return images

@@ -10,7 +10,7 @@ from genlab.evaluation.memorisation.copying import (
     ratio_tests,
 )
 from genlab.evaluation.memorisation.neighbours import feature_space, pixel_space
-from genlab.evaluation.memorisation.parts import nearest_parts, parts_test, some
+from genlab.evaluation.memorisation.parts import copied_parts
 from genlab.evaluation.metrics import Column, RowComparison, RowMetric, Values
 
 FEWEST = 20
@@ -53,10 +53,7 @@ class Memorisation(RowMetric):
             space = feature_space(training, comparison.held_out["features"])
             ratios = space.neighbours(generated).ratios
             p_values += ratio_tests(ratios, space.held_out_neighbours.ratios)
-        training_images, held_out = some(row.training), some(row.held_out)
-        nearest = [nearest_parts(row.generated, real) for real in (training_images, held_out)]
-        parts = parts_test(*nearest, len(training_images), len(held_out))
-        result = audit(p_values, parts)
+        result = audit(p_values, copied_parts(row.generated, row.training, row.held_out))
         c_t = c_t_of(pixels, samples, pixels.cells(row.generated))
         return {
             **self.nothing(),
