@@ -62,6 +62,7 @@ AT_MOST = {
     "report.page": {"report"},
     "report.sections": {"report"},
     "data": NETWORKS | {"fetch", "prepare", "calibrate"},
+    "data.pictures": NETWORKS | {"calibrate", "report"},
     "data.sources": {"fetch", "prepare"},
     "data.reading": {"fetch", "prepare"},
     "data.calibration": {"calibrate", "rfid"},
