@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +28,19 @@ from genlab.config.study import EvaluationConfig
 from genlab.data.idx import read_idx
 from genlab.data.randomness import generator
 from genlab.evaluation.extractors import features_of, make_extractor
-from genlab.evaluation.memorisation.copying import LEVEL, NORMAL, audit, share, superiority
-from genlab.evaluation.memorisation.neighbours import FeatureSpace, PixelSpace
+from genlab.evaluation.memorisation.copying import (
+    LEVEL,
+    NORMAL,
+    audit,
+    ratio_tests,
+    share,
+    superiority,
+)
+from genlab.evaluation.memorisation.neighbours import FeatureSpace, PixelSpace, Space
+from genlab.evaluation.memorisation.parts import NearestParts, nearest_parts, parts_test
 
 Images = NDArray[np.uint8]
-Features = Callable[[Images], NDArray[np.float32]]
-Ratios = dict[str, NDArray[np.float64]]
-"""d_1 / d_2 by space."""
+Features = Callable[[Images], NDArray[Any]]
 STEPS = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
 SHARES = (0.01, 0.05, 0.2, 1.0)
 
@@ -63,55 +70,82 @@ def shifted(images: Images, random: np.random.Generator) -> Images:
     ])  # fmt: skip
 
 
-def all_ratios(training: Images, pool: Images, features: Mapping[str, Features]
-) -> dict[str, Ratios]:  # fmt: skip
-    """The ratios of fresh images, of exact and of shifted copies of the training images.
+class Measured(NamedTuple):
+    """What the audit needs to know of images, whatever set they are in."""
 
-    An image's ratio doesn't depend on the set that it is in, so they are computed once.
-    """
+    images: Images
+    ratios: dict[str, NDArray[np.float64]]
+    """d_1 / d_2 by space."""
+    parts: NearestParts
+    """The nearest parts of training images."""
+
+
+def measure(training: Images, pool: Images, features: Mapping[str, Features]
+) -> dict[str, Measured]:  # fmt: skip
+    """Measure fresh images, and exact and shifted copies of the training images, once."""
     kinds = {
-        "fresh": pool,
+        "none": pool,
         "exact": training,
         "shifted": shifted(training, generator("benchmark", "shift")),
     }
-    pixels = PixelSpace(training, pool[:0])
-    ratios = {kind: {"pixels": pixels.search(images).ratios} for kind, images in kinds.items()}
+    spaces: dict[str, tuple[Space, Features]] = {
+        "pixels": (PixelSpace(training, pool[:1]), lambda images: images)
+    }
     for name, project in features.items():
-        space = FeatureSpace(project(training), project(pool[:1]))
-        for kind, images in kinds.items():
-            ratios[kind][name] = space.search(project(images)).ratios
-    return ratios
+        spaces[name] = FeatureSpace(project(training), project(pool[:1])), project
+    return {
+        kind: Measured(
+            images,
+            {
+                name: space.search(project(images)).ratios
+                for name, (space, project) in spaces.items()
+            },
+            nearest_parts(images, training),
+        )
+        for kind, images in kinds.items()
+    }
 
 
 def trial(
-    ratios: Mapping[str, Ratios], kind: str, copies: float, size: int, held_out: int, seed: int
+    measured: Mapping[str, Measured], kind: str, copies: float, size: int, held_out: int, seed: int
 ) -> float:
     """The audit's p-value for `size` samples, of which the share `copies` is of `kind`."""
+    fresh, copied, n = measured["none"], measured[kind], len(measured["exact"].images)
     random = generator("benchmark", kind, str(copies), seed)
-    fresh = random.permutation(len(ratios["fresh"]["pixels"]))
-    planted = random.permutation(len(ratios["exact"]["pixels"]))[: round(copies * size)]
-    real, samples = fresh[:held_out], fresh[held_out : held_out + size - len(planted)]
-    return audit({
-        space: (np.concatenate([values[samples], ratios[kind][space][planted]]), values[real])
-        for space, values in ratios["fresh"].items()
-    }).p  # fmt: skip
+    order = random.permutation(len(fresh.images))
+    planted = random.permutation(n)[: round(copies * size)]
+    real, samples = order[:held_out], order[held_out : held_out + size - len(planted)]
+    p_values = []
+    for space, ratios in fresh.ratios.items():
+        mixed = np.concatenate([ratios[samples], copied.ratios[space][planted]])
+        p_values += ratio_tests(mixed, ratios[real])
+    images = np.concatenate([fresh.images[samples], copied.images[planted]])
+    in_training = NearestParts(*(
+        np.concatenate([a[samples], b[planted]])
+        for a, b in zip(fresh.parts, copied.parts, strict=True)
+    ))  # fmt: skip
+    in_held_out = nearest_parts(images, fresh.images[real])
+    return audit(p_values, parts_test(in_training, in_held_out, n, held_out)).p
 
 
-def experiment(ratios: Mapping[str, Ratios], trials: int, size: int, held_out: int) -> list[Row]:
+def experiment(
+    measured: Mapping[str, Measured], clean_trials: int, trials: int, size: int, held_out: int
+) -> list[Row]:
     """A row without copies, and one for each kind and share: alarms, AUC and p-values."""
-    cases = [("fresh", 0.0), *((kind, s) for s in SHARES for kind in ("exact", "shifted"))]
+    cases = [("none", 0.0), *((kind, s) for s in SHARES for kind in ("exact", "shifted"))]
     clean = np.zeros(0)
     rows: list[Row] = []
     for kind, copies in cases:
-        p = np.array([trial(ratios, kind, copies, size, held_out, i) for i in range(trials)])
-        clean = p if copies == 0 else clean
-        alarms = share(int((p < LEVEL).sum()), trials)
+        count = trials if copies else clean_trials
+        p = np.array([trial(measured, kind, copies, size, held_out, i) for i in range(count)])
+        clean = clean if copies else p
+        alarms = share(int((p < LEVEL).sum()), count)
         auc, variance = superiority(clean, p)
         low, middle, high = np.quantile(p, (0.05, 0.5, 0.95))
         rows.append({
             "copies": f"{copies:.0%}",
-            "kind": "none" if copies == 0 else kind,
-            "trials": trials,
+            "kind": kind,
+            "trials": count,
             "flagged %": alarms.value,
             "95 % interval": f"{alarms.low:.1f} to {alarms.high:.1f}",
             "AUC": auc,
@@ -139,8 +173,9 @@ def read_digits(raw: str | None) -> tuple[Images, NDArray[np.int64]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--raw", help="folder with MNIST's IDX files; else 5,000 digits are used")
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--pool", type=int, default=20_000, help="fresh digits")
+    parser.add_argument("--clean", type=int, default=200, help="trials without copies")
+    parser.add_argument("--trials", type=int, default=40, help="for each kind and share of copies")
+    parser.add_argument("--pool", type=int, default=10_000, help="fresh digits")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -153,12 +188,13 @@ def main() -> None:
         "principal components": principal_components(training),
         "classifier": classifier(training, labels[:count]),
     }
-    rows = experiment(all_ratios(training, pool, features), options.trials, size, size)
+    measured = measure(training, pool, features)
+    rows = experiment(measured, options.clean, options.trials, size, size)
     about = machine(options.threads)
     conditions = (
         f"{count:,} training digits, {size:,} samples and {size:,} held-out digits from a pool of "
-        f"{len(pool):,}, in pixels, {' and '.join(features)}. Flagged: p < {LEVEL}. AUC: chance "
-        f"that a trial with copies has a smaller p than one without. "
+        f"{len(pool):,}, in pixels, {' and '.join(features)}, and parts. Flagged: "
+        f"p < {LEVEL}. AUC: chance that a trial with copies has a smaller p than one without. "
         f"{time.perf_counter() - begun:.0f} s.\n"
         f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from itertools import combinations
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from scipy.spatial.distance import cdist
 import genlab
 from genlab.api import ImageData
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.memorisation import copying, likelihood
+from genlab.evaluation.memorisation import copying, likelihood, parts
 from genlab.evaluation.memorisation.neighbours import (
     FeatureSpace,
     PixelSpace,
@@ -76,17 +78,18 @@ def test_a_shift_by_a_pixel_repeats_the_edge() -> None:
 
 def test_coarse_pixels_are_the_means_of_blocks() -> None:
     images = noise(0, 2, side=40)  # blocks of 3, the last of which is padded
-    means = coarse(images).reshape(2, 14, 14)
-    assert means[1, 2, 4] == pytest.approx(images[1, 0, 6:9, 12:15].mean() / 255)
-    assert means[1, 13, 0] == pytest.approx(images[1, 0, 39, 0:3].mean() / 255)
-    assert coarse(noise(0, 2)).shape == (2, 64)
+    means = coarse(images, side=16)
+    assert means.shape == (2, 1, 14, 14)
+    assert means[1, 0, 2, 4] == pytest.approx(images[1, 0, 6:9, 12:15].mean() / 255)
+    assert means[1, 0, 13, 0] == pytest.approx(images[1, 0, 39, 0:3].mean() / 255)
+    assert coarse(noise(0, 2)).shape == (2, 1, 8, 8)
 
 
 @pytest.mark.parametrize("kind", [FeatureSpace, PixelSpace])
 def test_a_copy_has_the_ratio_0_even_of_a_repeated_training_image(
     kind: type[FeatureSpace] | type[PixelSpace],
 ) -> None:
-    training = normal(0, 50) if kind is FeatureSpace else noise(0, 50)
+    training: NDArray[Any] = normal(0, 50) if kind is FeatureSpace else noise(0, 50)
     training[1] = training[0]
     space = kind(training, training[:1])
     ratios = space.search(training[:3]).ratios
@@ -181,6 +184,7 @@ def test_a_share_has_the_interval_of_wilson() -> None:
     result = copying.share(7, 200)
     assert result.value == pytest.approx(3.5)
     assert (result.low, result.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+    assert (copying.share(0, 200).low, copying.share(200, 200).high) == (0, 100)
 
 
 def test_authentic_samples_are_counted_by_brute_force() -> None:
@@ -195,22 +199,73 @@ def test_authentic_samples_are_counted_by_brute_force() -> None:
     assert copied.value == 0
 
 
-def test_the_audit_keeps_its_level_and_sees_a_few_copies() -> None:
+def test_the_ratio_tests_keep_their_level_and_see_a_few_copies() -> None:
     p_values = {}
     for copies in (0, 15):
         p = []
         for seed in range(200):
             draws = np.random.default_rng(seed)
-            spaces = {}
-            for name in ("a", "b"):
+            tests: list[float] = []
+            for _ in range(2):
                 samples, held_out = draws.uniform(0.3, 1, 300), draws.uniform(0.3, 1, 300)
                 samples[:copies] = draws.uniform(0, 0.3, copies)
-                spaces[name] = samples, held_out
-            p.append(copying.audit(spaces).p)
+                tests += copying.ratio_tests(samples, held_out)
+            p.append(copying.audit(tests, parts=1.0).p)
         p_values[copies] = np.array(p)
     # Bonferroni: at most 5 % of p-values are below .05, give or take three standard errors.
     assert (p_values[0] < 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     assert (p_values[15] < copying.LEVEL).mean() > 0.95
+
+
+def test_the_verdict_says_what_is_near() -> None:
+    assert copying.audit([0.5, 0.2], 0.9).verdict == "no sign of copying"
+    near = "nearer to the training images than held-out images are (p = 3e-06)"
+    assert copying.audit([0.5, 1e-6], 0.9).verdict == near
+    parts = "parts are nearer to the training than to held-out images (p = 3e-06)"
+    assert copying.audit([0.5, 0.2], 1e-6).verdict == parts
+    assert copying.audit([0.0, 0.2], 0.9).verdict.endswith("(p < 1e-99)")
+
+
+# Parts
+
+
+def test_the_nearest_parts_are_those_of_brute_force() -> None:
+    samples, real = noise(0, 20, side=18), noise(1, 30, side=18)  # 2 x 2 windows
+    samples[3, :, :10, :10] = 7  # shows nothing
+    result = parts.nearest_parts(samples, real)
+    assert result.squares.shape == (20, 4)
+    for place, (i, j) in enumerate([(0, 0), (0, 6), (6, 0), (6, 6)]):
+        cut = np.s_[:, :, i : i + 10, j : j + 10]
+        distances = cdist(samples[cut].reshape(20, -1) / 255, real[cut].reshape(30, -1) / 255)
+        shown = np.arange(20) != (3 if place == 0 else -1)
+        np.testing.assert_array_equal(result.indices[:, place], distances.argmin(axis=1))
+        np.testing.assert_allclose(
+            result.squares[shown, place], distances.min(axis=1)[shown] ** 2, rtol=1e-4
+        )
+    assert np.isinf(result.squares[3, 0])
+
+
+def test_the_parts_test_is_that_of_all_permutations_of_the_labels() -> None:
+    """Counts (3, 2, 2, 1, 0) of three training and two held-out images: all 10 choices of 3."""
+    indices = np.repeat([0, 1, 2], [3, 2, 2])
+    training = parts.NearestParts(
+        np.append(np.zeros(7), 2.0)[:, None], np.append(indices, 0)[:, None]
+    )
+    held_out = parts.NearestParts(np.ones((8, 1)), np.zeros((8, 1), np.int64))
+    sums = np.array([sum(c) for c in combinations([3, 2, 2, 1, 0], 3)])
+    z = (7 - sums.mean()) / sums.std()
+    assert parts.parts_test(training, held_out, 3, 2) == pytest.approx(stats.norm.sf(z))
+
+
+def test_a_copied_corner_is_a_part_of_training_images() -> None:
+    training, held_out, samples = noise(0, 200, 28), noise(1, 100, 28), noise(2, 100, 28)
+
+    def p(images: NDArray[np.uint8]) -> float:
+        return parts.copied_parts(images, training, held_out)
+
+    assert p(samples) > 0.01
+    samples[:, :, :14, :14] = training[:100, :, :14, :14]
+    assert p(samples) < 1e-6
 
 
 # FLD
@@ -279,32 +334,30 @@ def digits() -> ImageData:
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
+def benchmark() -> Any:
     """benchmarks/memorisation.py."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import memorisation
-
-        return memorisation
+        return import_module("memorisation")
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
 
 
-def test_planted_copies_of_digits_are_seen(benchmark: ModuleType, digits: ImageData) -> None:
+def test_planted_copies_of_digits_are_seen(benchmark: Any, digits: ImageData) -> None:
     """The benchmark, on fewer digits: of 400 samples 20 are copies, exact or shifted."""
     images = digits.images[np.random.default_rng(0).permutation(4000)]
     training, pool = images[:1000], images[1000:2500]
     components = {"principal components": benchmark.principal_components(training)}
-    ratios = benchmark.all_ratios(training, pool, components)
+    measured = benchmark.measure(training, pool, components)
     p = {
         (kind, copies): np.array(
-            [benchmark.trial(ratios, kind, copies, 400, 400, i) for i in range(30)]
+            [benchmark.trial(measured, kind, copies, 400, 400, i) for i in range(20)]
         )
-        for kind, copies in (("fresh", 0.0), ("exact", 0.05), ("shifted", 0.05))
+        for kind, copies in (("none", 0.0), ("exact", 0.05), ("shifted", 0.05))
     }
-    assert (p["fresh", 0.0] < copying.LEVEL).mean() <= 0.05
+    assert (p["none", 0.0] < copying.LEVEL).mean() <= 0.05
     for kind in ("exact", "shifted"):
-        assert copying.superiority(p["fresh", 0.0], p[kind, 0.05])[0] >= 0.95
+        assert copying.superiority(p["none", 0.0], p[kind, 0.05])[0] >= 0.95
         assert (p[kind, 0.05] < copying.LEVEL).mean() >= 0.95
 
 
@@ -312,7 +365,10 @@ def row(images: NDArray[np.uint8], digits: ImageData) -> RowComparison:
     """A row of digits that are compared in pixels and in coarse pixels."""
     training, held_out = digits.images[::4], digits.held_out[::2]
     sets = (images, training, held_out)
-    features = [{"features": coarse(x), "logits": np.zeros((len(x), 0), np.float32)} for x in sets]
+    features = [
+        {"features": coarse(x).reshape(len(x), -1), "logits": np.zeros((len(x), 0), np.float32)}
+        for x in sets
+    ]
     space = Comparison(features[0], features[1], CONFIG, features[2])
     return RowComparison(*sets, {"coarse": space}, CONFIG)
 

@@ -4,17 +4,21 @@ Let d_1 and d_2 be the distances of an image to its nearest and second-nearest t
 generator that has learned the distribution draws samples whose d_1 and d_2 are distributed as those
 of held-out images. Three statistics use that:
 
-- C_T compares all d_1 by ranks, within cells. It misses copies that are few, and it also falls for
-  blurred samples, which are near to everything.
+- C_T compares all d_1 by ranks, within cells. It misses copies that are few, and takes blurred
+  samples for copies, since they are near to everything.
 - AuthPct compares d_1 of a sample with the distance of that training image to its own neighbours.
-- `audit` compares the ratios d_1 / d_2 (Yoon et al. 2023; Gu et al. 2023, arXiv:2310.02664), which
-  are small for copies alone: a blurred sample is near to several training images at once. It tests
-  all ratios, and the smallest ones for themselves, so that a small share of copies shows.
+- The audit compares the ratios d_1 / d_2 (Gu et al. 2023, arXiv:2310.02664), which are small for
+  copies alone: a blurred sample is near to several training images at once. It tests all ratios,
+  and the smallest ones for themselves, so that a small share of copies shows. Another test looks
+  for copied parts (`genlab.evaluation.memorisation.parts`).
+
+All of them assume that held-out images are drawn as the training images were. A held-out set of
+other people, places or writers makes a perfect model of the training set look like a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +32,8 @@ TAILS = (0.005, 0.02)
 FEWEST_IN_TAIL = 10
 LEVEL = 0.01
 """Below this p-value, corrected for the number of tests, the verdict is copying."""
+LEAST_P = 1e-99
+"""The smallest p-value that is printed as a number."""
 COPY_RATIO = 1 / 3
 """A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
 NORMAL = 1.959964
@@ -129,8 +135,9 @@ def share(k: int, n: int) -> Estimate:
     """k of n in %, with the score interval of Wilson (1927)."""
     p, z2 = k / n, NORMAL**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    spread = NORMAL * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return Estimate(100 * p, max(0.0, 100 * (middle - spread)), min(100.0, 100 * (middle + spread)))
+    spread = NORMAL * (p * (1 - p) / n + z2 / (4 * n**2)) ** 0.5 / (1 + z2 / n)
+    low, high = 0.0 if k == 0 else middle - spread, 1.0 if k == n else middle + spread
+    return Estimate(100 * p, 100 * low, 100 * high)
 
 
 def rank_test(samples: Double, held_out: Double) -> float:
@@ -181,35 +188,44 @@ class Audit(NamedTuple):
     """The verdict on a row."""
 
     p: float
-    """Corrected p-value of the hypothesis that no sample copies."""
-    copying: bool
+    """Corrected p-value of the hypothesis that samples copy nothing."""
+    parts: bool
+    """Whether the smallest p-value is that of the test of parts."""
+
+    @property
+    def copying(self) -> bool:
+        """Whether the samples are called copies."""
+        return self.p < LEVEL
 
     @property
     def verdict(self) -> str:
         """The verdict in words."""
         if not self.copying:
             return "no sign of copying"
-        return f"nearer to the training images than held-out images are (p = {self.p:.1g})"
+        p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
+        if self.parts:
+            return f"parts are nearer to the training than to held-out images ({p})"
+        return f"nearer to the training images than held-out images are ({p})"
 
 
-def audit(ratios: Mapping[str, tuple[Double, Double]]) -> Audit:
-    """Test in every space whether the ratios d_1 / d_2 of samples are too small.
+def ratio_tests(samples: Double, held_out: Double) -> list[float]:
+    """p-values of the tests of one space: are ratios d_1 / d_2 of samples too small?
 
-    In each space there are the rank test and a test of each of the TAILS: of N = 1,000 samples with
-    5 % of copies, the 50 smallest ratios are copies, while the mean rank has hardly moved. The
-    smallest p-value times the number of tests (Bonferroni, over tests and spaces; the tests are
-    dependent, which makes it conservative) is compared with LEVEL.
+    There are the rank test and a test of each of the TAILS: of N = 1,000 samples with 5 % of
+    copies, the 50 smallest ratios are copies, while the mean rank has hardly moved.
+    """
+    return [rank_test(samples, held_out), *(tail_test(samples, held_out, tail) for tail in TAILS)]
+
+
+def audit(ratios: Sequence[float], parts: float) -> Audit:
+    """Decide by the tests of all spaces and that of parts.
+
+    The smallest p-value times the number of tests is compared with LEVEL (Bonferroni; the tests are
+    dependent, which makes it conservative).
 
     Args:
-        ratios: of samples [N] and of held-out images [M], by space.
+        ratios: p-values of the `ratio_tests` of all spaces.
+        parts: p-value of `parts_test`.
     """
-    p_values: Sequence[float] = [
-        p
-        for samples, held_out in ratios.values()
-        for p in (
-            rank_test(samples, held_out),
-            *(tail_test(samples, held_out, tail) for tail in TAILS),
-        )
-    ]
-    p = min(1.0, len(p_values) * min(p_values))
-    return Audit(p, p < LEVEL)
+    smallest = min(*ratios, parts)
+    return Audit(min(1.0, (len(ratios) + 1) * smallest), parts == smallest)

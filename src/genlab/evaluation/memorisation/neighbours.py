@@ -18,9 +18,9 @@ Images = NDArray[np.uint8]
 
 BLOCK = 500
 """Images whose distances to all training images are in memory at once."""
-CANDIDATES = 16
+CANDIDATES = 32
 """Training images, nearest in coarse pixels, that a search in pixels compares at every shift."""
-COARSE_SIDE = 16
+COARSE_SIDE = 10
 """Longest side of the coarse pixels."""
 PIXELS_AT_ONCE = 1 << 22
 """Pixels of candidates that are in memory at once."""
@@ -87,7 +87,8 @@ class Space(ABC):
         new = np.unique(indices[np.isnan(self._radii[indices])])
         if len(new):
             self._radii[new] = self.search(self.training[new], own=new).nearest
-        return self._radii[indices]
+        radii: Double = self._radii[indices]
+        return radii
 
     @functools.cached_property
     def centres(self) -> Float:
@@ -100,8 +101,9 @@ class Space(ABC):
         vectors = self.vectors(self.training[np.sort(chosen)])
         k = int(np.clip(len(self.held_out) // PER_CELL, 1, MOST_CELLS))
         if k == 1:
-            return vectors.mean(axis=0, keepdims=True)
-        centres: Float = kmeans2(vectors, k, iter=20, minit="++", rng=random)[0]
+            mean: Float = vectors.mean(axis=0, keepdims=True)
+            return mean
+        centres: Float = kmeans2(vectors, k, iter=20, minit="++", seed=random)[0]
         return centres
 
     def cells(self, images: NDArray[Any]) -> Index:
@@ -124,7 +126,7 @@ class FeatureSpace(Space):
 
     def search(self, images: Float, own: Index | None = None) -> Neighbours:
         distances, indices = [], []
-        for block in _blocks(len(images), BLOCK):
+        for block in blocks(len(images), BLOCK):
             points = images[block]
             near = _two_nearest(self._squares(points), None if own is None else own[block])
             gaps = points[:, None].astype(np.float64) - self.training[near]  # [B, 2, F]
@@ -134,8 +136,8 @@ class FeatureSpace(Space):
 
     def _squares(self, points: Float) -> Float:
         """|t - x|^2 - |x|^2 for points x [B, F] and training images t, [B, M]."""
-        x, t = points - self._mean, self._centred
-        result: Float = self._norms - 2 * x @ t.T
+        x: Float = (points - self._mean).astype(np.float32)
+        result: Float = self._norms - 2 * x @ self._centred.T
         return result
 
     @functools.cached_property
@@ -162,25 +164,25 @@ class PixelSpace(Space):
     """
 
     def vectors(self, images: Images) -> Float:
-        return coarse(images)
+        return _flat_coarse(images)
 
     def search(self, images: Images, own: Index | None = None) -> Neighbours:
         size = int(np.prod(images.shape[1:]))
         rows = max(1, min(BLOCK, PIXELS_AT_ONCE // (CANDIDATES * size)))
         results = [
             self._search(images[block], None if own is None else own[block])
-            for block in _blocks(len(images), rows)
+            for block in blocks(len(images), rows)
         ]
         distances, indices = zip(*results, strict=True)
         return _sorted(np.concatenate(distances), np.concatenate(indices))
 
     @functools.cached_property
     def _coarse(self) -> FeatureSpace:
-        return FeatureSpace(coarse(self.training), coarse(self.held_out))
+        return FeatureSpace(_flat_coarse(self.training), _flat_coarse(self.held_out))
 
     def _search(self, images: Images, own: Index | None) -> tuple[Double, Index]:
         """The distances and indices [B, 2] of a block of images."""
-        squares = self._coarse._squares(coarse(images))  # [B, M]
+        squares = self._coarse._squares(_flat_coarse(images))  # [B, M]
         if own is not None:
             squares[np.arange(len(own)), own] = np.inf
         k = min(CANDIDATES, squares.shape[1])
@@ -198,18 +200,23 @@ class PixelSpace(Space):
         return distances, near[rows, best]
 
 
-def coarse(images: Images) -> Float:
-    """Images uint8 [N, C, H, W] -> means of square blocks of pixels on [0, 1], [N, F].
+def coarse(images: Images, side: int = COARSE_SIDE) -> Float:
+    """Images uint8 [N, C, H, W] -> means of square blocks of pixels on [0, 1], [N, C, H', W'].
 
-    The longest side of the result has at most COARSE_SIDE blocks.
+    The blocks are the smallest for which H' and W' are at most `side`; the edge repeats.
     """
     n, c, h, w = images.shape
-    f = -(-max(h, w) // COARSE_SIDE)
+    f = -(-max(h, w) // side)
     margins = ((0, 0), (0, 0), (0, -h % f), (0, -w % f))
     pixels = np.pad(images, margins, mode="edge").astype(np.float32) / 255
-    blocks = pixels.reshape(n, c, -(-h // f), f, -(-w // f), f)
-    means: Float = blocks.mean(axis=(3, 5))  # [N, C, H', W']
-    return means.reshape(n, int(np.prod(means.shape[1:])))
+    means: Float = pixels.reshape(n, c, -(-h // f), f, -(-w // f), f).mean(axis=(3, 5))
+    return means
+
+
+def _flat_coarse(images: Images) -> Float:
+    """Coarse pixels as points [N, F]."""
+    means = coarse(images)
+    return means.reshape(len(images), int(np.prod(means.shape[1:])))
 
 
 def shifts(images: Images) -> Float:
@@ -226,10 +233,10 @@ def shifts(images: Images) -> Float:
 
 def _flat(images: Images) -> Float:
     """Pixels on [0, 1] of N images, [N, C H W]."""
-    return images.reshape(len(images), -1).astype(np.float32) / 255
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
-def _blocks(n: int, size: int) -> list[slice]:
+def blocks(n: int, size: int) -> list[slice]:
     """Slices of `size` that cover n images."""
     return [slice(i, i + size) for i in range(0, n, size)]
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from genlab.evaluation.memorisation.copying import audit, authenticity, c_t_of, copies
+from genlab.evaluation.memorisation.copying import (
+    audit,
+    authenticity,
+    c_t_of,
+    copies,
+    ratio_tests,
+)
 from genlab.evaluation.memorisation.neighbours import feature_space, pixel_space
+from genlab.evaluation.memorisation.parts import copied_parts
 from genlab.evaluation.metrics import Column, RowComparison, RowMetric, Values
 
 FEWEST = 20
@@ -27,9 +34,11 @@ class Memorisation(RowMetric):
         "“copying” compares the ratio of a sample's distances to the nearest and the "
         "second-nearest training image with that of held-out images, in pixels (up to a shift by "
         "one) and in every feature space: by ranks, and among the smallest 0.5 % and 2 % by "
-        "Fisher's exact test. “copying p” is the smallest p-value times the number of tests "
-        "(Bonferroni); below 0.01 the samples are called too near. “copies” is the share of "
-        "samples whose ratio in pixels is below 1/3. C_T and AuthPct are those below, in pixels."
+        "Fisher's exact test. Another test asks whether parts of samples are nearer to training "
+        "than to held-out images more often than chance. “copying p” is the smallest p-value times "
+        "the number of tests (Bonferroni); the verdict is copying below 0.01. “copies” is the "
+        "share of samples whose ratio in pixels is below 1/3. C_T and AuthPct of pixels are those "
+        "of features, in pixels."
     )
 
     def compute(self, row: RowComparison) -> Values:
@@ -37,13 +46,14 @@ class Memorisation(RowMetric):
             return self.nothing()
         pixels = pixel_space(row.training, row.held_out)
         samples = pixels.neighbours(row.generated)
-        ratios = {"pixels": (samples.ratios, pixels.held_out_neighbours.ratios)}
-        for name, comparison in row.spaces.items():
+        p_values = ratio_tests(samples.ratios, pixels.held_out_neighbours.ratios)
+        for comparison in row.spaces.values():
             assert comparison.held_out is not None  # the row has held-out images
             generated, training = comparison.features
             space = feature_space(training, comparison.held_out["features"])
-            ratios[name] = space.neighbours(generated).ratios, space.held_out_neighbours.ratios
-        result = audit(ratios)
+            ratios = space.neighbours(generated).ratios
+            p_values += ratio_tests(ratios, space.held_out_neighbours.ratios)
+        result = audit(p_values, copied_parts(row.generated, row.training, row.held_out))
         c_t = c_t_of(pixels, samples, pixels.cells(row.generated))
         return {
             **self.nothing(),
