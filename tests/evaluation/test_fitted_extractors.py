@@ -138,7 +138,7 @@ def test_low_level_statistics_are_standardised() -> None:
     result = features("low-level", training, training)
     raw = statistics(torch.from_numpy(training)).numpy()
     varies = raw.std(axis=0) > SMALLEST_STD
-    assert varies.sum() > 15
+    assert varies.sum() >= 10
     assert np.allclose(result.mean(axis=0), 0, atol=1e-4)
     assert np.allclose(result.std(axis=0)[varies], 1, atol=1e-4)
     assert (result.std(axis=0)[~varies] < 1).all()

@@ -171,13 +171,11 @@ def test_a_new_extractor_is_two_files_and_a_word_in_a_study(
     at, name = trained_study, "coarse-pixels"
     (package / "config" / "evaluators" / "coarse_pixels.py").write_text(FACTS)
     (package / "evaluation" / "extractors" / "coarse_pixels.py").write_text(NETWORK)
-    images = {
-        at.reference("stripes", split): at.data("stripes").images(split)
-        for split in ("train", "test")
-    }
+    data = at.data("stripes")
+    images = {at.reference("stripes", split): data.images(split) for split in ("train", "test")}
     for model, rows in {**RUNS, "calibration": "real noise"}.items():
         for row in map(at.run("stripes", model, 0).samples, rows.split()):
-            images[row.folder / "features"] = row.samples
+            images[row.features(name).parent] = row.samples
     extract = ["features", "--config", at.config, "--dataset", "stripes"]
     commands = [[*extract, "--images", array, "--out", out] for out, array in images.items()]
     commands += [["evaluate", "--run", at.run("stripes", model, 0).folder] for model in RUNS]

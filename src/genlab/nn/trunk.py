@@ -1,4 +1,4 @@
-"""The convolutions that CLIP's image encoder and the judge share."""
+"""The convolutions that CLIP, the judge, the contrastive encoder and the autoencoder share."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ BINS = 10
 """0, 1 to 31, 32 to 63, ..., 224 to 254, 255."""
 LEFT_OUT = 5
 """A bin that follows from the others, whose shares add up to 1: 128 to 159."""
-SMALLEST_STD = 0.01
-"""A statistic that varies less among the training images (shares, moments and logarithms are all
-of order 1) is divided by this instead: it is not scaled up, and a change of it is still seen."""
+SMALLEST_STD = 0.05
+"""Shares, moments and logarithms are all of order 1. One that varies less than this among the
+training images is divided by this instead: a change of it is seen, and does not decide alone."""
 
 
 class LowLevel(Extractor):

@@ -225,6 +225,10 @@ class ComputedMetric(Metric):
         """The columns of league.csv that it fills."""
         return [name for column in self.columns for name in column.names]
 
+    def nothing(self) -> dict[str, Any]:
+        """None in all columns: there are too few images."""
+        return dict.fromkeys(self.names)
+
 
 class RowMetric(ComputedMetric):
     """A metric of generated images that is computed once for a row, not for each extractor."""
@@ -282,7 +286,7 @@ def measure(comparison: Comparison) -> Values:
     values: Values = {}
     for metric in feature_metrics():
         if "logits" in metric.needs and not classes:
-            values |= dict.fromkeys(metric.names)
+            values |= metric.nothing()
         else:
             values |= metric.compute(comparison)
     return values
@@ -293,7 +297,7 @@ def measure_row(row: RowComparison) -> RowValues:
     values: RowValues = {}
     for metric in row_metrics():
         if "classes" in metric.needs and row.requested is None:
-            values |= dict.fromkeys(metric.names)
+            values |= metric.nothing()
         else:
             values |= metric.compute(row)
     return values

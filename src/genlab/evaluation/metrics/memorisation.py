@@ -11,7 +11,7 @@ from genlab.evaluation.memorisation.copying import (
 )
 from genlab.evaluation.memorisation.neighbours import feature_space, pixel_space
 from genlab.evaluation.memorisation.parts import copied_parts
-from genlab.evaluation.metrics import Column, RowComparison, RowMetric, Values
+from genlab.evaluation.metrics import Column, RowComparison, RowMetric, RowValues
 
 FEWEST = 20
 """Samples and held-out images that the tests need."""
@@ -41,7 +41,7 @@ class Memorisation(RowMetric):
         "of features, in pixels."
     )
 
-    def compute(self, row: RowComparison) -> Values:
+    def compute(self, row: RowComparison) -> RowValues:
         if row.held_out is None or min(len(row.held_out), len(row.generated)) < FEWEST:
             return self.nothing()
         pixels = pixel_space(row.training, row.held_out)
