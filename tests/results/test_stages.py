@@ -56,6 +56,13 @@ AT_MOST = {
     "evaluation.classes": {"evaluate", "report"},
     "evaluation.metrics": {"evaluate"} | PICTURES,
     "evaluation.metrics.fid": {"evaluate", "rfid"} | PICTURES,
+    **{
+        f"evaluation.{module}": {"evaluate"} | PICTURES
+        for module in (
+            "accuracy_score", "array_cache", "gaussian_mmd", "jackknife", "neighbours",
+            "sliced_wasserstein",
+        )
+    },
     "evaluation.prompts": {"prompts"},
     "report": PICTURES,
     "report.page": {"report"},
