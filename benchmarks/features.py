@@ -71,6 +71,9 @@ def write_weights(path: Path) -> None:
     torch.save({}, path)
     torch.manual_seed(0)
     network = RandomInception(INCEPTION, list(LAYERS), str(path))
+    for weight in network.parameters():
+        if weight.ndim > 1:  # He's initialisation: features differ from image to image
+            torch.nn.init.kaiming_normal_(weight)
     torch.save(network.state_dict(), path)
 
 

@@ -51,15 +51,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({}, path)
     torch.manual_seed(0)
     network = RandomInception(INCEPTION, list(LAYERS), str(path))
+    for weight in network.parameters():
+        if weight.ndim > 1:  # He's initialisation: features differ from image to image
+            torch.nn.init.kaiming_normal_(weight)
+    network.fc.weight.data *= 10  # clear classes, so that the score is not 1
     torch.save(network.state_dict(), path)
     return path
 
 
 def pictures(n: int, seed: int, blur: float) -> NDArray[np.uint8]:
-    """Random images [n, 3, SIDE, SIDE]."""
-    noise = np.random.default_rng(seed).standard_normal((n, 3, SIDE, SIDE))
-    smooth = gaussian_filter(noise, (0, 0, blur, blur))
-    return (128 + 40 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+    """Random images [n, 3, SIDE, SIDE] of different contrast."""
+    random = np.random.default_rng(seed)
+    smooth = gaussian_filter(random.standard_normal((n, 3, SIDE, SIDE)), (0, 0, blur, blur))
+    contrast = random.uniform(10, 90, (n, 1, 1, 1))
+    return (128 + contrast * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture
