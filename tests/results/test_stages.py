@@ -69,6 +69,13 @@ AT_MOST = {
     "evaluation.metrics.fid": {"evaluate", "rfid", "curve"} | PICTURES,
     "evaluation.metrics.kid": {"evaluate", "curve"} | PICTURES,
     "evaluation.learning_curve": {"curve"},
+    **{
+        f"evaluation.{module}": {"evaluate"} | PICTURES
+        for module in (
+            "accuracy_score", "array_cache", "gaussian_mmd", "jackknife", "neighbours",
+            "sliced_wasserstein",
+        )
+    },
     "evaluation.prompts": {"prompts"},
     "report": PICTURES,
     "report.page": {"report"},

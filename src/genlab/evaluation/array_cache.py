@@ -28,7 +28,7 @@ def cached_per_array(
     results: dict[int, dict[Hashable, R]] = {}
 
     @functools.wraps(function)
-    def cached(array: NDArray[Any], *args: P.args, **kwargs: P.kwargs) -> R:
+    def cached(array: NDArray[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
         if id(array) not in results:
             results[id(array)] = {}
             weakref.finalize(array, results.pop, id(array), None)

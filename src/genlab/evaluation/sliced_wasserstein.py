@@ -68,7 +68,7 @@ def random_patches(level: Floats, count: int, random: np.random.Generator) -> Fl
     patches = windows[np.arange(n)[:, None], :, y, x]  # [N, count, C, SIDE, SIDE]
     patches = patches - patches.mean(axis=(0, 1, 3, 4), keepdims=True)
     patches /= np.maximum(patches.std(axis=(0, 1, 3, 4), keepdims=True), np.finfo(np.float32).tiny)
-    return patches.reshape(-1, np.prod(patches.shape[2:]))
+    return np.asarray(patches.reshape(-1, np.prod(patches.shape[2:])))
 
 
 def directions(dimensions: int) -> Floats:

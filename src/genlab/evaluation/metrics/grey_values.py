@@ -35,7 +35,7 @@ class GreyValues(RowMetric):
         "Excess zeros is the share of zeros (black) among the samples' values minus that among the "
         "held-out images'. Where 80 % of the real pixels are black and half of those are merely "
         "dark in the samples, it is -0.4; the eye hardly notices. The interval is a normal one "
-        "over images."
+        "over images. The row “real” consists of held-out images itself, and shows 0."
     )
 
     def compute(self, row: RowComparison) -> RowValues:

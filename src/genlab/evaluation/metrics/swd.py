@@ -24,7 +24,8 @@ class SWD(RowMetric):
         f"level of a Laplacian pyramid, in {DIRECTIONS} random directions. It needs no network: "
         "the fine level shows edges and noise, the coarse one larger shapes. Patches are "
         "normalised over a set, so it does not see brightness and contrast. Of two sets of real "
-        "images it is not 0, and the smaller the sets the larger."
+        "images it is not 0, and the smaller the sets the larger; the row “real” consists of "
+        "held-out images itself, so its values are too low."
     )
 
     def compute(self, row: RowComparison) -> RowValues:
