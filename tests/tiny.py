@@ -42,8 +42,6 @@ STUDY: dict[str, Any] = {
     "training": {"images": 256, "batch_size": 32},
     "evaluation": {
         "samples": 32,
-        "kid_subset_size": 16,
-        "kid_subsets": 4,
         "splits": 2,
         "classifier": {"images": 2560, "batch_size": 32},
     },

@@ -384,8 +384,7 @@ def evaluate(
         extractor: whose features are compared: a trained classifier, or the name of an extractor.
             "classifier" trains one on `reference`, as a study does, and keeps it for the next call;
             without labels it learns to tell quarter turns apart.
-        settings: of `evaluation:`, such as `kid_subset_size=100` and `neighbours=3`. A subset of
-            KID has at most as many images as there are samples.
+        settings: of `evaluation:`, such as `neighbours=3`.
 
     Returns:
         Values by metric (`fid`, `kid`, `precision`, ...); None where there are too few images or no
@@ -400,7 +399,6 @@ def evaluate(
             f"samples: images {list(generated.shape[1:])}, but the reference has "
             f"{list(data.images.shape[1:])}"
         )
-    settings = {"kid_subset_size": min(500, len(generated)), **settings}
     config = build(EvaluationConfig, {"samples": len(generated), **settings}, "genlab.evaluate")
     name = extractor if isinstance(extractor, str) else "classifier"
     model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor

@@ -167,7 +167,7 @@ def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterat
             "which the calibration row 'real' consists of; take fewer, or remove 'real' from "
             "evaluation.calibration"
         )
-    minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
+    minima = {"neighbours": evaluation.fewest["neighbours"]}
     minima |= {f"extractors: {one}": count for one, count in study.features.items()}
     for key, minimum in minima.items():
         if train is not None and train < minimum:
