@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.classes import FEWEST, measure_classes
-from genlab.evaluation.metrics import Values, measure
+from genlab.evaluation.metrics import Comparison, Values, measure
 
 DIMENSIONS = 6
 CONFIG = EvaluationConfig(samples=40, splits=2)

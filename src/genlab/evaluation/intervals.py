@@ -231,12 +231,22 @@ def _moments(features: NDArray[np.floating]) -> tuple[Float, Float, Float]:
 
 
 def _scaled(influence: Float, quadratic: float) -> Float:
-    """Centre influences [N] and scale them to the variance of the estimate.
+    """Scale influences [N] to the variance of the estimate.
 
     The jackknife's variance counts the part of second order, `quadratic`, twice (Efron & Stein
     1981), which matters where the distance is near 0: there the part of first order vanishes.
     """
+    return without_excess(influence, quadratic, least=quadratic)
+
+
+def without_excess(influence: Float, excess: float, least: float = 0.0) -> Float:
+    """Centre influences [N] and scale them so that the variance of their mean is less by `excess`.
+
+    Args:
+        least: variance that is left at least.
+    """
     influence = influence - influence.mean()
-    jackknife = influence.var() / len(influence)
-    variance = max(jackknife - quadratic, quadratic)
-    return influence * np.sqrt(variance / jackknife)
+    jackknife = float(influence.var()) / len(influence)
+    if jackknife == 0:
+        return influence
+    return influence * np.sqrt(max(jackknife - excess, least) / jackknife)

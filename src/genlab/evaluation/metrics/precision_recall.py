@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.intervals import Estimate, share_interval, subset
+from genlab.evaluation.intervals import Estimate, share_interval, subset, without_excess
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
 from genlab.evaluation.root_trace import Float
 
@@ -44,7 +44,7 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
     """
     m = len(centres)
     radius, next_radius, nearest = _balls(centres, k)
-    covered, change = np.zeros(len(points)), np.zeros(m)
+    covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
     for start in range(0, len(points), BLOCK):
         squares = _squares(points[start : start + BLOCK], centres)  # [B, M]
         inside = squares <= radius
@@ -57,12 +57,13 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
         i, j = np.nonzero((squares[fragile] <= next_radius) & ~inside[fragile])
         # Pairs (point, centre without which it is reached), each once.
         reached = np.unique((fragile[i, None] * m + nearest[j]).ravel())
-        lost = single * m + only
-        change -= np.bincount(lost[~np.isin(lost, reached)] % m, minlength=m)
+        lost = np.setdiff1d(single * m + only, reached, assume_unique=True)
         gained = reached[count[reached // m] == 0]
-        change += np.bincount(gained % m, minlength=m)
+        change += np.bincount(gained % m, minlength=m) - np.bincount(lost % m, minlength=m)
+        pairs += len(lost) + len(gained)
+    # The squares of `change` hold the noise of which points happen to lie at the rims.
     influence = -(m - 1) * change / len(points)
-    return covered, influence - influence.mean()
+    return covered, without_excess(influence, pairs / len(points) ** 2)
 
 
 def _balls(centres: Array, k: int) -> tuple[Float, Float, NDArray[np.int64]]:
