@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
@@ -74,6 +75,45 @@ def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
 
     expected = off_diagonal(kernel(x, x)) + off_diagonal(kernel(y, y)) - 2 * kernel(x, y).mean()
     assert result["kid"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_all_are_torch_fidelity_s() -> None:
+    """On the same features and logits, and KID with one subset that holds all images."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_isc import isc_features_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    x, y, logits = normal(0), normal(1) * 1.2, normal(2)
+    result = measure(Comparison(features(x, logits), features(y), CONFIG))
+    tensors = [torch.from_numpy(v).double() for v in (x, y)]
+    theirs = (
+        fid_statistics_to_metric(*map(fid_features_to_statistics, tensors), verbose=False)
+        | kid_features_to_metric(*tensors, kid_subsets=1, kid_subset_size=N, verbose=False)
+        | isc_features_to_metric(torch.from_numpy(logits), splits=CONFIG.splits)
+        | prc_features_to_metric(*tensors, prc_neighborhood=CONFIG.neighbours, verbose=False)
+    )
+    for name, theirs_name in {
+        "fid": "frechet_inception_distance",
+        "kid": "kernel_inception_distance_mean",
+        "inception_score": "inception_score_mean",
+        "inception_score_std": "inception_score_std",
+        "precision": "precision",
+        "recall": "recall",
+    }.items():
+        assert result[name] == pytest.approx(theirs[theirs_name], rel=1e-6), name
+
+
+def test_held_out_images_have_a_distance_and_a_gap_of_their_own() -> None:
+    """Samples that repeat training images are nearer to these than to held-out images."""
+    training, held_out = features(normal(0)), features(normal(1))
+    result = measure(Comparison(training, training, CONFIG, held_out))
+    swapped = measure(Comparison(training, held_out, CONFIG, training))
+    assert result["fid_held_out"] == swapped["fid"]
+    assert result["fid_gap"] > 0 > swapped["fid_gap"]  # type: ignore[operator]
+    assert result["fid_inf_low"] < result["fid_inf"] < result["fid_held_out"]  # type: ignore
+    without = measure(Comparison(training, training, CONFIG))
+    assert [without[name] for name in ("fid_held_out", "fid_gap", "fid_inf")] == [None] * 3
 
 
 def test_kid_of_two_draws_from_one_distribution_is_0_within_its_error() -> None:

@@ -134,7 +134,7 @@ def test_damaged_features_are_named(trained_study: StudyFolder, genlab: Callable
 def test_too_few_samples_are_refused_by_the_command(
     trained_study: StudyFolder, genlab: Callable[..., Any]
 ) -> None:
-    config = read_yaml(trained_study.evaluation) | {"samples": 99}
+    config = read_yaml(trained_study.evaluation) | {"samples": 99, "neighbours": 32}
     trained_study.evaluation.write_text(yaml.safe_dump(config))
     ended = genlab("evaluate", "--run", trained_study.run("stripes", "ddpm", 0).folder)
     assert ended.status == 1
