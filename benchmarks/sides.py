@@ -186,7 +186,6 @@ def make_study(
         "samplers": {"any": sampler},
         "evaluation": {
             "samples": min(samples, HELD_OUT),
-            "kid_subset_size": 2,  # KID is not measured
             "calibration": ["real"],
             "classifier": {"images": 40_000},
         },

@@ -233,7 +233,7 @@ def test_the_metrics_are_those_of_the_league(trained_study: StudyFolder) -> None
     )  # fmt: skip
     classifier = genlab.load(trained_study.classifier("stripes").weights, device="cpu")
     config = read_evaluation(trained_study.evaluation)
-    settings = config.model_dump(include={"kid_subsets", "kid_subset_size", "neighbours", "splits"})
+    settings = config.model_dump(include={"neighbours", "splits"})
     samples = read_array(run.samples("ddim-3").samples)
     measured = genlab.evaluate(samples, reference, extractor=classifier, **settings)
     expected = read_json(run.metrics)["ddim-3"]["classifier"]

@@ -46,8 +46,6 @@ STUDY: dict[str, Any] = {
         "samples": 32,
         "extractors": ["classifier"],
         "calibration": ["real", "noise"],
-        "kid_subset_size": 16,
-        "kid_subsets": 4,
         "splits": 2,
         "classifier": {"images": 2560, "batch_size": 32},
     },

@@ -393,8 +393,7 @@ def evaluate(
             "classifier", "contrastive" and "autoencoder-latent" are trained on `reference`, as a
             study does, and kept for the next call; without labels a classifier learns to tell
             quarter turns apart. "pixel-pca" and "low-level" are fitted to it in seconds.
-        settings: of `evaluation:`, such as `kid_subset_size=100` and `neighbours=3`. A subset of
-            KID has at most as many images as there are samples.
+        settings: of `evaluation:`, such as `neighbours=3`.
 
     Returns:
         Values by metric (`fid`, `kid`, `precision`, ...); None where there are too few images or no
@@ -409,7 +408,6 @@ def evaluate(
             f"samples: images {list(generated.shape[1:])}, but the reference has "
             f"{list(data.images.shape[1:])}"
         )
-    settings = {"kid_subset_size": min(500, len(generated)), **settings}
     config = build(EvaluationConfig, {"samples": len(generated), **settings}, "genlab.evaluate")
     name = extractor if isinstance(extractor, str) else extractor.config.family.replace("_", "-")
     model = _evaluator(name, data, device) if isinstance(extractor, str) else extractor

@@ -34,7 +34,6 @@ evaluation:
   samples: 128
   extractors: [classifier]
   calibration: [real, noise]
-  kid_subset_size: 64
   classifier: {images: 2560}
 likelihood: {path_images: 8}
 elbo_study:

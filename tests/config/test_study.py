@@ -204,7 +204,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "fewer samples than features": (
-        {"evaluation": {"samples": 63, "kid_subset_size": 50}},
+        {"evaluation": {"samples": 63}},
         ["evaluation.samples: 63 are too few for FID in the 64 features of classifier; take 64"],
     ),
     "fewer samples than Inception's features": (
@@ -215,11 +215,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "as many neighbours as samples": (
-        {"evaluation": {"samples": 100, "kid_subset_size": 50, "neighbours": 100}},
+        {"evaluation": {"samples": 100, "neighbours": 100}},
         ["evaluation: neighbours: 100 needs at least 101 samples, but samples is 100; change one"],
     ),
     "more splits than samples": (
-        {"evaluation": {"samples": 100, "kid_subset_size": 50, "splits": 101}},
+        {"evaluation": {"samples": 100, "splits": 101}},
         ["evaluation: splits: 101 needs at least 101 samples, but samples is 100; change one"],
     ),
     "no weights": (
@@ -342,9 +342,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "'sprites', which has only 3; remove it",
         ],
     ),
-    "KID subsets larger than the samples": (
-        {"evaluation": {"samples": 100, "kid_subset_size": 101}},
-        ["evaluation: kid_subset_size: 101 needs at least 101 samples, but samples is 100"],
+    "a key that is gone": (
+        {"evaluation": {"kid_subset_size": 100}},
+        ["evaluation: unknown key 'kid_subset_size': KID takes all images now; remove this key"],
     ),
     "a model twice": (
         {"models": ["vae", "vae"]},
@@ -548,7 +548,6 @@ FILE_MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         [
             "mine.yaml: datasets: 'digits' has only 63 training images, but evaluation.",
             "extractors: classifier needs at least 64; add images, or change that key",
-            "evaluation.kid_subset_size needs at least 500",
         ],
     ),
     "a classifier of another family": (

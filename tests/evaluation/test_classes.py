@@ -11,7 +11,7 @@ from genlab.evaluation.classes import FEWEST, measure_classes
 from genlab.evaluation.metrics import Comparison, Values, measure
 
 DIMENSIONS = 6
-CONFIG = EvaluationConfig(samples=40, kid_subsets=3, kid_subset_size=40, splits=2)
+CONFIG = EvaluationConfig(samples=40, splits=2)
 
 
 def features(x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

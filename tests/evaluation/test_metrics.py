@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
@@ -20,7 +21,7 @@ from genlab.evaluation.metrics import (
     precision_recall,
 )
 
-CONFIG = EvaluationConfig(samples=400, kid_subsets=20, kid_subset_size=200, splits=4)
+CONFIG = EvaluationConfig(samples=400, splits=4)
 N, DIMENSIONS = 400, 6
 
 
@@ -62,10 +63,9 @@ def test_fid_of_a_scaling_is_a_trace() -> None:
 
 
 def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
-    """With subsets as large as the sets, every subset is the whole: one closed expression."""
+    """One closed expression of all images."""
     x, y = normal(0).astype(float), normal(1).astype(float) + 0.3
-    config = CONFIG.model_copy(update={"kid_subset_size": N, "kid_subsets": 2})
-    result = measure(Comparison(features(x), features(y), config))  # type: ignore[arg-type]
+    result = measure(Comparison(features(x), features(y), CONFIG))  # type: ignore[arg-type]
 
     def kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return (a @ b.T / DIMENSIONS + 1) ** 3
@@ -75,14 +75,51 @@ def test_kid_is_the_unbiased_mmd_of_a_cubic_kernel() -> None:
 
     expected = off_diagonal(kernel(x, x)) + off_diagonal(kernel(y, y)) - 2 * kernel(x, y).mean()
     assert result["kid"] == pytest.approx(expected, rel=1e-9)
-    assert result["kid_std"] == pytest.approx(0, abs=1e-9)
+
+
+def test_all_are_torch_fidelity_s() -> None:
+    """On the same features and logits, and KID with one subset that holds all images."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_isc import isc_features_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    x, y, logits = normal(0), normal(1) * 1.2, normal(2)
+    result = measure(Comparison(features(x, logits), features(y), CONFIG))
+    tensors = [torch.from_numpy(v).double() for v in (x, y)]
+    theirs = (
+        fid_statistics_to_metric(*map(fid_features_to_statistics, tensors), verbose=False)
+        | kid_features_to_metric(*tensors, kid_subsets=1, kid_subset_size=N, verbose=False)
+        | isc_features_to_metric(torch.from_numpy(logits), splits=CONFIG.splits)
+        | prc_features_to_metric(*tensors, prc_neighborhood=CONFIG.neighbours, verbose=False)
+    )
+    for name, theirs_name in {
+        "fid": "frechet_inception_distance",
+        "kid": "kernel_inception_distance_mean",
+        "inception_score": "inception_score_mean",
+        "inception_score_std": "inception_score_std",
+        "precision": "precision",
+        "recall": "recall",
+    }.items():
+        assert result[name] == pytest.approx(theirs[theirs_name], rel=1e-6), name
+
+
+def test_held_out_images_have_a_distance_and_a_gap_of_their_own() -> None:
+    """Samples that repeat training images are nearer to these than to held-out images."""
+    training, held_out = features(normal(0)), features(normal(1))
+    result = measure(Comparison(training, training, CONFIG, held_out))
+    swapped = measure(Comparison(training, held_out, CONFIG, training))
+    assert result["fid_held_out"] == swapped["fid"]
+    assert result["fid_gap"] > 0 > swapped["fid_gap"]  # type: ignore[operator]
+    assert result["fid_inf_low"] < result["fid_inf"] < result["fid_held_out"]  # type: ignore
+    without = measure(Comparison(training, training, CONFIG))
+    assert [without[name] for name in ("fid_held_out", "fid_gap", "fid_inf")] == [None] * 3
 
 
 def test_kid_of_two_draws_from_one_distribution_is_0_within_its_error() -> None:
     """It is unbiased, unlike FID, which is some (DIMENSIONS^2 / N) here."""
     result = measure(Comparison(features(normal(0)), features(normal(1)), CONFIG))
-    # Subsets of half the set overlap, so the mean over them varies about as much as one subset.
-    assert abs(result["kid"]) < 3 * result["kid_std"]
+    assert result["kid_low"] < 0 < result["kid_high"]
     assert result["fid"] > 0.01
 
 
@@ -123,13 +160,14 @@ def test_of_many_real_images_a_part_of_all_is_looked_at() -> None:
     """They are sorted by class in a data set of folders; the first 10,000 would be most of one."""
     real = np.random.default_rng(0).normal(size=(14_000, 2)).astype(np.float32)
     real[7_000:] += 100
-    precision, recall = precision_recall.precision_recall(real[7_000:8_000], real, 3)
+    results = precision_recall.precision_recall(real[7_000:8_000], real, 3)
+    precision, recall = (estimate.value for estimate in results)
     # 5,000 of the 10,000 random ones, give or take four standard deviations, can lie near; some
     # of those lie in the gaps between the balls of 1,000 samples, and some samples in theirs.
     assert precision > 0.9
     assert 0.4 < recall < 0.5 + 4 * (0.25 * (4 / 14) / 10_000) ** 0.5
     again = precision_recall.precision_recall(real[7_000:8_000], real, 3)
-    assert again == (precision, recall)
+    assert tuple(estimate.value for estimate in again) == (precision, recall)
 
 
 @pytest.mark.parametrize(("certainty", "score"), [(0.0, 1.0), (50.0, 5.0)])
@@ -147,14 +185,14 @@ def test_the_inception_score_lies_between_1_and_the_number_of_classes(
 @pytest.mark.parametrize(
     ("samples", "reference", "message"),
     [
-        (features(normal(0, 199)), features(normal(1)), "199 samples are too few"),
-        (features(normal(0)), features(normal(1, 150)), "150 reference images are too few"),
+        (features(normal(0, 5)), features(normal(1)), "5 samples are too few"),
+        (features(normal(0)), features(normal(1, 4)), "4 training images are too few"),
     ],
 )
 def test_too_few_images_are_refused(samples: Features, reference: Features, message: str) -> None:
     with pytest.raises(GenLabError, match=message) as caught:
         measure(Comparison(samples, reference, CONFIG))
-    assert "need at least 200" in str(caught.value)
+    assert "need at least 6" in str(caught.value)
 
 
 def test_fewer_images_than_dimensions_are_refused() -> None:
@@ -174,8 +212,9 @@ def test_without_class_logits_there_is_no_inception_score() -> None:
         measure(Comparison(features(x), features(y), CONFIG, classes=False)),
         measure(Comparison(features(x, none), features(y, none), CONFIG)),
     ):
-        missing = ("inception_score", "inception_score_std", "class_imbalance")
-        assert result == expected | dict.fromkeys(missing)
+        names = ("inception_score", "inception_score_low", "inception_score_high")
+        missing = dict.fromkeys((*names, "inception_score_std", "class_imbalance"))
+        assert result == expected | missing
 
 
 def test_every_column_belongs_to_one_metric_and_is_explained() -> None:
@@ -187,7 +226,8 @@ def test_every_column_belongs_to_one_metric_and_is_explained() -> None:
         text = metric.explanation.format(**settings)
         assert text.endswith(".") and "{" not in text
     measured = measure(Comparison(features(normal(0)), features(normal(1)), CONFIG))
-    assert list(measured) == [name for metric in feature_metrics() for name in metric.names]
+    names = [name for metric in feature_metrics() for name in metric.names]
+    assert sorted(measured) == sorted(names)
 
 
 def test_the_facts_of_metrics_need_no_torch() -> None:

@@ -75,7 +75,7 @@ WORDS = (
 )  # fmt: skip
 TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     "a metric: nothing is trained, drawn or extracted": (
-        {SMOKE: replace("kid_subsets: 10", "kid_subsets: 20")}, MEASURED | SUMMARY,
+        {SMOKE: replace("  samples: 128", "  samples: 128\n  neighbours: 4")}, MEASURED | SUMMARY,
     ),
     "a calibration row: it is made, and all are measured anew": (
         {SMOKE: replace("calibration: [real, noise]", "calibration: [real, noise, grain-1]")},

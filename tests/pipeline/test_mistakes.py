@@ -10,7 +10,7 @@ VAE = "config/models/vae.yaml"
 SPRITES = "config/datasets/sprites.yaml"
 
 
-FEW = "samples: 128\n  kid_subset_size: 64", "samples: 63\n  kid_subset_size: 50"
+FEW = "samples: 128", "samples: 63"
 WEIGHTS = """
   samples: 2048
   calibration: [noise]
@@ -26,7 +26,7 @@ WEIGHTS = """
         (SMOKE, "vae, channels: 8", "vae, chanels: 8", "chanels", "did you mean 'channels'"),
         (SMOKE, "sampler: ddim", "sampler: dimm", "ddim-3", "did you mean 'ddim'"),
         (SMOKE, "name: smoke", "name: smoke\nseed: [1]", "seed", "did you mean 'seeds'"),
-        (SMOKE, "kid_subsets: 10", "kid_subsetz: 10", "evaluation", "did you mean 'kid_subsets'"),
+        (SMOKE, "samples: 128", "sampels: 128", "evaluation", "did you mean 'samples'"),
         (SMOKE, "samples: 128", "samples: plenty", "evaluation.samples", "a whole number"),
         (
             SMOKE,

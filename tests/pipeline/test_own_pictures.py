@@ -40,8 +40,8 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
         "name": "own", "datasets": ["leaves"],
         "models": [{"preset": "vae", "channels": 4, "latent": 2}],
         "samplers": {"prior": {"sampler": "prior"}}, "training": {"images": 320},
-        "evaluation": {"samples": 64, "kid_subset_size": 32, "kid_subsets": 4,
-                       "extractors": ["classifier"], "classifier": {"images": 2560}},
+        "evaluation": {"samples": 64, "extractors": ["classifier"],
+                       "classifier": {"images": 2560}},
         "tracking": {"tensorboard": False, "system_metrics": False},
     }  # fmt: skip
     for path, content in (("config/datasets/leaves.yaml", dataset), (STUDY, study)):

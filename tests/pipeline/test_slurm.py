@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     (project.root / "src/genlab/models/toy.py").write_text(TOY_MODEL)
     (project.root / "tiny.yaml").write_text(
         f"name: tiny\ndatasets: [sprites]\n{STUDY}\nsamplers: {{prior: {{sampler: prior}}}}\n"
-        "training: {images: 640}\nevaluation: {samples: 128, kid_subset_size: 64}\n"
+        "training: {images: 640}\nevaluation: {samples: 128}\n"
         "tracking: {tensorboard: false, system_metrics: false}\n"
     )
     if (cores := len(os.sched_getaffinity(0))) < 4:  # Snakemake starts no more threads than these

@@ -126,7 +126,7 @@ def test_a_changed_row_refuses_its_samples_alone(trained_study: StudyFolder) -> 
 
 def test_a_changed_way_to_measure_refuses_metrics_alone(trained_study: StudyFolder) -> None:
     run = trained_study.run("stripes", "ddpm", 0)
-    replace(trained_study.evaluation, "kid_subsets: 4", "kid_subsets: 5")
+    replace(trained_study.evaluation, "splits: 2", "splits: 4")
     with pytest.raises(GenLabError, match=rf"metrics\.json: {OTHER}"):
         read_metrics(run)
     evaluate(run)

@@ -72,15 +72,12 @@ def test_our_numbers_are_torch_fidelity_s(trained_study: StudyFolder) -> None:
         input1=Images(row.samples),
         input2=Images(data.images("train")),
         feature_extractor="ours",
-        fid=True, kid=True, isc=True, prc=True, cuda=False, verbose=False, save_cpu_ram=True,
-        isc_splits=config.splits, kid_subsets=config.kid_subsets,
-        kid_subset_size=config.kid_subset_size, prc_neighborhood=config.neighbours,
+        fid=True, isc=True, prc=True, cuda=False, verbose=False, save_cpu_ram=True,
+        isc_splits=config.splits, prc_neighborhood=config.neighbours,
     )  # fmt: skip
     measured = read_json(row.run.metrics)["ddim-3"]["classifier"]
     for name, theirs_name in {
         "fid": "frechet_inception_distance",
-        "kid": "kernel_inception_distance_mean",
-        "kid_std": "kernel_inception_distance_std",
         "inception_score": "inception_score_mean",
         "inception_score_std": "inception_score_std",
         "precision": "precision",
@@ -137,7 +134,7 @@ def test_damaged_features_are_named(trained_study: StudyFolder, genlab: Callable
 def test_too_few_samples_are_refused_by_the_command(
     trained_study: StudyFolder, genlab: Callable[..., Any]
 ) -> None:
-    config = read_yaml(trained_study.evaluation) | {"samples": 99, "kid_subset_size": 99}
+    config = read_yaml(trained_study.evaluation) | {"samples": 99, "neighbours": 32}
     trained_study.evaluation.write_text(yaml.safe_dump(config))
     ended = genlab("evaluate", "--run", trained_study.run("stripes", "ddpm", 0).folder)
     assert ended.status == 1

@@ -63,24 +63,28 @@ class Strict(BaseModel):
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, and what they are called now."""
+    removed_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions that are gone, and what to do instead."""
 
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_keys(cls, values: Any) -> Any:
         keys = values if isinstance(values, dict) else ()
         unknown = [
-            f"unknown key {shown(key)}: "
-            + (
-                f"it is called '{cls.renamed_keys[key]}' now"
-                if key in cls.renamed_keys
-                else nearest(str(key), cls.model_fields)
-            )
+            f"unknown key {shown(key)}: {cls._remedy(key)}"
             for key in keys
             if key not in cls.model_fields
         ]
         if unknown:
             raise ValueError("; ".join(unknown))
         return values
+
+    @classmethod
+    def _remedy(cls, key: Any) -> str:
+        """What to write instead of an unknown key."""
+        if key in cls.renamed_keys:
+            return f"it is called '{cls.renamed_keys[key]}' now"
+        return cls.removed_keys.get(key) or nearest(str(key), cls.model_fields)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -14,11 +14,12 @@ once for each sample; Tiomoko & Couillet 2019, arXiv:1903.03447):
 Cauchy's formula then gives the trace as an integral around all lambda, which is deformed into the
 imaginary axis, where nothing is singular:
 
-    T = tr (C_1 C_2)^(1/2) = (p / (pi i)) contour integral of sqrt(u) s'(z) dz = 2 sum_i lambda_i w_i
+    T = tr (C_1 C_2)^(1/2) = (p / (pi i)) contour integral of sqrt(u) s'(z) dz
+      = 2 sum_i lambda_i w_i
     w_i = dT / d lambda_i = (1 / (2 pi i)) contour integral of P(s) sqrt(z) / (lambda_i - z)^2 dz
     P(s) = ((1 - c_1 s) (1 - c_2 s))^(-1/2)
 
-Without samples' noise, c = 0, w_i is 1 / (2 sqrt(lambda_i)) and T the plug-in.
+For infinite samples, c = 0, w_i is 1 / (2 sqrt(lambda_i)) and T the plug-in.
 
 What is left of the bias has the order 1 / N without a factor p. The jackknife removes it, also for
 features that are not Gaussian. It needs T without sample k: the covariance changes by a matrix of

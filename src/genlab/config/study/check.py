@@ -176,7 +176,7 @@ def check_image_counts(study: Study, name: str, config: DatasetConfig) -> Iterat
             f"which the calibration rows {names} consist of; take fewer, or remove these from "
             "evaluation.calibration"
         )
-    minima = {key: evaluation.fewest[key] for key in ("kid_subset_size", "neighbours")}
+    minima = {"neighbours": evaluation.fewest["neighbours"]}
     minima |= {f"extractors: {one}": count for one, count in study.features.items()}
     for key, minimum in minima.items():
         if train is not None and train < minimum:

@@ -119,6 +119,9 @@ class EvaluationConfig(Strict):
         "floors": "calibration",
         "inception_weights": "weights: {inception-v3-compat: FILE}",
     }
+    removed_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("kid_subsets", "kid_subset_size"), "KID takes all images now; remove this key"
+    )
 
     samples: Annotated[Images, Field(ge=16)] = 1000
     """Number of images per row of the league. It is the same for all rows, because FID depends on
@@ -137,10 +140,6 @@ class EvaluationConfig(Strict):
     calibration: tuple[CalibrationRow, ...] = ("real", "noise", "blur-2", "memoriser")
     """Calibration rows of the league, whose images no model draws: real images, and images with a
     known flaw. `genlab.config.calibration` lists them; config/studies/ladder.yaml has all."""
-    kid_subsets: PositiveInt = 100
-    """Number of random subsets that KID is averaged over."""
-    kid_subset_size: Annotated[int, Field(ge=2)] = 500
-    """Number of images in each of these subsets."""
     neighbours: PositiveInt = 3
     """k of the k-nearest-neighbour balls that precision and recall are computed with."""
     splits: PositiveInt = 10
@@ -155,11 +154,7 @@ class EvaluationConfig(Strict):
     @property
     def fewest(self) -> dict[str, int]:
         """Smallest number of images that each of these keys can be used with."""
-        return {
-            "kid_subset_size": self.kid_subset_size,
-            "neighbours": self.neighbours + 1,
-            "splits": self.splits,
-        }
+        return {"neighbours": self.neighbours + 1, "splits": self.splits}
 
     @model_validator(mode="after")
     def _enough_samples(self) -> EvaluationConfig:

@@ -3,42 +3,104 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
-from genlab.data.randomness import generator
+from genlab.evaluation.intervals import Estimate, share_interval, subset, without_excess
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
+from genlab.evaluation.root_trace import Float
 
 MOST_REAL = 10_000
 """Real images that are used, where not more are generated: the cost grows with their square."""
-BLOCK = 1000  # images whose distances to all others are in memory at once
+BLOCK = 500  # images whose distances to all others are in memory at once
 
 
-def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[float, float]:
+def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[Estimate, Estimate]:
     """Precision and recall of features [N, F] against those of real images [M, F].
 
     Where M exceeds both MOST_REAL and N, the larger of these many are chosen at random, the same
     ones every time.
     """
-    import torch
-    from torch_fidelity.metric_prc import prc_features_to_metric
-
-    most = max(MOST_REAL, len(generated))
-    if len(real) > most:
-        chosen = generator("precision and recall").choice(len(real), most, replace=False)
-        real = real[np.sort(chosen)]
-    result = prc_features_to_metric(
-        torch.from_numpy(generated).double(), torch.from_numpy(real).double(),
-        prc_neighborhood=neighbours, prc_batch_size=BLOCK, save_cpu_ram=True, verbose=False,
+    real = subset(real, max(MOST_REAL, len(generated)), "precision and recall")
+    covered_generated, change_real = _coverage(generated, real, neighbours)
+    covered_real, change_generated = _coverage(real, generated, neighbours)
+    precision = Estimate(
+        float(covered_generated.mean()), float(covered_generated.mean()),
+        of_samples=covered_generated - covered_generated.mean(), of_reference=change_real,
     )  # fmt: skip
-    return result["precision"], result["recall"]
+    recall = Estimate(
+        float(covered_real.mean()), float(covered_real.mean()),
+        of_samples=change_generated, of_reference=covered_real - covered_real.mean(),
+    )  # fmt: skip
+    return precision, recall
+
+
+def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
+    """Which points [N, F] lie in a ball around a centre [M, F] up to its k-th nearest neighbour.
+
+    Returns:
+        1 for each point in a ball and 0 for each other one, [N]; the influence of each centre on
+        their share, [M]: without it, its ball is gone and those of its neighbours grow.
+    """
+    m = len(centres)
+    radius, next_radius, nearest = _balls(centres, k)
+    covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
+    for start in range(0, len(points), BLOCK):
+        squares = _squares(points[start : start + BLOCK], centres)  # [B, M]
+        inside = squares <= radius
+        count = inside.sum(axis=1)
+        covered[start : start + BLOCK] = count > 0
+        # Pairs (point, centre): the only ball of a point; balls that reach a point when they grow.
+        single = np.flatnonzero(count == 1)
+        only = inside[single].argmax(axis=1)
+        fragile = np.flatnonzero(count <= 1)
+        i, j = np.nonzero((squares[fragile] <= next_radius) & ~inside[fragile])
+        # Pairs (point, centre without which it is reached), each once.
+        reached = np.unique((fragile[i, None] * m + nearest[j]).ravel())
+        lost = np.setdiff1d(single * m + only, reached, assume_unique=True)
+        gained = reached[count[reached // m] == 0]
+        change += np.bincount(gained % m, minlength=m) - np.bincount(lost % m, minlength=m)
+        pairs += len(lost) + len(gained)
+    # The squares of `change` hold the noise of which points happen to lie at the rims.
+    influence = -(m - 1) * change / len(points)
+    return covered, without_excess(influence, pairs / len(points) ** 2)
+
+
+def _balls(centres: Array, k: int) -> tuple[Float, Float, NDArray[np.int64]]:
+    """Squared distances [M] of the centres' neighbours k and k + 1, and neighbours 1 ... k [M, k].
+
+    With fewer than k + 2 centres, neighbour k + 1 is infinitely far away.
+    """
+    import torch
+
+    m = len(centres)
+    squares, nearest = np.full((m, k + 2), np.inf), np.zeros((m, k), np.int64)
+    for start in range(0, m, BLOCK):
+        block = slice(start, start + BLOCK)
+        distances = _squares(centres[block], centres)
+        near = torch.from_numpy(distances).topk(min(k + 2, m), largest=False)
+        squares[block, : near.values.shape[1]] = near.values.numpy()
+        nearest[block] = near.indices[:, 1 : k + 1].numpy()
+    return squares[:, k], squares[:, k + 1], nearest
+
+
+def _squares(a: Array, b: Array) -> Float:
+    """Squared distances between vectors [N, F] and [M, F], as [N, M]."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    products = x @ y.T
+    products *= -2
+    products += (x**2).sum(axis=1)[:, None]
+    products += (y**2).sum(axis=1)
+    result: Float = products
+    return result
 
 
 class PrecisionRecall(FeatureMetric):
     """Shares of images that lie on the manifold of the other set."""
 
     columns = (
-        Column("precision", "precision", better="higher"),
-        Column("recall", "recall", better="higher"),
+        Column("precision", "precision", better="higher", interval=True),
+        Column("recall", "recall", better="higher", interval=True),
     )
     order = 40
     needs = ("samples", "features")
@@ -48,12 +110,20 @@ class PrecisionRecall(FeatureMetric):
         "within the distance of that image to its nearest neighbour number {neighbours} in its own "
         "set. "
         f"Larger training sets are represented by {MOST_REAL:,} random images, or by as many as "
-        "there are samples if these are more."
+        "there are samples if these are more. Both depend on the numbers of images; a 95 % "
+        "interval contains the mean over repetitions with as many samples and training images."
     )
 
     def compute(self, comparison: Comparison) -> Values:
         precision, recall = precision_recall(*comparison.features, comparison.config.neighbours)
-        return {"precision": precision, "recall": recall}
+        values: Values = {}
+        for column, estimate, n, sd in (
+            (self.columns[0], precision, len(precision.of_samples), precision.sd_reference),
+            (self.columns[1], recall, len(recall.of_reference), recall.sd_samples),
+        ):
+            ends = share_interval(estimate.value, n, sd)
+            values |= dict(zip(column.names, (estimate.value, *ends), strict=True))
+        return values
 
     def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:
         return {f"{config.neighbours} neighbours": config.neighbours + 1}
