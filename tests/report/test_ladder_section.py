@@ -81,6 +81,8 @@ def test_scores_are_turned_so_that_larger_is_worse() -> None:
     assert [s[0] for s in scores(rows, lower)] == [1.5, 1, 4]
     assert [s[0] for s in scores(rows, higher)] == [-1.5, -4, -1]
     assert np.isnan(scores(rows, lower).value[1])
+    unsure = pd.DataFrame({"x": [1.5], "x_low": ["too few"], "x_high": ["too few"]})
+    assert [s[0] for s in scores(unsure, lower)] == [1.5] * 3  # no interval, but a value
     assert [s[0] for s in scores(rows, Column("x", "x", better="lower"))] == [1.5] * 3
 
 

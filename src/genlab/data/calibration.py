@@ -150,7 +150,7 @@ def dropped_class(data: RealImages, strength: float, random: Generator) -> Itera
             f"evaluation.calibration: '{row}' leaves out {dropped} classes, but there are only "
             f"{data.classes}; remove it"
         )
-    chosen, rest = np.split(data.order, [data.samples])
+    chosen, rest = np.split(data.order.copy(), [data.samples])
     kept = data.held_out_labels >= dropped  # [M]
     others = np.concatenate([rest[kept[rest]], chosen[kept[chosen]]])
     if not len(others):
@@ -168,7 +168,7 @@ def k_means(data: RealImages, strength: float, random: Generator) -> Iterator[Pi
 
     They are as many as samples, at most 1000, at most one for ten images. Each is near real
     images, so that a likelihood by Parzen windows rates them above real ones (Theis et al. 2016,
-    arXiv:1511.01844, section 3.2).
+    arXiv:1511.01844).
     """
     from sklearn.cluster import KMeans
 

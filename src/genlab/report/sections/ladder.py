@@ -55,6 +55,7 @@ def scores(rows: pd.DataFrame, column: Column) -> Scores:
     value, low, high = (
         pd.to_numeric(rows[name], errors="coerce").to_numpy(np.float64) for name in names
     )
+    low, high = (np.where(np.isnan(end), value, end) for end in (low, high))
     return Scores(value, low, high) if column.better == "lower" else Scores(-value, -high, -low)
 
 
@@ -137,7 +138,7 @@ def preferred_to_real(league: pd.DataFrame, suspects: pd.Series[bool], column: C
         return []
     rows = league[suspects]
     names = rows["sampler"].where(rows["model"] == CALIBRATION, rows["model"])
-    return list(names[scores(rows, column).high < real.low[0]])
+    return list(names[scores(rows, column).high < real.low[0]].unique())
 
 
 def draw_ladders(chosen: list[Ladder]) -> bytes:
