@@ -109,8 +109,7 @@ class GenLab:
         evaluation = {
             "samples": max(options.images, 16),
             "extractors": [INCEPTION],
-            "inception_weights": str(weights),
-            "kid_subset_size": options.kid_subset_size,
+            "weights": {INCEPTION: str(weights)},
         }
         values = {
             "name": "features", "datasets": [DIGITS], "models": ["ddpm"],
@@ -157,7 +156,7 @@ def fidelity(
         sys.executable, "-m", "torch_fidelity.fidelity", "--json", "--silent", "--no-cache",
         "--isc", "--kid", "--prc", *fid, "--feature-extractor", INCEPTION,
         "--feature-extractor-weights-path", weights,
-        "--kid-subset-size", options.kid_subset_size,
+        "--kid-subset-size", min(options.images, options.reference), "--kid-subsets", "1",
         "--input1", folders[0], "--input2", folders[1],
         *(["--cpu"] if options.cpu else ["--gpu", "0"]),
     ])  # fmt: skip
@@ -210,7 +209,6 @@ def main() -> None:
     options = parser.parse_args()
     options.commands = options.commands or options.sets
     options.cpu = not torch.cuda.is_available()
-    options.kid_subset_size = min(500, options.images, options.reference)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:

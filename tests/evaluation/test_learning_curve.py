@@ -9,7 +9,7 @@ from genlab.config.study import EvaluationConfig
 from genlab.evaluation.learning_curve import copied_share, measure_quality, nearest_ratios
 from genlab.evaluation.metrics import Features, Images
 
-CONFIG = EvaluationConfig(samples=200, kid_subset_size=100, kid_subsets=4)
+CONFIG = EvaluationConfig(samples=200)
 
 
 def images(seed: int, n: int) -> Images:
