@@ -49,31 +49,31 @@ def noise(seed: int, n: int, side: int = 8) -> NDArray[np.uint8]:
 
 def test_the_two_nearest_training_images_in_features_are_those_of_brute_force() -> None:
     training, images = normal(0, 300) + 50, normal(1, 700) + 50  # more than one block
-    found = FeatureSpace(training, images).search(images)
+    result = FeatureSpace(training, images).search(images)
     distances = cdist(images, training)
     order = distances.argsort(axis=1)[:, :2]
-    np.testing.assert_array_equal(found.indices, order)
-    np.testing.assert_allclose(found.distances, np.take_along_axis(distances, order, 1), rtol=1e-6)
-    np.testing.assert_allclose(found.ratios, found.distances[:, 0] / found.distances[:, 1])
+    np.testing.assert_array_equal(result.indices, order)
+    np.testing.assert_allclose(result.distances, np.take_along_axis(distances, order, 1), rtol=1e-6)
+    np.testing.assert_allclose(result.ratios, result.distances[:, 0] / result.distances[:, 1])
 
 
 def test_the_two_nearest_training_images_in_pixels_are_the_smallest_over_nine_shifts() -> None:
     training, images = noise(0, 12), noise(1, 30)
-    found = PixelSpace(training, images).search(images)
-    moved = shifts(images)  # [N, P, 9]
+    result = PixelSpace(training, images).search(images)
+    shifted = shifts(images)  # [N, P, 9]
     flat = training.reshape(12, -1) / 255
-    distances = np.min([cdist(moved[:, :, k], flat) for k in range(9)], axis=0)
+    distances = np.min([cdist(shifted[:, :, k], flat) for k in range(9)], axis=0)
     order = distances.argsort(axis=1)[:, :2]
-    np.testing.assert_array_equal(found.indices, order)
-    np.testing.assert_allclose(found.distances, np.take_along_axis(distances, order, 1), rtol=1e-6)
+    np.testing.assert_array_equal(result.indices, order)
+    np.testing.assert_allclose(result.distances, np.take_along_axis(distances, order, 1), rtol=1e-6)
 
 
 def test_a_shift_by_a_pixel_repeats_the_edge() -> None:
     image = noise(0, 1, side=3)
-    moved = shifts(image)[0].T.reshape(9, 3, 3)
+    shifted = shifts(image)[0].T.reshape(9, 3, 3)
     padded = np.pad(image[0, 0], 1, mode="edge") / 255
     for k, (a, b) in enumerate(np.ndindex(3, 3)):
-        np.testing.assert_allclose(moved[k], padded[a : a + 3, b : b + 3], rtol=1e-6)
+        np.testing.assert_allclose(shifted[k], padded[a : a + 3, b : b + 3], rtol=1e-6)
 
 
 def test_coarse_pixels_are_the_means_of_blocks() -> None:
@@ -237,10 +237,10 @@ def test_the_nearest_parts_are_those_of_brute_force() -> None:
     for place, (i, j) in enumerate([(0, 0), (0, 6), (6, 0), (6, 6)]):
         cut = np.s_[:, :, i : i + 10, j : j + 10]
         distances = cdist(samples[cut].reshape(20, -1) / 255, real[cut].reshape(30, -1) / 255)
-        shown = np.arange(20) != (3 if place == 0 else -1)
+        visible = np.arange(20) != (3 if place == 0 else -1)
         np.testing.assert_array_equal(result.indices[:, place], distances.argmin(axis=1))
         np.testing.assert_allclose(
-            result.squares[shown, place], distances.min(axis=1)[shown] ** 2, rtol=1e-4
+            result.squares[visible, place], distances.min(axis=1)[visible] ** 2, rtol=1e-4
         )
     assert np.isinf(result.squares[3, 0])
 
@@ -377,12 +377,12 @@ def test_a_row_of_fresh_digits_a_blurred_one_and_one_with_copies(
     digits: ImageData,
 ) -> None:
     fresh = digits.held_out[1::2]
-    moved = np.roll(digits.images[:100:4], 1, axis=3)  # shifted training images
+    shifted = np.roll(digits.images[:100:4], 1, axis=3)  # shifted training images
     verdicts = {}
     for name, images in {
         "fresh": fresh,
         "blurred": gaussian_filter(fresh, (0, 0, 1, 1)),
-        "copies": np.concatenate([fresh[25:], moved]),
+        "copies": np.concatenate([fresh[25:], shifted]),
     }.items():
         values = Memorisation().compute(row(images, digits))
         assert all(value is not None for value in values.values())

@@ -21,7 +21,14 @@ import numpy as np
 
 from genlab.data.randomness import generator
 from genlab.evaluation.memorisation.copying import NORMAL, Estimate
-from genlab.evaluation.memorisation.neighbours import Double, Float, Identity
+from genlab.evaluation.memorisation.neighbours import (
+    BLOCK,
+    Double,
+    Float,
+    Identity,
+    Index,
+    blocks,
+)
 
 STEPS = 6
 """Steps of EM; more of them change the likelihood by about 1e-5 nats per dimension."""
@@ -83,12 +90,8 @@ def fit_variances(centres: Float, points: Float) -> Double:
     centres together, and counts in the fit alone. It starts from the nearest point of each centre.
     """
     dimensions = points.shape[1]
-    squares = _squares(points, centres)  # [M, m]
-    start = squares.min(axis=0).astype(np.float64) / dimensions
-    variances: Double = np.maximum(start, LEAST_VARIANCE)
-    k = min(NEAREST, len(centres))
-    near = np.argpartition(squares, k - 1, axis=1)[:, :k]  # [M, k]
-    distances = np.take_along_axis(squares, near, axis=1).astype(np.float64)
+    near, distances, smallest = _nearest_centres(points, centres)
+    variances: Double = np.maximum(smallest / dimensions, LEAST_VARIANCE)
     background = np.square(points - points.mean(axis=0)).sum(axis=1, dtype=np.float64)
     level = background.mean() / dimensions
     for _ in range(STEPS):
@@ -105,12 +108,32 @@ def fit_variances(centres: Float, points: Float) -> Double:
     return variances
 
 
+def _nearest_centres(points: Float, centres: Float) -> tuple[Index, Double, Double]:
+    """The NEAREST centres of each point, and how near any point is to each centre.
+
+    Returns:
+        indices [M, k] and squared distances [M, k]; the smallest squared distances [m].
+    """
+    k = min(NEAREST, len(centres))
+    indices, distances = [], []
+    smallest = np.full(len(centres), np.inf)
+    for block in blocks(len(points), BLOCK):
+        squares = _squares(points[block], centres)
+        near = np.argpartition(squares, k - 1, axis=1)[:, :k]
+        indices.append(near)
+        distances.append(np.take_along_axis(squares, near, axis=1).astype(np.float64))
+        smallest = np.minimum(smallest, squares.min(axis=0))
+    return np.concatenate(indices), np.concatenate(distances), smallest
+
+
 def log_likelihood(points: Float, centres: Float, variances: Double) -> Double:
     """log 1/m sum_j N(x; s_j, sigma_j^2 I) of each of `points` [n, F], in nats."""
-    squares = _squares(points, centres).astype(np.float64)
-    total = _log_sum(_log_density(squares, variances, points.shape[1]))
-    result: Double = total - np.log(len(centres))
-    return result
+    parts = []
+    for block in blocks(len(points), BLOCK):
+        squares = _squares(points[block], centres).astype(np.float64)
+        total = _log_sum(_log_density(squares, variances, points.shape[1]))
+        parts.append(total - np.log(len(centres)))
+    return np.concatenate(parts)
 
 
 def _log_density(squares: Double, variances: Double | float, dimensions: int) -> Double:

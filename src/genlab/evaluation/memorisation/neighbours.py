@@ -227,8 +227,8 @@ def shifts(images: Images) -> Float:
     """
     h, w = images.shape[2:]
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    moved = [_flat(padded[:, :, a : a + h, b : b + w]) for a in range(3) for b in range(3)]
-    return np.stack(moved, axis=2)
+    versions = [_flat(padded[:, :, a : a + h, b : b + w]) for a in range(3) for b in range(3)]
+    return np.stack(versions, axis=2)
 
 
 def _flat(images: Images) -> Float:

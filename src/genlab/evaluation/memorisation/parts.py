@@ -101,11 +101,11 @@ def parts_test(training: NearestParts, held_out: NearestParts, n: int, m: int) -
     """
     from scipy.special import ndtr
 
-    shown = np.isfinite(training.squares)
-    nearer = shown & (training.squares < held_out.squares)
+    visible = np.isfinite(training.squares)
+    nearer = visible & (training.squares < held_out.squares)
     counts = np.concatenate([
         np.bincount(training.indices[nearer], minlength=n),
-        np.bincount(held_out.indices[shown & ~nearer], minlength=m),
+        np.bincount(held_out.indices[visible & ~nearer], minlength=m),
     ])  # fmt: skip
     deviations = counts - counts.mean()
     variance = n * m / ((n + m) * (n + m - 1)) * np.square(deviations).sum()

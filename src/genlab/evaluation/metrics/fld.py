@@ -16,7 +16,8 @@ class FLD(FeatureMetric):
         "Gaussians around the samples, of widths that fit the training images, score the held-out "
         "images: their negative log-likelihood in hundredths of a nat per feature, less that of "
         "Gaussians around training images. It is about 0 for a perfect model, and punishes bad, "
-        "missing and copied samples alike. The 95 % interval is that of the finite held-out set."
+        "missing and copied samples alike. The row “real” consists of the very images that are "
+        "scored, so its FLD is far below 0. The 95 % interval is that of the finite held-out set."
     )
 
     def compute(self, comparison: Comparison) -> Values:
