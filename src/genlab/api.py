@@ -396,8 +396,8 @@ def evaluate(
         settings: of `evaluation:`, such as `neighbours=3`.
 
     Returns:
-        Values by metric (`fid`, `kid`, `precision`, ...); None where there are too few images or no
-        classes.
+        Values by metric (`fid`, `kid`, `precision`, ...); None where there are too few images, no
+        classes, or no held-out images that the metric needs.
 
     Raises:
         GenLabError: images of another type or shape, or fewer than the metrics need.
@@ -414,9 +414,10 @@ def evaluate(
     facts = find_extractor(name)
     on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
     network = make_extractor(name, model, config, on, data.images)
-    features, expected = (features_of(network, one, on) for one in (generated, data.images))
+    features, training = (features_of(network, one, on) for one in (generated, data.images))
+    held_out = features_of(network, data.held_out, on) if len(data.held_out) else None
     classes = facts.tells_classes(len(data.classes))
-    return measure(Comparison(features, expected, config, classes=classes))
+    return measure(Comparison(features, training, config, held_out, classes))
 
 
 _evaluators: dict[str, Model] = {}

@@ -47,7 +47,7 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
-    def columns(self, name: str) -> dict[str, float | str | None]:
+    def columns(self, name: str) -> dict[str, float | None]:
         """The three numbers as the columns of a metric."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
