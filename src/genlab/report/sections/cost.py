@@ -42,8 +42,7 @@ def on_front(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray
     """
     as_good = (cost <= cost[:, None]) & (quality <= quality[:, None])  # [N, N], column beats row
     better = (cost < cost[:, None]) | (quality < quality[:, None])
-    beaten: NDArray[np.bool_] = (as_good & better).any(axis=1)
-    return ~beaten
+    return np.array([not beaten.any() for beaten in as_good & better])
 
 
 def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:
