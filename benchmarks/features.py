@@ -1,14 +1,15 @@
 """GenLab's metrics beside torch-fidelity's command line: many sample sets, one reference.
 
     python benchmarks/features.py                                  # 12 sets of 2,000 images
-    python benchmarks/features.py --images 32 --reference 160 --commands 1      # without a GPU
+    python benchmarks/features.py --images 20 --reference 200 --measured 1      # without a GPU
 
 Every set is compared with the same real images in the features of Inception. GenLab extracts the
 features of the reference and of each set once, one process each as in its workflow (`genlab
 features`), and computes the metrics from the files. torch-fidelity's command line takes two folders
 of PNG files, and extracts the features of both for every set. Both report KID, the inception score,
 precision and recall; FID as well where there are at least as many images as the features have
-dimensions (2,048). Weights are random, since time does not depend on them.
+dimensions (2,048). Weights are random, since time does not depend on them. With --measured, only
+the first sets are measured; the time of the reference is shared by all --sets nevertheless.
 
 The sets are training digits with more and more noise. Writing the PNG files is not counted.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -94,11 +96,30 @@ def image_sets(
         random.choice(len(digits), options.reference, replace=options.reference > len(digits))
     ]
     sets = []
-    for k in range(options.sets):
+    for k in range(options.measured):
         images = digits[random.integers(0, len(digits), options.images)]
         noise = random.normal(0, NOISE * (k + 1), images.shape)
         sets.append((images + noise).clip(0, 255).astype(np.uint8))
     return reference, sets
+
+
+class Clock:
+    """Seconds on the wall, and those of the processor in this process and those it waited for."""
+
+    def __init__(self) -> None:
+        self.last = self.now()
+
+    @staticmethod
+    def now() -> NDArray[np.float64]:
+        """The two, since some beginning."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = time.process_time() + children.ru_utime + children.ru_stime
+        return np.array([time.perf_counter(), cpu])
+
+    def lap(self) -> NDArray[np.float64]:
+        """The two, since the last lap."""
+        last, self.last = self.last, self.now()
+        return self.last - last
 
 
 class GenLab:
@@ -107,9 +128,10 @@ class GenLab:
     def __init__(self, folder: Path, weights: Path, options: argparse.Namespace) -> None:
         self.folder, self.cpu = folder, options.cpu
         evaluation = {
-            "samples": max(options.images, 16),
+            "samples": max(options.images, INCEPTION_FEATURES),  # what a study must have
             "extractors": [INCEPTION],
             "weights": {INCEPTION: str(weights)},
+            "calibration": [],
         }
         values = {
             "name": "features", "datasets": [DIGITS], "models": ["ddpm"],
@@ -169,32 +191,34 @@ def compare(work: Path, options: argparse.Namespace) -> tuple[list[Row], float]:
     weights, (reference, sets) = work / "weights.pth", image_sets(options)
     write_weights(weights)
     genlab = GenLab(work, weights, options)
-    for name, images in [("reference", reference), *((f"set{k}", x) for k, x in enumerate(sets))]:
+    names = [f"set{k}" for k in range(len(sets))]
+    for name, images in [("reference", reference), *zip(names, sets, strict=True)]:
         write_array(work / f"{name}.npy", images)
         write_folder(work / f"{name}-png", images)
 
-    begun = time.perf_counter()
+    clock = Clock()
     real = genlab.features("reference")
-    ours = [genlab.measure(genlab.features(f"set{k}"), real) for k in range(len(sets))]
-    seconds = (time.perf_counter() - begun) / len(sets)
-
-    begun = time.perf_counter()
+    of_reference = clock.lap()
+    ours = [genlab.measure(genlab.features(name), real) for name in names]
+    of_genlab = of_reference / options.sets + clock.lap() / len(names)
     theirs = [
-        fidelity((work / f"set{k}-png", work / "reference-png"), weights, options)
-        for k in range(options.commands)
+        fidelity((work / f"{name}-png", work / "reference-png"), weights, options) for name in names
     ]
-    of_command = (time.perf_counter() - begun) / options.commands
+    of_command = clock.lap() / len(names)
     gap = max(
         abs(own[name] - value) / max(abs(value), 1e-3)
-        for own, peer in zip(ours, theirs, strict=False)
+        for own, peer in zip(ours, theirs, strict=True)
         for name, value in peer.items()
     )
     rows: list[Row] = [
-        {"side": name, "sets": n, "seconds per set": spent, "speed": of_command / spent}
-        for name, n, spent in (
-            ("genlab", len(sets), seconds),
-            ("torch-fidelity", len(theirs), of_command),
-        )
+        {
+            "side": side,
+            "seconds per set": float(seconds[0]),
+            "CPU seconds per set": float(seconds[1]),
+            "speed": float(of_command[0] / seconds[0]),
+            "speed by CPU": float(of_command[1] / seconds[1]),
+        }
+        for side, seconds in (("genlab", of_genlab), ("torch-fidelity", of_command))
     ]
     return rows, gap
 
@@ -203,11 +227,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sets", type=int, default=12)
     parser.add_argument("--images", type=int, default=2000, help="of each set")
-    parser.add_argument("--reference", type=int, default=10_000, help="real images")
-    parser.add_argument("--commands", type=int, help="sets for torch-fidelity's command line")
+    parser.add_argument("--reference", type=int, default=20_000, help="real images")
+    parser.add_argument("--measured", type=int, help="sets that are measured; all by default")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    options.commands = options.commands or options.sets
+    options.measured = options.measured or options.sets
     options.cpu = not torch.cuda.is_available()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     torch.set_num_threads(options.threads)
@@ -215,7 +239,8 @@ def main() -> None:
         rows, gap = compare(Path(folder), options)
     about = machine(options.threads)
     conditions = (
-        f"{options.sets} sets of {options.images:,} images against {options.reference:,}, on the "
+        f"{options.sets} sets of {options.images:,} images against {options.reference:,}, "
+        f"{options.measured} of them measured, on the "
         f"{'processor' if options.cpu else 'GPU'}. Numbers differ by {gap:.1e} at most.\n"
         f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
     )

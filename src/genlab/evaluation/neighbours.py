@@ -3,8 +3,8 @@
 The ball of a real image i reaches to its k-th nearest other real image, at distance r_i. With n_i
 generated images in ball i, m_j balls around generated image j, and N real, M generated images:
 
-    density   1/M sum_j m_j / k                    (Naeem et al. 2020, arXiv:2002.09797, equation 4)
-    coverage  1/N sum_i [n_i > 0]                                                       (equation 5)
+    density   1/M sum_j m_j / k                     (Naeem et al. 2020, arXiv:2002.09797, section 3)
+    coverage  1/N sum_i [n_i > 0]                                                        (section 3)
 
 Salvy et al. (2025, arXiv:2507.01761) clip both, so that no image counts for more than one:
 
