@@ -380,7 +380,8 @@ def evaluate(
 
     Args:
         samples: uint8 [N, C, H, W].
-        reference: the images to compare with, such as those that the model was trained on.
+        reference: the images to compare with, such as those that the model was trained on, and
+            perhaps held-out ones.
         extractor: whose features are compared: a trained classifier, or the name of an extractor.
             "classifier" trains one on `reference`, as a study does, and keeps it for the next call;
             without labels it learns to tell quarter turns apart.
@@ -405,9 +406,10 @@ def evaluate(
     facts = find_extractor(name)
     on = next(model.parameters()).device if model else pick_device(_on_cpu(device))
     network = make_extractor(name, model, config, on)
-    features, expected = (features_of(network, one, on) for one in (generated, data.images))
+    features, training = (features_of(network, one, on) for one in (generated, data.images))
+    held_out = features_of(network, data.held_out, on) if len(data.held_out) else None
     classes = facts.tells_classes(len(data.classes))
-    return measure(Comparison(features, expected, config, classes=classes))
+    return measure(Comparison(features, training, config, held_out, classes))
 
 
 _evaluators: dict[str, Model] = {}
