@@ -35,11 +35,12 @@ from genlab.config.sources.torchvision import TorchvisionConfig
 from genlab.config.study import EvaluationConfig
 from genlab.data.randomness import generator
 from genlab.data.sources.torchvision import fetch, read
-from genlab.evaluation.intervals import Float, frechet_estimate, kid_estimate
+from genlab.evaluation.intervals import frechet_estimate, kid_estimate
 from genlab.evaluation.metrics import Comparison
 from genlab.evaluation.metrics.fid import frechet, gap
 from genlab.evaluation.metrics.inception_score import InceptionScore
 from genlab.evaluation.metrics.precision_recall import PrecisionRecall
+from genlab.evaluation.root_trace import Float
 
 F, REFERENCE, HELD_OUT = 64, 4_000, 1_000
 DISTANCE = 1.65
@@ -68,7 +69,8 @@ def gaussians(scale: float) -> Populations:
     factor = scale * np.sqrt(DISTANCE / known)
 
     def generated(n: int, random: np.random.Generator) -> Float:
-        return random.standard_normal((n, F)) * np.sqrt(variance)
+        x: Float = random.standard_normal((n, F)) * np.sqrt(variance)
+        return x
 
     def reference(n: int, random: np.random.Generator) -> Float:
         x = generated(n, random)
@@ -90,7 +92,7 @@ def digits(raw: str | None, without: int | None = None) -> Populations:
     components = np.linalg.eigh(np.cov(train, rowvar=False))[1][:, -F:]
     kept = source.train.labels != without if without is not None else slice(None)
     x, y = ((images - mean) @ components for images in (train[kept], test))
-    distance = frechet(x, y)  # type: ignore[arg-type]
+    distance = frechet(x, y)
     assert distance is not None
     return Populations(
         lambda n, random: x[random.integers(len(x), size=n)],
@@ -122,11 +124,11 @@ def other_trial(pair: Populations, n: int, random: np.random.Generator) -> Inter
     features = [
         {"features": v.astype(np.float32), "logits": v[:, -10:].astype(np.float32)} for v in (x, y)
     ]
-    comparison = Comparison(*features, CONFIG)
+    comparison = Comparison(features[0], features[1], CONFIG)
     values = PrecisionRecall().compute(comparison) | InceptionScore().compute(comparison)
     names = {"precision": "precision", "recall": "recall", "inception_score": "inception score"}
     return {"KID": (kid.value, kid.low, kid.high)} | {
-        label: (values[name], values[f"{name}_low"], values[f"{name}_high"])  # type: ignore[misc]
+        label: tuple(float(values[end] or 0) for end in (name, f"{name}_low", f"{name}_high"))
         for name, label in names.items()
     }
 

@@ -11,7 +11,6 @@ from scipy import stats
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.intervals import (
     Estimate,
-    Float,
     frechet_estimate,
     kid_estimate,
     mean_interval,
@@ -21,7 +20,7 @@ from genlab.evaluation.intervals import (
 from genlab.evaluation.metrics import Comparison
 from genlab.evaluation.metrics.fid import FID, frechet, gap
 from genlab.evaluation.metrics.precision_recall import _coverage, precision_recall
-from genlab.evaluation.root_trace import _Nodes
+from genlab.evaluation.root_trace import Float, _Nodes
 
 F = 16
 VARIANCE = 16 / np.arange(1, F + 1)

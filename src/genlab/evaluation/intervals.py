@@ -249,4 +249,5 @@ def without_excess(influence: Float, excess: float, least: float = 0.0) -> Float
     jackknife = float(influence.var()) / len(influence)
     if jackknife == 0:
         return influence
-    return influence * np.sqrt(max(jackknife - excess, least) / jackknife)
+    scaled: Float = influence * np.sqrt(max(jackknife - excess, least) / jackknife)
+    return scaled
