@@ -62,9 +62,7 @@ def read_reported_study(folder: StudyFolder) -> ReportedStudy:
         GenLabError: `study.yaml` or `league.csv` is missing, or `study.yaml` is invalid.
     """
     settings = read_study(folder.config)
-    # By default, pandas 2 reads some floats a last bit off.
-    league = pd.read_csv(folder.league, keep_default_na=False, float_precision="round_trip")
-    return ReportedStudy(folder, settings, league)
+    return ReportedStudy(folder, settings, pd.read_csv(folder.league, keep_default_na=False))
 
 
 def run_label(run: RunFolder) -> str:
