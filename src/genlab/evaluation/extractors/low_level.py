@@ -67,7 +67,8 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
 
     L_l = g_l - EXPAND(g_(l+1)) with g_(l+1) = REDUCE(g_l), g_0 the image.
     """
-    pyramid, g = [], images
+    pyramid: list[Tensor] = []
+    g = images
     for _ in range(LEVELS):
         coarse = reduce(g)
         pyramid.append(g - expand(coarse, g.shape[2], g.shape[3]))
