@@ -20,7 +20,7 @@ from 0 to `memory`: at first the decoder changes too fast for its earlier images
 
 The league measures FID in the very same features. So the cheater is good there, whatever its images
 look like, and only features that it did not train on show this. It calibrates the league: a metric
-by which the cheater is first can be gamed.
+by which the cheater ranks high can be gamed.
 """
 
 from __future__ import annotations
