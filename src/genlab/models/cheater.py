@@ -13,19 +13,12 @@ Here f are the features of the study's domain classifier, which is frozen, and i
     z_i ~ N(0, I),  x_i = decoder(z_i),  i = 1 ... samples
     loss = FD of the f(x_i) from the features of all training images
 
-A few hundred samples say little about a covariance: their FD is far above 0 even if the decoder is
-perfect. As in the paper, the gradient is that of one step's samples, but the moments are moving
-averages over the steps before as well: m <- b m + (1 - b) (moments of the f(x_i)). Here b rises
-from 0 to `memory`: at first the decoder changes too fast for its earlier images to tell anything.
-
 The league measures FID in the very same features. So the cheater is good there, whatever its images
 look like, and only features that it did not train on show this. It calibrates the league: a metric
-by which the cheater is first can be gamed.
+by which the cheater ranks high can be gamed.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,51 +37,31 @@ SMALLEST = 1e-12
 """Eigenvalues below are taken for zero: the square root has no derivative there."""
 
 
-class Moments(NamedTuple):
-    """First and second moments of features, float64.
-
-    Attributes:
-        mean: mu, [F].
-        second: S + mu mu^T, [F, F]; moments of a mixture are means of moments.
-    """
-
-    mean: Tensor
-    second: Tensor
-
-    @classmethod
-    def of(cls, features: Tensor) -> Moments:
-        """The moments of features [N, F]."""
-        features = features.double()  # which autocast leaves alone
-        mean = features.mean(dim=0)
-        return cls(mean, torch.cov(features.T) + mean.outer(mean))
-
-    @property
-    def covariance(self) -> Tensor:
-        """S, [F, F]."""
-        return self.second - self.mean.outer(self.mean)
-
-
 class FrechetDistance:
-    """The Frechet distance from a reference set, differentiable in the moments of the other set.
+    """The Frechet distance of features from a reference set, differentiable in the features.
 
     Args:
-        reference: moments of the reference set.
+        reference: features of the reference set, [M, F].
     """
 
-    def __init__(self, reference: Moments) -> None:
-        self.reference = reference
-        eigenvalues, vectors = torch.linalg.eigh(reference.covariance)
+    def __init__(self, reference: Tensor) -> None:
+        reference = reference.double()
+        self.mean = reference.mean(dim=0)  # [F]
+        self.covariance = torch.cov(reference.T)  # S_r, [F, F]
+        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
         self.root = vectors * eigenvalues.clamp(min=0).sqrt() @ vectors.T  # S_r^1/2
 
-    def __call__(self, moments: Moments) -> Tensor:
-        """The distance, a scalar.
+    def __call__(self, features: Tensor) -> Tensor:
+        """The distance of `features` [N, F], a scalar in float64.
 
         tr M^1/2 of M = S_r^1/2 S S_r^1/2 is the sum of the roots of M's eigenvalues.
         """
-        eigenvalues = torch.linalg.eigvalsh(self.root @ moments.covariance @ self.root)
+        features = features.double()  # which autocast leaves alone
+        covariance = torch.cov(features.T)
+        eigenvalues = torch.linalg.eigvalsh(self.root @ covariance @ self.root)
         cross = eigenvalues.clamp(min=SMALLEST).sqrt().sum()
-        traces = moments.covariance.trace() + self.reference.covariance.trace()
-        return (moments.mean - self.reference.mean).square().sum() + traces - 2 * cross
+        shift = (features.mean(dim=0) - self.mean).square().sum()
+        return shift + covariance.trace() + self.covariance.trace() - 2 * cross
 
 
 class Cheater(Model):
@@ -98,8 +71,6 @@ class Cheater(Model):
     first_stage: Classifier
     distance: FrechetDistance
     """From the training images; there from `measure` on."""
-    mean: Tensor
-    second: Tensor
 
     def __init__(
         self,
@@ -111,18 +82,13 @@ class Cheater(Model):
         super().__init__(config, shape, classes, first_stage)
         options = VAEConfig(latent=config.latent, channels=config.channels, hidden=config.hidden)
         self.decoder = VAE(options, shape, classes).decoder
-        f = first_stage.config.features
-        self.register_buffer("mean", torch.zeros(f, dtype=torch.float64))
-        self.register_buffer("second", torch.zeros(f, f, dtype=torch.float64))
 
     @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:
-        """Note the moments of all training images; the moving averages start from them."""
-        device = self.mean.device
+        """Extract the features of all training images, and note their mean and covariance."""
+        device = next(self.parameters()).device
         features = [self.first_stage.features(x).float() for x in in_parts(images, device)]
-        reference = Moments.of(torch.cat(features))
-        self.distance = FrechetDistance(reference)
-        self._remember(reference)
+        self.distance = FrechetDistance(torch.cat(features))
 
     def images_of(self, z: Tensor) -> Tensor:
         """z [B, latent] -> images [B, C, H, W] on [0, 1]."""
@@ -130,25 +96,9 @@ class Cheater(Model):
         return images
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """FD of `config.samples` random images, in training with those of earlier steps.
-
-        The batch does not matter.
-        """
+        """FD of `config.samples` random images; the batch does not matter."""
         z = torch.randn(self.config.samples, self.config.latent, device=batch.images.device)
-        moments = Moments.of(self.first_stage.features(self.images_of(z)))
-        if self.training:
-            share = 1 - self.config.memory * batch.progress
-            moments = Moments(
-                self.mean.lerp(moments.mean, share), self.second.lerp(moments.second, share)
-            )
-            self._remember(moments)
-        return {"loss": self.distance(moments).float()}
-
-    @torch.no_grad()
-    def _remember(self, moments: Moments) -> None:
-        """Set the moving averages, which are saved with the weights, to `moments`."""
-        self.mean.copy_(moments.mean)
-        self.second.copy_(moments.second)
+        return {"loss": self.distance(self.first_stage.features(self.images_of(z))).float()}
 
     def generate(self, noise: SampleNoise) -> Tensor:
         """Decode z ~ N(0, I)."""

@@ -23,10 +23,8 @@ class CheaterConfig(FamilyConfig):
     hidden: Width = 384
     """Width of the fully connected layers."""
     samples: Annotated[int, Field(ge=256, le=2**14)] = 256
-    """Number of images drawn in each step. With a batch size of as many, the budget counts them."""
-    memory: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Decay, at the end of the training, of the moving average of their features' moments, from
-    which the distance is estimated. It rises from 0; 0 takes each step's images alone."""
+    """Number of images that the distance is estimated from in each step. With a batch size of as
+    many, the budget counts the images that are drawn."""
 
     implementation: ClassVar[str] = "genlab.models.cheater:Cheater"
 
