@@ -45,15 +45,16 @@ def test_the_distance_of_real_images_is_the_mean_over_disjoint_subsets() -> None
     assert real_distance(real, others[: DIMENSIONS - 1], 1000) is None
 
 
-def test_the_mean_over_spaces_adds_the_influences_of_the_same_image() -> None:
+def test_the_mean_over_spaces_is_geometric_and_so_are_its_influences() -> None:
+    """log 3 = (log 1 + log 9) / 2; d log 3 is the mean of each influence over its value."""
     parts = {
         "a": Ratio(1.0, np.array([1.0, -1.0]), np.array([2.0, -2.0, 0.0])),
-        "b": Ratio(3.0, np.array([-1.0, 1.0]), np.array([0.0, 2.0, -2.0])),
+        "b": Ratio(9.0, np.array([-9.0, 9.0]), np.array([0.0, 18.0, -18.0])),
     }
     mean = mean_ratio(parts)
-    assert mean.value == 2
+    assert mean.value == pytest.approx(3)
     assert mean.of_samples.tolist() == [0, 0]
-    assert mean.of_reference.tolist() == [1, 0, -1]
+    assert mean.of_reference == pytest.approx([3, 0, -3])
 
 
 def test_the_spread_over_sampling_seeds_is_that_of_redrawn_samples() -> None:

@@ -1,10 +1,12 @@
 """FDr: the Frechet distance in several feature spaces, as multiples of that of real images.
 
-    FDr = 1/S sum_s FD_s(samples, real) / FD_s(other real images, real)
+    log FDr = 1/S sum_s log (FD_s(samples, real) / FD_s(other real images, real))
 
 over S spaces. A Frechet distance has a scale of its own in each space and grows as the number of
 images falls; dividing by the distance between as many real images removes both. So 1 is what real
-images reach, and no single space, which a model could be tuned on (arXiv:2604.28190), decides.
+images reach, and no single space, which a model could be tuned on (arXiv:2604.28190), decides. The
+mean is the geometric one: ratios of a hundred in one space and of two in another are usual, and an
+arithmetic mean would be that of the first space alone.
 
 The real images are held out: distances to the training images reward learning them by heart. A row
 that was made from held-out images, as some calibration rows are, is measured against the training
@@ -70,10 +72,11 @@ def ratio(estimate: Estimate, real: float) -> Ratio:
 
 
 def mean_ratio(ratios: Mapping[str, Ratio]) -> Ratio:
-    """Return FDr, the mean over spaces, with the influences of the same images added up."""
+    """Return FDr, the geometric mean over spaces: the influences on its logarithm are means."""
     parts = list(ratios.values())
+    value = float(np.exp(np.mean([np.log(part.value) for part in parts])))
     return Ratio(
-        float(np.mean([part.value for part in parts])),
-        np.mean([part.of_samples for part in parts], axis=0),
-        np.mean([part.of_reference for part in parts], axis=0),
+        value,
+        value * np.mean([part.of_samples / part.value for part in parts], axis=0),
+        value * np.mean([part.of_reference / part.value for part in parts], axis=0),
     )
