@@ -61,7 +61,8 @@ class FrechetDistance:
         eigenvalues = torch.linalg.eigvalsh(self.root @ covariance @ self.root)
         cross = eigenvalues.clamp(min=SMALLEST).sqrt().sum()
         shift = (features.mean(dim=0) - self.mean).square().sum()
-        return shift + covariance.trace() + self.covariance.trace() - 2 * cross
+        distance: Tensor = shift + covariance.trace() + self.covariance.trace() - 2 * cross
+        return distance
 
 
 class Cheater(Model):
