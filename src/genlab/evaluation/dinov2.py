@@ -135,14 +135,14 @@ class VisionTransformer(nn.Module):
         if side == GRID:
             return self.pos_embed
         own, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        grid = grid.transpose(1, 2).unflatten(2, (GRID, GRID))
+        grid = grid.transpose(1, 2).reshape(1, -1, GRID, GRID)
         grid = F.interpolate(grid, scale_factor=(side + OFFSET) / GRID, mode="bicubic")
         return torch.cat([own, grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _normalised(pixels: Tensor) -> Tensor:
     """uint8 [B, 3, H, W] -> [B, 3, SIDE, SIDE] as DINOv2 takes them, enlarged bilinearly."""
-    images = interpolate_bilinear_2d_like_tensorflow1x(
+    images: Tensor = interpolate_bilinear_2d_like_tensorflow1x(
         pixels.float(), size=(SIDE, SIDE), align_corners=False
     )
     mean, std = (torch.tensor(c, device=pixels.device)[:, None, None] for c in (MEAN, STD))

@@ -48,5 +48,5 @@ def _tensors(path: str) -> dict[str, Tensor]:
         return tensors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # OpenAI's file has no other format
-        state: dict[str, Tensor] = torch.jit.load(path, map_location="cpu").state_dict()
+        state: dict[str, Tensor] = torch.jit.load(path, map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
     return state

@@ -42,7 +42,7 @@ class LowLevel(Extractor):
         self.device = device
 
     def fit(self, images: NDArray[np.uint8]) -> None:
-        parts = torch.from_numpy(images).split(BATCH)
+        parts = torch.split(torch.from_numpy(images), BATCH)  # [B, C, H, W] each
         values = torch.cat([statistics(part.to(self.device)) for part in parts])  # [M, F]
         self.mean = values.mean(dim=0)
         self.std = values.std(dim=0, unbiased=False).clamp(min=SMALLEST_STD)
