@@ -148,7 +148,7 @@ def rows_of_run(run: RunFolder, extractors: Sequence[str]) -> Iterator[dict[str,
     A model that only reconstructs has one row, which says that it draws no samples.
     """
     models = [] if run.model_name == CALIBRATION else _chain(run)
-    seed = read_run(run.config).seed if models else 0
+    seed = int(run.folder.name.removeprefix("seed"))
     variant = models[0].family.variant if models else NO_MODEL
     keys = {"dataset": run.dataset, "model": run.model_name, "variant": variant, "seed": seed}
     classes = len(read_json(run.data.manifest)["classes"])
