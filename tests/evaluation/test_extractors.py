@@ -27,7 +27,8 @@ from genlab.evaluation.pretrained import PretrainedExtractor
 from genlab.io.arrays import read_array, write_array
 from genlab.registry import class_in
 from genlab.results.layout import StudyFolder
-from genlab.workflow.features import features, features_origin, load_extractor, read_features
+from genlab.workflow.feature_files import features_origin, read_features
+from genlab.workflow.features import features, load_extractor
 from genlab.workflow.models import load_trained
 
 CPU = torch.device("cpu")

@@ -27,7 +27,7 @@ from genlab.evaluation.extractors.low_level import (
 from genlab.evaluation.metrics.fid import frechet
 from genlab.io.arrays import read_array, write_array
 from genlab.results.layout import StudyFolder
-from genlab.workflow.features import features_origin
+from genlab.workflow.feature_files import features_origin
 
 CPU = torch.device("cpu")
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16

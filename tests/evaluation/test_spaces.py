@@ -19,7 +19,8 @@ from genlab.io.files import read_json
 from genlab.models.base import Model
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
-from genlab.workflow.features import features, features_origin, load_extractor, read_features
+from genlab.workflow.feature_files import features_origin, read_features
+from genlab.workflow.features import features, load_extractor
 from genlab.workflow.train import train
 
 SPACES = [name for name, facts in extractors().items() if not isinstance(facts, Pretrained)]

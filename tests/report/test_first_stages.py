@@ -28,7 +28,8 @@ from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation, read_study
 from genlab.workflow.evaluate import evaluate
-from genlab.workflow.features import features, features_origin, read_features
+from genlab.workflow.feature_files import features_origin, read_features
+from genlab.workflow.features import features
 from genlab.workflow.league import league
 from genlab.workflow.rank import rank_rows
 from genlab.workflow.reconstruct import reconstruct

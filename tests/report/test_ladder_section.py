@@ -114,7 +114,8 @@ def test_blind_spots_name_the_kinds_of_flaw() -> None:
     assert "fid" in expected and "recall" in expected
     other = league.assign(extractor="inception-v3-compat", fid=0.0)
     assert blind_spots(pd.concat([league, other])) == expected  # the first one counts
-    better = league.assign(dataset="sprites", fid=[1, 0, 0, 0, 9, 9, 9, 9])
+    values = {name: [1, 0, 0, 0, 9, 9, 9, 9] for name in ("fid", "fid_low", "fid_high")}
+    better = league.assign(dataset="sprites", **values)
     spots = blind_spots(pd.concat([league, better]))
     assert spots["fid"] == ["veil", "blur"]  # on one data set or the other
     assert blind_spots(league_of(real=1.0, blur_2=0.0))["fid"] == []  # one strength is no ladder
@@ -131,7 +132,8 @@ def test_rungs_begin_with_real_where_there_is_such_a_row() -> None:
 
 def test_what_a_metric_prefers_to_real_images() -> None:
     league = league_of(real=1.0, memoriser=0.5, mean=2.0)
-    cheater = league.iloc[[0]].assign(model="cheater", sampler="prior", fid=0.1)
+    cheater = league.iloc[[0]].assign(model="cheater", sampler="prior")
+    cheater = cheater.assign(**dict.fromkeys(("fid", "fid_low", "fid_high"), 0.1))
     league = pd.concat([league, cheater], ignore_index=True)
     suspects = league["sampler"] != "real"
     columns = {column.name: column for column in judged_columns()}

@@ -55,7 +55,7 @@ DAMAGED: dict[str, tuple[Callable[[StudyFolder], Path], Callable[[StudyFolder], 
     "the classifier that measures": (
         lambda at: at.classifier("stripes").weights,
         lambda at: features(
-            at, "stripes", "classifier", row(at), row(at).parent / "x.npz", cpu=True
+            at, "stripes", row(at), row(at).parent / "features", cpu=True
         ),
     ),
     "features": (

@@ -69,6 +69,10 @@ AT_MOST = {
     "evaluation.metrics.fid": {"evaluate", "rfid", "curve"} | PICTURES,
     "evaluation.metrics.kid": {"evaluate", "curve"} | PICTURES,
     "evaluation.learning_curve": {"curve"},
+    "evaluation.fd_ratio": {"rank"},
+    "evaluation.ranking": {"rank"},
+    "evaluation.intervals": {"evaluate", "rfid", "curve", "rank"} | PICTURES,
+    "evaluation.root_trace": {"evaluate", "rfid", "curve", "rank"} | PICTURES,
     **{
         f"evaluation.{module}": {"evaluate"} | PICTURES
         for module in (
@@ -85,13 +89,14 @@ AT_MOST = {
     "data.sources": {"fetch", "prepare"},
     "data.reading": {"fetch", "prepare"},
     "data.calibration": {"calibrate", "rfid"},
-    "data.randomness": NETWORKS | {"fetch", "prepare", "calibrate"} | PICTURES,
+    "data.randomness": NETWORKS | {"fetch", "prepare", "calibrate", "rank"} | PICTURES,
     "workflow": {*STAGES, "reference_features"},
 }
 AT_LEAST = {"training": {"train"}, "data.sources": {"fetch", "prepare"}, "report.league": PICTURES}
 
-# Modules that no stage runs: those of `genlab draw`, and what planning counts.
-BY_HAND = {"sampling.prompting", "sampling.image_to_image", "data.vocabulary", "workflow.sizes"}
+# Modules that no stage runs: those of `genlab draw` and `verify-row`, and what planning counts.
+BY_HAND = {"sampling.prompting", "sampling.image_to_image", "data.vocabulary", "workflow.sizes",
+           "workflow.verify", "workflow.compare", "report.published"}  # fmt: skip
 
 # What else the code of a family decides: the families built with it, and the stages that use it as
 # the evaluator that it is.

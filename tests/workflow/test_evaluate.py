@@ -23,7 +23,8 @@ from genlab.models.batches import to_float
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_evaluation
 from genlab.workflow.evaluate import evaluate
-from genlab.workflow.features import features, features_origin, load_extractor, read_features
+from genlab.workflow.feature_files import features_origin, read_features
+from genlab.workflow.features import features, load_extractor
 from genlab.workflow.models import load_trained
 
 

@@ -38,6 +38,9 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
     )
     return [
         {
+            "tier": None,
+            "rank_low": None,
+            "contradiction": None,
             **row,
             "calibration": row["model"] == CALIBRATION,
             "rank": _rank(row),

@@ -45,7 +45,7 @@ from genlab.results.origin import KEY, run_origin
 from genlab.results.spec import RunSpec, read_evaluation, read_run
 from genlab.tracking.mlflow_store import store_uri, stored_metrics, without_password
 from genlab.workflow.evaluate import logged_metrics
-from genlab.workflow.features import features_origin, read_features
+from genlab.workflow.feature_files import features_origin, read_features
 
 
 class Redrawn(NamedTuple):

@@ -27,7 +27,8 @@ from genlab.results.spec import CurveSpec, read_curve, read_evaluation, read_run
 from genlab.sampling.draw import draw
 from genlab.tracking.record import leave_record
 from genlab.workflow.captions import captions_of
-from genlab.workflow.features import load_extractor, reference_features
+from genlab.workflow.feature_files import reference_features
+from genlab.workflow.features import load_extractor
 
 BATCH = 100
 

@@ -25,7 +25,7 @@ from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import KEY, OF_ROW, check_origin, metrics_origin, row_origin
 from genlab.results.spec import read_evaluation
 from genlab.tracking.record import leave_record
-from genlab.workflow.features import features_origin, read_features, reference_features
+from genlab.workflow.feature_files import features_origin, read_features, reference_features
 
 
 def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:

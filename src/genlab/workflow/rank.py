@@ -19,7 +19,7 @@ from genlab.io.files import write_json
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.results.stages import rows_of
-from genlab.workflow.features import features_origin, read_features, reference_features
+from genlab.workflow.feature_files import features_origin, read_features, reference_features
 
 Row = tuple[str, str]
 """Model and sampler."""

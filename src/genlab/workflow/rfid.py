@@ -13,7 +13,8 @@ from genlab.results.layout import RunFolder
 from genlab.results.origin import check_origin, run_origin, write_measured
 from genlab.results.spec import read_evaluation
 from genlab.tracking.record import leave_record
-from genlab.workflow.features import load_extractor, reference_features
+from genlab.workflow.feature_files import reference_features
+from genlab.workflow.features import load_extractor
 
 
 def rfid(run: RunFolder, *, cpu: bool = False) -> None:

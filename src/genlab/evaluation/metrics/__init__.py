@@ -47,7 +47,7 @@ Need = Literal["model", "samples", "features", "logits", "classes", "reconstruct
 their features or class logits in an extractor, the classes that the samples were requested to be
 of, reconstructions of the held-out images, the likelihood of the held-out images."""
 TOO_FEW = "too few images"
-Reference = Literal["training", "held-out", "none"]
+Reference = Literal["training", "held-out", "both", "none"]
 """The real images that a number depends on."""
 
 

@@ -10,7 +10,7 @@ from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
 class Authenticity(FeatureMetric):
     """Share of samples that are no nearer to a training image than its own neighbour is."""
 
-    columns = (Column("authenticity", "AuthPct", unit="%", interval=True),)
+    columns = (Column("authenticity", "AuthPct", unit="%", interval=True, reference="training"),)
     order = 56
     needs = ("samples", "features")
     explanation = (

@@ -10,7 +10,7 @@ from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
 class DataCopying(FeatureMetric):
     """z score of the distances to the nearest training image, against held-out images."""
 
-    columns = (Column("c_t", "C_T", interval=True),)
+    columns = (Column("c_t", "C_T", interval=True, reference="both"),)
     order = 55
     needs = ("samples", "features")
     explanation = (

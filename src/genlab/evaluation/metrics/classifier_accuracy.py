@@ -15,8 +15,10 @@ class ClassifierAccuracy(RowMetric):
     """Accuracy on held-out images after training on samples, and on as many real images."""
 
     columns = (
-        Column("classifier_accuracy", "CAS", better="higher", interval=True),
-        Column("classifier_accuracy_real", "CAS of real images", over_seeds=False),
+        Column("classifier_accuracy", "CAS", better="higher", interval=True, reference="held-out"),
+        Column(
+            "classifier_accuracy_real", "CAS of real images", over_seeds=False, reference="held-out"
+        ),
     )
     order = 47
     needs = ("samples", "classes")

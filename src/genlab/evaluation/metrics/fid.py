@@ -43,9 +43,9 @@ class FID(FeatureMetric):
 
     columns = (
         Column("fid", "FID", better="lower", interval=True),
-        Column("fid_held_out", "FID held-out", better="lower", interval=True),
-        Column("fid_gap", "FID gap", interval=True),
-        Column("fid_inf", "FID∞", better="lower", interval=True),
+        Column("fid_held_out", "FID held-out", better="lower", interval=True, reference="held-out"),
+        Column("fid_gap", "FID gap", interval=True, reference="both"),
+        Column("fid_inf", "FID∞", better="lower", interval=True, reference="held-out"),
     )
     order = 10
     needs = ("samples", "features")

@@ -9,7 +9,7 @@ from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
 class FLD(FeatureMetric):
     """Negative log-likelihood of held-out images under Gaussians around the samples."""
 
-    columns = (Column("fld", "FLD", better="lower", interval=True),)
+    columns = (Column("fld", "FLD", better="lower", interval=True, reference="both"),)
     order = 12
     needs = ("samples", "features")
     explanation = (

@@ -24,8 +24,10 @@ class GreyValues(RowMetric):
     """Total variation distance of all values, and the difference in the share of zeros."""
 
     columns = (
-        Column("value_distance", "value distance", better="lower"),
-        Column("excess_zeros", "excess zeros", over_seeds=False, interval=True),
+        Column("value_distance", "value distance", better="lower", reference="held-out"),
+        Column(
+            "excess_zeros", "excess zeros", over_seeds=False, interval=True, reference="held-out"
+        ),
     )
     order = 46
     needs = ("samples",)

@@ -21,12 +21,12 @@ class Memorisation(RowMetric):
     """The audit's verdict, and the measures of copying in pixels."""
 
     columns = (
-        Column("copying", "copying", text=True, over_seeds=False),
-        Column("copying_p", "copying p", over_seeds=False),
-        Column("copies", "copies", unit="%", interval=True),
-        Column("pixel_c_t", "C_T of pixels", interval=True, over_seeds=False),
+        Column("copying", "copying", text=True, over_seeds=False, reference="both"),
+        Column("copying_p", "copying p", over_seeds=False, reference="both"),
+        Column("copies", "copies", unit="%", interval=True, reference="training"),
+        Column("pixel_c_t", "C_T of pixels", interval=True, over_seeds=False, reference="both"),
         Column("pixel_authenticity", "AuthPct of pixels", unit="%", interval=True,
-               over_seeds=False),
+               over_seeds=False, reference="training"),
     )  # fmt: skip
     order = 54
     needs = ("samples",)

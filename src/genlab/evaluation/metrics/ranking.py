@@ -11,7 +11,7 @@ class Ranking(Metric):
     """FDr over all spaces, tier, and the interval of the rank."""
 
     columns = (
-        Column("fdr", "FDr", better="lower", interval=True, over_seeds=False),
+        Column("fdr", "FDr", better="lower", interval=True, over_seeds=False, reference="held-out"),
         Column("tier", "tier", over_seeds=False),
         Column("rank", "rank", text=True, over_seeds=False),
     )
@@ -19,11 +19,10 @@ class Ranking(Metric):
     needs = ("samples",)
     explanation = (
         "Fréchet distance to the held-out images, divided by that of as many other real images, "
-        "in the geometric mean over feature spaces that no model of the study trained on: 1 is what "
-        "real images "
-        "reach. It is the mean over seeds, the same in all rows of one model and sampler. Rows of "
-        "one tier can't be told apart; “2 to 5” is the interval of the rank (Holm's correction "
-        "over all pairs, 95 % for all rows together)."
+        "in the geometric mean over feature spaces that no model of the study trained on: 1 is "
+        "what real images reach. It is the mean over seeds, the same in all rows of one model and "
+        "sampler. Rows of one tier can't be told apart; “2 to 5” is the interval of the rank "
+        "(Holm's correction over all pairs, 95 % for all rows together)."
     )
 
     def read(self, row: RowRecord) -> Cells:

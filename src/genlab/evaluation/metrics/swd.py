@@ -12,9 +12,9 @@ class SWD(RowMetric):
     """SCALE times the distance: its mean over the levels, and those of the finest and coarsest."""
 
     columns = (
-        Column("swd", "SWD ×10³", better="lower"),
-        Column("swd_fine", "SWD fine", better="lower", over_seeds=False),
-        Column("swd_coarse", "SWD coarse", better="lower", over_seeds=False),
+        Column("swd", "SWD ×10³", better="lower", reference="held-out"),
+        Column("swd_fine", "SWD fine", better="lower", over_seeds=False, reference="held-out"),
+        Column("swd_coarse", "SWD coarse", better="lower", over_seeds=False, reference="held-out"),
     )
     order = 45
     needs = ("samples",)
