@@ -35,6 +35,7 @@ from genlab.report.league import (
     NO_ENCODER,
     NO_MODEL,
     NO_SAMPLES,
+    best_cells,
     markdown,
     missing_needs,
     readable,
@@ -339,3 +340,20 @@ def test_a_stage_that_is_missing_is_named(trained_study: StudyFolder, genlab: An
     ended = genlab("league", "--config", trained_study.config)
     assert ended.status == 1
     assert ended.err == f"error: {metrics}: no such file; run the stage that makes it first\n"
+
+
+def test_rows_whose_intervals_reach_the_best_one_are_bold_with_it() -> None:
+    """FID 5 [4, 6]: 5.5 [5, 8] can't be told from it, 7 [6.5, 7.5] can; precision the other way."""
+    base = dict.fromkeys(COLUMNS, "0") | {"dataset": "digits", "extractor": "classifier"}
+    fids = [(5.0, 4.0, 6.0), (5.5, 5.0, 8.0), (7.0, 6.5, 7.5)]
+    precisions = [(0.9, 0.8, 0.95), (0.7, 0.6, 0.85), (0.5, 0.4, 0.7)]
+    rows = [
+        base
+        | {"model": f"model{i}"}
+        | dict(zip(("fid", "fid_low", "fid_high"), fid, strict=True))
+        | dict(zip(("precision", "precision_low", "precision_high"), precision, strict=True))
+        for i, (fid, precision) in enumerate(zip(fids, precisions, strict=True))
+    ]
+    best = best_cells(pd.DataFrame(rows))
+    assert {i for i, column in best if column == "fid"} == {0, 1}
+    assert {i for i, column in best if column == "precision"} == {0, 1}

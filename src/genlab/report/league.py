@@ -245,6 +245,7 @@ def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
     """Index and column of the cells with the best number that rival models reach.
 
     Models compete on one data set; in one extractor's features where a metric depends on them.
+    Where a number has an interval, all rows whose interval overlaps that of the best one are best.
     """
     best: set[tuple[int, str]] = set()
     models = table[table["model"] != CALIBRATION]
@@ -256,9 +257,20 @@ def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
             for _, group in models.groupby(group_by):
                 numbers = pd.to_numeric(group[column.name], errors="coerce").dropna()
                 if numbers.nunique() > 1:  # rows of one run, or of one first stage, are no rivals
-                    record = numbers.min() if column.better == "lower" else numbers.max()
-                    best |= {(int(i), column.name) for i in numbers.index[numbers == record]}
+                    ties = _ties(group.loc[numbers.index], numbers, column)
+                    best |= {(int(i), column.name) for i in ties}
     return best
+
+
+def _ties(rows: pd.DataFrame, numbers: pd.Series, column: Column) -> pd.Index:
+    """The rows with the best of `numbers`, and those that can't be told from one of these."""
+    sign = 1 if column.better == "lower" else -1
+    record = sign * numbers == (sign * numbers).min()
+    if not column.interval:
+        return rows.index[record]
+    ends = rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
+    near, far = (sign * ends).min(axis=1), (sign * ends).max(axis=1)
+    return rows.index[record | (near <= far[record].max())]
 
 
 def league_table(table: pd.DataFrame) -> dict[str, Any]:

@@ -16,9 +16,10 @@ class LeagueSection(Section):
     order = 10
     introduction = (
         "One row for each run, sampler and feature extractor. Bold marks the best model of a "
-        "column among the rows of the same data set and extractor. The grey rows calibrate the "
-        "metrics: <em>real</em> scores held-out images of the data set, <em>noise</em> scores "
-        "uniform noise. Click a column head to sort."
+        "column among the rows of the same data set and extractor, and all rows whose 95 % "
+        "intervals overlap its own. The grey rows calibrate the metrics: <em>real</em> scores "
+        "held-out images of the data set, <em>noise</em> scores uniform noise. Click a column head "
+        "to sort."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
