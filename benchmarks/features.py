@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from genlab.config.evaluators.inception_v3_compat import INCEPTION, INCEPTION_FEATURES
+from genlab.config.evaluators.inception_v3_compat import Inception
 from genlab.config.sources.digits import DigitsConfig
 from genlab.config.study import load_study
 from genlab.data.sources.digits import fetch, read
-from genlab.evaluation.extractors.inception_v3_compat import LAYERS
+from genlab.evaluation.extractors.inception_v3_compat import InceptionV3
 from genlab.evaluation.metrics import Comparison
 from genlab.evaluation.metrics.fid import FID
 from genlab.evaluation.metrics.inception_score import InceptionScore
@@ -50,6 +50,7 @@ from genlab.results.layout import StudyFolder
 from genlab.results.spec import study_specs, write_specs
 from genlab.workflow.features import features_origin, read_features
 
+INCEPTION = Inception.name
 DIGITS = "digits"
 NOISE = 8  # grey values of standard deviation that each set has more than the one before
 COLUMNS = {
@@ -72,7 +73,7 @@ def write_weights(path: Path) -> None:
     """Write random weights of Inception."""
     torch.save({}, path)
     torch.manual_seed(0)
-    network = RandomInception(INCEPTION, list(LAYERS), str(path))
+    network = RandomInception(INCEPTION, list(InceptionV3.layers), str(path))
     for weight in network.parameters():
         if weight.ndim > 1:  # He's initialisation: features differ from image to image
             torch.nn.init.kaiming_normal_(weight)
@@ -128,7 +129,7 @@ class GenLab:
     def __init__(self, folder: Path, weights: Path, options: argparse.Namespace) -> None:
         self.folder, self.cpu = folder, options.cpu
         evaluation = {
-            "samples": max(options.images, INCEPTION_FEATURES),  # what a study must have
+            "samples": max(options.images, Inception.features),  # what a study must have
             "extractors": [INCEPTION],
             "weights": {INCEPTION: str(weights)},
             "calibration": [],
@@ -173,7 +174,7 @@ def fidelity(
     folders: tuple[Path, Path], weights: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """The metrics of two folders by torch-fidelity's command line."""
-    fid = ["--fid"] if min(options.images, options.reference) >= INCEPTION_FEATURES else []
+    fid = ["--fid"] if min(options.images, options.reference) >= Inception.features else []
     printed = run([
         sys.executable, "-m", "torch_fidelity.fidelity", "--json", "--silent", "--no-cache",
         "--isc", "--kid", "--prc", *fid, "--feature-extractor", INCEPTION,

@@ -100,6 +100,12 @@ ARRAYS = expand(
 )
 MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
 
+REAL_IMAGES = [
+    STUDY_AT.data(dataset).images(split)
+    for dataset in STUDY.datasets
+    for split in ("train", "test")
+]
+
 # ---- jobs: their wildcards, by rule ------------------------------------------------------------
 JOBS = study_jobs(STUDY)
 UNDERSTOOD = [

@@ -33,12 +33,14 @@ use rule features as reference_features with:
         weights=lambda w: extractor_files(w.dataset),
     output:
         expand(
-            "<study>/{dataset}/reference/{split}/{file}", file=FEATURES, allow_missing=True
+            "<study>/{dataset}/reference/{split}/{file}",
+            file=FEATURES,
+            allow_missing=True,
         ),
-    wildcard_constraints:
-        split="train|test",
     pathvars:
         job="{dataset}/reference_{split}",
+    wildcard_constraints:
+        split="train|test",
 
 
 use rule light as evaluate with:
@@ -78,7 +80,9 @@ use rule compute as rfid with:
         "<data>/test_images.npy",
         weights=lambda w: extractor_files(w.dataset),
         reference=expand(
-            "<study>/{dataset}/reference/train/{file}", file=FEATURES, allow_missing=True
+            "<study>/{dataset}/reference/train/{file}",
+            file=FEATURES,
+            allow_missing=True,
         ),
     output:
         "<run>/reconstructions/rfid.json",

@@ -5,6 +5,7 @@
 use rule light as rank with:
     input:
         MANIFESTS,
+        REAL_IMAGES,
         outputs("features", "reference_features", "sample", "calibrate"),
     output:
         "<study>/ranking.json",
@@ -19,7 +20,9 @@ use rule light as rank with:
 use rule light as league with:
     input:
         MANIFESTS,
-        outputs("rank", "train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"),
+        outputs(
+            "rank", "train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"
+        ),
     output:
         report(
             "<study>/league.csv",

@@ -13,24 +13,21 @@ BEST = 3  # number of rows per data set
 
 
 def best_rows(study: StudyFolder) -> list[str]:
-    """Return the rows with the lowest FIDs of each data set, in the league's first features."""
+    """Return the rows of each data set with the lowest FDr, and the intervals of their ranks."""
     with study.league.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["model"] != CALIBRATION]
-    several = len({row["seed"] for row in rows}) > 1
     lines = []
     for dataset, group in groupby(rows, key=itemgetter("dataset")):
-        of_dataset = list(group)
-        extractor = of_dataset[0]["extractor"]
-        numbered = [
-            (float(row["fid"]), row)
-            for row in of_dataset
-            if row["extractor"] == extractor and is_number(row["fid"])
-        ]
-        if numbered:
-            lines.append(f"Lowest FIDs on {dataset} (features of: {extractor}):")
-        for fid, row in sorted(numbered, key=itemgetter(0))[:BEST]:
-            seed = f", seed {row['seed']}" if several else ""
-            lines.append(f"  {fid:.3g}  {row['model']}, {row['sampler']}{seed}")
+        scores = {
+            (float(row["fdr"]), row["model"], row["sampler"]): row["rank"]
+            for row in group  # seeds and extractors repeat it
+            if is_number(row["fdr"])
+        }
+        if scores:
+            lines.append(f"Best on {dataset} by FDr, which is 1 for real images:")
+        for fdr, model, sampler in sorted(scores)[:BEST]:
+            rank = scores[fdr, model, sampler]
+            lines.append(f"  {fdr:.3g}  {model}, {sampler}: rank {rank}")
     return lines
 
 

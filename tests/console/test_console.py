@@ -45,20 +45,20 @@ rule report:
     output: study.report
     shell: "cp league.csv results/mini/league.csv; touch {output}"
 """
-LEAGUE = """dataset,model,seed,sampler,extractor,fid
-digits,calibration,0,real,classifier,1.05
-digits,vae,0,prior,classifier,23.4
-digits,ddpm,0,ddpm-50,classifier,5.829
-digits,ddpm,1,ddpm-50,classifier,10.0
-digits,ddpm,0,dpm-20,classifier,7.76
-digits,vqvae,0,none,classifier,no prior
-digits,ddpm,0,dpm-20,inception-v3-compat,2.5
+LEAGUE = """dataset,model,seed,sampler,extractor,fdr,rank
+digits,calibration,0,real,classifier,0.9,not ranked
+digits,vae,0,prior,classifier,23.4,3
+digits,ddpm,0,ddpm-50,classifier,5.829,1 to 2
+digits,ddpm,1,ddpm-50,classifier,5.829,1 to 2
+digits,ddpm,0,dpm-20,classifier,7.76,1 to 2
+digits,vqvae,0,none,classifier,no prior,no prior
+digits,ddpm,0,dpm-20,inception-v3-compat,7.76,1 to 2
 """
 OUTCOME = """\
-Lowest FIDs on digits (features of: classifier):
-  5.83  ddpm, ddpm-50, seed 0
-  7.76  ddpm, dpm-20, seed 0
-  10  ddpm, ddpm-50, seed 1
+Best on digits by FDr, which is 1 for real images:
+  5.83  ddpm, ddpm-50: rank 1 to 2
+  7.76  ddpm, dpm-20: rank 1 to 2
+  23.4  vae, prior: rank 3
 Report: results/mini/report/index.html
 All runs in MLflow: make ui
 """

@@ -84,7 +84,8 @@ def test_all_are_torch_fidelity_s() -> None:
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    x, y, logits = normal(0), normal(1) * 1.2, normal(2)
+    x, y = normal(0), normal(1) * 1.2
+    logits = normal(2)[:, :5]  # as many classes as `features` has
     result = measure(Comparison(features(x, logits), features(y), CONFIG))
     tensors = [torch.from_numpy(v).double() for v in (x, y)]
     theirs = (
@@ -192,7 +193,7 @@ def test_the_inception_score_lies_between_1_and_the_number_of_classes(
 def test_too_few_images_are_refused(samples: Features, reference: Features, message: str) -> None:
     with pytest.raises(GenLabError, match=message) as caught:
         measure(Comparison(samples, reference, CONFIG))
-    assert "need at least 6" in str(caught.value)
+    assert "need at least 7" in str(caught.value)
 
 
 def test_fewer_images_than_dimensions_are_refused() -> None:

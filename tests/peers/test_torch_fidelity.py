@@ -23,16 +23,16 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.fidelity import main as command_line
 from torch_fidelity.utils import create_feature_extractor
 
-from genlab.config.evaluators.inception_v3_compat import INCEPTION
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.extractors import features_of, make_extractor
-from genlab.evaluation.extractors.inception_v3_compat import LAYERS
+from genlab.evaluation.extractors.inception_v3_compat import InceptionV3
 from genlab.evaluation.metrics import Comparison
 from genlab.evaluation.metrics.fid import frechet
 from genlab.evaluation.metrics.inception_score import InceptionScore
 from genlab.evaluation.metrics.kid import KID
 from genlab.evaluation.metrics.precision_recall import PrecisionRecall
 
+INCEPTION = InceptionV3.name
 SIDE = 16
 SMALL_LAYER = "64"
 BATCH = 4  # images at a time; layers of more than 32 MiB are slow to allocate
@@ -51,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
     torch.save({}, path)
     torch.manual_seed(0)
-    network = RandomInception(INCEPTION, list(LAYERS), str(path))
+    network = RandomInception(INCEPTION, list(InceptionV3.layers), str(path))
     for weight in network.parameters():
         if weight.ndim > 1:  # He's initialisation: features differ from image to image
             torch.nn.init.kaiming_normal_(weight)

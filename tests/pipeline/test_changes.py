@@ -16,7 +16,7 @@ from project import CORES, LONG, SMOKE, Job, Project, jobs
 
 from genlab.results.spec import read_run
 
-SUMMARY = {Job("league"), Job("report"), Job("publish")}
+SUMMARY = {Job("rank"), Job("league"), Job("report"), Job("publish")}
 MEASURED = {
     Job("evaluate", model)
     for model in ("vae", "ddpm", "flow", "vqvae-prior", "dalle", "calibration")

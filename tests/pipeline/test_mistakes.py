@@ -11,10 +11,14 @@ SPRITES = "config/datasets/sprites.yaml"
 
 
 FEW = "samples: 128", "samples: 63"
+OWN = """
+  samples: 128
+  extractors: [classifier, pixel-pca, low-level]
+  calibration: [real, noise]"""
 WEIGHTS = """
   samples: 2048
-  calibration: [noise]
   extractors: [inception-v3-compat]
+  calibration: [noise]
   weights: {inception-v3-compat: empty.pth}"""
 
 
@@ -38,8 +42,8 @@ WEIGHTS = """
         (SMOKE, *FEW, "evaluation.samples: 63", "take 64 or more"),
         (SMOKE, "name: smoke", "name: smoke\nname: x", "line 3", "duplicate key 'name'"),
         (SMOKE, "datasets: [sprites]", "datasets: sprites", "datasets", "such as [sprites]"),
-        (SMOKE, "  samples: 128", WEIGHTS, "evaluation.weights", "the file is empty"),
-        (DEFAULT, "images: 64000", "images: !!int abc", "line 36", "'abc' is not of type int"),
+        (SMOKE, OWN, WEIGHTS, "evaluation.weights", "the file is empty"),
+        (DEFAULT, "images: 64000", "images: !!int abc", "line 37", "'abc' is not of type int"),
         (VAE, "latent:", "latents:", "latents", "did you mean 'latent'"),
         (VAE, "batch_size:", "batchsize:", "training", "did you mean 'batch_size'"),
         (VAE, "family: vae", "family: [vae", "not valid YAML", "while parsing"),
