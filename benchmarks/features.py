@@ -48,7 +48,7 @@ from genlab.evaluation.metrics.precision_recall import PrecisionRecall
 from genlab.io.arrays import write_array
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import study_specs, write_specs
-from genlab.workflow.features import features_origin, read_features
+from genlab.workflow.feature_files import features_origin, read_features
 
 INCEPTION = Inception.name
 DIGITS = "digits"

@@ -277,7 +277,7 @@ def test_a_new_family_redoes_no_other_model(again: Project) -> None:
     study = yaml.safe_load((again.root / SMOKE).read_text())
     study["models"].append("pixelwise")
     (again.root / SMOKE).write_text(yaml.safe_dump(study, sort_keys=False))
-    stages = ("train", "sample", "features", "evaluate")
+    stages = ("train", "sample", "features", "evaluate", "curve")
     assert again.plan() == {Job(stage, "pixelwise") for stage in stages} | {
-        Job("league"), Job("report"), Job("publish")
+        Job("rank"), Job("league"), Job("report"), Job("publish")
     }  # fmt: skip

@@ -75,7 +75,8 @@ def test_every_table_holds_exactly_the_measured_floats(exported: StudyFolder) ->
             (cell,) = table[(table["model"] == model) & (table["sampler"] == row)][metric]
             assert float(cell) == value
             count += 1
-    assert count == 2 * 4 * 9
+    assert count == 2 * len([*numbers(exported)])
+    assert {row for _, row, *_ in numbers(exported)} == {"real", "noise", "prior", "ddim-3"}
 
 
 def test_page_csv_parquet_and_mlflow_agree_in_every_cell(exported: StudyFolder) -> None:
@@ -121,9 +122,12 @@ def test_the_long_table_has_a_line_for_each_number(exported: StudyFolder) -> Non
     ]  # fmt: skip
     assert len(table) == len(cells)
     lines = table.set_index(["model", "sampler", "metric"])
-    for model, row, extractor, metric, value in numbers(exported):
+    ends = {end: (name, part) for name, column in MEASURED.items() if column.interval
+            for end, part in zip(column.ends, ("low", "high"), strict=True)}  # fmt: skip
+    for model, row, extractor, name, value in numbers(exported):
+        metric, part = ends.get(name, (name, "value"))
         line = lines.loc[(model, row, metric)]
-        assert line["value"] == value
+        assert line[part] == value
         of_extractor = metric not in ("samples", "reference_images")
         assert line["extractor"] == (extractor if of_extractor else "")
         assert line["samples"] == 32

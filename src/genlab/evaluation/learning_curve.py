@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
-from genlab.data.randomness import generator
-from genlab.evaluation.metrics import Array, Comparison, Features, Images, Values
-from genlab.evaluation.metrics.fid import frechet
+from genlab.evaluation.metrics import Comparison, Features, Images, Values
+from genlab.evaluation.metrics.fid import FID
 from genlab.evaluation.metrics.kid import KID
 
 COPY_RATIO = 1 / 3
@@ -51,28 +50,9 @@ def copied_share(samples: Images, training: Images) -> float:
     return float((nearest_ratios(samples, training) < COPY_RATIO).mean())
 
 
-def _part(features: Array, n: int, split: str) -> Array:
-    """`n` of the rows of `features` at random, always the same."""
-    return features[generator(0, "learning curve", split).permutation(len(features))[:n]]
-
-
 def measure_quality(
     generated: Features, training: Features, held_out: Features, config: EvaluationConfig
 ) -> Values:
-    """Frechet and kernel distances of samples in the features of one extractor.
-
-    `fid_gap` is FD to held-out images - FD to training images, both to equally many: FD depends on
-    the number of images on either side.
-    """
-    x, a, b = (features["features"] for features in (generated, training, held_out))
-    m = min(len(a), len(b))
-    to_held_out, to_training = (
-        frechet(x, _part(real, m, split)) for real, split in ((b, "test"), (a, "train"))
-    )
-    gap = None if to_held_out is None or to_training is None else to_held_out - to_training
-    return {
-        "fid": frechet(x, a),
-        "fid_held_out": frechet(x, b),
-        "fid_gap": gap,
-        **KID().compute(Comparison(generated, training, config, held_out)),
-    }
+    """Frechet and kernel distances of samples in the features of one extractor, as in the league."""
+    comparison = Comparison(generated, training, config, held_out)
+    return {**FID().compute(comparison), **KID().compute(comparison)}

@@ -102,8 +102,9 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
     """
     facts = Facts.of(read_json(run.data.manifest))
 
+    first = load_first_stage(run, spec)
+
     def begin(training: TrainingConfig, checkpoint: Checkpoint | None = None) -> Training:
-        first = load_first_stage(run, spec)
         return Training(
             build_model(spec.model, facts, address(spec.seed, "weights"), first),
             read_table(run.data, "train", spec.model),
