@@ -36,7 +36,7 @@ class Job(NamedTuple):
         dataset, model = (wildcards.get(name, "") for name in ("dataset", "model"))
         subject = f" {model} on {dataset}" if model else f" {dataset}" if dataset else ""
         seed = [f"seed {wildcards['seed']}"] if "seed" in wildcards else []
-        details = seed + [wildcards[name] for name in ("row", "extractor") if name in wildcards]
+        details = seed + [wildcards[name] for name in ("row", "split") if name in wildcards]
         name = rule.replace("_", " ") + subject
         return cls(rule, ", ".join([name, *details]), started, model)
 

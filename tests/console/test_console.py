@@ -63,7 +63,7 @@ Report: results/mini/report/index.html
 All runs in MLflow: make ui
 """
 JOBS = {
-    "reference features digits, classifier",
+    "reference features digits, train",
     *(f"train {model} on digits, seed {seed}" for model in ("vae", "ddpm") for seed in (0, 1)),
     "report",
 }

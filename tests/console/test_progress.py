@@ -23,10 +23,10 @@ def test_a_time_has_two_units_at_most(seconds: float, text: str) -> None:
         ("fetch", {"dataset": "digits"}, "fetch digits"),
         ("train", {"dataset": "digits", "model": "ldm", "seed": "0"},
          "train ldm on digits, seed 0"),
-        ("reference_features", {"dataset": "digits", "extractor": "classifier"},
-         "reference features digits, classifier"),
-        ("features", {"dataset": "d", "model": "m", "seed": "1", "row": "r", "extractor": "e"},
-         "features m on d, seed 1, r, e"),
+        ("reference_features", {"dataset": "digits", "split": "train"},
+         "reference features digits, train"),
+        ("features", {"dataset": "d", "model": "m", "seed": "1", "row": "r"},
+         "features m on d, seed 1, r"),
     ],
 )  # fmt: skip
 def test_a_job_is_called_in_words(rule: str, wildcards: dict[str, str], name: str) -> None:

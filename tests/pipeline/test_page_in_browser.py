@@ -71,7 +71,8 @@ def test_the_links_lead_to_the_sections_in_order(opened: Opened) -> None:
     assert targets == sections
     assert len(set(sections)) == len(sections)
     applying = (
-        "#ranking", "#league", "#memorisation", "#learning-curves", "#samplers", "#classes", "#samples", "#prompts", "#reconstructions", "#strips",
+        "#ranking", "#league", "#memorisation", "#learning-curves", "#samplers",
+        "#classes", "#samples", "#prompts", "#reconstructions", "#strips",
         "#trajectories", "#likelihood-bounds", "#latent-space", "#disentanglement", "#elbo-study",
         "#losses", "#cost", "#methods",
     )  # fmt: skip

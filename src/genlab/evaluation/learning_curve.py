@@ -53,6 +53,6 @@ def copied_share(samples: Images, training: Images) -> float:
 def measure_quality(
     generated: Features, training: Features, held_out: Features, config: EvaluationConfig
 ) -> Values:
-    """Frechet and kernel distances of samples in the features of one extractor, as in the league."""
+    """Frechet and kernel distances in the features of one extractor, as in the league."""
     comparison = Comparison(generated, training, config, held_out)
     return {**FID().compute(comparison), **KID().compute(comparison)}
