@@ -157,7 +157,7 @@ def test_a_job_that_succeeds_at_the_second_try_is_no_failure(snakemake: Snakemak
     )
     done = snakemake("--retries", "1")
     assert done.returncode == 0, done.stdout
-    assert "FAILED: reference features digits, classifier\n" in done.stdout
+    assert "FAILED: reference features digits, train\n" in done.stdout
     assert "Trying to restart job" in done.stdout
     assert sorted(job_lines(done.stdout)) == sorted(JOBS)
     assert done.stdout.endswith(OUTCOME)
