@@ -93,7 +93,7 @@ def test_no_other_call_changes_what_a_workflow_reads(
     """Neither a plan with another budget, nor a second workflow, nor an edited study."""
     running()
     before = specs(bare)
-    assert len(before) == 9
+    assert len(before) == 13
     other = ("--configfile", STUDY, "--config", 'training={"images": 640}')
     planned = bare.run("snakemake", "-n", *other)
     assert planned.returncode == 0, planned.stdout + planned.stderr
@@ -162,7 +162,7 @@ def test_what_was_deleted_is_made_again(again: Project) -> None:
     of_vae = {job.rule for job in plan if job.model == "vae"}
     assert of_vae == {
         "train", "sample", "features", "evaluate", "reconstruct", "rfid", "likelihood", "explore",
-        "disentangle", "elbo",
+        "disentangle", "elbo", "curve",
     }  # fmt: skip
     assert {Job("league"), Job("report"), Job("publish")} < plan
     assert not {job for job in plan if job.model in ("flow", "dalle", "clip")}

@@ -266,11 +266,12 @@ def _ties(rows: pd.DataFrame, numbers: pd.Series, column: Column) -> pd.Index:
     """The rows with the best of `numbers`, and those that can't be told from one of these."""
     sign = 1 if column.better == "lower" else -1
     record = sign * numbers == (sign * numbers).min()
-    if not column.interval:
-        return rows.index[record]
-    ends = rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
-    near, far = (sign * ends).min(axis=1), (sign * ends).max(axis=1)
-    return rows.index[record | (near <= far[record].max())]
+    if column.interval:
+        ends = rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
+        near, far = (sign * ends).min(axis=1), (sign * ends).max(axis=1)
+        record |= near <= far[record].max()
+    ties: pd.Index = rows.index[record]
+    return ties
 
 
 def league_table(table: pd.DataFrame) -> dict[str, Any]:
