@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.metrics import Comparison, Images, RowComparison, RowRecord
 from genlab.evaluation.metrics.class_imbalance import ClassImbalance
-from genlab.evaluation.metrics.classifier_accuracy import NO_CLASSES, ClassifierAccuracy
+from genlab.evaluation.metrics.classifier_accuracy import NOT_REQUESTED, ClassifierAccuracy
 from genlab.evaluation.metrics.cmmd import CMMD
 from genlab.evaluation.metrics.density_coverage import DensityCoverage
 from genlab.evaluation.metrics.grey_values import GreyValues
@@ -87,7 +87,7 @@ def test_without_classes_or_held_out_images_nothing_is_computed() -> None:
     )
     assert set(nothing.values()) == {None}
     record = RowRecord([], {}, "classifier", {}, nothing)
-    assert set(ClassifierAccuracy().cells(record).values()) == {NO_CLASSES}
+    assert set(ClassifierAccuracy().cells(record).values()) == {NOT_REQUESTED}
     small = RowComparison(real[..., :6], real[..., :6], real[..., :6], {}, CONFIG)
     assert set(SWD().compute(small).values()) == {None}
 

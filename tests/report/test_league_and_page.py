@@ -24,7 +24,7 @@ from genlab.config.families.vqvae import VQVAEConfig
 from genlab.errors import GenLabError
 from genlab.evaluation.metrics import RowRecord
 from genlab.evaluation.metrics.bits_per_dim import BitsPerDim, bits_of
-from genlab.evaluation.metrics.classifier_accuracy import NO_CLASSES
+from genlab.evaluation.metrics.classifier_accuracy import NOT_REQUESTED
 from genlab.evaluation.metrics.ranking import NOT_RANKED
 from genlab.evaluation.metrics.used_codes import NO_CODES
 from genlab.io.energy import NOT_MEASURED
@@ -70,7 +70,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("calibration", "real"), ("calibration", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    reasons = {NO_MODEL, NO_ENCODER, NO_CODES, NO_CLASSES, NOT_MEASURED, NOT_RANKED}
+    reasons = {NO_MODEL, NO_ENCODER, NO_CODES, NOT_REQUESTED, NOT_MEASURED, NOT_RANKED}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
 

@@ -8,7 +8,7 @@ from genlab.data.randomness import generator
 from genlab.evaluation.accuracy_score import COMPONENTS, accuracy, components, wilson_interval
 from genlab.evaluation.metrics import Cells, Column, RowComparison, RowMetric, RowRecord, RowValues
 
-NO_CLASSES = "no classes requested"
+NOT_REQUESTED = "no classes requested"
 
 
 class ClassifierAccuracy(RowMetric):
@@ -56,4 +56,4 @@ class ClassifierAccuracy(RowMetric):
 
     def read(self, row: RowRecord) -> Cells:
         values = {name: row.measured[name] for name in self.names}
-        return {name: NO_CLASSES if value is None else value for name, value in values.items()}
+        return {name: NOT_REQUESTED if value is None else value for name, value in values.items()}
