@@ -45,7 +45,9 @@ use rule light as league with:
 use rule light as report with:
     input:
         MANIFESTS,
+        REAL_IMAGES,
         outputs(
+            "rank",
             "league",
             "train",
             "sample",
