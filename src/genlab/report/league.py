@@ -269,7 +269,7 @@ def _ties(rows: pd.DataFrame, numbers: pd.Series, column: Column) -> pd.Index:
     if column.interval:
         ends = rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
         near, far = (sign * ends).min(axis=1), (sign * ends).max(axis=1)
-        record |= near <= far[record].max()
+        record |= near < far[record].max()
     ties: pd.Index = rows.index[record]
     return ties
 
