@@ -65,8 +65,8 @@ def gaussians(scale: float) -> Populations:
     variance = 48 / np.arange(1, F + 1)
     b, change = 0.1 * random.standard_normal(F), 0.02 * random.standard_normal((F, F))
     change = change + change.T  # A - I
-    known = b @ b + np.trace(change @ np.diag(variance) @ change)
-    factor = scale * np.sqrt(DISTANCE / known)
+    squared_distance = b @ b + np.trace(change @ np.diag(variance) @ change)
+    factor = scale * np.sqrt(DISTANCE / squared_distance)
 
     def generated(n: int, random: np.random.Generator) -> Float:
         x: Float = random.standard_normal((n, F)) * np.sqrt(variance)

@@ -28,9 +28,9 @@ from genlab.config.study import EvaluationConfig
 from genlab.data.idx import read_idx
 from genlab.data.randomness import generator
 from genlab.evaluation.extractors import features_of, make_extractor
+from genlab.evaluation.intervals import QUANTILE
 from genlab.evaluation.memorisation.copying import (
     LEVEL,
-    NORMAL,
     audit,
     ratio_tests,
     share,
@@ -149,7 +149,7 @@ def experiment(
             "flagged %": alarms.value,
             "95 % interval": f"{alarms.low:.1f} to {alarms.high:.1f}",
             "AUC": auc,
-            "AUC ±": NORMAL * float(variance**0.5),
+            "AUC ±": QUANTILE * float(variance**0.5),
             "median p": f"{middle:.1g}",
             "5 to 95 % of p": f"{low:.1g} to {high:.1g}",
         })  # fmt: skip

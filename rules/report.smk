@@ -31,6 +31,7 @@ use rule light as league with:
         ),
         "<study>/league.parquet",
         "<study>/league.md",
+        "<study>/ranking.md",
         "<study>/league.tex",
         "<study>/measurements.csv",
         "<study>/measurements.parquet",

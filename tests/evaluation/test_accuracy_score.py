@@ -14,8 +14,8 @@ from genlab.evaluation.accuracy_score import (
     components,
     fit_regression,
     small,
-    wilson_interval,
 )
+from genlab.evaluation.intervals import share_interval
 
 
 def test_the_regression_is_that_of_scikit_learn() -> None:
@@ -65,4 +65,4 @@ def test_wrong_classes_lower_the_accuracy() -> None:
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (9, 10), (870, 1000), (7, 7)])
 def test_the_interval_is_wilson_s(right: int, n: int) -> None:
     expected = binomtest(right, n).proportion_ci(method="wilson")
-    assert wilson_interval(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert share_interval(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)

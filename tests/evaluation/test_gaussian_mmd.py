@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from genlab.evaluation import neighbours
 from genlab.evaluation.gaussian_mmd import median_distance, squared_mmd
-from genlab.evaluation.jackknife import Z
+from genlab.evaluation.intervals import QUANTILE
 
 Floats = NDArray[np.float64]
 DIMENSIONS = 4
@@ -45,7 +45,7 @@ def test_the_estimate_and_its_jackknife_follow_their_definitions(
         (y, [brute(x, np.delete(y, i, axis=0), sigma) for i in range(17)]),
     ):
         variance += np.var(values) * (len(part) - 1)
-    assert (estimate.high - estimate.value) / Z == pytest.approx(variance**0.5, rel=1e-9)
+    assert (estimate.high - estimate.value) / QUANTILE == pytest.approx(variance**0.5, rel=1e-9)
     assert estimate.value - estimate.low == pytest.approx(estimate.high - estimate.value, rel=1e-9)
 
 

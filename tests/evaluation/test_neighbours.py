@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from genlab.evaluation import neighbours
-from genlab.evaluation.jackknife import Estimate, Z
+from genlab.evaluation.intervals import QUANTILE, IntervalEstimate
 from genlab.evaluation.neighbours import (
     clipped_coverage,
     clipped_density,
@@ -109,7 +109,7 @@ def test_large_sets_of_real_images_are_represented_by_a_part(
     assert density_coverage(generated, real, K)[1].value == value
 
 
-def share_covered(estimates: list[Estimate]) -> float:
+def share_covered(estimates: list[IntervalEstimate]) -> float:
     """The share of intervals that hold the mean of the values."""
     truth = np.mean([estimate.value for estimate in estimates])
     return float(np.mean([estimate.low <= truth <= estimate.high for estimate in estimates]))
@@ -140,7 +140,7 @@ def test_the_jackknife_leaves_out_one_image_at_a_time() -> None:
 
     def half_width(of_generated: list[float], of_real: list[float]) -> float:
         variances = [np.var(values) * (len(values) - 1) for values in (of_generated, of_real)]
-        return float(Z * sum(variances) ** 0.5)
+        return float(QUANTILE * sum(variances) ** 0.5)
 
     for kind in (0, 1):
         estimate = density_coverage(generated, real, K)[kind]

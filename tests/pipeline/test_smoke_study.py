@@ -209,9 +209,9 @@ def test_page_csv_parquet_and_mlflow_agree_in_every_cell(
     study = StudyFolder(smoke.root / "results/smoke")
     table = pd.read_csv(study.league, keep_default_na=False)
     rows = dict.fromkeys(zip(table["model"], table["sampler"], strict=True))
-    drawn = [(model, row) for model, row in rows if row != "none"]
-    assert len(drawn) == 9
-    for model, row in drawn:
+    sampled = [(model, row) for model, row in rows if row != "none"]
+    assert len(sampled) == 9
+    for model, row in sampled:
         names = [name for name, _ in compare_published(find_row(study, model, row))]
         assert names == [
             "league.csv", "league.parquet", "measurements.csv", "measurements.parquet",

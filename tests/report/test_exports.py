@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tiny import write_costs
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.errors import GenLabError
@@ -49,9 +50,7 @@ SHARP = 0.1 + 0.2
 @pytest.fixture
 def exported(trained_study: StudyFolder) -> StudyFolder:
     """The tiny study with all its tables."""
-    costs = trained_study.folder / "benchmarks/league.tsv"
-    costs.parent.mkdir()
-    costs.write_text("s\th:m:s\tmax_rss\n0.1\t0:00:01\t1\n")
+    write_costs(trained_study)
     league(trained_study)
     report(trained_study)
     return trained_study

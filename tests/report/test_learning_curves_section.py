@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from scipy.stats import linregress
-from tiny import make_study
+from tiny import make_study, write_costs
 
 from genlab.io.files import read_json, write_json
 from genlab.report.sections import learning_curves as section
@@ -109,7 +109,7 @@ def test_the_slope_and_its_interval_are_those_of_a_linear_regression() -> None:
     assert fit_slope([250, 250, 500, 500], [1, 2, 3, 4]) is None
 
 
-def known(n: int, seed: str) -> pd.DataFrame:
+def invented_run(n: int, seed: str) -> pd.DataFrame:
     """A run that draws good samples from 2,000 images on and copies from 100 n on."""
     images = np.geomspace(500, 1e6, 60)
     copied = np.clip(COPYING + 0.1 * np.log(images / (100 * n)), 0, 1)
@@ -119,7 +119,7 @@ def known(n: int, seed: str) -> pd.DataFrame:
 
 
 def test_exponents_of_known_curves_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = pd.concat([known(n, seed) for n in (100, 400, 1600) for seed in "01"])
+    points = pd.concat([invented_run(n, seed) for n in (100, 400, 1600) for seed in "01"])
     times = run_times(points)
     assert times["copying"].tolist() == pytest.approx(list(100 * times["n"]))
     assert times["good"].nunique() == 1
@@ -135,7 +135,7 @@ def test_exponents_of_known_curves_are_found(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_run_that_never_copies_has_no_time_and_no_slope() -> None:
-    times = run_times(pd.concat([known(n, "0") for n in (100, 400, 10**6)]))
+    times = run_times(pd.concat([invented_run(n, "0") for n in (100, 400, 10**6)]))
     assert times["copying"].isna().tolist() == [False, False, True]
     assert slopes(times)["copying"] is None
 
@@ -144,9 +144,7 @@ def test_a_run_that_never_copies_has_no_time_and_no_slope() -> None:
 def page(trained_study: StudyFolder) -> str:
     """The page of the trained tiny study, with a curve of each model written by hand."""
     at = trained_study
-    job = at.folder / "benchmarks/league.tsv"
-    job.parent.mkdir()
-    job.write_text("s\th:m:s\tmax_rss\n1\t0:00:01\t1\n")
+    write_costs(at)
     text = at.config.read_text()
     at.config.write_text(text.replace("curves: null", "curves: {shares: [0.5, 1.0], samples: 32}"))
     for model, distances in {"vae": [9.0, 2.0], "ddpm": [8.0, 3.0]}.items():

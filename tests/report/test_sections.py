@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import write_costs
 
 import genlab
 from genlab.registry import modules_in
@@ -68,9 +69,7 @@ def add_section(package: Path, limit: int) -> None:
 @pytest.fixture
 def reportable(trained_study: StudyFolder) -> StudyFolder:
     """The tiny study with its league and one measured job."""
-    job = trained_study.folder / "benchmarks/league.tsv"
-    job.parent.mkdir()
-    job.write_text("s\th:m:s\tmax_rss\n1\t0:00:01\t1\n")
+    write_costs(trained_study)
     league(trained_study)
     return trained_study
 

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import scipy.linalg
 from numpy.typing import NDArray
+from tiny import write_costs
 
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
@@ -116,9 +117,7 @@ def run(
     package: Path, at: StudyFolder, config: Path, changes: object, commands: list[list[object]]
 ) -> None:
     """Run `commands` with the copied package; first write the tiny study with its `changes`."""
-    costs = at.folder / "benchmarks" / "league.tsv"  # as a workflow writes it
-    costs.parent.mkdir()
-    costs.write_text("s\th:m:s\tmax_rss\n1\t0:00:01\t1\n")
+    write_costs(at)
     words = [[str(word) for word in command] for command in commands]
     job = json.dumps([str(package), str(at.results), str(config), changes, words])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(package.parent), str(TESTS)])}
@@ -145,7 +144,9 @@ def test_a_new_metric_is_one_file(
 
     real = np.load(at.reference("stripes", "train") / "classifier.npz")["features"].astype(float)
     table = pd.read_csv(at.league, keep_default_na=False).set_index(["model", "sampler"])
-    assert list(table.columns).index("mean_shift") == list(table.columns).index("fid") + 1
+    # by its order, between FLD and KID
+    columns = list(table.columns)
+    assert columns.index("mean_shift") == columns.index("fld_high") + 1 == columns.index("kid") - 1
     for model, row in RUNS.items():
         shift = np.linalg.norm(features(at, model, "classifier").mean(axis=0) - real.mean(axis=0))
         measured = read_json(at.run("stripes", model, 0).metrics)[row]["classifier"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import write_costs
 
 from genlab.config.families.vae import VAEConfig
 from genlab.config.study import Study
@@ -79,9 +80,7 @@ def test_the_page_shows_models_by_tier_and_calibration_rows_last(
     assert [row["tier"] for row in models] == sorted(row["tier"] for row in models)
     text = ranking_markdown(content, table)
     assert text.count("\n") == 2 + len(rows)
-    costs = at.folder / "benchmarks/league.tsv"
-    costs.parent.mkdir()
-    costs.write_text("s\th:m:s\tmax_rss\n0.1\t0:00:01\t1\n")
+    write_costs(at)
     league(at)
     report(at)
     page = at.report.read_text()

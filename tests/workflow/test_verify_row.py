@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import write_costs
 
 from genlab.errors import GenLabError
 from genlab.io.differences import array_difference
@@ -53,9 +54,7 @@ class Published(NamedTuple):
 
 def finish(at: StudyFolder) -> None:
     """The stages after `evaluate`; jobs were measured as Snakemake does it."""
-    costs = at.folder / "benchmarks/league.tsv"
-    costs.parent.mkdir()
-    costs.write_text("s\th:m:s\tmax_rss\n0.1\t0:00:01\t1\n")
+    write_costs(at)
     league(at)
     report(at)
     publish(at)

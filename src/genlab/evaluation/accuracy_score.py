@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.evaluation.array_cache import cached_per_array
-from genlab.evaluation.jackknife import Z
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.uint8]
@@ -108,10 +107,3 @@ def accuracy(
     """Share of the test images that a regression on the training images classifies correctly."""
     regression = fit_regression(space(train[0]), train[1], classes)
     return float((regression.predict(space(test[0])) == test[1]).mean())
-
-
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `n` independent cases (Wilson 1927)."""
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.data.randomness import generator
 from genlab.evaluation.array_cache import cached_per_array
-from genlab.evaluation.jackknife import Estimate, normal_estimate
-from genlab.evaluation.neighbours import MOST_REAL, Floats, blocks, squared_distances
+from genlab.evaluation.intervals import MOST_REAL, IntervalEstimate, subset
+from genlab.evaluation.jackknife import normal_estimate
+from genlab.evaluation.neighbours import Floats, blocks, squared_distances
 
+PURPOSE = "maximum mean discrepancy"  # of random numbers
 FOR_MEDIAN = 1000  # vectors whose distances the median distance is taken from
 
 
@@ -64,11 +65,8 @@ def median_distance(features: NDArray[np.floating]) -> float:
 
 
 def some(features: NDArray[np.floating], most: int) -> Floats:
-    """At most this number of vectors, chosen at random and the same ones every time."""
-    if len(features) > most:
-        chosen = generator("maximum mean discrepancy").choice(len(features), most, replace=False)
-        features = features[np.sort(chosen)]
-    return features.astype(np.float64)
+    """At most this number of vectors."""
+    return subset(features, most, PURPOSE).astype(np.float64)
 
 
 @cached_per_array
@@ -80,7 +78,7 @@ def real_vectors(features: NDArray[np.floating], sigma: float, most: int) -> Rea
 
 def squared_mmd(
     generated: NDArray[np.floating], real: NDArray[np.floating], sigma: float
-) -> Estimate:
+) -> IntervalEstimate:
     """MMD^2 of vectors [N, F] and those of real images [M, F], with the jackknife's interval.
 
     Larger sets of real images are represented by MOST_REAL random ones, or by N if that is more.

@@ -6,6 +6,7 @@ The interval of an `Estimate` holds the value of the population, that is of infi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,33 @@ from genlab.evaluation.root_trace import Float, Sample, root_trace
 
 QUANTILE = 1.959963984540054
 """Of the normal distribution, at 97.5 %."""
+MOST_REAL = 10_000
+"""Real images that are used, where not more are generated: the cost grows with their square."""
 BLOCK = 256
 """Images whose kernel with all others is in memory at once."""
 NEGLIGIBLE = 1e-13
 """Smallest eigenvalue, relative to the largest, that is not taken for rounding of 0."""
+
+
+class IntervalEstimate(NamedTuple):
+    """A value, and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, value: float, half: float) -> IntervalEstimate:
+        """The value plus and minus half the width of the interval."""
+        return cls(value, value - half, value + half)
+
+    def scaled(self, factor: float) -> IntervalEstimate:
+        """The estimate of `factor` > 0 times the quantity."""
+        return IntervalEstimate(*(factor * number for number in self))
+
+    def columns(self, name: str) -> dict[str, float | None]:
+        """The values of a metric's column `name` and of the ends of its interval."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 @dataclass(frozen=True)
@@ -203,7 +227,8 @@ def share_interval(share: float, n: int, sd_reference: float = 0.0) -> tuple[flo
     z2 = QUANTILE**2 * (1 / n + of_reference)
     centre = (share + z2 / 2) / (1 + z2)
     half = float(np.sqrt(z2 * (binomial + z2 / 4))) / (1 + z2)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    return 0.0 if share == 0 else low, 1.0 if share == 1 else high  # rounding aside
 
 
 def mean_interval(values: Float) -> tuple[float, float]:

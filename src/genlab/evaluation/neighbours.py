@@ -25,20 +25,18 @@ density is that of the jackknife of the generated images alone: it holds for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.data.randomness import generator
 from genlab.evaluation.array_cache import cached_per_array
-from genlab.evaluation.jackknife import Estimate, means_without_one, normal_estimate
+from genlab.evaluation.intervals import MOST_REAL, IntervalEstimate, subset
+from genlab.evaluation.jackknife import means_without_one, normal_estimate
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-MOST_REAL = 10_000
-"""Real images that are used, where not more are generated: the cost grows with their square."""
 BLOCK = 1000  # images whose distances to all others are in memory at once
 TIE = 1e-9  # squared distances that differ by this factor are equal up to rounding
 
@@ -65,16 +63,19 @@ class Inside(NamedTuple):
     """Number of those that would hold less than `limit` images without it, [M]."""
 
 
-def squared_distances(a: Floats, b: Floats) -> Floats:
-    """|a_i - b_j|^2 of points [N, F] and [M, F]: [N, M]; rounding may leave some below 0."""
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
-    squares -= 2 * (a @ b.T)
-    return np.asarray(squares)
+def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
+    """|a_i - b_j|^2 of points [N, F] and [M, F], [N, M] in float64; rounding may yield some < 0."""
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    squares: Floats = a @ b.T
+    squares *= -2
+    squares += np.square(a).sum(axis=1)[:, None]
+    squares += np.square(b).sum(axis=1)
+    return squares
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Slices of at most BLOCK that follow each other up to `n`."""
-    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
+def blocks(n: int, size: int = BLOCK) -> list[slice]:
+    """Slices of `size` that cover n images."""
+    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 @cached_per_array
@@ -85,10 +86,7 @@ def real_images(features: NDArray[np.floating], k: int, most: int) -> RealImages
         features: of the real images, [N, F].
         most: how many of them are used, chosen at random and the same ones every time.
     """
-    if len(features) > most:
-        chosen = generator("density and coverage").choice(len(features), most, replace=False)
-        features = features[np.sort(chosen)]
-    real = features.astype(np.float64)
+    real = subset(features, most, "density and coverage").astype(np.float64)
     squared, neighbours = np.empty((len(real), k + 1)), np.empty((len(real), k + 1), np.int64)
     for block in blocks(len(real)):
         distances = squared_distances(real[block], real)
@@ -146,7 +144,9 @@ class Balls(NamedTuple):
         )
         return cls(images, inside, larger)
 
-    def estimate(self, share: Callable[[Counts], Floats], without_generated: Floats) -> Estimate:
+    def estimate(
+        self, share: Callable[[Counts], Floats], without_generated: Floats
+    ) -> IntervalEstimate:
         """The mean over real images of `share(n_i)`.
 
         Args:
@@ -163,7 +163,7 @@ class Balls(NamedTuple):
 
 def density_coverage(
     generated: NDArray[np.floating], real: NDArray[np.floating], k: int
-) -> tuple[Estimate, Estimate]:
+) -> tuple[IntervalEstimate, IntervalEstimate]:
     """Density and coverage of features [M, F] by those of real images [N, F]."""
     balls = Balls.around(real, generated, k, limit=1)
     n, m = len(balls.inside.per_real), len(generated)
@@ -180,7 +180,7 @@ def density_coverage(
 
 def clipped_coverage(
     generated: NDArray[np.floating], real: NDArray[np.floating], k: int
-) -> Estimate:
+) -> IntervalEstimate:
     """Clipped coverage of features [M, F] by those of real images [N, F]."""
     balls = Balls.around(real, generated, k, limit=k)
     n, m = len(balls.inside.per_real), len(generated)
@@ -191,12 +191,12 @@ def clipped_coverage(
     without_generated = (filled(balls.inside.per_real).sum() - balls.inside.needed / k) / n
     estimate = balls.estimate(filled, without_generated)
     expected, shares = expected_coverage(n, m, k), np.arange(m + 1) / m
-    return Estimate(*(float(np.interp(value, expected, shares)) for value in estimate))
+    return IntervalEstimate(*(float(np.interp(value, expected, shares)) for value in estimate))
 
 
 def clipped_density(
     generated: NDArray[np.floating], real: NDArray[np.floating], k: int
-) -> Estimate:
+) -> IntervalEstimate:
     """Clipped density of features [M, F] by those of real images [N, F]."""
     images = real_images(real, k, max(MOST_REAL, len(generated)))
     squared, neighbours = images.squared[:, :k], images.neighbours[:, :k]
@@ -206,7 +206,7 @@ def clipped_density(
     of_real = float(np.minimum(balls / k, 1).mean())
     values = np.minimum(inside.per_generated / k, 1) / of_real
     estimate = normal_estimate(float(values.mean()), means_without_one(values))
-    return Estimate(*(min(max(value, 0.0), 1.0) for value in estimate))
+    return IntervalEstimate(*(min(max(value, 0.0), 1.0) for value in estimate))
 
 
 def expected_coverage(n: int, m: int, k: int) -> Floats:

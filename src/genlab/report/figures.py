@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import matplotlib
 
@@ -14,6 +15,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+
+
+def palette(n: int) -> list[Any]:
+    """Return `n` colours that differ: safe for colour-blind readers up to ten."""
+    return list(sns.color_palette("colorblind" if n <= 10 else "husl", n))
 
 
 def png(figure: Figure) -> bytes:

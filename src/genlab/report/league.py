@@ -6,7 +6,7 @@ reason why there is none, never an empty string.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -233,12 +233,17 @@ def cell_text(row: Row, column: str) -> str:
     return f"{text} [{low}, {high}]"
 
 
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, *rows]
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([text[0], "|" + " --- |" * len(heads), *text[1:]]) + "\n"
+
+
 def markdown(table: pd.DataFrame) -> str:
     """The league in Markdown."""
-    lines = ["| " + " | ".join(HEADS.values()) + " |", "|" + " --- |" * len(HEADS)]
-    for _, row in table.iterrows():
-        lines.append("| " + " | ".join(cell_text(row, column) for column in HEADS) + " |")
-    return "\n".join(lines) + "\n"
+    rows = ([cell_text(row, column) for column in HEADS] for _, row in table.iterrows())
+    return markdown_table([*HEADS.values()], rows)
 
 
 def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:

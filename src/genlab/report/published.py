@@ -132,10 +132,10 @@ def table_difference(
     """
     for target in expected:
         name = " ".join(str(target[key]) for key in keys if target[key] != "")
-        found = [row for row in rows if all(equal(row.get(key), target[key]) for key in keys)]
-        if len(found) != 1:
-            return Difference(path, f"row {name}", f"there {len(found)} times", "once")
-        (row,) = found
+        matches = [row for row in rows if all(equal(row.get(key), target[key]) for key in keys)]
+        if len(matches) != 1:
+            return Difference(path, f"row {name}", f"{len(matches)} rows", "1 row")
+        (row,) = matches
         for column in dict.fromkeys((*target, *row)):
             sides = [side.get(column, "no such column") for side in (row, target)]
             if not equal(*sides):

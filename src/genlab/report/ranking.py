@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.report.league import MEASURED, is_reason, readable
+from genlab.report.league import MEASURED, cell_text, is_reason, markdown_table, readable
 
 BESIDE = ("copying", "train_seconds", "seconds_per_image", "evaluations", "bits_per_dim")
 """Columns of the league that stand beside the ranks, as far as there are such metrics."""
@@ -36,33 +36,22 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
         ranking["rows"],
         key=lambda row: (row["model"] == CALIBRATION, row.get("tier", 0), row["fdr"]),
     )
-    return [
-        {
-            "tier": None,
-            "rank_low": None,
-            "contradiction": None,
-            **row,
-            "calibration": row["model"] == CALIBRATION,
-            "rank": _rank(row),
-            "score": "{} [{}, {}]".format(
-                *(readable(row[name], "fdr") for name in ("fdr", "fdr_low", "fdr_high"))
-            ),
-            "spreads": [_spread(row[f"sd_{source}"]) for source in SOURCES],
-            "beside": [
-                _cell(first.loc[(row["model"], row["sampler"]), name], name)
-                for name in columns_beside()
-            ],
-        }
-        for row in rows
-    ]
+    return [_ranked_row(row, first.loc[(row["model"], row["sampler"])]) for row in rows]
 
 
-def _rank(row: Mapping[str, Any]) -> str:
-    """The interval of a rank in words."""
-    if "tier" not in row:
-        return "not ranked"
-    low, high = row["rank_low"], row["rank_high"]
-    return str(low) if low == high else f"{low} to {high}"
+def _ranked_row(row: Mapping[str, Any], cells: pd.Series) -> dict[str, Any]:
+    """A row of the table: its entry in `ranking.json`, and its cells in the league."""
+    return {
+        "tier": None,
+        "rank_low": None,
+        "contradiction": None,
+        **row,
+        "calibration": row["model"] == CALIBRATION,
+        "rank": cells["rank"],
+        "score": cell_text(cells, "fdr"),
+        "spreads": [_spread(row[f"sd_{source}"]) for source in SOURCES],
+        "beside": [_cell(cells[name], name) for name in columns_beside()],
+    }
 
 
 def _spread(value: float | None) -> str:
@@ -74,12 +63,14 @@ def _cell(value: object, column: str) -> dict[str, Any]:
 
 
 def ranking_markdown(ranking: Mapping[str, Any], league: pd.DataFrame) -> str:
-    """Return the table of ranks in Markdown."""
+    """Return the table of ranks of one data set in Markdown."""
     heads = ["tier", "rank", "model", "sampler", "FDr [95 %]"]
     heads += [MEASURED[name].head for name in columns_beside()]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in ranked_rows(ranking, league):
-        cells = [str(row.get("tier", "")), row["rank"], row["model"], row["sampler"], row["score"]]
-        cells += [cell["text"] for cell in row["beside"]]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return markdown_table(
+        heads,
+        [
+            [str(row["tier"] or ""), row["rank"], row["model"], row["sampler"], row["score"]]
+            + [cell["text"] for cell in row["beside"]]
+            for row in ranked_rows(ranking, league)
+        ],
+    )

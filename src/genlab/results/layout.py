@@ -29,7 +29,7 @@ results/
         samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
                                      figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
-    ranking.json                     scores, rank intervals and tiers
+    ranking.json, .md                scores, rank intervals and tiers
     league.csv, .parquet, .md, .tex  the table of all rows
     measurements.csv, .parquet       the same numbers, one in each line
     report/index.html
@@ -386,6 +386,10 @@ class StudyFolder:
     def ranking(self) -> Path:
         """Scores, rank intervals and tiers of all rows, by data set."""
         return self.folder / "ranking.json"
+
+    @property
+    def ranking_markdown(self) -> Path:
+        return self.folder / "ranking.md"
 
     @property
     def league(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -43,33 +43,31 @@ def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any
     spaces = {name: _Space.read(study, dataset, name, settings) for name in names}
     measured = {name: space for name, space in spaces.items() if space is not None}
     ranking = [name for name in measured if name not in excluded]
-    rows = {}
-    for model in settings.models:
-        for row in rows_of(settings, model):
-            runs = [
-                {name: space.ratio(model, seed, row) for name, space in measured.items()}
-                for seed in settings.seeds
-            ]
-            rows[model, row] = runs
-    calibration = {
-        (CALIBRATION, row): [
-            {name: space.ratio(CALIBRATION, 0, row) for name, space in measured.items()}
-        ]
-        for row in rows_of(settings, CALIBRATION)
-    }
+    facts = {"spaces": ranking, "excluded": excluded, "seeds": len(settings.seeds)}
     if not ranking:
-        return {"spaces": [], "excluded": excluded, "seeds": len(settings.seeds), "rows": []}
+        return {**facts, "rows": []}
+
+    def ratios(model: str, row: str, seeds: Sequence[int]) -> list[Ratios]:
+        """A row over its seeds, in every space."""
+        return [
+            {name: space.ratio(model, seed, row) for name, space in measured.items()}
+            for seed in seeds
+        ]
+
+    rows = {
+        (model, row): ratios(model, row, settings.seeds)
+        for model in settings.models
+        for row in rows_of(settings, model)
+    }
+    calibration = {
+        (CALIBRATION, row): ratios(CALIBRATION, row, [0]) for row in rows_of(settings, CALIBRATION)
+    }
     ranked = _ranked(rows, ranking)
     content = [
-        *({**_names(row), **_score(runs, ranking)} for row, runs in calibration.items()),
-        *({**_names(row), **_score(rows[row], ranking), **ranked[row]} for row in rows),
+        {**_names(row), **_score(runs, ranking), **ranked.get(row, {})}
+        for row, runs in {**calibration, **rows}.items()
     ]
-    return {
-        "spaces": ranking,
-        "excluded": excluded,
-        "seeds": len(settings.seeds),
-        "rows": content,
-    }
+    return {**facts, "rows": content}
 
 
 def trained_rulers(settings: Study) -> dict[str, list[str]]:

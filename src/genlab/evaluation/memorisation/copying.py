@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genlab.evaluation.intervals import QUANTILE, IntervalEstimate, share_interval
 from genlab.evaluation.memorisation.neighbours import Double, Index, Neighbours, Space
 
 FEWEST = 10
@@ -36,20 +37,6 @@ LEAST_P = 1e-99
 """The smallest p-value that is printed as a number."""
 COPY_RATIO = 1 / 3
 """A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
-NORMAL = 1.959964
-"""The 97.5 % quantile of the standard normal distribution."""
-
-
-class Estimate(NamedTuple):
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def columns(self, name: str) -> dict[str, float | None]:
-        """The three numbers as the columns of a metric."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def superiority(x: Double, y: Double) -> tuple[float, float]:
@@ -72,7 +59,7 @@ def _placements(x: Double, y: Double) -> Double:
 
 
 def c_t(samples: Double, held_out: Double, sample_cells: Index, held_out_cells: Index
-) -> Estimate | None:  # fmt: skip
+) -> IntervalEstimate | None:  # fmt: skip
     """C_T of distances d_1 (Meehan, Chaudhuri & Dasgupta 2020, arXiv:2004.05675, section 4.2).
 
     C_T = sum_pi P_n(pi) Z_pi / sum_pi P_n(pi) over the cells pi, with the share P_n(pi) of held-out
@@ -106,17 +93,17 @@ def c_t(samples: Double, held_out: Double, sample_cells: Index, held_out_cells: 
     if not weights:
         return None
     w = np.array(weights) / sum(weights)
-    value, spread = float(w @ scores), NORMAL * float(np.sqrt(w**2 @ variances))
-    return Estimate(value, value - spread, value + spread)
+    half = QUANTILE * float(np.sqrt(w**2 @ variances))
+    return IntervalEstimate.around(float(w @ scores), half)
 
 
-def c_t_of(space: Space, samples: Neighbours, sample_cells: Index) -> Estimate | None:
+def c_t_of(space: Space, samples: Neighbours, sample_cells: Index) -> IntervalEstimate | None:
     """C_T of samples in a space."""
     held_out = space.held_out_neighbours.nearest
     return c_t(samples.nearest, held_out, sample_cells, space.held_out_cells)
 
 
-def authenticity(space: Space, samples: Neighbours) -> Estimate:
+def authenticity(space: Space, samples: Neighbours) -> IntervalEstimate:
     """AuthPct (Alaa et al. 2022, arXiv:2102.08921, section 4): the share of authentic samples in %.
 
     A sample is authentic if it is farther from its nearest training image t than t is from its own
@@ -126,18 +113,14 @@ def authenticity(space: Space, samples: Neighbours) -> Estimate:
     return share(int(authentic.sum()), len(authentic))
 
 
-def copies(samples: Neighbours) -> Estimate:
+def copies(samples: Neighbours) -> IntervalEstimate:
     """The share of samples with d_1 / d_2 < COPY_RATIO, in %."""
     return share(int((samples.ratios < COPY_RATIO).sum()), len(samples.ratios))
 
 
-def share(k: int, n: int) -> Estimate:
+def share(k: int, n: int) -> IntervalEstimate:
     """k of n in %, with the score interval of Wilson (1927)."""
-    p, z2 = k / n, NORMAL**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    spread = NORMAL * (p * (1 - p) / n + z2 / (4 * n**2)) ** 0.5 / (1 + z2 / n)
-    low, high = 0.0 if k == 0 else middle - spread, 1.0 if k == n else middle + spread
-    return Estimate(100 * p, 100 * low, 100 * high)
+    return IntervalEstimate(k / n, *share_interval(k / n, n)).scaled(100)
 
 
 def rank_test(samples: Double, held_out: Double) -> float:

@@ -20,15 +20,9 @@ import functools
 import numpy as np
 
 from genlab.data.randomness import generator
-from genlab.evaluation.memorisation.copying import NORMAL, Estimate
-from genlab.evaluation.memorisation.neighbours import (
-    BLOCK,
-    Double,
-    Float,
-    Identity,
-    Index,
-    blocks,
-)
+from genlab.evaluation.intervals import QUANTILE, IntervalEstimate
+from genlab.evaluation.memorisation.neighbours import BLOCK, Double, Float, Identity, Index
+from genlab.evaluation.neighbours import blocks
 
 STEPS = 6
 """Steps of EM; more of them change the likelihood by about 1e-5 nats per dimension."""
@@ -60,15 +54,15 @@ class HeldOutLikelihood:
         result: Float = ((features - self.centre) / self.scale).astype(np.float32)
         return result
 
-    def fld(self, samples: Float) -> Estimate:
+    def fld(self, samples: Float) -> IntervalEstimate:
         """FLD of features [m, F], with a normal interval over the held-out images."""
         samples = self._standardised(samples)
         variances = fit_variances(samples, self.training)
         gaps = -log_likelihood(self.held_out, samples, variances) - self._baseline(len(samples))
         gaps *= 100 / samples.shape[1]
-        spread = NORMAL * float(gaps.std(ddof=1)) / len(gaps) ** 0.5
+        spread = QUANTILE * float(gaps.std(ddof=1)) / len(gaps) ** 0.5
         value = float(gaps.mean())
-        return Estimate(value, value - spread, value + spread)
+        return IntervalEstimate(value, value - spread, value + spread)
 
     def _baseline(self, count: int) -> Double:
         """-log p of each held-out image for min(count, M / 2) training images as centres."""
@@ -161,7 +155,7 @@ def _likelihood(training: Identity, held_out: Identity) -> HeldOutLikelihood:
     return HeldOutLikelihood(training.array, held_out.array)
 
 
-def fld(samples: Float, training: Float, held_out: Float) -> Estimate | None:
+def fld(samples: Float, training: Float, held_out: Float) -> IntervalEstimate | None:
     """FLD of samples; None where there are too few real images."""
     if min(len(training) // 2, len(held_out)) < FEWEST:
         return None

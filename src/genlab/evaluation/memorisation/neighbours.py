@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.data.randomness import generator
+from genlab.evaluation.neighbours import blocks
 
 Float = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -234,11 +235,6 @@ def shifts(images: Images) -> Float:
 def _flat(images: Images) -> Float:
     """Pixels on [0, 1] of N images, [N, C H W]."""
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-
-
-def blocks(n: int, size: int) -> list[slice]:
-    """Slices of `size` that cover n images."""
-    return [slice(i, i + size) for i in range(0, n, size)]
 
 
 def _two_nearest(squares: Float, own: Index | None) -> Index:

@@ -18,15 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from genlab.data.randomness import generator
-from genlab.evaluation.memorisation.neighbours import (
-    BLOCK,
-    Double,
-    Float,
-    Images,
-    Index,
-    blocks,
-    coarse,
-)
+from genlab.evaluation.memorisation.neighbours import BLOCK, Double, Float, Images, Index, coarse
+from genlab.evaluation.neighbours import blocks
 
 SIDE = 32
 """Longest side of the images, which are reduced to it."""

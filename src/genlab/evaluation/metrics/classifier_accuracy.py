@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from genlab.data.randomness import generator
-from genlab.evaluation.accuracy_score import COMPONENTS, accuracy, components, wilson_interval
+from genlab.evaluation.accuracy_score import COMPONENTS, accuracy, components
+from genlab.evaluation.intervals import IntervalEstimate, share_interval
 from genlab.evaluation.metrics import Cells, Column, RowComparison, RowMetric, RowRecord, RowValues
 
 NOT_REQUESTED = "no classes requested"
@@ -34,9 +35,9 @@ class ClassifierAccuracy(RowMetric):
     def compute(self, row: RowComparison) -> RowValues:
         labels, held_out_labels = row.training_labels, row.held_out_labels
         if row.requested is None or row.held_out is None or held_out_labels is None:
-            return dict.fromkeys(self.names)
+            return self.nothing()
         if labels is None or (classes := int(labels.max()) + 1) < 2:
-            return dict.fromkeys(self.names)
+            return self.nothing()
         space, test = components(row.training), (row.held_out, held_out_labels)
         count = min(len(row.generated), len(row.training))
         chosen = generator("classifier accuracy score").choice(
@@ -44,11 +45,9 @@ class ClassifierAccuracy(RowMetric):
         )
         chosen = np.sort(chosen)
         score = accuracy((row.generated, row.requested), test, space, classes)
-        low, high = wilson_interval(score, len(row.held_out))
+        estimate = IntervalEstimate(score, *share_interval(score, len(row.held_out)))
         return {
-            "classifier_accuracy": score,
-            "classifier_accuracy_low": low,
-            "classifier_accuracy_high": high,
+            **estimate.columns("classifier_accuracy"),
             "classifier_accuracy_real": accuracy(
                 (row.training[chosen], labels[chosen]), test, space, classes
             ),

@@ -32,5 +32,5 @@ class CMMD(FeatureMetric):
         generated, real = comparison.features
         sigma = median_distance(real)
         if sigma == 0:
-            return dict.fromkeys(self.names)
+            return self.nothing()
         return squared_mmd(generated, real, sigma).scaled(SCALE).columns("cmmd")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from genlab.config.study import EvaluationConfig
+from genlab.evaluation.intervals import MOST_REAL
 from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
-from genlab.evaluation.neighbours import MOST_REAL, density_coverage
+from genlab.evaluation.neighbours import density_coverage
 
 NEIGHBOURS = 5  # the paper's k
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.intervals import QUANTILE, Estimate, frechet_estimate
+from genlab.evaluation.intervals import QUANTILE, Estimate, IntervalEstimate, frechet_estimate
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
 
 
@@ -76,8 +76,8 @@ class FID(FeatureMetric):
         return (
             values
             | _plug_in("fid_held_out", held_out)
-            | _around("fid_gap", *gap(estimate, held_out))
-            | _around("fid_inf", held_out.unbiased, held_out.half_width)
+            | IntervalEstimate.around(*gap(estimate, held_out)).columns("fid_gap")
+            | IntervalEstimate.around(held_out.unbiased, held_out.half_width).columns("fid_inf")
         )
 
     def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:
@@ -86,9 +86,6 @@ class FID(FeatureMetric):
 
 def _plug_in(name: str, estimate: Estimate | None) -> Values:
     """The plug-in value, with the interval of its expectation; nothing without an estimate."""
-    return {} if estimate is None else _around(name, estimate.value, estimate.half_width)
-
-
-def _around(name: str, value: float, half: float) -> Values:
-    """A value and the ends of its interval."""
-    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+    if estimate is None:
+        return {}
+    return IntervalEstimate.around(estimate.value, estimate.half_width).columns(name)

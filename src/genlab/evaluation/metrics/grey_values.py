@@ -42,7 +42,7 @@ class GreyValues(RowMetric):
 
     def compute(self, row: RowComparison) -> RowValues:
         if row.held_out is None:
-            return dict.fromkeys(self.names)
+            return self.nothing()
         difference = value_shares(row.generated) - value_shares(row.held_out)
         generated, real = black_shares(row.generated), black_shares(row.held_out)
         excess = float(generated.mean() - real.mean())

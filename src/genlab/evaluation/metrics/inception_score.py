@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genlab.evaluation.intervals import mean_interval
+from genlab.evaluation.intervals import IntervalEstimate, mean_interval
 from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
 
 TINY = 1e-300
@@ -37,10 +37,6 @@ class InceptionScore(FeatureMetric):
         log_p = logits.double().log_softmax(dim=1)
         log_marginal = log_p.exp().mean(dim=0).clamp_min(TINY).log()
         divergence = (log_p.exp() * (log_p - log_marginal)).sum(dim=1).numpy()  # [N]
-        low, high = mean_interval(score * (divergence - divergence.mean()) + score)
-        return {
-            "inception_score": score,
-            "inception_score_low": low,
-            "inception_score_high": high,
-            "inception_score_std": result["inception_score_std"],
-        }
+        ends = mean_interval(score * (divergence - divergence.mean()) + score)
+        estimate = IntervalEstimate(score, *ends).columns("inception_score")
+        return estimate | {"inception_score_std": result["inception_score_std"]}

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.intervals import kid_estimate, subset
+from genlab.evaluation.intervals import MOST_REAL, IntervalEstimate, kid_estimate, subset
 from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
-
-MOST_REAL = 10_000
-"""Real images that are used, where not more are generated: the cost grows with their square."""
 
 
 class KID(FeatureMetric):
@@ -31,7 +28,7 @@ class KID(FeatureMetric):
         estimate = kid_estimate(
             generated, subset(real, max(MOST_REAL, len(generated)), "kernel distance")
         )
-        return {"kid": estimate.value, "kid_low": estimate.low, "kid_high": estimate.high}
+        return IntervalEstimate(estimate.value, estimate.low, estimate.high).columns("kid")
 
     def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:
         return {"KID": 2}

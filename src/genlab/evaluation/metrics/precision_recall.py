@@ -6,12 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.intervals import Estimate, share_interval, subset, without_excess
+from genlab.evaluation.intervals import (
+    MOST_REAL,
+    Estimate,
+    IntervalEstimate,
+    share_interval,
+    subset,
+    without_excess,
+)
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
+from genlab.evaluation.neighbours import squared_distances
 from genlab.evaluation.root_trace import Float
 
-MOST_REAL = 10_000
-"""Real images that are used, where not more are generated: the cost grows with their square."""
 BLOCK = 500  # images whose distances to all others are in memory at once
 
 
@@ -46,7 +52,7 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
     radius, next_radius, nearest = _balls(centres, k)
     covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
     for start in range(0, len(points), BLOCK):
-        squares = _squares(points[start : start + BLOCK], centres)  # [B, M]
+        squares = squared_distances(points[start : start + BLOCK], centres)  # [B, M]
         inside = squares <= radius
         count = inside.sum(axis=1)
         covered[start : start + BLOCK] = count > 0
@@ -77,22 +83,11 @@ def _balls(centres: Array, k: int) -> tuple[Float, Float, NDArray[np.int64]]:
     squares, nearest = np.full((m, k + 2), np.inf), np.zeros((m, k), np.int64)
     for start in range(0, m, BLOCK):
         block = slice(start, start + BLOCK)
-        distances = _squares(centres[block], centres)
+        distances = squared_distances(centres[block], centres)
         near = torch.from_numpy(distances).topk(min(k + 2, m), largest=False)
         squares[block, : near.values.shape[1]] = near.values.numpy()
         nearest[block] = near.indices[:, 1 : k + 1].numpy()
     return squares[:, k], squares[:, k + 1], nearest
-
-
-def _squares(a: Array, b: Array) -> Float:
-    """Squared distances between vectors [N, F] and [M, F], as [N, M]."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    products = x @ y.T
-    products *= -2
-    products += (x**2).sum(axis=1)[:, None]
-    products += (y**2).sum(axis=1)
-    result: Float = products
-    return result
 
 
 class PrecisionRecall(FeatureMetric):
@@ -122,7 +117,7 @@ class PrecisionRecall(FeatureMetric):
             (self.columns[1], recall, len(recall.of_reference), recall.sd_samples),
         ):
             ends = share_interval(estimate.value, n, sd)
-            values |= dict(zip(column.names, (estimate.value, *ends), strict=True))
+            values |= IntervalEstimate(estimate.value, *ends).columns(column.name)
         return values
 
     def requirements(self, dimensions: int, config: EvaluationConfig) -> dict[str, int]:

@@ -33,7 +33,7 @@ class SWD(RowMetric):
         if row.held_out is not None:
             distances = sliced_wasserstein(row.generated, row.held_out)
         if distances is None:
-            return dict.fromkeys(self.names)
+            return self.nothing()
         return {
             "swd": SCALE * sum(distances) / len(distances),
             "swd_fine": SCALE * distances[0],

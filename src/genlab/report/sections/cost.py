@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.evaluation.metrics import Column, feature_metrics
-from genlab.report.figures import data_uri, png
+from genlab.report.figures import data_uri, palette, png
 from genlab.report.league import MEASURED, in_features_of
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
@@ -96,8 +95,7 @@ def pareto_plot(rows: pd.DataFrame, quality: Column) -> bytes:
     for axis in axes.flat[len(shown) :]:
         axis.remove()
     models, samplers = (list(dict.fromkeys(rows[name])) for name in ("model", "sampler"))
-    palette = sns.color_palette("colorblind" if len(models) <= 10 else "husl", len(models))
-    colours = dict(zip(models, palette, strict=True))
+    colours = dict(zip(models, palette(len(models)), strict=True))
     markers = dict(zip(samplers, cycle(MARKERS), strict=False))
     for axis, (cost, front) in zip(axes.flat, shown.items(), strict=False):
         axis.plot(front[cost], front[quality.name], color="0.4", lw=1, zorder=1)
@@ -155,8 +153,7 @@ def cost_bars(costs: pd.DataFrame) -> bytes:
         index="stage", columns="subject", values="seconds", aggfunc="sum", sort=False
     )
     figure, axis = plt.subplots(figsize=(9.2, 0.4 * len(table) + 1.2), layout="constrained")
-    subjects = len(table.columns)
-    colours = sns.color_palette("colorblind" if subjects <= 10 else "husl", subjects)
+    colours = palette(len(table.columns))
     table.iloc[::-1].plot.barh(stacked=True, ax=axis, width=0.75, color=colours)
     axis.set(xlabel="wall-clock seconds, summed over jobs", ylabel="")
     axis.legend(fontsize="x-small", title=None, loc="upper left", bbox_to_anchor=(1.01, 1))

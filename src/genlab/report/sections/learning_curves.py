@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 from scipy.stats import kendalltau
 
 from genlab.report.curves import QUALITY, drawn_models, learning_curves
-from genlab.report.figures import data_uri, png
+from genlab.report.figures import data_uri, palette, png
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 
@@ -57,7 +56,7 @@ def agreements(points: pd.DataFrame) -> list[Agreement]:
 def _lines(axis: Axes, points: pd.DataFrame, x: str, y: str) -> None:
     """Draw `y` against `x`, a line for each model and seed in the colour of the model."""
     models = list(dict.fromkeys(points["model"]))
-    colours = sns.color_palette("colorblind" if len(models) <= 10 else "husl", len(models))
+    colours = palette(len(models))
     for model, colour in zip(models, colours, strict=True):
         of_model = points[points["model"] == model]
         for i, (_, run) in enumerate(of_model.groupby("seed")):
