@@ -18,7 +18,7 @@ ALL = {
     Job("reference_features"), Job("calibrate"), Job("sample", "vae"), Job("features", "vae"),
     Job("features", "calibration"), Job("evaluate", "vae"), Job("evaluate", "calibration"),
     Job("reconstruct", "vae"), Job("rfid", "vae"), Job("likelihood", "vae"), Job("explore", "vae"),
-    Job("league"), Job("report"), Job("publish"),
+    Job("rank"), Job("league"), Job("report"), Job("publish"),
 }  # fmt: skip
 
 

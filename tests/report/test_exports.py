@@ -195,6 +195,16 @@ def test_intervals_stand_in_every_form(invented: pd.DataFrame, tmp_path: Path) -
     assert read_parquet_rows(path)[0]["plain"] == "too few images"
 
 
+def test_a_number_may_lack_an_interval(invented: pd.DataFrame) -> None:
+    """Where the images suffice for the number alone."""
+    ends = ["fid_low", "fid_high"]
+    invented[ends] = invented[ends].astype(object)
+    invented.loc[2, ends] = "too few images"
+    line = measurements(invented).set_index(["model", "metric"]).loc[("b", "fid")].iloc[0]
+    assert line["value"] == 4 and pd.isna(line["low"]) and pd.isna(line["high"])
+    assert r"& \textbf{4} \\" in latex(invented)
+
+
 def test_latex_has_a_table_for_each_extractor(invented: pd.DataFrame) -> None:
     assert latex(invented) == (
         "% data set digits, features of x, N = 2,000; needs booktabs\n"

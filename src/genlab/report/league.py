@@ -220,7 +220,10 @@ def interval_of(row: Row, column: str) -> tuple[Any, Any] | None:
     """The ends of a cell's 95 % interval; None where it has none."""
     if column not in MEASURED or not MEASURED[column].interval or is_reason(row[column], column):
         return None
-    low, high = MEASURED[column].ends
+    ends = MEASURED[column].ends
+    if any(is_reason(row[end], end) for end in ends):  # a number, but too few images for its ends
+        return None
+    low, high = ends
     return row[low], row[high]
 
 
