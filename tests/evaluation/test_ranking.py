@@ -81,7 +81,9 @@ def test_rank_intervals_hold_all_true_ranks_in_95_of_100_draws() -> None:
 def test_rows_far_apart_have_ranks_of_their_own_and_close_ones_share_a_tier() -> None:
     random = np.random.default_rng(2)
     ranks = rank(contenders([1.0, 0.0, 0.01, 3.0], random))
-    assert ranks == [Rank(2, 3, 3), Rank(1, 1, 2), Rank(1, 1, 2), Rank(3, 4, 4)]
+    assert ranks == [
+        Rank(2, 3, 3, ()), Rank(1, 1, 2, (2,)), Rank(1, 1, 2, (1,)), Rank(3, 4, 4, ())
+    ]  # fmt: skip
 
 
 def test_pairing_removes_what_all_rows_share() -> None:

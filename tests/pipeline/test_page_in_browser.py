@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import blank_page, needs_chromium
 from playwright.sync_api import Page
 from project import Project
@@ -47,8 +49,10 @@ def test_every_picture_is_shown(opened: Opened, smoke: Project) -> None:
     assert all(width > 0 for width in widths)
     terms = "terms" in read_json(smoke.root / "results/smoke/sprites/ddpm/seed0/likelihood.json")
     expected = {
+        "overview": 3 + 5,  # winners and models
+        "quiz": 2,
         "samplers": 1,
-        "samples": 9,
+        "samples": 9 + 2,  # two side by side
         "prompts": 2 + 1 + 1,  # two pictures that CLIP selected, ranking, a sheet of candidates
         "reconstructions": 2,
         "strips": 4,
@@ -71,10 +75,10 @@ def test_the_links_lead_to_the_sections_in_order(opened: Opened) -> None:
     assert targets == sections
     assert len(set(sections)) == len(sections)
     applying = (
-        "#ranking", "#league", "#memorisation", "#learning-curves", "#samplers",
-        "#classes", "#samples", "#prompts", "#reconstructions", "#strips",
+        "#overview", "#ranking", "#league", "#memorisation", "#learning-curves", "#samplers",
+        "#classes", "#samples", "#quiz", "#prompts", "#reconstructions", "#strips",
         "#trajectories", "#likelihood-bounds", "#latent-space", "#disentanglement", "#elbo-study",
-        "#losses", "#cost", "#methods",
+        "#losses", "#cost", "#runs", "#methods",
     )  # fmt: skip
     assert [name for name in sections if name in applying] == list(applying)
     assert not {"#seeds", "#rate-distortion"} & set(sections)  # one seed, one VAE
@@ -98,6 +102,7 @@ def test_a_click_on_a_head_sorts_and_another_one_reverses(
     opened: Opened, head: str, numeric: bool, different: int
 ) -> None:
     page = opened.page
+    page.locator("#league select").last.select_option("")  # rows of all extractors
     heads = page.locator("#league th")
     column = heads.all_text_contents().index(head)
 
@@ -109,11 +114,106 @@ def test_a_click_on_a_head_sorts_and_another_one_reverses(
 
     before = sorted(values())
     assert len(set(before)) == different
-    heads.nth(column).click()
+    heads.nth(column).get_by_role("button").click()
     assert values() == before
     assert heads.nth(column).get_attribute("aria-sort") == "ascending"
-    heads.nth(column).click()
+    page.keyboard.press("Enter")  # the button has the focus
     assert values() == before[::-1]
+
+
+def shown(page: Page, rows: str) -> list[str]:
+    """The texts of what a reader sees of elements."""
+    return [one.text_content() or "" for one in page.locator(rows).all() if one.is_visible()]
+
+
+def test_the_first_screen_answers_the_question(opened: Opened) -> None:
+    """The winners, what the study shows and the first models, without scrolling."""
+    page = opened.page
+    page.set_viewport_size({"width": 1400, "height": 1200})
+    page.evaluate("scrollTo(0, 0)")
+    best = page.locator("#overview .winner").first
+    assert best.locator(".purpose").text_content() == "Best samples"
+    name = best.locator(".name strong").text_content()
+    models = page.locator("#overview tbody tr")
+    assert models.count() == 5
+    assert models.first.locator("th").text_content() == name
+    assert page.locator("#overview li").first.text_content().startswith(f"{name} · ")
+    for part in (best, page.locator("#overview .drawing svg"), models.first):
+        box = part.bounding_box()
+        assert box is not None and box["y"] + box["height"] <= 1200
+    assert page.locator("#overview thead th").count() <= 13
+
+
+def test_the_rows_are_filtered_and_columns_chosen(opened: Opened) -> None:
+    page = opened.page
+    form = page.locator("#league .filters")
+    form.get_by_role("combobox", name="features of").select_option("classifier")
+    assert len(shown(page, "#league tbody tr")) == 10
+    form.get_by_role("combobox", name="model").select_option("ddpm")
+    assert len(shown(page, "#league tbody tr")) == 2
+    form.get_by_role("combobox", name="model").select_option("")
+    assert "density" not in shown(page, "#league th")
+    form.get_by_text("Choose columns").click()
+    form.get_by_label("density", exact=True).check()
+    assert "density" in shown(page, "#league th")
+    form.get_by_label("density", exact=True).uncheck()
+    assert "density" not in shown(page, "#league th")
+
+
+def test_two_rows_stand_side_by_side(opened: Opened) -> None:
+    page = opened.page
+    for i, side in enumerate(("left", "right")):
+        select = page.locator(f"#samples select[data-side={side}]")
+        select.select_option(index=i + 2)
+        row = select.evaluate("select => select.selectedOptions[0].textContent")
+        source = page.locator(f'#samples img[data-row="{row}"]').get_attribute("src")
+        assert page.locator(f"#samples img[data-side={side}]").get_attribute("src") == source
+
+
+def test_the_quiz_scores_the_reader(opened: Opened) -> None:
+    """Left is chosen in all rounds: right is what the page says of each, and the sum at the end."""
+    page, right = opened.page, 0
+    for _ in range(20):
+        page.locator("#quiz .pair button").first.click()
+        right += (page.locator("#quiz p[aria-live]").text_content() or "").startswith("Right")
+        page.keyboard.press("Enter")  # the button for the next round has the focus
+    assert 0 < right < 20
+    text = page.locator("#quiz").text_content() or ""
+    assert f"You chose the real image {right} of 20 times." in text
+    assert text.count("told from real images") == 5
+
+
+def test_a_link_to_a_run_unfolds_it(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#overview tbody th a").first.click()
+    run = page.locator(page.evaluate("location.hash"))
+    assert run.get_attribute("open") is not None
+    assert "genlab verify-row" in (run.text_content() or "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_screen_readers_and_keyboards_reach_everything(
+    opened: Opened, scheme: Literal["light", "dark"]
+) -> None:
+    """By the rules of axe-core."""
+    browser = opened.page.context.browser
+    assert browser is not None
+    page = browser.new_page(bypass_csp=True, color_scheme=scheme)  # the policy lets no script in
+    page.goto(opened.page.url)
+    violations = Axe().run(page).response["violations"]
+    page.close()
+    assert [one["id"] for one in violations] == []
+
+
+def test_it_is_printed_in_full_width(opened: Opened) -> None:
+    """Numbers of the first tables are on the printed page, which is as wide as landscape paper."""
+    page = opened.page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1040, "height": 700})
+    assert page.locator("#overview .score").first.is_visible()
+    width = page.locator("#overview table").evaluate("table => table.scrollWidth")
+    page.emulate_media(media="screen")
+    assert width <= 1040
 
 
 @pytest.mark.parametrize("width", [360, 1400])

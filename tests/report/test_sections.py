@@ -78,7 +78,8 @@ def test_two_files_are_a_section(package: Path, reportable: StudyFolder) -> None
     add_section(package, limit=1)
     python(package, "-m", "genlab", "report", "--config", str(reportable.config))
     page = reportable.report.read_text(encoding="utf-8")
-    links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', page)
+    navigation = page.partition("<nav")[2].partition("</nav>")[0]
+    links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', navigation)
     sections = re.findall(r'<section id="([\w-]+)">\s*<h2>(.*?)</h2>', page)
     assert links == sections
     names = [name for name, _ in sections]

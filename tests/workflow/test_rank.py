@@ -113,7 +113,7 @@ def test_a_space_that_a_model_trained_on_ranks_nothing(trained_study: StudyFolde
 
 
 def test_ranks_that_exclude_each_other_are_a_contradiction() -> None:
-    places = {"a": Rank(1, 1, 2), "b": Rank(1, 2, 4), "c": Rank(3, 5, 6)}
+    places = {"a": Rank(1, 1, 2, ()), "b": Rank(1, 2, 4, ()), "c": Rank(3, 5, 6, ())}
     assert _contradiction(places) == ["a", "c"]
     assert _contradiction({"a": places["a"], "b": places["b"]}) is None
     assert _contradiction({}) is None

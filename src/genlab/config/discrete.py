@@ -30,6 +30,8 @@ class DiscreteConfig(AutoencoderConfig):
 class CodeModelConfig(FamilyConfig):
     """A causal transformer over the codes of a trained autoencoder (`genlab.models.codes`)."""
 
+    group: ClassVar[str] = "code transformer"
+
     first_stage: str = "vqvae"
     """Name of the model whose codes are learned, of family vqvae or dvae."""
     width: Width = 64

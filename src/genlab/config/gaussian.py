@@ -16,6 +16,7 @@ PredictionType = Literal["eps", "x0", "v", "score", "velocity", "edm"]
 class GaussianConfig(FamilyConfig):
     """A family whose network denoises along a Gaussian path."""
 
+    group: ClassVar[str] = "pixel diffusion"
     conditional: bool = False
     """Condition the network on the class of the image, so that samples can be drawn of a class and
     guided towards it."""

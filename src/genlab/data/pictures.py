@@ -11,6 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 from genlab.io.files import replacing
 
 GRID = 64  # images in a grid of samples
+SIDE = 56
+"""Pixels that the side of an image is enlarged to, about."""
+
+
+def zoom(side: int, target: int) -> int:
+    """Return the whole number by which an image is enlarged to about `target` pixels."""
+    return max(1, round(target / side))
 
 
 def tile(images: NDArray[np.uint8], columns: int, gap: int = 1) -> NDArray[np.uint8]:
@@ -29,20 +36,20 @@ def sheet(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> I
     """Return the picture of `tile`, with each image enlarged to about `side` pixels."""
     tiled = tile(images, columns, gap)
     picture = Image.fromarray(tiled[..., 0] if tiled.shape[2] == 1 else tiled)
-    zoom = max(1, round(side / images.shape[2]))
-    size = (picture.width * zoom, picture.height * zoom)
+    times = zoom(images.shape[2], side)
+    size = (picture.width * times, picture.height * times)
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def save_grid(
-    path: Path, images: NDArray[np.uint8], columns: int, side: int = 56, gap: int = 1
+    path: Path, images: NDArray[np.uint8], columns: int, side: int = SIDE, gap: int = 1
 ) -> None:
     """Write uint8 images [N, C, H, W] as a PNG sheet, each enlarged to about `side` pixels."""
     with replacing(path) as temporary:
         sheet(images, columns, side, gap).save(temporary, format="PNG")
 
 
-def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = 56) -> Image.Image:
+def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = SIDE) -> Image.Image:
     """Return a picture with a line per row: its name, then its images [N, C, H, W]."""
     images = sheet(np.concatenate(list(rows.values())), len(next(iter(rows.values()))), side)
     font = ImageFont.load_default(15)
@@ -57,7 +64,7 @@ def named_rows(rows: dict[str, NDArray[np.uint8]], side: int = 56) -> Image.Imag
     return picture
 
 
-def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = 56) -> None:
+def save_rows(path: Path, rows: dict[str, NDArray[np.uint8]], side: int = SIDE) -> None:
     """Write the picture of `named_rows` as a PNG file."""
     with replacing(path) as temporary:
         named_rows(rows, side).save(temporary, format="PNG")

@@ -57,6 +57,8 @@ class Rank:
     """The best rank that the data allow; 1 is the best of all."""
     high: int
     """The worst one."""
+    ties: tuple[int, ...]
+    """Indices of the other rows that can't be told apart from it."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def rank(rows: Sequence[Contender], level: float = LEVEL) -> list[Rank]:
         level: family-wise; the chance that any two equal rows are told apart.
 
     Returns:
-        Tier and rank interval of each row, in the order of `rows`.
+        Tier, rank interval and ties of each row, in the order of `rows`.
     """
     count = len(rows)
     pairs = np.triu_indices(count, 1)
@@ -171,7 +173,12 @@ def rank(rows: Sequence[Contender], level: float = LEVEL) -> list[Rank]:
     better = (adjusted < level) & (means[:, None] < means[None, :])  # [R, R]: row a beats row b
     tiers = _tiers(better)
     return [
-        Rank(tiers[i], 1 + int(better[:, i].sum()), count - int(better[i].sum()))
+        Rank(
+            tiers[i],
+            1 + int(better[:, i].sum()),
+            count - int(better[i].sum()),
+            tuple(j for j in range(count) if j != i and not (better[i, j] or better[j, i])),
+        )
         for i in range(count)
     ]
 

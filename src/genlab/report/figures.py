@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
+from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -14,7 +17,16 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-sns.set_theme(style="whitegrid", context="notebook", palette="colorblind")
+INK, LINE = "#1d2733", "#d8dee5"
+"""Colours of text and of grid lines: on the light page, and in drawings before `svg`."""
+
+sns.set_theme(
+    style="whitegrid",
+    context="notebook",
+    palette="colorblind",
+    rc=dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
+    | {"axes.edgecolor": LINE, "grid.color": LINE},
+)
 
 
 def palette(n: int) -> list[Any]:
@@ -28,6 +40,29 @@ def png(figure: Figure) -> bytes:
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return buffer.getvalue()
+
+
+def svg(figure: Figure, name: str, label: str, titles: Mapping[str, str]) -> str:
+    """Return the figure as an SVG element in the colours of the page, light or dark.
+
+    Args:
+        name: starts all ids, which must differ on a page.
+        label: describes the figure to readers who don't see it.
+        titles: what an artist says under the mouse, by its `gid`.
+    """
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # text stays text
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(<svg [^>]*?)width="\S+" height="\S+"|height="\S+"', r"\1", text, count=1)
+    for gid, title in titles.items():
+        text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(title)}</title>')
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = text.replace(INK, "var(--ink)").replace(LINE, "var(--line)")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
 
 
 def data_uri(picture: bytes, kind: str = "png") -> str:

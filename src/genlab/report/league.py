@@ -38,6 +38,13 @@ HEADS = KEYS | {name: column.head for name, column in MEASURED.items()}
 """Columns of tables for people, and their heads; the ends of an interval stand in its cell."""
 COLUMNS = (*KEYS, *(name for column in MEASURED.values() for name in column.names))
 """Columns of league.csv."""
+FIRST = (
+    "model", "sampler", "tier", "rank", "fdr", "fid", "kid", "precision", "recall", "copying",
+    "bits_per_dim", "bits_kind", "evaluations", "seconds_per_image", "train_seconds", "parameters",
+)  # fmt: skip
+"""Columns that the page shows at first, beside the keys that differ between rows."""
+FILTERED = ("variant", "extractor")
+"""Keys that the page doesn't show at first: the variant is long, and one extractor is chosen."""
 NAMES = tuple(
     name for name in HEADS if (MEASURED[name].text if name in MEASURED else name != "seed")
 )
@@ -216,6 +223,12 @@ def readable(value: object, column: str) -> str:
     return f"{number:.3g}" if abs(number) < 100 else f"{number:.1f}"
 
 
+def mean_cell(runs: pd.Series, column: str) -> float | str:
+    """The mean of a column over the runs of a row; the words or the reason where one has none."""
+    words = [str(value) for value in runs if column in NAMES or is_reason(value, column)]
+    return words[0] if words else float(pd.to_numeric(runs).mean())
+
+
 def interval_of(row: Row, column: str) -> tuple[Any, Any] | None:
     """The ends of a cell's 95 % interval; None where it has none."""
     if column not in MEASURED or not MEASURED[column].interval or is_reason(row[column], column):
@@ -286,14 +299,20 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
     """The league as the page shows it.
 
     Returns:
-        `heads`; `rows` of cells with their text, raw value, ends of the interval where they have
-        one, and whether they are best or a reason;
+        `heads` with their text, whether the column is hidden at first, and the value of its filter
+        (None: it has no filter);
+        `rows` of cells with their text, raw value, ends of the interval where they have one, and
+        whether they are best or a reason; those of all but the first extractor are hidden at first;
+        `constants`: the keys with the same value in all rows;
         the labels of the columns where `lower` and where `higher` values are better.
     """
     best = best_cells(table)
+    varied = {name for name in KEYS if table[name].nunique() > 1}
+    first = table["extractor"].iloc[0]
     rows = [
         {
             "calibration": row["model"] == CALIBRATION,
+            "hidden": row["extractor"] != first,
             "cells": [
                 {
                     "text": cell_text(row, column),
@@ -311,7 +330,17 @@ def league_table(table: pd.DataFrame) -> dict[str, Any]:
         better: [column.label for column in MEASURED.values() if column.better == better]
         for better in ("lower", "higher")
     }
-    return {"heads": list(HEADS.values()), "rows": rows, **ranked}
+    heads = [
+        {
+            "text": head,
+            "hidden": name not in FIRST and (name not in varied or name in FILTERED),
+            "words": name in NAMES,
+            "filter": {"variant": None, "extractor": first}.get(name, "") if name in KEYS else None,
+        }
+        for name, head in HEADS.items()
+    ]
+    constants = [f"{KEYS[name]} {table[name].iloc[0]}" for name in KEYS if name not in varied]
+    return {"heads": heads, "rows": rows, "constants": constants, **ranked}
 
 
 def explanations(settings: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from pathlib import Path
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from genlab import __version__
+from genlab.report.facts import study_facts
 from genlab.report.sections import Section, load_sections
 from genlab.report.study import ReportedStudy
 
@@ -26,8 +30,15 @@ def render_section(section: Section, study: ReportedStudy) -> str:
 def build_page(study: ReportedStudy) -> str:
     """Return the page as HTML: every section that applies to the study, in order."""
     sections = [section for section in load_sections() if section.applies(study)]
+    script, style = (
+        Path(__file__).with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".js", ".css")
+    )
+    digest = hashlib.sha256(script.encode()).digest()
     return TEMPLATES.get_template("page.html.jinja").render(
-        version=__version__,
         study=study.settings,
+        facts=study_facts(study),
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(digest).decode(),
         sections=[(section, render_section(section, study)) for section in sections],
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.report.league import HEADS, MEASURED, NAMES, is_reason, readable
+from genlab.report.league import HEADS, MEASURED, NAMES, mean_cell, readable
 
 OF_ROW = ["dataset", "model", "sampler", "extractor"]
 SHOWN = OF_ROW + [name for name, column in MEASURED.items() if column.over_seeds]
@@ -15,14 +15,12 @@ SHOWN = OF_ROW + [name for name, column in MEASURED.items() if column.over_seeds
 
 def _cell(values: pd.Series, column: str) -> dict[str, Any]:
     """'mean ± standard deviation' of the runs' values, or the reason why one of them has none."""
-    reasons = [value for value in values if is_reason(value, column)]
-    if reasons or column in NAMES:
-        value = (reasons or list(values))[0]
-        return {"text": readable(value, column), "raw": value, "reason": bool(reasons)}
-    numbers = pd.to_numeric(values)
-    spread = readable(numbers.std(), column)
-    text = f"{readable(numbers.mean(), column)} ± {spread}"
-    return {"text": text, "raw": numbers.mean(), "reason": False}
+    mean = mean_cell(values, column)
+    text = readable(mean, column)
+    if isinstance(mean, str):
+        return {"text": text, "raw": mean, "reason": column not in NAMES}
+    text += f" ± {readable(pd.to_numeric(values).std(), column)}"
+    return {"text": text, "raw": mean, "reason": False}
 
 
 def over_seeds(table: pd.DataFrame) -> dict[str, Any] | None:

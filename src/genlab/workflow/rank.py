@@ -155,21 +155,23 @@ def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
 
 
 def _ranked(rows: Mapping[Row, list[Ratios]], spaces: list[str]) -> dict[Row, dict[str, Any]]:
-    """Tier and rank interval of each row, and the pair of spaces that contradict each other."""
+    """Tier, rank interval and ties of each row; the two spaces that contradict each other."""
     contenders = [_contender(runs, spaces) for runs in rows.values()]
     overall = rank(contenders)
     alone = {
         name: rank([_contender(runs, [name]) for runs in rows.values()])
         for name in (spaces if len(spaces) > 1 else ())
     }
-    result = {}
-    for i, row in enumerate(rows):
+    result: dict[Row, dict[str, Any]] = {}
+    names = list(rows)
+    for i, row in enumerate(names):
         low, high = interval(contenders[i], contenders)
         places = {name: ranks[i] for name, ranks in alone.items()}
         result[row] = {
             "tier": overall[i].tier,
             "rank_low": overall[i].low,
             "rank_high": overall[i].high,
+            "ties": [list(names[j]) for j in overall[i].ties],
             "fdr_low": low,
             "fdr_high": high,
             "contradiction": _contradiction(places),

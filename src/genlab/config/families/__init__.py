@@ -14,6 +14,8 @@ from genlab.config.base import Strict, build, pick
 from genlab.registry import class_in, modules_in
 
 Generates = Literal["nothing", "direct", "gaussian"]
+Told = Literal["nothing", "class", "caption"]
+"""What a model is told about the image that it draws."""
 DensityKind = Literal["exact", "elbo", "iwae", "ode"]
 """Kind of a value of bits/dim: the density itself, the evidence lower bound, the tighter bound of K
 importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
@@ -26,6 +28,8 @@ class FamilyConfig(Strict):
 
     implementation: ClassVar[str]
     """`module:Class` of the model, a `genlab.models.base.Model`."""
+    group: ClassVar[str] = "other"
+    """Kind of generative model; models of one group have one colour in figures."""
     generates: ClassVar[Generates] = "direct"
     """How samples are drawn: in one pass ('direct'), by a sampler along a Gaussian path
     ('gaussian'), or not at all ('nothing')."""
@@ -86,6 +90,13 @@ class FamilyConfig(Strict):
     def takes_prompts(self) -> bool:
         """Whether samples can be drawn for a prompt, and guided towards it."""
         return False
+
+    @property
+    def told(self) -> Told:
+        """What it is told about an image: its caption, its class, or nothing."""
+        if self.reads_captions:
+            return "caption"
+        return "class" if self.knows_classes else "nothing"
 
     @property
     def max_steps(self) -> int | None:

@@ -23,6 +23,7 @@ class BetaVAEConfig(VAEOptions, FamilyConfig):
     """Share of training over which C rises from 0."""
 
     implementation: ClassVar[str] = "genlab.models.beta_vae:BetaVAE"
+    group: ClassVar[str] = "VAE"
 
     @property
     def variant(self) -> str:

@@ -27,6 +27,7 @@ class CheaterConfig(FamilyConfig):
     many, the budget counts the images that are drawn."""
 
     implementation: ClassVar[str] = "genlab.models.cheater:Cheater"
+    group: ClassVar[str] = "VAE"
 
     @property
     def variant(self) -> str:

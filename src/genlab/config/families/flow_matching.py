@@ -24,6 +24,7 @@ class FlowMatchingConfig(UnitTimeConfig):
     """Heun steps from noise to image for each of these pairs, two network evaluations each."""
 
     implementation: ClassVar[str] = "genlab.models.flow_matching:FlowMatching"
+    group: ClassVar[str] = "flow matching"
 
     @model_validator(mode="after")
     def _pairs_fit_together(self) -> FlowMatchingConfig:

@@ -40,6 +40,7 @@ class GlowConfig(FamilyConfig):
     not affect the density."""
 
     implementation: ClassVar[str] = "genlab.models.glow:Glow"
+    group: ClassVar[str] = "normalizing flow"
     tempered: ClassVar[bool] = True
     encodes: ClassVar[bool] = True
 

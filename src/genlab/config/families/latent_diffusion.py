@@ -34,6 +34,7 @@ class LatentDiffusionConfig(DDPMConfig):
     network: NetworkConfig = UNetConfig(channels=64, multipliers=(1,), attention=(0,))
 
     implementation: ClassVar[str] = "genlab.models.latent_diffusion:LatentDiffusion"
+    group: ClassVar[str] = "latent diffusion"
     space: ClassVar[Literal["latent"]] = "latent"
 
     @model_validator(mode="after")

@@ -95,3 +95,4 @@ class VAEConfig(VAEOptions, FamilyConfig):
     """KL of a latent dimension, in nats, below which it is not penalised."""
 
     implementation: ClassVar[str] = "genlab.models.vae:VAE"
+    group: ClassVar[str] = "VAE"

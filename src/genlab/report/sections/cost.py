@@ -6,16 +6,15 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.evaluation.metrics import Column, feature_metrics
 from genlab.report.figures import data_uri, palette, png
 from genlab.report.league import MEASURED, in_features_of
+from genlab.report.pareto import on_front
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
@@ -32,16 +31,6 @@ def quality_column() -> Column:
     """The first column of features that ranks rows."""
     columns = [column for metric in feature_metrics() for column in metric.columns]
     return next(column for column in columns if column.better != "none")
-
-
-def on_front(cost: NDArray[np.float64], quality: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points [N] lie on the Pareto front, where lower is better for both.
-
-    A point does unless another one is as good at both and better at one.
-    """
-    as_good = (cost <= cost[:, None]) & (quality <= quality[:, None])  # [N, N], column beats row
-    better = (cost < cost[:, None]) | (quality < quality[:, None])
-    return np.array([not beaten.any() for beaten in as_good & better])
 
 
 def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:

@@ -12,14 +12,13 @@ from genlab.report.study import ReportedStudy
 class LeagueSection(Section):
     """Table of all metrics of all rows."""
 
-    title = "League"
+    title = "All rows"
     order = 10
     introduction = (
-        "One row for each run, sampler and feature extractor. Bold marks the best model of a "
-        "column among the rows of the same data set and extractor, and all rows whose 95 % "
-        "intervals overlap its own. The grey rows calibrate the metrics: <em>real</em> scores "
-        "held-out images of the data set, <em>noise</em> scores uniform noise. Click a column head "
-        "to sort."
+        "Every row of the study: one for each run, sampler and feature space. Bold marks the best "
+        "model of a column among the rows of one data set and space, and all rows whose 95 % "
+        "intervals overlap its own. Grey rows calibrate the metrics: <em>real</em> is the score of "
+        "held-out images, <em>noise</em> that of uniform noise. Click a head to rank by it."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from genlab.report.study import ReportedStudy
 class RankingSection(Section):
     """Tiers and rank intervals of all rows."""
 
-    title = "Which model is best?"
+    title = "Ranks of all rows"
     order = 5
 
     def applies(self, study: ReportedStudy) -> bool:

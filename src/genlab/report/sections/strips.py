@@ -6,6 +6,7 @@ from typing import Any
 
 from genlab.report.figures import data_uri
 from genlab.report.sections import Section
+from genlab.report.standings import best_rows
 from genlab.report.study import ReportedStudy, run_label
 from genlab.results.layout import SampleFolder
 
@@ -14,6 +15,11 @@ def _rows(study: ReportedStudy) -> list[SampleFolder]:
     """Return the rows that have a strip: those of samplers that take steps."""
     rows = (run.samples(name) for run in study.runs for name in study.settings.samplers)
     return [row for row in rows if row.strip.exists()]
+
+
+def _name(row: SampleFolder) -> tuple[str, str, str]:
+    """Data set, model and sampler."""
+    return row.run.dataset, row.run.model_name, row.folder.name
 
 
 class StripsSection(Section):
@@ -30,12 +36,16 @@ class StripsSection(Section):
         return bool(_rows(study))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {
-            "strips": [
+        strips: list[dict[str, Any]] = []
+        shown: set[str] = set()
+        best = best_rows(study)
+        for row in sorted(_rows(study), key=lambda row: _name(row) not in best):
+            strips.append(
                 {
                     "title": f"{run_label(row.run)}, {row.folder.name}",
                     "picture": data_uri(row.strip.read_bytes()),
+                    "first": row.run.model_name not in shown,
                 }
-                for row in _rows(study)
-            ]
-        }
+            )
+            shown.add(row.run.model_name)
+        return {"strips": strips}

@@ -1,0 +1,45 @@
+"""What a study was made of, in a line of short facts: its data, its runs, code and machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genlab.io.files import read_json
+from genlab.report.study import ReportedStudy
+
+VERSIONS = {"genlab": "GenLab", "torch": "torch", "python": "Python"}
+
+
+def study_facts(study: ReportedStudy) -> list[str]:
+    """Return the facts that the page begins with; what differs between runs is listed."""
+    settings = study.settings
+    environments = [read_json(run.environment) for run in study.runs]
+
+    def values(key: str) -> str:
+        return " and ".join(sorted({str(one[key]) for one in environments}))
+
+    seeds = ", ".join(str(seed) for seed in settings.seeds)
+    return [
+        counted(len(settings.models), "model"),
+        *(_data(name, manifest) for name, manifest in study.manifests.items()),
+        f"seed{'s' if len(settings.seeds) > 1 else ''} {seeds}",
+        f"{settings.evaluation.samples:,} samples a row",
+        "commit " + " and ".join(sorted({_short(one["git_commit"]) for one in environments})),
+        values("processor"),
+        *(f"{name} {values(key)}" for key, name in VERSIONS.items()),
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return '1 model' or '2 models'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _short(commit: str) -> str:
+    """The first seven digits of a commit; '+' says that the code was edited after it."""
+    return commit[:7] + ("+" if commit.endswith("+changes") else "")
+
+
+def _data(name: str, manifest: dict[str, Any]) -> str:
+    train, test = (manifest[split]["images"] for split in ("train", "test"))
+    return f"{name}: {train:,} training and {test:,} held-out images, data {manifest['sha256'][:8]}"

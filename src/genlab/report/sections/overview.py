@@ -1,0 +1,256 @@
+"""The first section: the winners, quality against cost, and the best row of every model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from genlab.data.pictures import sheet
+from genlab.evaluation.memorisation.copying import LEVEL
+from genlab.io.arrays import read_array
+from genlab.report.figures import INK, data_uri, palette, svg
+from genlab.report.findings import findings
+from genlab.report.league import MEASURED, is_reason
+from genlab.report.pareto import on_front
+from genlab.report.sections import Section
+from genlab.report.sections.runs import run_anchor
+from genlab.report.standings import (
+    Standing,
+    best_of_each_model,
+    read_standings,
+    winners,
+)
+from genlab.report.study import ReportedStudy
+from genlab.results.layout import SampleFolder
+
+PICTURES = 8
+SIDE = 28
+"""Pixels of the side of a small picture on the page, about."""
+WIDTH = 272
+"""Most pixels of a strip of pictures."""
+MARKERS = "oDsv^PX*"
+SHOWN = (
+    "copying", "recall", "bits_per_dim", "evaluations", "seconds_per_image", "train_seconds",
+    "parameters",
+)  # fmt: skip
+"""Columns of the league in the table of models."""
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+LABEL_PLACES = ((6, 5), (6, -12), (-6, 5), (-6, -12), (6, 16), (6, -23))
+"""Where a label may stand, in points from its dot; the first free place is taken."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The first samples of a row, side by side."""
+
+    picture: str
+    """As a data URI."""
+    width: int
+    """Pixels on the page, a whole multiple of those of the file."""
+    alt: str
+
+
+def strip(row: SampleFolder, name: str) -> Strip:
+    """Return the first samples of a row, as many as are about WIDTH pixels wide together."""
+    images = read_array(row.samples)
+    side = images.shape[-1]
+    zoom = max(1, SIDE // side)
+    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom + 1)))
+    picture, buffer = sheet(np.asarray(images[:count]), count, side, gap=1), BytesIO()
+    picture.save(buffer, format="PNG")
+    alt = f"the first {count} samples of {name}"
+    return Strip(data_uri(buffer.getvalue()), zoom * picture.width, alt)
+
+
+def cost_figure(standings: Sequence[Standing], real: float | None, name: str) -> str:
+    """Draw FDr against milliseconds per image as SVG, with the Pareto front.
+
+    Args:
+        real: FDr of the row of real images.
+        name: starts the ids inside the drawing.
+    """
+    shown = [one for one in standings if one.milliseconds]
+    cost = np.array([one.milliseconds for one in shown])
+    score = np.array([one.fdr for one in shown])
+    front = on_front(cost, score)
+    groups = list(dict.fromkeys(one.group for one in sorted(shown, key=lambda one: one.group)))
+    colours = dict(zip(groups, palette(len(groups)), strict=True))
+    markers = dict(zip(groups, MARKERS * len(groups), strict=False))
+    figure, axis = plt.subplots(figsize=(7, 3.7), layout="constrained")
+    axis.set(xscale="log", yscale="log", xlabel="ms per image (lower is better)",
+             ylabel="FDr (lower is better)")  # fmt: skip
+    steps = sorted(np.flatnonzero(front), key=lambda i: (cost[i], -score[i]))
+    axis.plot(cost[steps], score[steps], color=INK, ls="--", lw=1, zorder=1)
+    titles = {}
+    for i, one in enumerate(shown):
+        dot = axis.scatter(cost[i], score[i], s=38, color=[colours[one.group]],
+                           marker=markers[one.group], zorder=2)  # fmt: skip
+        axis.plot([cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1)
+        dot.set_gid(f"{name}-{i}")
+        titles[f"{name}-{i}"] = (
+            f"{one.name}: FDr {one.text('fdr')}, {one.milliseconds:.3g} ms per image"
+        )
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        scale.set_major_formatter(PLAIN)
+    axis.minorticks_off()
+    if real is not None:
+        axis.axhline(real, color=INK, ls=":", lw=1)
+    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps])
+    handles = [
+        Line2D([], [], color=colours[group], marker=markers[group], ls="", label=group)
+        for group in groups
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False,
+                  fontsize="small")  # fmt: skip
+    return svg(figure, name, "FDr against milliseconds per image of all rows", titles)
+
+
+def _label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write a name beside each point, where it covers no other name; names that fit nowhere aren't
+    written: they are in the table and in the titles of the dots.
+    """
+    figure = axis.figure
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    taken: list[Any] = []
+    named: set[str] = set()
+    for x, y, name in points:
+        if name in named:  # several rows of one model lie on the front
+            continue
+        for dx, dy in LABEL_PLACES:
+            label = axis.annotate(
+                name, (x, y), (dx, dy), textcoords="offset points", fontsize="small",
+                ha="left" if dx > 0 else "right",
+            )  # fmt: skip
+            if _fits(label, axis, taken):
+                taken.append(label.get_window_extent())
+                named.add(name)
+                break
+            label.remove()
+
+
+def _fits(label: Annotation, axis: Axes, taken: list[Any]) -> bool:
+    """Whether a label lies inside the axes and covers no label before it."""
+    box, frame = label.get_window_extent(), axis.bbox
+    inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+    return inside and not any(box.overlaps(other) for other in taken)
+
+
+class OverviewSection(Section):
+    """Which model is best, and at what cost, on one screen."""
+
+    title = "Overview"
+    order = 0
+
+    def applies(self, study: ReportedStudy) -> bool:
+        return any(read_standings(study, dataset) for dataset in study.settings.datasets)
+
+    def read(self, study: ReportedStudy) -> dict[str, Any]:
+        return {
+            "views": [
+                _view(study, dataset, standings)
+                for dataset in study.settings.datasets
+                if (standings := read_standings(study, dataset))
+            ]
+        }
+
+
+def _view(study: ReportedStudy, dataset: str, standings: list[Standing]) -> dict[str, Any]:
+    """What the first screen shows of one data set."""
+    seed = study.settings.seeds[0]
+
+    def pictures(one: Standing) -> Strip:
+        run = study.folder.run(dataset, one.model, seed)
+        return strip(run.samples(one.sampler), one.name)
+
+    models = best_of_each_model(standings)
+    real = study.league[(study.league["dataset"] == dataset) & (study.league["sampler"] == "real")][
+        "fdr"
+    ]
+    scores = [float(value) for value in real if not is_reason(value, "fdr")]
+    return {
+        "dataset": dataset,
+        "winners": [(winner, pictures(winner.standing)) for winner in winners(standings)],
+        "figure": cost_figure(standings, scores[0] if scores else None, f"cost-{dataset}"),
+        "findings": findings(standings, len(study.settings.seeds)),
+        **_table(
+            models,
+            [pictures(one) for one in models],
+            [run_anchor(study.folder.run(dataset, one.model, seed)) for one in models],
+        ),
+    }
+
+
+def _table(
+    models: Sequence[Standing], strips: Sequence[Strip], anchors: Sequence[str]
+) -> dict[str, Any]:
+    """The table of models: heads, rows, and what is the same in all of them.
+
+    Returns:
+        heads: of the columns of SHOWN whose cells differ;
+        constants: the other ones with their value;
+        rows: of cells; `bar` is the width of the score's bar in percent, on a logarithmic scale;
+        reasons: why cells are empty, by letter.
+    """
+    texts = {name: [_shown(one, name) for one in models] for name in SHOWN}
+    varied = [name for name in SHOWN if len(set(texts[name])) > 1 or len(models) == 1]
+    reasons: dict[str, str] = {}
+    largest = max(np.log1p(one.high) for one in models)
+    rows = []
+    for i, one in enumerate(models):
+        cells = []
+        for name in varied:
+            reason = one.cells[name] if is_reason(one.cells[name], name) else None
+            if reason is not None:
+                letter = reasons.setdefault(str(reason), "abcdefghijkl"[len(reasons) % 12])
+                cells.append({"text": "–", "letter": letter, "raw": ""})
+            else:
+                cells.append({"text": texts[name][i], "letter": "", "raw": str(one.cells[name])})
+        low, middle, high = (100 * np.log1p(x) / largest for x in (one.low, one.fdr, one.high))
+        rows.append(
+            {
+                "one": one,
+                "strip": strips[i],
+                "anchor": anchors[i],
+                "cells": cells,
+                "bar": {"low": low, "middle": middle, "high": high},
+                "told_apart": i + 1 < len(models) and models[i + 1].row not in one.ties,
+            }
+        )
+    told = {one.told for one in models}
+    return {
+        "heads": [_head(name) for name in varied],
+        "constants": [f"{_head(n)}: {texts[n][0]}" for n in SHOWN if n not in varied],
+        "told": None if len(told) > 1 else told.pop(),
+        "rows": rows,
+        "reasons": reasons,
+    }
+
+
+def _head(name: str) -> str:
+    """The head of a column; times per image are in milliseconds here."""
+    return {"seconds_per_image": "ms/image", "evaluations": "NFE"}.get(name, MEASURED[name].head)
+
+
+def _shown(one: Standing, name: str) -> str:
+    """A cell of the table of models."""
+    if name == "seconds_per_image" and one.milliseconds is not None:
+        return f"{one.milliseconds:.2g}" if one.milliseconds < 100 else f"{one.milliseconds:,.0f}"
+    if name == "bits_per_dim" and one.number(name) is not None:
+        return f"{one.text(name)} {one.cells['bits_kind']}"
+    if name == "copying" and one.number("copying_p") is not None:
+        return "yes" if (one.number("copying_p") or 0) < LEVEL else "no"
+    if name in ("train_seconds", "parameters") and one.number(name) is not None:
+        return f"{one.number(name):,.0f}"
+    return one.text(name)

@@ -1,0 +1,52 @@
+"""The section on runs: settings, environment, costs and commands of every trained model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genlab.io.files import read_json
+from genlab.report.sections import Section
+from genlab.report.study import ReportedStudy, run_label
+from genlab.results.layout import RunFolder
+
+
+def run_anchor(run: RunFolder) -> str:
+    """Return the id of a run on the page."""
+    return f"run-{run.dataset}-{run.model_name}-{run.folder.name}"
+
+
+class RunsSection(Section):
+    """One folded part for each run."""
+
+    title = "Runs"
+    order = 165
+    introduction = (
+        "What each model was trained with, and the commands that train it and draw its samples "
+        "again. Its curves are in the tracking interface: <code>make ui</code>."
+    )
+
+    def read(self, study: ReportedStudy) -> dict[str, Any]:
+        return {"runs": [_run(study, run) for run in study.runs]}
+
+
+def _configfile(study: ReportedStudy) -> str:
+    """The option of Snakemake that names the study's file, where it isn't the default one."""
+    source = study.folder.source
+    return f"--configfile {source.read_text().strip()} " if source.exists() else ""
+
+
+def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
+    rows = study.league[
+        (study.league["dataset"] == run.dataset) & (study.league["model"] == run.model_name)
+    ]
+    return {
+        "anchor": run_anchor(run),
+        "title": run_label(run),
+        "config": run.config.read_text(encoding="utf-8"),
+        "environment": read_json(run.environment) | read_json(run.cost),
+        "train": f"snakemake --cores all {_configfile(study)}--force {run.weights}",
+        "checks": [
+            f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
+            for row in dict.fromkeys(rows["sampler"])
+        ],
+    }

@@ -1,0 +1,175 @@
+"""The standings of a data set: every ranked row with its place, its score and its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from genlab.config.evaluators import CALIBRATION
+from genlab.config.families import Told
+from genlab.config.study import Study
+from genlab.io.files import read_json
+from genlab.report.league import MEASURED, in_features_of, mean_cell, readable
+from genlab.report.study import ReportedStudy
+
+Row = tuple[str, str]
+"""Model and sampler."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One model with one sampler, in the mean over its training seeds."""
+
+    model: str
+    sampler: str
+    group: str
+    """The kind of model, which gives it its colour."""
+    told: Told
+    tier: int
+    rank: str
+    """'3', or '2 to 5'."""
+    fdr: float
+    low: float
+    high: float
+    """The ends of the 95 % interval of `fdr`."""
+    ties: frozenset[Row]
+    """The rows that can't be told apart from it."""
+    cells: dict[str, float | str] = field(repr=False)
+    """Columns of the league, in the features of the first space: the mean, or why there is none."""
+
+    @property
+    def name(self) -> str:
+        """The name for people: 'ddpm · dpm-20'."""
+        return f"{self.model} · {self.sampler}"
+
+    @property
+    def row(self) -> Row:
+        return self.model, self.sampler
+
+    def number(self, column: str) -> float | None:
+        """Return the value of a column of the league; None where there is no number."""
+        value = self.cells[column]
+        return None if isinstance(value, str) else value
+
+    def text(self, column: str) -> str:
+        """Return the value of a column as people read it."""
+        return readable(self.cells[column], column)
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Wall-clock milliseconds per image."""
+        seconds = self.number("seconds_per_image")
+        return None if seconds is None else 1000 * seconds
+
+
+def read_standings(study: ReportedStudy, dataset: str) -> list[Standing]:
+    """Return the rows of a data set by tier and score; none where nothing could be ranked."""
+    entry = read_json(study.folder.ranking)[dataset]
+    if not entry["rows"]:
+        return []
+    league = study.league[
+        (study.league["dataset"] == dataset) & in_features_of(study.league, entry["spaces"][0])
+    ]
+    runs = dict(iter(league.groupby(["model", "sampler"], sort=False)))
+    standings = []
+    for row in entry["rows"]:
+        if "tier" not in row:  # a calibration row
+            continue
+        part = runs[row["model"], row["sampler"]]
+        standings.append(
+            Standing(
+                model=row["model"],
+                sampler=row["sampler"],
+                group=study.settings.models[row["model"]].model.group,
+                told=told(study.settings, row["model"], row["sampler"]),
+                tier=row["tier"],
+                rank=str(part["rank"].iloc[0]),
+                fdr=row["fdr"],
+                low=row["fdr_low"],
+                high=row["fdr_high"],
+                ties=frozenset((model, sampler) for model, sampler in row["ties"]),
+                cells=_cells(part),
+            )
+        )
+    return sorted(standings, key=lambda standing: (standing.tier, standing.fdr))
+
+
+def _cells(runs: pd.DataFrame) -> dict[str, float | str]:
+    """The mean of every column over the runs of a row; of the verdicts on copying, the worst."""
+    cells = {name: mean_cell(runs[name], name) for name in MEASURED}
+    p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
+    if len(p_values):
+        worst = runs.loc[p_values.index].iloc[int(p_values.argmin())]
+        cells |= {"copying": str(worst["copying"]), "copying_p": float(p_values.min())}
+    return cells
+
+
+def told(settings: Study, model: str, sampler: str) -> Told:
+    """Return what a row's samples were drawn from: with a guidance scale of 0, from nothing."""
+    guidance = getattr(settings.samplers[sampler], "guidance", 1)
+    return "nothing" if guidance == 0 else settings.models[model].model.told
+
+
+def best_of_each_model(standings: Sequence[Standing]) -> list[Standing]:
+    """Return the best row of each model, the best model first."""
+    first: dict[str, Standing] = {}
+    for standing in standings:
+        first.setdefault(standing.model, standing)
+    return list(first.values())
+
+
+def best_rows(study: ReportedStudy) -> set[tuple[str, str, str]]:
+    """Return data set, model and sampler of the best row of each model.
+
+    A model that isn't ranked has its first row here, as the calibration rows have none.
+    """
+    rows = {}
+    for dataset in study.settings.datasets:
+        for one in best_of_each_model(read_standings(study, dataset)):
+            rows[dataset, one.model] = one.sampler
+    for dataset, model, sampler in study.league[["dataset", "model", "sampler"]].to_numpy():
+        if model != CALIBRATION:
+            rows.setdefault((dataset, model), sampler)
+    return {(dataset, model, sampler) for (dataset, model), sampler in rows.items()}
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best row among those that serve a purpose."""
+
+    purpose: str
+    standing: Standing
+    ties: list[Standing]
+    """Rows that serve the purpose as well and can't be told apart from it."""
+
+
+def winners(standings: Sequence[Standing]) -> list[Winner]:
+    """Return the best row of all, of those told nothing, of the fast ones, of the quickly trained.
+
+    The limits of the last two are half of what the best row costs, to one significant digit.
+    """
+    result = [_winner("Best samples", standings)]
+    best = result[0].standing
+    if best.told != "nothing":
+        untold = [one for one in standings if one.told == "nothing"]
+        result += [_winner("Best told nothing", untold)] if untold else []
+    purposes: tuple[tuple[Callable[[Standing], float | None], str], ...] = (
+        (lambda one: one.milliseconds, "Best below {:g} ms an image"),
+        (lambda one: one.number("train_seconds"), "Best below {:g} s of training"),
+    )
+    for cost, purpose in purposes:
+        most = cost(best)
+        if most is None:
+            continue
+        limit = float(f"{most / 2:.0e}")
+        cheap = [one for one in standings if (cost(one) or limit) < limit]
+        result += [_winner(purpose.format(limit), cheap)] if cheap else []
+    return result
+
+
+def _winner(purpose: str, eligible: Sequence[Standing]) -> Winner:
+    """The first of rows that are sorted by their place."""
+    best = eligible[0]
+    return Winner(purpose, best, [one for one in eligible if one.row in best.ties])

@@ -1,0 +1,155 @@
+"""Winners and sentences of the first screen: they say what the numbers and the ties say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genlab.config.base import read_yaml
+from genlab.config.families import Told
+from genlab.config.study import load_study
+from genlab.report.findings import findings, listed
+from genlab.report.standings import (
+    Row,
+    Standing,
+    best_of_each_model,
+    best_rows,
+    read_standings,
+    told,
+    winners,
+)
+from genlab.report.study import read_reported_study
+from genlab.results.layout import StudyFolder
+from genlab.workflow.league import league
+
+
+def standing(
+    model: str,
+    sampler: str,
+    fdr: float,
+    tier: int = 1,
+    told: Told = "nothing",
+    milliseconds: float = 10,
+    train_seconds: float = 100,
+    evaluations: float = 1,
+    p: float | str = 1.0,
+    ties: set[Row] | None = None,
+) -> Standing:
+    cells = {
+        "seconds_per_image": milliseconds / 1000, "train_seconds": train_seconds,
+        "evaluations": evaluations, "copying_p": p,
+    }  # fmt: skip
+    return Standing(
+        model, sampler, "other", told, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
+        frozenset(ties or ()), cells,
+    )  # fmt: skip
+
+
+LDM = standing("ldm", "sde", 3.0, 1, "caption", 9.6, 199, 20)
+DALLE = standing("dalle", "prior", 5.0, 2, "caption", 5.2, 149, 49, ties={("flow", "sde")})
+FLOW = standing("flow", "sde", 5.4, 2, "nothing", 27, 159, 20, ties={("dalle", "prior")})
+VAE = standing("vae", "prior", 23.0, 3, "nothing", 0.05, 14, 1)
+ROWS = [LDM, DALLE, FLOW, VAE]
+
+
+def test_winners_by_purpose() -> None:
+    """Limits are half of what the best row costs: 9.6 / 2 ms and 199 / 2 s, to one digit."""
+    assert [(won.purpose, won.standing.model) for won in winners(ROWS)] == [
+        ("Best samples", "ldm"),
+        ("Best told nothing", "flow"),
+        ("Best below 5 ms an image", "vae"),
+        ("Best below 100 s of training", "vae"),
+    ]
+
+
+def test_a_winner_names_those_that_tie_with_it_for_the_same_purpose() -> None:
+    assert winners(ROWS)[0].ties == []
+    assert winners(ROWS)[1].ties == []  # dalle ties with flow, but was told something
+    assert winners(ROWS[1:])[0].ties == [FLOW]
+
+
+def test_the_best_row_that_was_told_nothing_is_not_shown_twice() -> None:
+    assert [won.purpose for won in winners([FLOW, VAE])] == [
+        "Best samples", "Best below 10 ms an image", "Best below 80 s of training",
+    ]  # fmt: skip
+
+
+def test_only_one_row_a_model() -> None:
+    slow = standing("ldm", "ddpm-50", 4.0, 1)
+    assert best_of_each_model([LDM, slow, FLOW]) == [LDM, FLOW]
+
+
+def test_sentences() -> None:
+    assert findings(ROWS, 1) == [
+        "ldm · sde has the best samples (FDr 3; real images score 1) and differs from every other "
+        "row.",
+        "The second and the third model, dalle · prior (FDr 5) and flow · sde (FDr 5.4), can't be "
+        "told apart.",
+        "The best model told a caption, ldm · sde, beats the best one told nothing, flow · sde: "
+        "FDr 3 to 5.4.",
+        "Within twice the best score, dalle · prior is the fastest: FDr 5 at 5.2 ms an image, "
+        "instead of 9.6 ms.",
+        "No row shows a sign of copying training images.",
+        "Each model was trained once: another training seed may change the order, and nothing here "
+        "says by how much.",
+    ]
+
+
+def test_no_sentence_calls_a_tie_a_difference() -> None:
+    rows = ROWS[1:]
+    text = " ".join(findings(rows, 3))
+    assert (
+        "dalle · prior has the best score (FDr 5), but can't be told apart from flow · sde." in text
+    )
+    assert "The best model told a caption, dalle · prior, can't be told apart from" in text
+    assert "beats" not in text
+    assert text.endswith("Each score is the mean over 3 trainings.")
+
+
+def test_copies_are_named() -> None:
+    rows = [LDM, standing("glow", "prior", 40, 4, p=1e-9), standing("mean", "prior", 50, 5, p="x")]
+    assert "glow · prior shows signs of copying training images." in findings(rows, 1)
+
+
+@pytest.mark.parametrize(("tie", "said"), [(False, True), (True, False)])
+def test_a_sampler_that_wins_with_less_work(tie: bool, said: bool) -> None:
+    """For three of three models; where one pair of rows ties, two of three are still most."""
+    rows = []
+    for i, model in enumerate("abc"):
+        ties = {(model, "slow")} if tie and i < 2 else set()
+        rows.append(standing(model, "fast", 2 + i, evaluations=20, ties=ties))
+        rows.append(standing(model, "slow", 3 + i, evaluations=50))
+    sentence = "fast beats slow for 3 of 3 models, with 40 % of the network evaluations."
+    assert (sentence in findings(rows, 1)) is said
+    assert any("beats slow" in one for one in findings(rows, 1)) is said
+
+
+def test_lists_of_names() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b"]) == "a and b"
+    assert listed(["a", "b", "c", "d"]) == "a, b, c and d"
+    assert listed(list("abcdef")) == "a, b, c and 3 more rows"
+
+
+def test_guidance_of_zero_tells_nothing() -> None:
+    path = Path("config/config.yaml")
+    settings = load_study(read_yaml(path), path.parent, path)
+    assert told(settings, "ldm", "dpm-20-w2") == "caption"
+    assert told(settings, "ddpm", "dpm-20") == "nothing"
+    unguided = settings.samplers["dpm-20-w2"].model_copy(update={"guidance": 0})
+    samplers = settings.samplers | {"dpm-20-w2": unguided}
+    assert told(settings.model_copy(update={"samplers": samplers}), "ldm", "dpm-20-w2") == "nothing"
+
+
+def test_standings_of_a_study_are_those_of_its_ranking(trained_study: StudyFolder) -> None:
+    league(trained_study)
+    study = read_reported_study(trained_study)
+    rows = read_standings(study, "stripes")
+    assert {one.row for one in rows} <= {("vae", "prior"), ("ddpm", "ddim-3")}
+    assert {row[1:] for row in best_rows(study)} == {("vae", "prior"), ("ddpm", "ddim-3")}
+    for one in rows:
+        cells = study.league.set_index(["model", "sampler"]).loc[one.row]
+        assert one.fdr == float(cells["fdr"])
+        assert one.number("train_seconds") == float(cells["train_seconds"])
+        assert one.milliseconds == 1000 * float(cells["seconds_per_image"])
