@@ -54,6 +54,10 @@ rule all:
 
 onstart:
     start()
+    # By default no more than 100 jobs start in a second. To keep that, Snakemake 9 starts a timer
+    # each time it looks for jobs, and every timer makes it look again. The timers multiply while
+    # jobs wait for a free core, and take a fifth of a core after half an hour.
+    workflow.scheduler.job_rate_limiter = None
 
 
 # A job that Slurm ended, or never began, says why in Slurm's log alone.

@@ -129,6 +129,17 @@ def test_a_feature_that_never_varies_changes_nothing() -> None:
     assert np.isfinite(half_dead.half_width)
 
 
+def test_equal_samples_have_no_root_trace() -> None:
+    """d^2 is |m_1 - m_2|^2 + tr S_2 where all samples are one image: the trace of the root is 0."""
+    _, y = pair(np.random.default_rng(3), 60, 90)
+    x = np.ones((60, y.shape[1]))
+    expected = ((1 - y.mean(axis=0)) ** 2).sum() + y.var(axis=0, ddof=1).sum()
+    estimate = estimate_of(x, y)
+    assert estimate.value == pytest.approx(expected, rel=1e-9)
+    assert 0 < estimate.sd_reference < estimate.value
+    assert (estimate.of_samples == 0).all()
+
+
 @pytest.mark.parametrize(
     ("n", "value", "interval"), [(15, False, False), (17, True, False), (18, True, True)]
 )

@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from project import JOB, LONG, Project
+from project import JOB, LONG, ORIGINAL, Project
+from snakemake.scheduling.job_scheduler import JobScheduler
 from typer.main import get_command
 
 from genlab.app.cli import app
@@ -109,3 +110,10 @@ def test_the_rulegraph_can_be_drawn(bare: Project, rules: dict[str, dict[str, An
     assert set(nodes.values()) == {*rules, "all"} - on_request
     edges = {(nodes[a], nodes[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
     assert {("prepare", "train"), ("train", "sample"), ("report", "all")} <= edges
+
+
+def test_the_attribute_that_the_workflow_clears_exists() -> None:
+    """Snakemake's limit of jobs a second is no public interface; without it, no timers are left."""
+    assert "job_rate_limiter" in JobScheduler.__init__.__code__.co_names
+    assert "job_rate_limiter" in JobScheduler.schedule.__code__.co_names
+    assert "workflow.scheduler.job_rate_limiter = None" in (ORIGINAL / "Snakefile").read_text()

@@ -71,8 +71,10 @@ class RootTrace:
 def root_trace(eigenvalues: Float, first: Sample, second: Sample) -> RootTrace:
     """Estimate T from the eigenvalues [p] of S_1 S_2.
 
-    Needs N and M of p + 2 at least.
+    Needs N and M of p + 2 at least. p is 0, and T as well, where all vectors of a sample are equal.
     """
+    if not len(eigenvalues):
+        return RootTrace(0.0, (np.zeros(first.n), np.zeros(second.n)))
     nodes = _Nodes(eigenvalues)
     p = len(eigenvalues)
     counts = (first.n, second.n)
