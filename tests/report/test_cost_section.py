@@ -12,14 +12,16 @@ from matplotlib import pyplot as plt
 from genlab.config.evaluators import extractor
 from genlab.evaluation.metrics import Column
 from genlab.io.energy import NOT_MEASURED
+from genlab.report.league import MEASURED
+from genlab.report.pareto import on_front
 from genlab.report.sections import cost
 from genlab.report.sections.cost import (
     COSTS,
+    QUALITY,
     cost_rows,
     fronts,
-    on_front,
     pareto_plot,
-    quality_column,
+    uneven_times,
 )
 
 FID = Column("fid", "FID", better="lower")
@@ -80,8 +82,16 @@ def test_higher_may_be_better() -> None:
     assert list(result["evaluations"]["sampler"]) == ["prior"]
 
 
-def test_the_first_ranking_column_of_features_is_the_quality() -> None:
-    assert quality_column().name == "fid"
+def test_the_score_of_the_ranks_is_the_quality() -> None:
+    assert MEASURED[QUALITY].better == "lower"
+
+
+def test_uneven_times_of_one_network_are_told() -> None:
+    """10 and 14 ms within one run of ddpm; another seed's 20 ms are another run."""
+    even = league(milliseconds_per_evaluation=["no model", 1.0, 10.0, 12.0, 20.0])
+    assert uneven_times(even) == []
+    uneven = league(milliseconds_per_evaluation=["no model", 1.0, 10.0, 14.0, 20.0])
+    assert uneven_times(uneven) == ["ddpm (1.4 times)"]
 
 
 def test_every_row_is_a_point_of_every_panel(monkeypatch: pytest.MonkeyPatch) -> None:

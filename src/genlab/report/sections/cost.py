@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.evaluation.metrics import Column, feature_metrics
+from genlab.evaluation.metrics import Column
 from genlab.report.figures import data_uri, palette, png
 from genlab.report.league import MEASURED, in_features_of
 from genlab.report.pareto import on_front
@@ -24,13 +24,11 @@ COSTS = (
     "joules_per_image",
 )  # fmt: skip
 """Columns of the league that say what a row costs."""
+QUALITY = "fdr"
+"""Column of the score that ranks rows."""
+UNEVEN = 1.3
+"""Ratio between the times of an evaluation of one network from which readers are warned."""
 MARKERS = "os^DvPX*<>dph"
-
-
-def quality_column() -> Column:
-    """The first column of features that ranks rows."""
-    columns = [column for metric in feature_metrics() for column in metric.columns]
-    return next(column for column in columns if column.better != "none")
 
 
 def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:
@@ -45,6 +43,19 @@ def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataF
     keys = ["dataset", "model", "sampler"]
     means = rows.groupby(keys, sort=False)[numbers].mean().reset_index()
     return means.dropna(subset=[quality.name])
+
+
+def uneven_times(league: pd.DataFrame) -> list[str]:
+    """Return the models whose rows differ in the time of a network evaluation by more than UNEVEN.
+
+    The network is the same in all of them, so either a neighbour on the machine disturbed a
+    measurement, or one sampler computes in another precision or much beside the network.
+    """
+    models = league[league["model"] != CALIBRATION]
+    times = pd.to_numeric(models["milliseconds_per_evaluation"], errors="coerce")
+    groups = times.groupby([models["dataset"], models["model"], models["seed"]], sort=False)
+    ratios = (groups.max() / groups.min()).groupby(level="model", sort=False).max()
+    return [f"{name} ({ratio:.2g} times)" for name, ratio in ratios.items() if ratio > UNEVEN]
 
 
 class Front(NamedTuple):
@@ -157,7 +168,7 @@ class CostSection(Section):
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         costs = read_costs(study.folder)
-        extractor, quality = study.settings.evaluation.extractors[0], quality_column()
+        extractor, quality = study.settings.evaluation.extractors[0], MEASURED[QUALITY]
         rows = cost_rows(study.league, extractor, quality)
         plots = [
             {
@@ -173,7 +184,8 @@ class CostSection(Section):
         ]
         return {
             "quality": quality.head,
-            "extractor": extractor,
+            "uneven": uneven_times(study.league),
+            "ratio": UNEVEN,
             "plots": plots,
             "jobs": costs.to_dict("records"),
             "seconds": costs["seconds"].sum(),
