@@ -76,15 +76,7 @@ use rule light as report with:
 use rule light as publish with:
     input:
         MANIFESTS,
-        outputs(
-            "train",
-            "sample",
-            "evaluate",
-            "reconstruct",
-            "rfid",
-            "likelihood",
-            *UNDERSTOOD,
-        ),
+        outputs("train", "league", "reconstruct", "rfid", "likelihood", *UNDERSTOOD),
     output:
         touch("<study>/published"),
     pathvars:
@@ -94,4 +86,4 @@ use rule light as publish with:
         spec=spec_of(STUDY_AT.config),
         tracking=spec_of(STUDY_AT.tracking),
         # Another tracking store, or one made anew after it was deleted, gets everything.
-        store=lambda w: store_number(STUDY_AT, STUDY.tracking.experiment or STUDY.name),
+        store=lambda w: store_number(STUDY_AT, STUDY.tracking.experiment_of(STUDY.name)),

@@ -124,8 +124,9 @@ TABLE: dict[str, tuple[dict[str, Change], set[Job]]] = {
     "code of a sampler: only its rows, and the walks": (
         {"src/genlab/samplers/ddim.py": append("NEW = 1")}, BY_DDIM | SUMMARY,
     ),
-    "code of the league: league and page": (
-        {"src/genlab/report/league.py": append("NEW = 1")}, {Job("league"), Job("report")},
+    "code of the league: league and page, and the numbers are sent": (
+        {"src/genlab/report/league.py": append("NEW = 1")},
+        {Job("league"), Job("report"), Job("publish")},
     ),
     "code and style of the page: the page": (
         {"src/genlab/report/page.py": append("NEW = 1"),
@@ -215,7 +216,8 @@ def test_another_tracking_store_and_one_that_was_deleted_receive_everything(agai
     assert again.plan() == {Job("publish")}
     for file in (database, again.root / "elsewhere.db"):
         client = MlflowClient(f"sqlite:///{file}")
-        runs = client.search_runs([client.get_experiment_by_name("smoke").experiment_id])
+        runs = client.search_runs([client.get_experiment_by_name("genlab-smoke").experiment_id])
+        runs = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
         assert {run.info.run_name for run in runs} == names
         assert len(runs) == len(names)
 

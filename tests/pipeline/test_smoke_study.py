@@ -152,7 +152,7 @@ def tracked(smoke: Project) -> dict[str, tuple[Any, Any]]:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{smoke.root}/results/mlflow.db")
-    experiment = client.get_experiment_by_name("smoke")
+    experiment = client.get_experiment_by_name("genlab-smoke")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     named = {run.info.run_name: (client, run) for run in runs}
@@ -164,9 +164,18 @@ def test_mlflow_has_one_finished_run_for_each_data_set_model_and_seed(
     tracked: dict[str, tuple[Any, Any]],
 ) -> None:
     models = ("classifier", "clip", "dalle", "ddpm", "flow", "judge", "vae", "vqvae", "vqvae-prior")
-    assert set(tracked) == {f"sprites/{model}/seed0" for model in models}
-    for _, run in tracked.values():
-        assert run.info.status == "FINISHED"
+    rows = ("dalle/seed0/prior", "ddpm/seed0/ddim-3", "ddpm/seed0/ddpm-3", "flow/seed0/ddim-3",
+            "flow/seed0/ddpm-3", "vae/seed0/prior", "vqvae-prior/seed0/prior")  # fmt: skip
+    names = {f"sprites/{model}/seed0" for model in models}
+    assert set(tracked) == names | {f"sprites/{row}" for row in rows}
+    for row in rows:
+        model = f"sprites/{row.rpartition('/')[0]}"
+        assert tracked[f"sprites/{row}"][1].data.tags["mlflow.parentRunId"] == (
+            tracked[model][1].info.run_id
+        )
+    assert {run.info.status for _, run in tracked.values()} == {"FINISHED"}
+    for name in names:
+        _, run = tracked[name]
         tags = {"git_commit", "code", "dataset_sha256", "genlab", "python", "torch"}
         assert tags <= set(run.data.tags)
 
@@ -176,7 +185,7 @@ def test_mlflow_has_each_step_that_training_logged_exactly_once(
 ) -> None:
     for name, rows in histories(smoke).items():
         client, run = tracked[name]
-        sent = client.get_metric_history(run.info.run_id, "loss")
+        sent = client.get_metric_history(run.info.run_id, "train/loss")
         assert [(m.step, m.value) for m in sent] == [(r["step"], r["loss"]) for r in rows]
 
 
@@ -190,14 +199,18 @@ def test_mlflow_has_params_measurements_and_pictures(
     assert run.data.params["model.network.channels"] == "8"
     metrics = json.loads((folder / "metrics.json").read_text())
     for row in ("ddpm-3", "ddim-3"):
-        fid = metrics[row]["classifier"]["fid"]
-        assert run.data.metrics[f"{row}/classifier/fid"] == fid
+        _, of_row = tracked[f"sprites/ddpm/seed0/{row}"]
+        assert of_row.data.metrics["fid"] == metrics[row]["classifier"]["fid"]
         for folder, name in ((f"samples/{row}", "grid"), (f"samples/{row}/figures", "strip")):
-            files = [f.path for f in client.list_artifacts(run.info.run_id, folder) if not f.is_dir]
-            assert files == [f"{folder}/{name}.png"]
+            files = client.list_artifacts(of_row.info.run_id, folder)
+            assert [f.path for f in files if not f.is_dir] == [f"{folder}/{name}.png"]
+    best = tracked[f"sprites/ddpm/seed0/{run.data.tags['best_sampler']}"][1].data.metrics
+    for name in ("fid", "fdr", "recall", "nfe", "ms_per_image"):
+        assert run.data.metrics[f"best/{name}"] == best[name]
+    assert run.data.metrics["peak_memory_mb"] > 0
     _, vae = tracked["sprites/vae/seed0"]
-    assert "reconstruction_mse" in vae.data.metrics
-    assert {"iwae_bits_per_dim", "mig", "elbo_total_correlation"} <= set(vae.data.metrics)
+    names = {"reconstruction_mse", "iwae_bits_per_dim", "mig", "elbo_total_correlation"}
+    assert {f"final/{name}" for name in names} <= set(vae.data.metrics)
     assert [f.path for f in client.list_artifacts(vae.info.run_id, "reconstructions")]
 
 

@@ -15,6 +15,7 @@ from genlab.results.layout import RunFolder, StudyFolder
 from genlab.tracking.record import leave_record
 
 Study = Callable[..., StudyFolder]
+PARENT = "mlflow.parentRunId"
 
 
 def log(run: RunFolder, first: int, last: int) -> None:
@@ -30,15 +31,28 @@ def begin(run: RunFolder) -> None:
 
 
 def draw(run: RunFolder, row: str) -> Path:
-    """What sampling leaves: a record of `row` with a picture, whose path this returns."""
+    """What the league leaves of `row`: a record with a picture, whose path this returns."""
     grid = run.samples(row).grid
     save_grid(grid, np.zeros((4, 1, 8, 8), np.uint8), columns=2)
-    leave_record(run, f"sample_{row}", metrics={f"{row}/evaluations": 1.0}, artifacts=[grid])
+    metrics = {"nfe": 1.0, "pixel-pca/fid": 2.0}
+    leave_record(run, f"league_{row}", metrics=metrics, artifacts=[grid], row=row, prefix="")
     return grid
 
 
-def runs_in(uri: str, experiment: str = "tiny") -> list[Run]:
-    """The MLflow runs of an experiment, without those that were deleted."""
+def runs_in(uri: str, experiment: str = "genlab-tiny") -> list[Run]:
+    """The MLflow runs of an experiment, without those of rows and those that were deleted."""
+    return [run for run in all_runs(uri, experiment) if PARENT not in run.data.tags]
+
+
+def rows_in(uri: str, experiment: str = "genlab-tiny") -> dict[str, Run]:
+    """The MLflow runs of the rows of an experiment that has one model, by sampler."""
+    runs = [run for run in all_runs(uri, experiment) if PARENT in run.data.tags]
+    named = {run.data.tags["sampler"]: run for run in runs}
+    assert len(named) == len(runs)
+    return named
+
+
+def all_runs(uri: str, experiment: str) -> list[Run]:
     client = MlflowClient(tracking_uri=uri)
     result = client.get_experiment_by_name(experiment)
     return list(client.search_runs([result.experiment_id])) if result else []

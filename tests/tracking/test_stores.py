@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from runs import Study, begin, draw, history, local, log, runs_in
+from runs import Study, begin, draw, history, local, log, rows_in, runs_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from genlab.io.files import read_json
@@ -73,7 +73,7 @@ def at_once(processes: Sequence[subprocess.Popen[str]], at: StudyFolder) -> list
 
 
 def steps(uri: str, run_id: str) -> list[int]:
-    return [step for step, _ in history(uri, run_id, "loss")]
+    return [step for step, _ in history(uri, run_id, "train/loss")]
 
 
 def test_six_processes_may_create_the_store_at_once(
@@ -97,7 +97,7 @@ def test_six_processes_may_create_an_experiment_of_a_server_at_once(
     for name in ("first", "second", "third"):
         at = tiny_study(seeds=list(range(6)), name=name)
         assert at_once(six, at) == ["{}"] * 6
-        assert len(runs_in(at_server, name)) == 6
+        assert len(runs_in(at_server, f"genlab-{name}")) == 6
 
 
 def test_a_run_that_was_deleted_is_sent_whole_as_a_new_one(
@@ -138,7 +138,7 @@ def test_an_experiment_that_was_deleted_is_restored_with_its_runs(
     log(run, 4, 5)
     assert mirror(run, "FINISHED") == {}
     message = capsys.readouterr().err
-    assert message.startswith("note: the deleted MLflow experiment 'tiny' is restored")
+    assert message.startswith("note: the deleted MLflow experiment 'genlab-tiny' is restored")
     (new,) = runs_in(local(run))
     assert new.info.run_id == old.info.run_id
     assert steps(local(run), new.info.run_id) == [1, 2, 3, 4, 5]
@@ -156,7 +156,8 @@ def test_a_new_store_in_the_place_of_one_that_was_deleted_receives_everything(
     (new,) = runs_in(local(run))
     assert steps(local(run), new.info.run_id) == [1, 2, 3]
     client = MlflowClient(tracking_uri=local(run))
-    copy = Path(client.download_artifacts(new.info.run_id, "samples/prior/grid.png", str(tmp_path)))
+    row_id = rows_in(local(run))["prior"].info.run_id
+    copy = Path(client.download_artifacts(row_id, "samples/prior/grid.png", str(tmp_path)))
     assert copy.read_bytes() == grid.read_bytes()
 
 
@@ -180,7 +181,8 @@ def test_a_server_receives_what_only_the_local_store_had_and_the_other_way_round
         client = MlflowClient(tracking_uri=uri or local(run))
         to = str(tmp_path / f"after {last}")
         Path(to).mkdir()
-        copy = Path(client.download_artifacts(sent.info.run_id, "samples/prior/grid.png", to))
+        row_id = rows_in(uri or local(run), "both")["prior"].info.run_id
+        copy = Path(client.download_artifacts(row_id, "samples/prior/grid.png", to))
         assert copy.read_bytes() == grid.read_bytes()
 
 
@@ -209,7 +211,7 @@ def test_another_experiment_receives_everything_and_the_way_back_nothing_twice(
     assert mirror(run, "FINISHED") == {}
     run.study.tracking.write_text(before)
     assert mirror(run, "FINISHED") == {}
-    for experiment in ("tiny", "other"):
+    for experiment in ("genlab-tiny", "other"):
         (sent,) = runs_in(local(run), experiment)
         assert steps(local(run), sent.info.run_id) == [1, 2, 3]
 
@@ -239,14 +241,16 @@ def test_artifacts_of_a_project_elsewhere_are_in_its_own_folder(
 
     (sent,) = runs_in(local(moved))
     assert steps(local(moved), sent.info.run_id) == [1, 2, 3]
-    folder = moved.study.results / "mlflow-artifacts" / sent.info.run_id / "artifacts"
+    rows = rows_in(local(moved))
+    assert rows.keys() == {"row0", "row1", "row2"}
     client = MlflowClient(tracking_uri=local(moved))
     downloads = tmp_path / "moved copy" / "downloads"
     downloads.mkdir()
-    for row in ("row0", "row1", "row2"):
-        grid = moved.samples(row).grid
-        (file,) = client.list_artifacts(sent.info.run_id, f"samples/{row}")
-        loaded = Path(client.download_artifacts(sent.info.run_id, file.path, str(downloads)))
+    for row, stored in rows.items():
+        grid, run_id = moved.samples(row).grid, stored.info.run_id
+        folder = moved.study.results / "mlflow-artifacts" / run_id / "artifacts"
+        (file,) = client.list_artifacts(run_id, f"samples/{row}")
+        loaded = Path(client.download_artifacts(run_id, file.path, str(downloads)))
         assert loaded.read_bytes() == (folder / file.path).read_bytes() == grid.read_bytes()
     shutil.rmtree(tmp_path / "moved copy")
     assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*.png"))] == here
@@ -262,9 +266,9 @@ def test_artifacts_that_stayed_behind_stay_where_they_are(run: RunFolder, tmp_pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         assert mirror(run, "FINISHED") == {}
-    (sent,) = runs_in(uri)
+    row_id = rows_in(uri)["prior"].info.run_id
     client = MlflowClient(tracking_uri=uri)
-    copy = Path(client.download_artifacts(sent.info.run_id, "samples/prior/grid.png"))
+    copy = Path(client.download_artifacts(row_id, "samples/prior/grid.png"))
     assert copy.read_bytes() == grid.read_bytes()
 
 
@@ -322,11 +326,10 @@ def test_tensorboard_s_files_that_were_deleted_are_written_again(study: Study) -
     run = study(tracking={"tensorboard": True}).run("stripes", "vae", 0)
     begin(run)
     mirror(run, "RUNNING")
-    shutil.rmtree(run.folder / "tensorboard")
+    shutil.rmtree(run.study.tensorboard)
     log(run, 4, 5)
     assert mirror(run, "FINISHED") == {}
-    (folder,) = (run.folder / "tensorboard").iterdir()
-    events = EventAccumulator(str(folder)).Reload()
+    events = EventAccumulator(str(run.study.tensorboard / "stripes/vae/seed0")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
 
 

@@ -251,11 +251,11 @@ class Faults:
         path = self.study.results / "mlflow.db"
         query = (
             "SELECT key, value, run_uuid FROM latest_metrics JOIN runs USING (run_uuid)"
-            " WHERE name = ? AND key LIKE ?"
+            " WHERE name = ?"
         )
-        names = f"stripes/{self.run.model_name}/seed0", f"{self.row.folder.name}/%"
+        name = f"stripes/{self.run.model_name}/seed0/{self.row.folder.name}"
         with closing(sqlite3.connect(path)) as store:
-            metrics = store.execute(query, names).fetchall()
+            metrics = store.execute(query, (name,)).fetchall()
         name, value, run_id = metrics[self.random.integers(len(metrics))]
         self._store(path, name, run_id, value + 1e-9)
         self.undo = lambda: self._store(path, name, run_id, value)

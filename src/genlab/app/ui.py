@@ -32,7 +32,7 @@ def _newest_experiment(results: Path) -> str:
     if notes and (file is None or file.exists()):
         newest = max(notes, key=lambda note: note.stat().st_mtime)
         study = RunFolder(newest.parent.parent).study
-        name = read_tracking(study.tracking).experiment or study.folder.name
+        name = read_tracking(study.tracking).experiment_of(study.folder.name)
         with connect(results) as client:
             experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "active":

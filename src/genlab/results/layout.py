@@ -7,6 +7,7 @@ results/
   mlflow.db, mlflow-artifacts/       the tracking store
   STUDY/
     study.yaml                       the resolved study
+    tensorboard/                     event files in DATASET/MODEL/seedK; rows in folders below
     DATASET/
       reference/SPLIT/EXTRACTOR.npz  features of the training and of the held-out images
       elbo-study/                    the bound on probabilistic PCA, gradient estimators
@@ -182,6 +183,12 @@ class RunFolder:
     def environment(self) -> Path:
         """The versions of GenLab, Python and torch that trained it, and the hash of the code."""
         return self.model / "environment.json"
+
+    @property
+    def train_benchmark(self) -> Path:
+        """What Snakemake measured of the job that trained it; missing outside a workflow."""
+        place = self.folder.relative_to(self.study.folder)
+        return self.study.folder / "benchmarks" / place / "train.tsv"
 
     @property
     def earlier_weights(self) -> Path:
@@ -376,6 +383,11 @@ class StudyFolder:
     def published(self) -> Path:
         """A marker: the tracking services have received everything."""
         return self.folder / "published"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files, a folder for each run and each of its rows."""
+        return self.folder / "tensorboard"
 
     @property
     def sent(self) -> Path:

@@ -143,7 +143,7 @@ def publish(study: StudyFolder) -> None:
             "\n".join(failures)
             + "\nAll results are complete under results/; run again to send what is missing."
         )
-    note_store(study, read_tracking(study.tracking).experiment or study.folder.name)
+    note_store(study, read_tracking(study.tracking).experiment_of(study.folder.name))
 
 
 def forget(run: RunFolder) -> None:

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from genlab.errors import GenLabError
 from genlab.io.files import read_json, write_json
-from genlab.results.layout import RunFolder, StudyFolder
+from genlab.results.layout import SampleFolder, StudyFolder
 
 # By default, MLflow waits minutes for a server that does not answer, and training would wait too.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -143,12 +143,19 @@ def note_store(study: StudyFolder, experiment: str) -> None:
     write_json(study.sent, content)
 
 
-def stored_metrics(run: RunFolder) -> dict[str, float] | None:
-    """Read the last value of each metric that MLflow has of a run; None if it received nothing.
+def find_child(client: Any, experiment: str, parent: str, row: str) -> Any | None:
+    """Find the run of a row below the run `parent`; None if there is none."""
+    query = f"tags.mlflow.parentRunId = '{parent}' AND tags.sampler = '{row}'"
+    return next(iter(client.search_runs([experiment], query, max_results=1)), None)
+
+
+def stored_metrics(at: SampleFolder) -> dict[str, float] | None:
+    """Read the last value of each metric that MLflow has of a row; None if it received nothing.
 
     Raises:
-        GenLabError: the store does not have the run any more, or does not answer.
+        GenLabError: the store does not have the row any more, or does not answer.
     """
+    run = at.run
     note, uri = run.outbox / "sent_mlflow.json", store_uri(run.study.results)
     file = sqlite_file(uri)
     if not note.exists() or (file and not file.exists()):
@@ -156,8 +163,12 @@ def stored_metrics(run: RunFolder) -> dict[str, float] | None:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    client = MlflowClient(tracking_uri=uri)
     try:
-        stored = MlflowClient(tracking_uri=uri).get_run(read_json(note)["current"])
+        info = client.get_run(read_json(note)["current"]).info
+        stored = find_child(client, info.experiment_id, info.run_id, at.folder.name)
     except (MlflowException, KeyError) as error:
         raise GenLabError(f"{without_password(uri)}: no record of {run.folder} ({error})") from None
+    if stored is None:
+        raise GenLabError(f"{without_password(uri)}: no record of {at.folder}")
     return dict(stored.data.metrics)

@@ -43,7 +43,12 @@ class Sink(ABC):
 
     @abstractmethod
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
-        """Send a stage's parameters, tags and metrics, and its artifacts, which lie in `folder`."""
+        """Send a stage's parameters, tags and metrics, and its artifacts.
+
+        Args:
+            record: as `leave_record` writes it.
+            folder: of the run; paths of artifacts are relative to it.
+        """
 
     @abstractmethod
     def close(self, status: Status) -> None:

@@ -40,11 +40,11 @@ from genlab.report.published import (
     read_parquet_rows,
     table_difference,
 )
+from genlab.report.tracked import Numbers, row_numbers
 from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import KEY, run_origin
 from genlab.results.spec import RunSpec, read_evaluation, read_run
 from genlab.tracking.mlflow_store import store_uri, stored_metrics, without_password
-from genlab.workflow.evaluate import logged_metrics
 from genlab.workflow.feature_files import features_origin, read_features
 
 
@@ -186,12 +186,18 @@ def _compare_metrics(at: SampleFolder, again: Redrawn) -> Compared:
     row, path = at.folder.name, at.run.metrics
     values, expected = (read_json(run.metrics).get(row, {}) for run in (at.run, again.at.run))
     if again.exact:
-        amount = f"{len(logged_metrics({row: values}))} metrics"
+        amount = f"{sum(map(_count_numbers, values.values()))} metrics"
         difference = mapping_difference(path, values, expected, row)
         return _result(_name(path, at), amount, difference)
     checks = list(_interval_checks(path, values, expected))
     difference = next((check for check in checks if check is not None), None)
     return _result(_name(path, at), f"{len(checks)} intervals", difference)
+
+
+def _count_numbers(values: object) -> int:
+    """How many of the values of a row in one space are numbers."""
+    numbers = values.values() if isinstance(values, dict) else ()
+    return sum(isinstance(value, int | float) for value in numbers)
 
 
 def _interval_checks(
@@ -238,24 +244,19 @@ def compare_published(at: SampleFolder) -> Iterator[Compared]:
     difference = table_difference(study.report, read_page_rows(study.report), page)
     yield _result(_name(study.report, at), _cells(page), difference)
     if at.run.model_name != CALIBRATION:
-        yield _compare_stored(at)
+        yield _compare_stored(at, row_numbers(rows, extractors))
 
 
 def _cells(rows: list[dict[str, Any]]) -> str:
     return f"{sum(map(len, rows))} cells"
 
 
-def _compare_stored(at: SampleFolder) -> Compared:
+def _compare_stored(at: SampleFolder, expected: Numbers) -> Compared:
     """Compare the metrics that MLflow has of the row."""
-    run, row = at.run, at.folder.name
-    stored = stored_metrics(run)
+    stored = stored_metrics(at)
     if stored is None:
         return Compared("MLflow", "nothing was sent yet")
-    cost = read_json(at.cost)
-    expected = logged_metrics({row: read_json(run.metrics)[row]})
-    for name in ("seconds_per_image", "evaluations"):
-        expected[f"{row}/{name}"] = cost[name]
-    store = f"{without_password(store_uri(run.study.results))}, {_name(run.folder, at)}"
+    store = f"{without_password(store_uri(at.run.study.results))}, {_name(at.folder, at)}"
     for name, value in expected.items():
         if stored.get(name) != value:
             difference = Difference(store, name, str(stored.get(name)), str(value))

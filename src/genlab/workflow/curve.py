@@ -57,7 +57,7 @@ def curve(run: RunFolder, *, cpu: bool = False) -> None:
         )
     content = {"row": spec.row, "samples": spec.samples, "points": points}
     write_measured(run.curve, content, origin)
-    leave_record(run, "curve", metrics=_numbers(points))
+    leave_record(run, "curve", metrics=_numbers(points), prefix="")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from genlab.io.files import read_json, write_json
 from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import KEY, OF_ROW, check_origin, metrics_origin, row_origin
 from genlab.results.spec import read_evaluation
-from genlab.tracking.record import leave_record
 from genlab.workflow.feature_files import features_origin, read_features, reference_features
 
 
@@ -44,8 +43,6 @@ def evaluate(run: RunFolder, rows: list[str] | None = None) -> None:
         at = run.samples(row)
         measured[row] = {KEY: metrics_origin(at), **_measure_row(at, real)}
     write_json(run.metrics, measured)
-    if run.model_name != CALIBRATION:
-        leave_record(run, "evaluate", metrics=logged_metrics(measured))
 
 
 @dataclass(frozen=True)
@@ -106,21 +103,6 @@ def _measure_row(at: SampleFolder, real: _RealImages) -> dict[str, dict[str, Any
         requested, real.training_labels, real.held_out_labels,
     )  # fmt: skip
     return {**measured, OF_ROW: measure_row(row)}
-
-
-def logged_metrics(measured: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The metrics of all rows as `row/extractor/metric`, as tracking services show them.
-
-    Those of a row as a whole are `row/metric`.
-    """
-    return {
-        f"{row}/{metric}" if name == OF_ROW else f"{row}/{name}/{metric}": value
-        for row, by_extractor in measured.items()
-        for name, values in by_extractor.items()
-        if name != KEY
-        for metric, value in values.items()
-        if isinstance(value, int | float)
-    }
 
 
 def requested_classes(row: SampleFolder) -> NDArray[np.int64] | None:

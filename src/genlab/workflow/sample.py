@@ -21,7 +21,6 @@ from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
 from genlab.results.spec import read_samples
 from genlab.sampling.draw import Captions, classes_of, draw, precision_of
-from genlab.tracking.record import leave_record
 from genlab.workflow.captions import captions_of
 from genlab.workflow.models import load_trained
 
@@ -64,7 +63,6 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     computed_in = precision_of(spec.sampler, device)
     cost = {"seconds_per_image": seconds, "evaluations": evaluations, "computed_in": computed_in}
     write_measured(at.cost, cost | energy_record(energy, "joules_per_image"), origin)
-    pictures = [at.grid]
     at.figures.mkdir(exist_ok=True)
     at.strip.unlink(missing_ok=True)  # of another sampler
     if spec.sampler.works_on == "gaussian":
@@ -72,10 +70,6 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         captions = _captions(at, model, noise)
         drawing = draw(model, spec.sampler, noise, captions and captions.tokens, trail=True)
         _save_strip(at, drawing.trail)
-        pictures.append(at.strip)
-    measured = {f"{spec.row}/seconds_per_image": seconds,
-                f"{spec.row}/evaluations": evaluations}  # fmt: skip
-    leave_record(at.run, f"sample_{spec.row}", metrics=measured, artifacts=pictures)
 
 
 def _captions(at: SampleFolder, model: Model, noise: SampleNoise) -> Captions | None:

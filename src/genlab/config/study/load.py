@@ -15,7 +15,7 @@ from genlab.config.study.presets import load_model, yaml_names
 from genlab.config.study.schema import ModelEntry, Study, StudyFile, TrainingConfig
 from genlab.errors import ConfigError, GenLabError, nearest, shown
 
-RESERVED_DATASETS = ("benchmarks", "logs", "published", "report")
+RESERVED_DATASETS = ("benchmarks", "logs", "published", "report", "tensorboard")
 """Names of other files and folders under results/STUDY."""
 RESERVED_STUDIES = ("data", "mlflow-artifacts", "mlflow.db")
 """Names of other files and folders under results."""

@@ -181,14 +181,18 @@ class TrackingConfig(Strict):
     """Which tracking services mirror the runs."""
 
     experiment: str | None = None
-    """Name of the MLflow experiment and the Weights & Biases project; null takes the study's name.
+    """Name of the MLflow experiment and the Weights & Biases project; null is genlab-STUDY.
     The MLflow store is MLFLOW_TRACKING_URI, or SQLite under results/."""
     tensorboard: bool = True
-    """Write TensorBoard event files into the run's folder."""
+    """Write TensorBoard event files into results/STUDY/tensorboard."""
     system_metrics: bool = True
     """Log the use of CPU, memory and GPU to MLflow during training."""
     wandb: Literal["off", "online", "offline"] = "off"
     """Mode of Weights & Biases; 'offline' writes a run to be synchronised later."""
+
+    def experiment_of(self, study: str) -> str:
+        """The name of the experiment of a study."""
+        return self.experiment or f"genlab-{study}"
 
 
 class ModelEntry(Strict):

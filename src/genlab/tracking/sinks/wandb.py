@@ -10,19 +10,21 @@ from genlab.config.study import TrackingConfig
 from genlab.io.history import Row
 from genlab.results.layout import RunFolder
 from genlab.results.spec import RunSpec
+from genlab.tracking.description import row_note, row_tags, run_name, run_note, run_tags
+from genlab.tracking.record import artifact_name, step_metrics
 from genlab.tracking.sink import Sink, Status
 
 
 class WandbSink(Sink):
-    """A run of Weights & Biases; an offline run stays in the run's folder until synchronised.
+    """A run of Weights & Biases, and one in its group for each row of its samples.
 
-    Its `id` is MODE/PROJECT/RUN, because another mode or project has not received the same data.
+    Offline runs stay in the run's folder until synchronised. The run's `id` is MODE/PROJECT/RUN,
+    because another mode or project has not received the same data.
     """
 
     def __init__(self, run: RunFolder, spec: RunSpec, tracking: TrackingConfig) -> None:
-        self.folder, self.mode = run.folder, tracking.wandb
-        self.project = tracking.experiment or spec.study
-        self.name = f"{spec.dataset}/{spec.name}/seed{spec.seed}"
+        self.folder, self.mode, self.spec = run.folder, tracking.wandb, spec
+        self.project = tracking.experiment_of(spec.study)
 
     @classmethod
     def enabled(cls, tracking: TrackingConfig) -> bool:
@@ -37,33 +39,51 @@ class WandbSink(Sink):
         return None
 
     def open(self, run_id: str | None) -> None:
+        name, tags = run_name(self.spec), run_tags(self.spec)
+        self.run = self._init(name, run_id and run_id.rpartition("/")[2], run_note(self.spec), tags)
+        self.run.define_metric("train/step")
+        self.run.define_metric("train/*", step_metric="train/step")
+        self.id = f"{self.mode}/{self.project}/{self.run.id}"
+
+    def _init(self, name: str, run_id: str | None, note: str, tags: dict[str, str]) -> Any:
+        """Open a run, whose tags are entries of its configuration; None opens a new one."""
         import wandb
 
-        self.run = wandb.init(
+        return wandb.init(
             project=self.project,
-            name=self.name,
-            id=run_id and run_id.rpartition("/")[2],
+            name=name,
+            group=run_name(self.spec),
+            job_type=tags["role"],
+            notes=note,
+            config=tags,
+            id=run_id,
             resume="allow",
             dir=str(self.folder),
             mode="offline" if self.mode == "offline" else "online",
+            reinit="create_new",  # the run of a row, while that of its model is open
             settings=wandb.Settings(silent=True, console="off"),
         )
-        self.run.define_metric("train/step")
-        self.id = f"{self.mode}/{self.project}/{self.run.id}"
 
     def steps(self, rows: list[Row]) -> None:
         for row in rows:
-            values = {k: v for k, v in row.items() if k not in ("step", "time")}
-            self.run.log({"train/step": row["step"], **values})
+            self.run.log({"train/step": row["step"], **step_metrics(row)})
 
     def record(self, stage: str, record: dict[str, Any], folder: Path) -> None:
         import wandb
 
-        self.run.config.update(record["params"], allow_val_change=True)
-        self.run.summary.update({**record["metrics"], **record["tags"]})
+        row = record["row"]
+        if row is None:
+            run = self.run
+        else:
+            name, run_id = f"{run_name(self.spec)}/{row}", f"{self.run.id}-{row}"
+            run = self._init(name, run_id, row_note(self.spec, row), row_tags(self.spec, row))
+        run.config.update(record["params"], allow_val_change=True)
+        run.summary.update({**record["metrics"], **record["tags"]})
         pictures = [path for path in record["artifacts"] if path.endswith(".png")]
         if pictures:
-            self.run.log({path: wandb.Image(str(folder / path)) for path in pictures})
+            run.log({artifact_name(path): wandb.Image(str(folder / path)) for path in pictures})
+        if row is not None:
+            run.finish()
 
     def close(self, status: Status) -> None:
         self.run.finish()
