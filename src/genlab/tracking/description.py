@@ -21,13 +21,6 @@ def run_role(spec: RunSpec) -> str:
     return "first stage" if spec.model.generates == "nothing" else "model"
 
 
-def told(spec: RunSpec) -> str:
-    """What a model is told about an image: its 'caption', its 'class' or 'nothing'."""
-    if spec.model.reads_captions:
-        return "caption"
-    return "class" if spec.model.knows_classes else "nothing"
-
-
 def run_tags(spec: RunSpec) -> dict[str, str]:
     """Tags by which runs are searched and grouped. What an evaluator is told is not among them."""
     role = run_role(spec)
@@ -37,7 +30,7 @@ def run_tags(spec: RunSpec) -> dict[str, str]:
         "family": spec.model.family,
         "seed": str(spec.seed),
         "role": role,
-        **({} if role == "evaluator" else {"told": told(spec)}),
+        **({} if role == "evaluator" else {"told": spec.model.told}),
     }
 
 
