@@ -9,6 +9,7 @@ A score that ranks must
 3. change little with the training seed, against what separates models;
 4. rank neither copies of training images nor the cheater, a generator that was trained on the
    Frechet distance in the classifier's features, before the honest models.
+The last column repeats test 4 without the rows that the audit flags as copies: those can't win.
 Prints a Markdown table. Candidates that a learning curve doesn't hold show "-" in test 2.
 """
 
@@ -25,6 +26,7 @@ import pandas as pd
 
 from genlab.config.calibration import KINDS
 from genlab.config.evaluators import CALIBRATION
+from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.io.files import read_json
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
@@ -152,9 +154,15 @@ def main() -> None:
     ranking = read_json(study.ranking)[dataset]
     honest = [name for name in settings.models if not settings.trained_on(name)]
     print(
-        "| candidate | ladder steps | blind to | training steps | seeds / models | cheats ahead |"
+        "| candidate | ladder steps | blind to | training steps | seeds / models | cheats ahead "
+        "| not flagged |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
+    flagged = {
+        row
+        for row, p in league.groupby(["model", "sampler"])["copying_p"]
+        if pd.to_numeric(p, errors="coerce").min() < LEVEL
+    }
     for candidate in candidates(league, ranking):
         scores = {}
         by_seed: dict[tuple[str, str], list[float]] = {}
@@ -167,17 +175,19 @@ def main() -> None:
         within = np.mean([np.var(values, ddof=1) for values in of_models.values()])
         between = np.var([np.mean(values) for values in of_models.values()], ddof=1)
         best = min(np.mean(values) for values in of_models.values())
-        cheats = [
-            row[1] if row[0] == CALIBRATION else row[0]
+        cheats = {
+            row: row[1] if row[0] == CALIBRATION else row[0]
             for row, value in scores.items()
             if (row[0] == CHEATER or row == (CALIBRATION, COPIES)) and value <= best
-        ]
+        }
+        unnoticed = [name for row, name in cheats.items() if row not in flagged]
         steps = "-"
         if candidate.of_point:
             steps = "{} of {}".format(*training_steps(study, dataset, honest, candidate.of_point))
         print(
             f"| {candidate.name} | {good} of {total} | {', '.join(blind) or 'none'} | {steps} "
-            f"| {np.sqrt(within / between):.2g} | {', '.join(cheats) or 'none'} |"
+            f"| {np.sqrt(within / between):.2g} | {', '.join(cheats.values()) or 'none'} "
+            f"| {', '.join(unnoticed) or 'none'} |"
         )
 
 

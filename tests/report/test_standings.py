@@ -109,7 +109,19 @@ def test_no_sentence_calls_a_tie_a_difference() -> None:
 
 def test_copies_are_named() -> None:
     rows = [LDM, standing("glow", "prior", 40, 4, p=1e-9), standing("mean", "prior", 50, 5, p="x")]
-    assert "glow · prior shows signs of copying training images." in findings(rows, 1)
+    assert findings(rows, 1)[-2] == (
+        "glow · prior shows signs of copying training images, and therefore can't be the best of "
+        "anything here."
+    )
+
+
+def test_copies_win_nothing() -> None:
+    thief = standing("thief", "prior", 1.0, 1, "nothing", 1, 10, p=1e-9)
+    assert winners([thief, *ROWS]) == winners(ROWS)
+    sentences = findings([thief, *ROWS], 1)
+    assert sentences[:2] == findings(ROWS, 1)[:2]
+    assert winners([thief]) == []
+    assert findings([thief], 1)[0].startswith("thief · prior shows signs of copying")
 
 
 @pytest.mark.parametrize(("tie", "said"), [(False, True), (True, False)])

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations
 
-from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.report.standings import Standing, best_of_each_model
 
 NAMED = 3
@@ -26,11 +25,14 @@ def findings(standings: Sequence[Standing], seeds: int) -> list[str]:
         standings: of one data set, at least one, the best first.
         seeds: number of training seeds.
     """
+    honest = [one for one in standings if not one.copies]
+    if not honest:
+        return [_copies(standings), _seeds(seeds)]
     sentences = [
-        _best(standings),
-        _next(best_of_each_model(standings)),
-        _told(standings),
-        _cheapest(standings),
+        _best(honest),
+        _next(best_of_each_model(honest)),
+        _told(honest),
+        _cheapest(honest),
         _samplers(standings),
         _copies(standings),
         _seeds(seeds),
@@ -136,15 +138,16 @@ def _samplers(standings: Sequence[Standing]) -> str:
 
 
 def _copies(standings: Sequence[Standing]) -> str:
-    p_values = {one.name: one.number("copying_p") for one in standings}
-    audited = {name: p for name, p in p_values.items() if p is not None}
-    flagged = [name for name, p in audited.items() if p < LEVEL]
-    if not audited:
+    if all(one.number("copying_p") is None for one in standings):
         return ""
+    flagged = [one.name for one in standings if one.copies]
     if not flagged:
         return "No row shows a sign of copying training images."
     verb = "shows" if len(flagged) == 1 else "show"
-    return f"{listed(flagged)} {verb} signs of copying training images."
+    return (
+        f"{listed(flagged)} {verb} signs of copying training images, and therefore can't be the "
+        "best of anything here."
+    )
 
 
 def _seeds(seeds: int) -> str:

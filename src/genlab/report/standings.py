@@ -10,6 +10,7 @@ import pandas as pd
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.families import Told
 from genlab.config.study import Study
+from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.io.files import read_json
 from genlab.report.league import MEASURED, in_features_of, mean_cell, readable
 from genlab.report.study import ReportedStudy
@@ -56,6 +57,12 @@ class Standing:
     def text(self, column: str) -> str:
         """Return the value of a column as people read it."""
         return readable(self.cells[column], column)
+
+    @property
+    def copies(self) -> bool:
+        """Whether the audit found signs of copying, in any of its runs: then it wins nothing."""
+        p = self.number("copying_p")
+        return p is not None and p < LEVEL
 
     @property
     def milliseconds(self) -> float | None:
@@ -148,8 +155,12 @@ class Winner:
 def winners(standings: Sequence[Standing]) -> list[Winner]:
     """Return the best row of all, of those told nothing, of the fast ones, of the quickly trained.
 
-    The limits of the last two are half of what the best row costs, to one significant digit.
+    The limits of the last two are half of what the best row costs, to one significant digit. Rows
+    that copy training images win nothing; there is no winner where all do.
     """
+    standings = [one for one in standings if not one.copies]
+    if not standings:
+        return []
     result = [_winner("Best samples", standings)]
     best = result[0].standing
     if best.told != "nothing":

@@ -16,7 +16,6 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from genlab.data.pictures import sheet
-from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.io.arrays import read_array
 from genlab.report.figures import INK, data_uri, palette, svg
 from genlab.report.findings import findings
@@ -250,7 +249,7 @@ def _shown(one: Standing, name: str) -> str:
     if name == "bits_per_dim" and one.number(name) is not None:
         return f"{one.text(name)} {one.cells['bits_kind']}"
     if name == "copying" and one.number("copying_p") is not None:
-        return "yes" if (one.number("copying_p") or 0) < LEVEL else "no"
+        return "yes" if one.copies else "no"
     if name in ("train_seconds", "parameters") and one.number(name) is not None:
         return f"{one.number(name):,.0f}"
     return one.text(name)
