@@ -95,7 +95,7 @@ def test_a_row_shows_what_its_first_stage_loses(staged: StudyFolder) -> None:
     league(staged)
     page = league_table(pd.read_csv(staged.league, keep_default_na=False))
     best = {c for row in page["rows"] for c, cell in enumerate(row["cells"]) if cell["best"]}
-    heads = [page["heads"][c] for c in best]
+    heads = [page["heads"][c]["text"] for c in best]
     assert "rFID" in heads  # of the VAE, or of the VQ-VAE and what builds on it
     assert "used codes" not in heads
 

@@ -84,7 +84,7 @@ def test_two_files_are_a_section(package: Path, reportable: StudyFolder) -> None
     assert links == sections
     names = [name for name, _ in sections]
     assert names[names.index("model-sizes") - 1] == "samples"
-    assert names[names.index("model-sizes") + 1] == "reconstructions"  # no model takes prompts
+    assert names[names.index("model-sizes") + 1] == "quiz"
     content = page[page.index('<section id="model-sizes">') :].partition("</section>")[0]
     assert "<h2>Model sizes</h2>" in content
     assert "<p>Parameters of each <em>model</em>.</p>" in content

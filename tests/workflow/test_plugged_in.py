@@ -163,8 +163,8 @@ def test_a_new_metric_is_one_file(
     assert ["<strong>" in cell for cell in column] == [model == best for model, _ in table.index]
     assert "Distance between the mean features of 32 samples and the training images." in page
 
-    record = read_json(at.run("stripes", "vae", 0).outbox / "evaluate.json")  # for MLflow
-    assert record["metrics"]["prior/classifier/mean_shift"] == shifts["vae", "prior"]
+    record = read_json(at.run("stripes", "vae", 0).outbox / "league_prior.json")  # for MLflow
+    assert record["metrics"]["mean_shift"] == shifts["vae", "prior"]
 
 
 def test_a_new_extractor_is_two_files_and_a_word_in_a_study(

@@ -84,7 +84,7 @@ def test_the_page_shows_models_by_tier_and_calibration_rows_last(
     league(at)
     report(at)
     page = at.report.read_text()
-    assert "Which model is best?" in page
+    assert "Ranks of all rows" in page
     assert "One training seed tells nothing" in page
 
 

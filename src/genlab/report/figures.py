@@ -57,6 +57,7 @@ def svg(figure: Figure, name: str, label: str, titles: Mapping[str, str]) -> str
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)  # HTML knows them
     text = re.sub(r'(<svg [^>]*?)width="\S+" height="\S+"|height="\S+"', r"\1", text, count=1)
     for gid, title in titles.items():
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(title)}</title>')

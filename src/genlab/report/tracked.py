@@ -20,8 +20,8 @@ Numbers = dict[str, float]
 def row_numbers(rows: Sequence[Row], extractors: Sequence[str]) -> Numbers:
     """Return every number of a row of samples.
 
-    The names are the league's columns, save `ms_per_image` and `nfe`. The features of extractors
-    other than the first one have names of their own: EXTRACTOR/fid.
+    The names are the league's columns, save `ms_per_image`, `nfe` and `ms_per_nfe`. The features
+    of extractors other than the first one have names of their own: EXTRACTOR/fid.
 
     Args:
         rows: of the league, one for each of `extractors`.
@@ -50,6 +50,8 @@ def _tracked(cells: Mapping[str, Any]) -> Numbers:
         match name:
             case "seconds_per_image":
                 numbers["ms_per_image"] = MILLISECONDS * float(value)
+            case "milliseconds_per_evaluation":
+                numbers["ms_per_nfe"] = float(value)
             case "evaluations":
                 numbers["nfe"] = float(value)
             case _:
