@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.evaluation.metrics import Column
@@ -24,6 +25,7 @@ COSTS = (
     "joules_per_image",
 )  # fmt: skip
 """Columns of the league that say what a row costs."""
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 QUALITY = "fdr"
 """Column of the score that ranks rows."""
 UNEVEN = 1.3
@@ -115,11 +117,14 @@ def pareto_plot(rows: pd.DataFrame, quality: Column) -> bytes:
 
 
 def _scale(axis: Axes, rows: pd.DataFrame, cost: str, quality: str) -> None:
-    """Make an axis logarithmic where all of its numbers are positive."""
+    """Make an axis logarithmic where all of its numbers are positive, with plain numbers."""
     if (rows[cost].dropna() > 0).all():
         axis.set_xscale("log")
     if (rows[quality] > 0).all():
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(PLAIN)
+        axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def read_costs(study: StudyFolder) -> pd.DataFrame:
