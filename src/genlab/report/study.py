@@ -17,6 +17,9 @@ from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, run_origin
 from genlab.results.spec import read_study
 
+PICTURED = 12
+"""Most models whose pictures a section shows, so that a page of many runs opens at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReportedStudy:
@@ -54,6 +57,14 @@ class ReportedStudy:
         """Return the runs whose model's family meets `condition`, in the order of `runs`."""
         return [run for run in self.runs if condition(self.family(run))]
 
+    def pictured(self, condition: Callable[[FamilyConfig], bool]) -> list[RunFolder]:
+        """Return those of the first seed, at most PICTURED, whose pictures the page shows.
+
+        The pictures of the other runs are in their folders.
+        """
+        first = f"seed{self.settings.seeds[0]}"
+        return [run for run in self.runs_where(condition) if run.folder.name == first][:PICTURED]
+
 
 def read_reported_study(folder: StudyFolder) -> ReportedStudy:
     """Read a study's settings and its league.
@@ -63,6 +74,11 @@ def read_reported_study(folder: StudyFolder) -> ReportedStudy:
     """
     settings = read_study(folder.config)
     return ReportedStudy(folder, settings, pd.read_csv(folder.league, keep_default_na=False))
+
+
+def on_path(family: FamilyConfig) -> bool:
+    """Whether models of a family draw samples along a Gaussian path, step by step."""
+    return family.generates == "gaussian"
 
 
 def run_label(run: RunFolder) -> str:

@@ -185,7 +185,7 @@ class CostSection(Section):
                 ],
             }
             for dataset, part in rows.groupby("dataset", sort=False)
-            if fronts(part, quality)
+            if len(part) > 2 and fronts(part, quality)  # two points need no figure
         ]
         return {
             "quality": quality.head,

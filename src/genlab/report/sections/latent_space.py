@@ -45,4 +45,4 @@ class LatentSpaceSection(Section):
         return bool(study.runs_where(lambda family: family.encodes))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {"spaces": [_space(run) for run in study.runs_where(lambda family: family.encodes)]}
+        return {"spaces": [_space(run) for run in study.pictured(lambda family: family.encodes)]}

@@ -90,7 +90,7 @@ class MemorisationSection(Section):
             "pictures": [
                 _pictures(study, pictures, row)
                 for _, row in league.drop_duplicates(ROW).iterrows()
-                if row["model"] != CALIBRATION
+                if row["model"] != CALIBRATION and row["seed"] == study.settings.seeds[0]
             ],
             "controls": {name: picture.control for name, picture in pictures.items()},
             "pairs": PAIRS,

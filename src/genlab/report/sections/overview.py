@@ -181,7 +181,9 @@ def _view(study: ReportedStudy, dataset: str, standings: list[Standing]) -> dict
     return {
         "dataset": dataset,
         "winners": [(winner, pictures(winner.standing)) for winner in winners(standings)],
-        "figure": cost_figure(standings, scores[0] if scores else None, f"cost-{dataset}"),
+        "figure": cost_figure(standings, scores[0] if scores else None, f"cost-{dataset}")
+        if len(standings) > 2  # two points need no figure
+        else None,
         "findings": findings(standings, len(study.settings.seeds)),
         **_table(
             models,

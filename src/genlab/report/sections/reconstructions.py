@@ -27,5 +27,5 @@ class ReconstructionsSection(Section):
         return bool(study.runs_where(lambda family: family.reconstructs))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        runs = study.runs_where(lambda family: family.reconstructs)
+        runs = study.pictured(lambda family: family.reconstructs)
         return {"pairs": [_pairs(run) for run in runs]}

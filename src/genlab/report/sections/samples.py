@@ -15,6 +15,8 @@ from genlab.report.sections import Section
 from genlab.report.standings import best_rows
 from genlab.report.study import ReportedStudy
 
+MOST = 60
+"""Rows of a study above which only the best row of each model is shown."""
 THUMBNAIL = 28
 """Pixels of the side of a sample on the page, about."""
 ROW = ["dataset", "model", "seed", "sampler"]
@@ -26,19 +28,21 @@ class SamplesSection(Section):
     title = "Samples"
     order = 50
     introduction = (
-        "The first 64 samples of each row, without selection. Sample <i>i</i> depends on the seed "
-        "and on <i>i</i> alone, so rows of models on a Gaussian path with the same shape of noise "
-        "start from the same noise."
+        "The first 64 samples of each row, without selection, for the first seed. Sample <i>i</i> "
+        "depends on the seed and on <i>i</i> alone, so rows of models on a Gaussian path with the "
+        "same shape of noise start from the same noise."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         rows = study.league[study.league["sampler"] != NO_SAMPLER].drop_duplicates(ROW)
-        best, seed = best_rows(study), study.settings.seeds[0]
-        grids = []
+        of_models = rows["model"] != CALIBRATION
+        rows = rows[~of_models | (rows["seed"] == study.settings.seeds[0])]
+        best, grids = best_rows(study), []
         for _, row in rows.iterrows():
             name = str(row["dataset"]), str(row["model"]), str(row["sampler"])
-            grids.append(_grid(study, row) | {"first": name in best and row["seed"] == seed})
-        return {"grids": grids}
+            if name in best or len(rows) <= MOST:
+                grids.append(_grid(study, row) | {"first": name in best})
+        return {"grids": grids, "others": len(rows) - len(grids)}
 
 
 def _grid(study: ReportedStudy, row: Any) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import Any
 from genlab.report.figures import data_uri
 from genlab.report.sections import Section
 from genlab.report.standings import best_rows
-from genlab.report.study import ReportedStudy, run_label
+from genlab.report.study import ReportedStudy, on_path, run_label
 from genlab.results.layout import SampleFolder
 
 
 def _rows(study: ReportedStudy) -> list[SampleFolder]:
     """Return the rows that have a strip: those of samplers that take steps."""
-    rows = (run.samples(name) for run in study.runs for name in study.settings.samplers)
+    runs, samplers = study.pictured(on_path), study.settings.samplers
+    rows = (run.samples(name) for run in runs for name in samplers)
     return [row for row in rows if row.strip.exists()]
 
 

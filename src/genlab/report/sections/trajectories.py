@@ -9,7 +9,7 @@ import pandas as pd
 
 from genlab.report.figures import data_uri, png
 from genlab.report.sections import Section
-from genlab.report.study import ReportedStudy, read_run_file, run_label
+from genlab.report.study import ReportedStudy, on_path, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
 MARKERS = "os^DvPX*<>dph"
@@ -34,8 +34,12 @@ def round_trips(runs: dict[str, list[dict[str, float]]]) -> bytes:
     return png(figure)
 
 
+def _content(run: RunFolder) -> dict[str, Any]:
+    return read_run_file(run, run.trajectories / "trajectories.json")
+
+
 def _trajectories(run: RunFolder) -> dict[str, Any]:
-    content = read_run_file(run, run.trajectories / "trajectories.json")
+    content = _content(run)
     return {
         "title": run_label(run),
         "content": content,
@@ -59,10 +63,15 @@ class TrajectoriesSection(Section):
     )
 
     def applies(self, study: ReportedStudy) -> bool:
-        return bool(study.runs_where(lambda family: family.generates == "gaussian"))
+        return bool(study.runs_where(on_path))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        runs = study.runs_where(lambda family: family.generates == "gaussian")
-        trajectories = [_trajectories(run) for run in runs]
-        errors = {one["title"]: one["content"]["inversion"]["rows"] for one in trajectories}
-        return {"runs": trajectories, "round_trips": data_uri(round_trips(errors))}
+        runs = study.runs_where(on_path)
+        errors = {
+            run_label(run): _content(run)["inversion"]["rows"] for run in runs
+        }  # fmt: skip
+        return {
+            "runs": [_trajectories(run) for run in study.pictured(on_path)],
+            "others": len(runs) - len(study.pictured(on_path)),
+            "round_trips": data_uri(round_trips(errors)),
+        }
