@@ -99,6 +99,7 @@ def test_page_csv_parquet_and_mlflow_agree_in_every_cell(exported: StudyFolder) 
             at = exported.run("stripes", row["model"], 0).samples(row["sampler"])
             cells = {n: row[n] for n in NUMBERS if not is_reason(row[n], n)}
             cells["nfe"] = cells.pop("evaluations")
+            cells["ms_per_nfe"] = cells.pop("milliseconds_per_evaluation")
             cells["ms_per_image"] = 1000 * cells.pop("seconds_per_image")
             assert stored_metrics(at) == cells
 
