@@ -33,6 +33,11 @@ use rule light as league with:
         "<study>/league.md",
         "<study>/ranking.md",
         "<study>/league.tex",
+        report(
+            "<study>/league.html",
+            caption="../docs/captions/league.rst",
+            category="League",
+        ),
         "<study>/measurements.csv",
         "<study>/measurements.parquet",
     pathvars:
