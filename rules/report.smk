@@ -81,7 +81,15 @@ use rule light as report with:
 use rule light as publish with:
     input:
         MANIFESTS,
-        outputs("train", "league", "reconstruct", "rfid", "likelihood", *UNDERSTOOD),
+        outputs(
+            "train",
+            "sample",
+            "league",
+            "reconstruct",
+            "rfid",
+            "likelihood",
+            *UNDERSTOOD,
+        ),
     output:
         touch("<study>/published"),
     pathvars:
