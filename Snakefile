@@ -11,6 +11,9 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
+report: "docs/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/base.smk"
 include: "rules/data.smk"

@@ -33,6 +33,11 @@ use rule light as league with:
         "<study>/league.md",
         "<study>/ranking.md",
         "<study>/league.tex",
+        report(
+            "<study>/league.html",
+            caption="../docs/captions/league.rst",
+            category="League",
+        ),
         "<study>/measurements.csv",
         "<study>/measurements.parquet",
     pathvars:
@@ -76,7 +81,15 @@ use rule light as report with:
 use rule light as publish with:
     input:
         MANIFESTS,
-        outputs("train", "league", "reconstruct", "rfid", "likelihood", *UNDERSTOOD),
+        outputs(
+            "train",
+            "sample",
+            "league",
+            "reconstruct",
+            "rfid",
+            "likelihood",
+            *UNDERSTOOD,
+        ),
     output:
         touch("<study>/published"),
     pathvars:

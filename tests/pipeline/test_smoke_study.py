@@ -255,6 +255,7 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
         *["interpolation.png"] * 3,
         *["inversion.png"] * 2,
         "league.csv",
+        "league.html",
         *["pairs.png"] * 2,
         "report.html",
         *["samplers.png"] * 2,

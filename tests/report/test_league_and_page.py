@@ -38,6 +38,7 @@ from genlab.report.league import (
     NO_MODEL,
     NO_SAMPLES,
     best_cells,
+    cell_text,
     markdown,
     missing_needs,
     readable,
@@ -170,6 +171,26 @@ def test_a_metric_that_was_not_measured_is_named(reported: StudyFolder) -> None:
     write_json(path, content)
     with pytest.raises(GenLabError, match="vae/seed0: no value of 'recall' was measured"):
         league(reported)
+
+
+@needs_chromium
+def test_the_league_s_own_page_is_sorted_by_a_click(reported: StudyFolder) -> None:
+    """Numbers by size, reasons last in either direction, a calibration row among the others."""
+    table = pd.read_csv(reported.league, keep_default_na=False)
+    column = [*HEADS].index("parameters")
+    sizes = sorted(int(size) for size in table["parameters"] if str(size).isdigit())
+    with blank_page() as page:
+        page.goto(reported.league_html.as_uri())
+        assert page.locator("th").all_inner_texts() == [*HEADS.values()]
+        for expected in (sizes, sizes[::-1]):
+            page.locator("th").nth(column).click()
+            cells = page.locator(f"tbody td:nth-child({column + 1})")
+            shown = [cell.get_attribute("data-raw") for cell in cells.all()]
+            assert shown == [*map(str, expected), NO_MODEL, NO_MODEL]
+        fid = page.locator(f"tbody tr:first-child td:nth-child({[*HEADS].index('fid') + 1})")
+        assert cell_text(table.loc[table["parameters"] == str(sizes[-1])].iloc[0], "fid") == (
+            fid.inner_text()
+        )
 
 
 def test_the_markdown_is_one_table(reported: StudyFolder) -> None:

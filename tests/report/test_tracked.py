@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import genlab
 from genlab.io.files import read_json, write_json
 from genlab.io.history import read_history
 from genlab.report.league import is_reason
@@ -42,10 +47,18 @@ class Tracked(NamedTuple):
         return row
 
 
-@pytest.fixture
-def tracked(trained_study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> Tracked:
+@pytest.fixture(autouse=True)
+def _local_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    at = trained_study
+
+
+@pytest.fixture(scope="module")
+def tracked(_finished: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+    """The tiny study, published in a store of its own: MLflow remembers where artifacts were."""
+    results = tmp_path_factory.mktemp("tracked") / "results"
+    ignored = shutil.ignore_patterns("mlflow.db", "mlflow-artifacts")
+    shutil.copytree(_finished.results, results, ignore=ignored)
+    at = StudyFolder(results / _finished.folder.name)
     at.tracking.write_text(
         at.tracking.read_text().replace("tensorboard: false", "tensorboard: true")
     )
@@ -57,8 +70,10 @@ def tracked(trained_study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> Trac
         if row["model"] == "vae":
             row.update(fdr=RANKED, tier=1)
     write_json(at.ranking, ranking)
-    league(at)
-    publish(at)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        league(at)
+        publish(at)
     client = MlflowClient(f"sqlite:///{at.results}/mlflow.db")
     table = pd.read_csv(at.league, keep_default_na=False)
     tracked = Tracked(at, client, table, {})
@@ -163,6 +178,25 @@ def test_a_run_lasts_as_long_as_its_training_and_publishing_does_not_move_it(
     model = ranking["stripes"]["rows"][-1]["model"]
     changed = [n for n in before if again[n].data.metrics != tracked.runs[n].data.metrics]
     assert changed and all(model in name for name in changed)
+
+
+def test_mlflow_loads_a_model_that_draws_what_genlab_draws(tracked: Tracked) -> None:
+    """From a copy of the weights: nothing is pickled."""
+    run = tracked.runs["stripes/ddpm/seed0"]
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tracked.at.results}/mlflow.db")
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    mlflow.set_tracking_uri(before)
+    images = loaded.predict(pd.DataFrame({"sample": range(3)}), params={"seed": 5})
+    expected = genlab.sample(genlab.load(tracked.at.run("stripes", "ddpm", 0).weights), n=3, seed=5)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, expected.numpy())
+    folder = Path(run.info.artifact_uri.removeprefix("file://")) / "model"
+    assert (folder / "data/weights.safetensors").is_file()
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    evaluator = tracked.runs["stripes/classifier/seed0"].info.run_id
+    files = [file.path for file in tracked.client.list_artifacts(evaluator)]
+    assert "model" not in files
 
 
 def test_tensorboard_has_the_same_names(tracked: Tracked) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
-from runs import Study, begin, draw, runs_in
+from runs import Study, begin, draw, local, rows_in, runs_in
 
-from genlab.io.files import read_json
 from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
+from genlab.tracking.record import leave_record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -99,7 +99,7 @@ def test_the_page_shows_the_runs_and_their_pictures(
 ) -> None:
     """After the project was moved as well: nothing was sent since."""
     mirror(project, "FINISHED")
-    run_id = read_json(project.outbox / "sent_mlflow.json")["current"]
+    run_id = rows_in(local(project))["prior"].info.run_id
     picture = project.samples("prior").grid.read_bytes()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -122,6 +122,48 @@ def test_the_page_shows_the_runs_and_their_pictures(
     place = f"path=samples/prior/grid.png&run_uuid={run_id}"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/get-artifact?{place}") as answer:
         assert answer.read() == picture
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+def test_four_runs_are_compared_by_quality_and_cost_without_a_click(
+    study: Study,
+    port: int,
+    ui: Callable[[], subprocess.Popen[str]],
+    project: RunFolder,
+    tmp_path: Path,
+) -> None:
+    """The second address: bars of the best rows' FDr, FID and milliseconds come first."""
+    at = study(seeds=[0, 1, 2, 3])
+    for seed in range(4):
+        run = at.run("stripes", "vae", seed)
+        begin(run)
+        numbers = {"best/fid": 5.0 + seed, "best/fdr": 2.0, "best/ms_per_image": 0.5, "tier": 1.0}
+        leave_record(run, "league", metrics=numbers, prefix="", tags={"best_sampler": "prior"})
+        run.weights.parent.mkdir(exist_ok=True)
+        run.weights.touch()
+        assert mirror(run, "FINISHED") == {}
+    process = ui()
+    assert process.stdout is not None
+    process.stdout.readline()
+    address = process.stdout.readline().removeprefix("in charts: ").strip()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        tops = []
+        for name in ("best/fdr", "best/fid", "best/ms_per_image"):
+            title = page.get_by_title(name, exact=True).or_(page.get_by_text(name, exact=True))
+            title.first.wait_for()
+            box = title.first.bounding_box()
+            assert box is not None
+            tops.append(box["y"])
+        page.screenshot(path=tmp_path / "charts.png")
+        browser.close()
+    assert max(tops) < 600  # of 900: visible without scrolling
 
 
 def test_without_a_store_it_says_what_to_do(project: RunFolder, genlab: Any) -> None:
@@ -158,4 +200,7 @@ def test_a_server_has_the_page_already(project: RunFolder, at_server: str, genla
     ended = genlab("ui")
     assert ended.status == 0
     page = f"#/experiments/{sent.info.experiment_id}/runs?workflowType=machine_learning"
-    assert ended.out.splitlines()[-1] == f"all runs: {at_server}/{page}"
+    assert ended.out.splitlines()[-2:] == [
+        f"all runs: {at_server}/{page}",
+        f"in charts: {at_server}/{page}&compareRunsMode=CHART",
+    ]

@@ -64,9 +64,12 @@ def _answers(port: int) -> bool:
 
 
 def _show(server: str, experiment: str) -> None:
-    """Print the address of the experiment's runs, and open it where there is a display."""
+    """Print the addresses of the experiment's runs, and open the first where there is a display.
+
+    The first shows the table, the second charts, with those of the best rows at the top.
+    """
     address = f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    print(f"all runs: {address}", flush=True)
+    print(f"all runs: {address}\nin charts: {address}&compareRunsMode=CHART", flush=True)
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(address)
 

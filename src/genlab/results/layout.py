@@ -31,7 +31,8 @@ results/
                                      figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
     ranking.json, .md                scores, rank intervals and tiers
-    league.csv, .parquet, .md, .tex  the table of all rows
+    league.csv, .parquet, .md,       the table of all rows
+      .tex, .html
     measurements.csv, .parquet       the same numbers, one in each line
     report/index.html
 """
@@ -420,6 +421,11 @@ class StudyFolder:
     def league_latex(self) -> Path:
         """A table for each data set and extractor."""
         return self.folder / "league.tex"
+
+    @property
+    def league_html(self) -> Path:
+        """A page with one sortable table."""
+        return self.folder / "league.html"
 
     @property
     def measurements(self) -> Path:

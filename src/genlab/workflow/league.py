@@ -9,6 +9,7 @@ import pandas as pd
 from genlab.io.files import read_json, write_text
 from genlab.report.exports import latex, measurements, with_reasons_apart, write_parquet
 from genlab.report.league import NO_SAMPLER, markdown, read_league
+from genlab.report.league_page import league_page
 from genlab.report.ranking import ranking_markdown
 from genlab.report.tracked import best_sampler, model_numbers, row_numbers
 from genlab.results.layout import RunFolder, StudyFolder
@@ -17,7 +18,7 @@ from genlab.tracking.record import leave_record
 
 
 def league(study: StudyFolder) -> None:
-    """Write the league in full precision (.csv, .parquet) and for people (.md, .tex).
+    """Write the league in full precision (.csv, .parquet) and for people (.md, .tex, .html).
 
     Beside it, measurements.csv and .parquet have one line for each of its numbers, and ranking.md
     has the ranks of each data set. Each run receives its numbers as records for tracking services.
@@ -31,6 +32,7 @@ def league(study: StudyFolder) -> None:
     write_parquet(study.measurements_parquet, lines)
     write_text(study.league_markdown, markdown(table))
     write_text(study.league_latex, latex(table))
+    write_text(study.league_html, league_page(table, study.folder.name))
     ranks = [
         f"## {dataset}\n\n" + ranking_markdown(ranking, table[table["dataset"] == dataset])
         for dataset, ranking in rankings.items()

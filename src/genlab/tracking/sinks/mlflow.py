@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from typing import Any, overload
 
 from genlab.config.study import TrackingConfig
@@ -21,12 +22,14 @@ from genlab.tracking.description import (
     row_tags,
     run_name,
     run_note,
+    run_role,
     run_tags,
     sampling_times,
     training_end,
     training_start,
 )
 from genlab.tracking.mlflow_store import artifact_folder, connect, find_child, store_uri
+from genlab.tracking.pyfunc import write_mlflow_model
 from genlab.tracking.record import artifact_name, step_metrics
 from genlab.tracking.sink import Sink, Status
 
@@ -139,6 +142,8 @@ class MlflowSink(Sink):
 
         if stage == "config":
             self._log_inputs()
+        elif stage == "league" and run_role(self.spec) == "model":
+            self._log_model()
         run_id = self.id if record["row"] is None else self._run_of_row(record["row"])
         for path in record["artifacts"]:  # first, because a file that is sent again is replaced
             parent = PurePath(artifact_name(path)).parent
@@ -167,6 +172,13 @@ class MlflowSink(Sink):
             self.client.log_inputs(self.id, datasets=inputs)
         except MlflowException:  # another process has added the same data set at this moment
             self.client.log_inputs(self.id, datasets=inputs)
+
+    def _log_model(self) -> None:
+        """Log the trained model as `model`, so that MLflow loads it."""
+        with TemporaryDirectory(prefix="genlab-model-") as scratch:
+            folder = Path(scratch) / "model"
+            write_mlflow_model(folder, self.run.weights)
+            self.client.log_artifacts(self.id, str(folder), folder.name)
 
     def close(self, status: Status) -> None:
         if status == "RUNNING":
