@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -148,7 +149,7 @@ class MlflowSink(Sink):
         for path in record["artifacts"]:  # first, because a file that is sent again is replaced
             parent = PurePath(artifact_name(path)).parent
             target = str(parent) if parent.parts else None  # MLflow refuses '.'
-            self.client.log_artifact(run_id, str(folder / path), target)
+            self.client.log_artifact(run_id, os.path.normpath(folder / path), target)
         now = _milliseconds(time.time())
         self.client.log_batch(
             run_id,
