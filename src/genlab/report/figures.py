@@ -37,7 +37,9 @@ def palette(n: int) -> list[Any]:
 def png(figure: Figure) -> bytes:
     """Return the figure as a PNG file; equal figures give equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    # A layout fits the figure already; to cut its margins, matplotlib would draw it twice.
+    bbox = None if figure.get_layout_engine() else "tight"
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches=bbox, metadata={"Software": None})
     plt.close(figure)
     return buffer.getvalue()
 

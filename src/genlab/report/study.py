@@ -17,8 +17,12 @@ from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import read_measured, run_origin
 from genlab.results.spec import read_study
 
-PICTURED = 12
+PICTURED = 8
 """Most models whose pictures a section shows, so that a page of many runs opens at once."""
+
+
+FILMS = 4
+"""Most films in a section; a film is as large as all other pictures of its run together."""
 
 
 @dataclass(frozen=True, eq=False)

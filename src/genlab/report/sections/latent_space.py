@@ -6,14 +6,14 @@ from typing import Any
 
 from genlab.report.figures import data_uri
 from genlab.report.sections import Section
-from genlab.report.study import ReportedStudy, read_run_file, run_label
+from genlab.report.study import FILMS, ReportedStudy, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
 KINDS = ("traversals", "interpolation", "attributes")
 """The figures that a latent space may have."""
 
 
-def _space(run: RunFolder) -> dict[str, Any]:
+def _space(run: RunFolder, may_film: bool) -> dict[str, Any]:
     content = read_run_file(run, run.latents / "latents.json")
     kinds = [kind for kind in KINDS if kind in content]
     film = run.latent_figures / "traversals.gif"
@@ -23,7 +23,7 @@ def _space(run: RunFolder) -> dict[str, Any]:
         "pictures": {
             kind: data_uri((run.latent_figures / f"{kind}.png").read_bytes()) for kind in kinds
         },
-        "film": data_uri(film.read_bytes(), "gif") if "traversals" in kinds else None,
+        "film": data_uri(film.read_bytes(), "gif") if may_film and "traversals" in kinds else None,
     }
 
 
@@ -45,4 +45,5 @@ class LatentSpaceSection(Section):
         return bool(study.runs_where(lambda family: family.encodes))
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {"spaces": [_space(run) for run in study.pictured(lambda family: family.encodes)]}
+        runs = study.pictured(lambda family: family.encodes)
+        return {"spaces": [_space(run, i < FILMS) for i, run in enumerate(runs)]}

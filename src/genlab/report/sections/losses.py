@@ -36,7 +36,8 @@ def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
         part, after = (table[table["model"] == model] for table in (history, held_out))
         seeds = list(dict.fromkeys(part["seed"]))
         colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
-        sns.lineplot(part, x="images", y="loss", hue="seed", palette=colours, lw=1, ax=axis)
+        for seed, curve in part.groupby("seed", sort=False):
+            axis.plot(curve["images"], curve["loss"], color=colours[seed], lw=1, label=seed)
         for seed, loss in zip(after["seed"], after["loss"], strict=True):
             axis.axhline(loss, color=colours[seed], ls="--", lw=1)
         axis.plot([], [], color="0.3", ls="--", lw=1, label="held-out, after training")

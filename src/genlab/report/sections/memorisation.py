@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from genlab.config.evaluators import CALIBRATION
@@ -16,12 +17,15 @@ from genlab.io.arrays import read_array
 from genlab.report.figures import data_uri
 from genlab.report.league import MEASURED, NO_SAMPLER, cell_text
 from genlab.report.sections import Section
+from genlab.report.standings import best_rows
 from genlab.report.study import ReportedStudy
 from genlab.results.layout import SampleFolder
 
 Images = NDArray[np.uint8]
 MOST = 1000
 """Images of a row, the first ones, that the pictures are chosen from."""
+MANY = 8
+"""Most rows with pictures: the search for a row takes most of a second."""
 PAIRS = 8
 SIDE = 56
 OF_ROW = ("copying", "copies", "pixel_c_t", "pixel_authenticity")
@@ -89,13 +93,21 @@ class MemorisationSection(Section):
             "rows": [_cells(row) for _, row in league.iterrows()],
             "pictures": [
                 _pictures(study, pictures, row)
-                for _, row in league.drop_duplicates(ROW).iterrows()
-                if row["model"] != CALIBRATION and row["seed"] == study.settings.seeds[0]
+                for _, row in self._pictured(study, league.drop_duplicates(ROW)).iterrows()
             ],
             "controls": {name: picture.control for name, picture in pictures.items()},
             "pairs": PAIRS,
             "most": MOST,
         }
+
+    def _pictured(self, study: ReportedStudy, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the first seed; of many, those that are best of their model, at most MANY."""
+        own = rows[(rows["model"] != CALIBRATION) & (rows["seed"] == study.settings.seeds[0])]
+        if len(own) <= MANY:
+            return own
+        best = best_rows(study)
+        names = zip(own["dataset"], own["model"], own["sampler"], strict=True)
+        return own[[name in best for name in names]].head(MANY)
 
 
 def _cells(row: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from genlab.report.figures import data_uri, png
 from genlab.report.sections import Section
-from genlab.report.study import ReportedStudy, on_path, read_run_file, run_label
+from genlab.report.study import FILMS, ReportedStudy, on_path, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
 MARKERS = "os^DvPX*<>dph"
@@ -38,7 +38,7 @@ def _content(run: RunFolder) -> dict[str, Any]:
     return read_run_file(run, run.trajectories / "trajectories.json")
 
 
-def _trajectories(run: RunFolder) -> dict[str, Any]:
+def _trajectories(run: RunFolder, film: bool) -> dict[str, Any]:
     content = _content(run)
     return {
         "title": run_label(run),
@@ -47,7 +47,9 @@ def _trajectories(run: RunFolder) -> dict[str, Any]:
             kind: data_uri((run.trajectory_figures / f"{kind}.png").read_bytes())
             for kind in content
         },
-        "film": data_uri((run.trajectory_figures / "denoising.gif").read_bytes(), "gif"),
+        "film": data_uri((run.trajectory_figures / "denoising.gif").read_bytes(), "gif")
+        if film
+        else None,
     }
 
 
@@ -71,7 +73,9 @@ class TrajectoriesSection(Section):
             run_label(run): _content(run)["inversion"]["rows"] for run in runs
         }  # fmt: skip
         return {
-            "runs": [_trajectories(run) for run in study.pictured(on_path)],
+            "runs": [
+                _trajectories(run, i < FILMS) for i, run in enumerate(study.pictured(on_path))
+            ],
             "others": len(runs) - len(study.pictured(on_path)),
             "round_trips": data_uri(round_trips(errors)),
         }
