@@ -103,6 +103,7 @@ def test_no_sentence_calls_a_tie_a_difference() -> None:
         "dalle · prior has the best score (FDr 5), but can't be told apart from flow · sde." in text
     )
     assert "The best model told a caption, dalle · prior, can't be told apart from" in text
+    assert "no row is faster than dalle · prior with 5.2 ms an image" in text
     assert "beats" not in text
     assert text.endswith("Each score is the mean over 3 trainings.")
 

@@ -99,8 +99,13 @@ def _cheapest(standings: Sequence[Standing]) -> str:
     best = standings[0]
     near = [one for one in standings if one.fdr <= 2 * best.fdr and one.milliseconds]
     cheapest = min(near, key=lambda one: one.milliseconds or 0, default=best)
-    if cheapest is best or not (best.milliseconds and cheapest.milliseconds):
+    if not (best.milliseconds and cheapest.milliseconds):
         return ""
+    if cheapest is best:
+        return (
+            f"Within twice the best score, no row is faster than {best.name} with "
+            f"{best.milliseconds:.2g} ms an image."
+        )
     return (
         f"Within twice the best score, {cheapest.name} is the fastest: {_score(cheapest)} at "
         f"{cheapest.milliseconds:.2g} ms an image, instead of {best.milliseconds:.2g} ms."
