@@ -239,6 +239,8 @@ def board(study: Study) -> Iterator[tuple[RunFolder, str]]:
     begin(run)
     draw(run, "prior")
     leave_record(run, "league", metrics={"best/fid": 7.0}, prefix="")
+    run.model.mkdir(parents=True)
+    run.weights.write_bytes(b"those of a model that MLflow receives")
     assert mirror(run, "FINISHED") == {}
     server = TensorBoard()
     server.configure(logdir=str(run.study.tensorboard), port=0, load_fast="false")

@@ -228,7 +228,7 @@ def test_a_history_is_that_of_the_checkpoint_that_is_resumed(
     assert [row["step"] for row in rows] == list(range(1, 257))
     mlflow = read_json(run.outbox / "sent_mlflow.json")
     client = MlflowClient(tracking_uri=store_uri(run.study.results))
-    sent = client.get_metric_history(mlflow["current"], "loss")
+    sent = client.get_metric_history(mlflow["current"], "train/loss")
     assert [(point.step, point.value) for point in sent] == [(r["step"], r["loss"]) for r in rows]
     assert not list(run.resume.glob("*.safetensors"))
 

@@ -30,9 +30,11 @@ class RunsSection(Section):
 
 
 def _configfile(study: ReportedStudy) -> str:
-    """The option of Snakemake that names the study's file, where it isn't the default one."""
+    """The option of Snakemake that names the study's files; '' where none is on record."""
     source = study.folder.source
-    return f"--configfile {source.read_text().strip()} " if source.exists() else ""
+    if not source.exists():
+        return ""
+    return f"--configfile {source.read_text(encoding='utf-8').replace(', ', ' ')} "
 
 
 def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
