@@ -250,7 +250,7 @@ def test_the_seconds_of_a_training_are_those_of_all_its_parts(
     assert [row["step"] for row in rows] == list(range(2, 9))
     assert rows[-1]["time"] - rows[0]["time"] <= seconds <= wall
     held_out = read_json(run.summary)["held_out"]
-    measured = {f"held_out_{name}": value for name, value in held_out.items()}
+    measured = {f"final/held_out_{name}": value for name, value in held_out.items()}
     assert read_records(run)["train"]["metrics"] == measured
     environment = read_json(run.environment)
     assert environment == read_environment(training_code(read_run(run.config)))

@@ -55,7 +55,7 @@ def test_the_stage_measures_the_posterior_means_of_all_images(shapes: StudyFolde
     assert result["mig"] == pytest.approx(np.mean(result["gaps"]))
     assert result["dci_informativeness"] == pytest.approx(np.mean(result["accuracy"]))
     record = read_json(run.outbox / "disentangle.json")
-    assert record["metrics"]["mig"] == result["mig"]
+    assert record["metrics"]["final/mig"] == result["mig"]
     assert list(record["artifacts"]) == ["disentanglement.json"]
     assert importance_matrix(result) == importance_matrix(result)
     disentangle(run, cpu=True)

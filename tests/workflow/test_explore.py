@@ -88,7 +88,7 @@ def test_exploring_again_gives_the_same_bytes_and_a_record(explored: RunFolder) 
     ]  # fmt: skip
     record = read_json(explored.outbox / "explore.json")
     assert list(record["artifacts"]) == [f"latents/{name}" for name in names]
-    assert record["metrics"]["active_latents"] in (0, 1, 2)
+    assert record["metrics"]["final/active_latents"] in (0, 1, 2)
     before = [(explored.latents / name).read_bytes() for name in names]
     (explored.latent_figures / "traversals-of-old.png").touch()
     explore(explored, cpu=True)

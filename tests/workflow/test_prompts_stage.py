@@ -186,7 +186,7 @@ def test_the_measures_are_what_the_model_does(
         assert np.array_equal(pictures[i], (255 * image).round().to(torch.uint8).numpy())
     assert (run.prompt_figures / "candidates.png").exists()
     metrics = read_records(run)["prompts"]["metrics"]
-    assert metrics["prompts/seen/subject_best_of_4"] == result["subject"][-1]
+    assert metrics["final/prompts/seen/subject_best_of_4"] == result["subject"][-1]
     # 48 candidates at once, or in batches of 7, which divide neither them nor a prompt's four.
     spec = read_prompts(run.prompts_config)
 

@@ -154,7 +154,7 @@ def test_the_stage_again_gives_the_same_bytes_and_a_record(run: RunFolder) -> No
     record = read_json(run.outbox / "trajectories.json")
     assert {Path(name).name for name in record["artifacts"]} == {path.name for path in files}
     rows = read_json(run.trajectories / "trajectories.json")["inversion"]["rows"]
-    assert record["metrics"] == {f"inversion_rmse_{ROUND_TRIPS[-1]}": rows[-1]["rmse"]}
+    assert record["metrics"] == {f"final/inversion_rmse_{ROUND_TRIPS[-1]}": rows[-1]["rmse"]}
     before = [path.read_bytes() for path in files]
     trajectories(run, cpu=True)
     assert [path.read_bytes() for path in files] == before
