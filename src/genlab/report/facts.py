@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from genlab.io.files import read_json
+from genlab.io.history import read_history
+from genlab.report.sections.cost import read_costs
 from genlab.report.study import ReportedStudy
 
 VERSIONS = {"genlab": "GenLab", "torch": "torch", "python": "Python"}
@@ -18,14 +21,19 @@ def study_facts(study: ReportedStudy) -> list[str]:
     def values(key: str) -> str:
         return " and ".join(sorted({str(one[key]) for one in environments}))
 
+    ends = [row["time"] for run in study.runs for row in read_history(run.history)[-1:]]
+    last = datetime.fromtimestamp(max(ends), UTC)
+    minutes = read_costs(study.folder)["seconds"].sum() / 60
     seeds = ", ".join(str(seed) for seed in settings.seeds)
     return [
         counted(len(settings.models), "model"),
         *(_data(name, manifest) for name, manifest in study.manifests.items()),
         f"seed{'s' if len(settings.seeds) > 1 else ''} {seeds}",
         f"{settings.evaluation.samples:,} samples a row",
+        f"trained until {last.day} {last:%b %Y}",
+        f"{minutes:.0f} min of jobs",
         "commit " + " and ".join(sorted({_short(one["git_commit"]) for one in environments})),
-        values("processor"),
+        f"{values('processor')}, threads of a training: {values('threads')}",
         *(f"{name} {values(key)}" for key, name in VERSIONS.items()),
     ]
 
