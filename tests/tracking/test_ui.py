@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from browser import blank_page, needs_chromium
 from runs import Study, begin, draw, local, rows_in, runs_in
 
 from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
 from genlab.tracking.record import leave_record
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def test_it_prints_where_the_runs_are_and_ends_with_all_its_processes(
     assert members(process.pid) == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+@needs_chromium
 def test_the_page_shows_the_runs_and_their_pictures(
     project: RunFolder, port: int, ui: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -108,23 +106,18 @@ def test_the_page_shows_the_runs_and_their_pictures(
     process = ui()
     assert process.stdout is not None
     address = process.stdout.readline().removeprefix("all runs: ").strip()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+    with blank_page() as page:
+        page.set_viewport_size({"width": 1400, "height": 900})
         page.set_default_timeout(120_000)
         page.goto(address)
         page.get_by_role("link", name="stripes/vae/seed0").first.wait_for()
         page.screenshot(path=tmp_path / "runs.png")
-        browser.close()
     place = f"path=samples/prior/grid.png&run_uuid={run_id}"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/get-artifact?{place}") as answer:
         assert answer.read() == picture
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
+@needs_chromium
 def test_four_runs_are_compared_by_quality_and_cost_without_a_click(
     study: Study,
     port: int,
@@ -146,12 +139,8 @@ def test_four_runs_are_compared_by_quality_and_cost_without_a_click(
     assert process.stdout is not None
     process.stdout.readline()
     address = process.stdout.readline().removeprefix("in charts: ").strip()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+    with blank_page() as page:
+        page.set_viewport_size({"width": 1400, "height": 900})
         page.set_default_timeout(120_000)
         page.goto(address)
         tops = []
@@ -162,7 +151,6 @@ def test_four_runs_are_compared_by_quality_and_cost_without_a_click(
             assert box is not None
             tops.append(box["y"])
         page.screenshot(path=tmp_path / "charts.png")
-        browser.close()
     assert max(tops) < 600  # of 900: visible without scrolling
 
 
