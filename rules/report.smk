@@ -74,7 +74,6 @@ use rule light as report with:
     params:
         call=f"report --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
-        source=STUDY_FILE,
         code=code_of("report"),
 
 

@@ -76,13 +76,12 @@ def test_all_outputs_exist_and_are_up_to_date(smoke: Project) -> None:
 def test_every_file_that_a_stage_reads_is_declared(smoke: Project) -> None:
     """As an input of its rule or as its own output.
 
-    No rule knows of specs, whose digests are parameters, as the study file's name is, of
-    benchmarks, nor of what lies in `resume/` and `tracking/`. The note of an array goes with the
-    array.
+    No rule knows of specs, whose digests are parameters, of benchmarks, nor of what lies in
+    `resume/` and `tracking/`. The note of an array goes with the array.
     """
     unknown = re.compile(
         r"/\.[^/]+\.part$|\.yaml$|/(resume|tracking)/|^results/smoke/benchmarks/"
-        r"|^results/smoke/source\.txt$|^results/data/\w+/(raw/|hashes\.json$)"
+        r"|^results/data/\w+/(raw/|hashes\.json$)"
     )
     traces, checked = smoke.root.parent / "traces", set()
     for rule, details in JOB.findall(smoke.snakemake(LONG, "-n", "--forceall")):

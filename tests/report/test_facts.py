@@ -7,7 +7,8 @@ from tiny import TEST, TRAIN, write_costs
 
 from genlab.io.files import read_json, write_json
 from genlab.io.history import append_history
-from genlab.report.facts import counted, study_facts
+from genlab.report.environment import counted
+from genlab.report.facts import study_facts
 from genlab.report.study import read_reported_study
 from genlab.results.layout import StudyFolder
 from genlab.workflow.league import league

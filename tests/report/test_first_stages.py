@@ -21,9 +21,9 @@ from genlab.io.arrays import read_array, write_array
 from genlab.io.files import read_json
 from genlab.report.classes import by_class
 from genlab.report.league import NO_ENCODER, NO_SAMPLER, league_table, read_league
-from genlab.report.page import TEMPLATES
 from genlab.report.sections.classes import ClassesSection
 from genlab.report.study import ReportedStudy
+from genlab.report.templates import TEMPLATES
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import read_measured, run_origin, write_measured
 from genlab.results.spec import read_evaluation, read_study

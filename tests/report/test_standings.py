@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genlab.config.base import read_yaml
-from genlab.config.families import Told
+from genlab.config.families import Condition
 from genlab.config.study import load_study
 from genlab.report.findings import findings, listed
 from genlab.report.standings import (
@@ -15,8 +15,8 @@ from genlab.report.standings import (
     Standing,
     best_of_each_model,
     best_rows,
+    condition_of,
     read_standings,
-    told,
     winners,
 )
 from genlab.report.study import read_reported_study
@@ -29,7 +29,7 @@ def standing(
     sampler: str,
     fdr: float,
     tier: int = 1,
-    told: Told = "nothing",
+    condition: Condition = "nothing",
     milliseconds: float = 10,
     train_seconds: float = 100,
     evaluations: float = 1,
@@ -41,7 +41,7 @@ def standing(
         "evaluations": evaluations, "copying_p": p,
     }  # fmt: skip
     return Standing(
-        model, sampler, "other", told, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
+        model, sampler, "other", condition, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
         frozenset(ties or ()), cells,
     )  # fmt: skip
 
@@ -148,11 +148,12 @@ def test_lists_of_names() -> None:
 def test_guidance_of_zero_tells_nothing() -> None:
     path = Path("config/config.yaml")
     settings = load_study(read_yaml(path), path.parent, path)
-    assert told(settings, "ldm", "dpm-20-w2") == "caption"
-    assert told(settings, "ddpm", "dpm-20") == "nothing"
+    assert condition_of(settings, "ldm", "dpm-20-w2") == "caption"
+    assert condition_of(settings, "ddpm", "dpm-20") == "nothing"
     unguided = settings.samplers["dpm-20-w2"].model_copy(update={"guidance": 0})
     samplers = settings.samplers | {"dpm-20-w2": unguided}
-    assert told(settings.model_copy(update={"samplers": samplers}), "ldm", "dpm-20-w2") == "nothing"
+    settings = settings.model_copy(update={"samplers": samplers})
+    assert condition_of(settings, "ldm", "dpm-20-w2") == "nothing"
 
 
 def test_standings_of_a_study_are_those_of_its_ranking(trained_study: StudyFolder) -> None:

@@ -25,7 +25,7 @@ def mixed_environments(runs: Iterable[RunFolder]) -> str | None:
         values = sorted(record[key] for _, record in records)
         counts = [(value, len(list(group))) for value, group in groupby(values)]
         if len(counts) > 1:
-            listed = ", ".join(f"{value} ({_runs(count)})" for value, count in counts)
+            listed = ", ".join(f"{value} ({counted(count, 'run')})" for value, count in counts)
             differences.append(f"{name} {listed}")
     codes: dict[str, set[str]] = {}
     for model, record in records:
@@ -37,5 +37,6 @@ def mixed_environments(runs: Iterable[RunFolder]) -> str | None:
     return f"The runs were trained in different environments: {'; '.join(differences)}."
 
 
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
+def counted(number: int, noun: str) -> str:
+    """Return '1 run' or '2,000 runs'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from genlab.io.files import read_json
-from genlab.io.history import read_history
-from genlab.report.sections.cost import read_costs
+from genlab.report.environment import VERSIONS, counted
 from genlab.report.study import ReportedStudy
-
-VERSIONS = {"genlab": "GenLab", "torch": "torch", "python": "Python"}
+from genlab.tracking.description import training_end
 
 
 def study_facts(study: ReportedStudy) -> list[str]:
@@ -21,9 +19,9 @@ def study_facts(study: ReportedStudy) -> list[str]:
     def values(key: str) -> str:
         return " and ".join(sorted({str(one[key]) for one in environments}))
 
-    ends = [row["time"] for run in study.runs for row in read_history(run.history)[-1:]]
-    last = datetime.fromtimestamp(max(ends), UTC)
-    minutes = read_costs(study.folder)["seconds"].sum() / 60
+    ends = (training_end(run) for run in study.runs)
+    last = datetime.fromtimestamp(max(end for end in ends if end is not None), UTC)
+    minutes = study.costs["seconds"].sum() / 60
     seeds = ", ".join(str(seed) for seed in settings.seeds)
     return [
         counted(len(settings.models), "model"),
@@ -36,11 +34,6 @@ def study_facts(study: ReportedStudy) -> list[str]:
         f"{values('processor')}, threads of a training: {values('threads')}",
         *(f"{name} {values(key)}" for key, name in VERSIONS.items()),
     ]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return '1 model' or '2 models'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _short(commit: str) -> str:

@@ -14,9 +14,17 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
+from genlab.data.pictures import sheet
+
+MARKERS = "os^DvPX*<>dph"
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+"""Writes the numbers of a logarithmic axis without powers."""
 INK, LINE = "#1d2733", "#d8dee5"
 """Colours of text and of grid lines: on the light page, and in drawings before `svg`."""
 
@@ -59,13 +67,22 @@ def svg(figure: Figure, name: str, label: str, titles: Mapping[str, str]) -> str
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)  # HTML knows them
-    text = re.sub(r'(<svg [^>]*?)width="\S+" height="\S+"|height="\S+"', r"\1", text, count=1)
+    # HTML knows the namespaces, the page decides on the size, and nothing lies outside the axes.
+    text = re.sub(r' (xmlns(:xlink)?|clip-path)="[^"]*"', "", text)
+    head, rest = text.split(">", 1)
+    text = re.sub(r' (width|height)="[^"]*"', "", head) + ">" + rest
     for gid, title in titles.items():
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(title)}</title>')
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(id="|href="#)', rf"\g<1>{name}-", text)
     text = text.replace(INK, "var(--ink)").replace(LINE, "var(--line)")
     return text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+
+
+def sheet_png(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) -> bytes:
+    """Return the PNG file of a sheet of images [N, C, H, W] (`genlab.data.pictures.sheet`)."""
+    buffer = io.BytesIO()
+    sheet(images, columns, side, gap).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def data_uri(picture: bytes, kind: str = "png") -> str:

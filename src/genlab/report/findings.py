@@ -31,7 +31,7 @@ def findings(standings: Sequence[Standing], seeds: int) -> list[str]:
     sentences = [
         _best(honest),
         _next(best_of_each_model(honest)),
-        _told(honest),
+        _conditioning(honest),
         _cheapest(honest),
         _samplers(standings),
         _copies(standings),
@@ -74,24 +74,24 @@ def _next(models: Sequence[Standing]) -> str:
     )
 
 
-def _told(standings: Sequence[Standing]) -> str:
-    told = next((one for one in standings if one.told != "nothing"), None)
-    untold = next((one for one in standings if one.told == "nothing"), None)
-    if told is None or untold is None:
+def _conditioning(standings: Sequence[Standing]) -> str:
+    conditional = next((one for one in standings if one.condition != "nothing"), None)
+    free = next((one for one in standings if one.condition == "nothing"), None)
+    if conditional is None or free is None:
         return ""
-    if told.row in untold.ties:
-        return (
-            f"The best model told a {told.told}, {told.name}, can't be told apart from the best "
-            f"one told nothing, {untold.name}."
-        )
-    better, worse = (told, untold) if told.fdr < untold.fdr else (untold, told)
     names = {
-        told.row: f"the best model told a {told.told}",
-        untold.row: "the best one told nothing",
+        conditional.row: f"best model told a {conditional.condition}",
+        free.row: "best one told nothing",
     }
+    if conditional.row in free.ties:
+        return (
+            f"The {names[conditional.row]}, {conditional.name}, can't be told apart from the "
+            f"{names[free.row]}, {free.name}."
+        )
+    better, worse = sorted((conditional, free), key=lambda one: one.fdr)
     return (
-        f"{names[better.row][0].upper()}{names[better.row][1:]}, {better.name}, beats "
-        f"{names[worse.row]}, {worse.name}: {_score(better)} to {worse.fdr:.3g}."
+        f"The {names[better.row]}, {better.name}, beats the {names[worse.row]}, {worse.name}: "
+        f"{_score(better)} to {worse.fdr:.3g}."
     )
 
 

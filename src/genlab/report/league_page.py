@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genlab.report.league import league_table
+from genlab.report.sorting import SORTING
+from genlab.report.templates import TEMPLATES
 
 
 def league_page(table: pd.DataFrame, study: str) -> str:
@@ -15,12 +16,5 @@ def league_page(table: pd.DataFrame, study: str) -> str:
         table: the league.
         study: the name of the study.
     """
-    templates = Environment(
-        loader=PackageLoader("genlab", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = templates.get_template("league_page.html.jinja")
-    return template.render(study=study, **league_table(table))
+    template = TEMPLATES.get_template("league_page.html.jinja")
+    return template.render(study=study, script=SORTING, **league_table(table))

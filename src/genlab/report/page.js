@@ -1,35 +1,5 @@
-"use strict";
-// Behaviour of the page: tables that sort and filter, columns to choose, the quiz.
+// Behaviour of the page, after sorting.js: filters, columns to choose, grids side by side, the quiz.
 // Everything is readable without it.
-
-const number = text => text === "" || Number.isNaN(Number(text)) ? null : Number(text);
-const valueOf = cell => cell.dataset.raw ?? cell.textContent.trim();
-
-// Sorting: a button in every head, so that it works with the keyboard as well.
-function makeSortable(table) {
-  const heads = [...table.tHead.rows[0].cells];
-  const sort = (head, column) => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    heads.forEach(other => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    table.classList.add("sorted");
-    const key = row => number(valueOf(row.cells[column])) ?? valueOf(row.cells[column]);
-    const compare = (a, b) => {
-      const [x, y] = [key(a), key(b)];
-      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1; // numbers first
-      const order = typeof x === "number" ? x - y : x.localeCompare(y);
-      return up ? order : -order;
-    };
-    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
-  };
-  heads.forEach((head, column) => {
-    if (head.classList.contains("still")) return;
-    const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => sort(head, column));
-  });
-}
 
 // Filters: a choice for every head with `data-filter`, which may name the value shown first.
 function addFilters(table, form) {
@@ -84,8 +54,6 @@ for (const table of document.querySelectorAll("table.filtered")) {
   addFilters(table, form);
   addColumnChoice(table, form);
 }
-document.querySelectorAll("table.sortable").forEach(makeSortable);
-
 // Boxes that scroll sideways can be reached and scrolled by the keyboard.
 for (const box of document.querySelectorAll(".scroll")) {
   box.tabIndex = 0;
@@ -127,15 +95,15 @@ for (const quiz of document.querySelectorAll(".quiz")) {
   const element = (tag, text = "") => Object.assign(document.createElement(tag), { textContent: text });
   const finish = () => {
     const list = element("ul");
-    for (const [name, [found, all]] of results)
-      list.append(element("li", `${name}: told from real images ${found} of ${all} times`));
+    for (const [name, [correct, all]] of results)
+      list.append(element("li", `${name}: told from real images ${correct} of ${all} times`));
     const again = element("button", "Start again");
     again.addEventListener("click", () => { right = 0; results.clear(); play(0); });
     quiz.replaceChildren(element("p", `You chose the real image ${right} of ${rounds.length} times.`), list, again);
   };
   const play = i => {
     if (i === rounds.length) return finish();
-    const { pictures, real, drawn_by } = rounds[i];
+    const { pictures, real, row } = rounds[i];
     const message = element("p", `Round ${i + 1} of ${rounds.length}, ${right} right so far`);
     message.setAttribute("aria-live", "polite");
     const choices = pictures.map((picture, side) => {
@@ -147,10 +115,10 @@ for (const quiz of document.querySelectorAll(".quiz")) {
       });
       button.append(image);
       button.addEventListener("click", () => {
-        const found = side === real, [before, all] = results.get(drawn_by) ?? [0, 0];
-        results.set(drawn_by, [before + found, all + 1]);
-        right += found;
-        message.textContent = `${found ? "Right" : "Wrong"}: ${drawn_by} drew the ${["right", "left"][real]} one.`;
+        const correct = side === real, [before, all] = results.get(row) ?? [0, 0];
+        results.set(row, [before + correct, all + 1]);
+        right += correct;
+        message.textContent = `${correct ? "Right" : "Wrong"}: ${row} drew the ${["right", "left"][real]} one.`;
         choices.forEach((choice, n) => {
           choice.disabled = true;
           choice.classList.toggle("real", n === real);

@@ -6,19 +6,11 @@ import base64
 import hashlib
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from genlab.report.facts import study_facts
 from genlab.report.sections import Section, load_sections
+from genlab.report.sorting import SORTING
 from genlab.report.study import ReportedStudy
-
-TEMPLATES = Environment(
-    loader=PackageLoader("genlab", "report"),
-    autoescape=select_autoescape(default=True, default_for_string=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+from genlab.report.templates import TEMPLATES
 
 
 def render_section(section: Section, study: ReportedStudy) -> str:
@@ -33,6 +25,7 @@ def build_page(study: ReportedStudy) -> str:
     script, style = (
         Path(__file__).with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".js", ".css")
     )
+    script = SORTING + script
     digest = hashlib.sha256(script.encode()).digest()
     return TEMPLATES.get_template("page.html.jinja").render(
         study=study.settings,

@@ -17,6 +17,15 @@ SOURCES = ("training", "sampling", "reference")
 UNKNOWN = "one seed"
 
 
+def place(row: Mapping[str, Any]) -> tuple[bool, int, float]:
+    """Return a key that sorts rows: models by tier and score, calibration rows after them by score.
+
+    Args:
+        row: of an entry of `ranking.json`.
+    """
+    return row["model"] == CALIBRATION, row.get("tier", 0), row["fdr"]
+
+
 def columns_beside() -> list[str]:
     """Return the columns of the league that the table of ranks repeats."""
     return [name for name in BESIDE if name in MEASURED]
@@ -32,10 +41,7 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
         league: the rows of this data set; of a row's seeds and extractors, the first is read.
     """
     first = league.drop_duplicates(["model", "sampler"]).set_index(["model", "sampler"])
-    rows = sorted(
-        ranking["rows"],
-        key=lambda row: (row["model"] == CALIBRATION, row.get("tier", 0), row["fdr"]),
-    )
+    rows = sorted(ranking["rows"], key=place)
     return [_ranked_row(row, first.loc[(row["model"], row["sampler"])]) for row in rows]
 
 

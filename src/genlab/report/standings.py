@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.config.families import Told
+from genlab.config.families import Condition
 from genlab.config.study import Study
 from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.io.files import read_json
 from genlab.report.league import MEASURED, in_features_of, mean_cell, readable
+from genlab.report.ranking import place
 from genlab.report.study import ReportedStudy
 
 Row = tuple[str, str]
@@ -27,7 +29,8 @@ class Standing:
     sampler: str
     group: str
     """The kind of model, which gives it its colour."""
-    told: Told
+    condition: Condition
+    """What its samples were conditioned on."""
     tier: int
     rank: str
     """'3', or '2 to 5'."""
@@ -71,17 +74,18 @@ class Standing:
         return None if seconds is None else 1000 * seconds
 
 
-def read_standings(study: ReportedStudy, dataset: str) -> list[Standing]:
+@functools.lru_cache(maxsize=8)  # several sections ask for them
+def read_standings(study: ReportedStudy, dataset: str) -> tuple[Standing, ...]:
     """Return the rows of a data set by tier and score; none where nothing could be ranked."""
     entry = read_json(study.folder.ranking)[dataset]
     if not entry["rows"]:
-        return []
+        return ()
     league = study.league[
         (study.league["dataset"] == dataset) & in_features_of(study.league, entry["spaces"][0])
     ]
     runs = dict(iter(league.groupby(["model", "sampler"], sort=False)))
     standings = []
-    for row in entry["rows"]:
+    for row in sorted(entry["rows"], key=place):
         if "tier" not in row:  # a calibration row
             continue
         part = runs[row["model"], row["sampler"]]
@@ -90,7 +94,7 @@ def read_standings(study: ReportedStudy, dataset: str) -> list[Standing]:
                 model=row["model"],
                 sampler=row["sampler"],
                 group=study.settings.models[row["model"]].model.group,
-                told=told(study.settings, row["model"], row["sampler"]),
+                condition=condition_of(study.settings, row["model"], row["sampler"]),
                 tier=row["tier"],
                 rank=str(part["rank"].iloc[0]),
                 fdr=row["fdr"],
@@ -100,7 +104,7 @@ def read_standings(study: ReportedStudy, dataset: str) -> list[Standing]:
                 cells=_cells(part),
             )
         )
-    return sorted(standings, key=lambda standing: (standing.tier, standing.fdr))
+    return tuple(standings)
 
 
 def _cells(runs: pd.DataFrame) -> dict[str, float | str]:
@@ -113,10 +117,10 @@ def _cells(runs: pd.DataFrame) -> dict[str, float | str]:
     return cells
 
 
-def told(settings: Study, model: str, sampler: str) -> Told:
-    """Return what a row's samples were drawn from: with a guidance scale of 0, from nothing."""
+def condition_of(settings: Study, model: str, sampler: str) -> Condition:
+    """Return what a row's samples are conditioned on: nothing, where the guidance scale is 0."""
     guidance = getattr(settings.samplers[sampler], "guidance", 1)
-    return "nothing" if guidance == 0 else settings.models[model].model.told
+    return "nothing" if guidance == 0 else settings.models[model].model.condition
 
 
 def best_of_each_model(standings: Sequence[Standing]) -> list[Standing]:
@@ -163,9 +167,9 @@ def winners(standings: Sequence[Standing]) -> list[Winner]:
         return []
     result = [_winner("Best samples", standings)]
     best = result[0].standing
-    if best.told != "nothing":
-        untold = [one for one in standings if one.told == "nothing"]
-        result += [_winner("Best told nothing", untold)] if untold else []
+    if best.condition != "nothing":
+        free = [one for one in standings if one.condition == "nothing"]
+        result += [_winner("Best told nothing", free)] if free else []
     purposes: tuple[tuple[Callable[[Standing], float | None], str], ...] = (
         (lambda one: one.milliseconds, "Best below {:g} ms an image"),
         (lambda one: one.number("train_seconds"), "Best below {:g} s of training"),

@@ -53,6 +53,27 @@ class ReportedStudy:
         """The manifest of each data set: image counts, shape, classes, SHA-256."""
         return {name: read_json(self.folder.data(name).manifest) for name in self.settings.datasets}
 
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Snakemake's benchmarks: columns stage, subject, detail, where, seconds, megabytes."""
+        rows = []
+        root = self.folder.folder / "benchmarks"
+        for path in sorted(root.rglob("*.tsv")):
+            benchmark = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
+            folders = path.parent.relative_to(root).parts
+            stage, _, detail = path.stem.partition("_")
+            rows.append(
+                {
+                    "stage": stage,
+                    "subject": folders[1] if len(folders) > 1 else "study",
+                    "detail": detail,
+                    "where": "/".join(folders),
+                    "seconds": float(benchmark["s"]),
+                    "megabytes": float(benchmark["max_rss"]),
+                }
+            )
+        return pd.DataFrame(rows)
+
     def family(self, run: RunFolder) -> FamilyConfig:
         """Return the hyperparameters and capabilities of a run's model."""
         return self.settings.models[run.model_name].model

@@ -7,6 +7,7 @@ from typing import Any
 
 from genlab.evaluation.metrics import metrics
 from genlab.report.league import Row, is_reason
+from genlab.report.ranking import place
 
 MILLISECONDS = 1000.0
 BEST = ("fid", "fdr", "recall", "ms_per_image", "nfe")
@@ -75,11 +76,11 @@ def model_numbers(rows: Mapping[str, Numbers], best: str | None) -> Numbers:
 
 
 def best_sampler(ranking: Mapping[str, Any], model: str) -> str | None:
-    """Return the sampler of a model's row with the lowest FDr; None where no row is ranked.
+    """Return the sampler of a model's best row, as on the page; None where no row is ranked.
 
     Args:
         ranking: of the model's data set, an entry of `ranking.json`.
     """
     rows = [row for row in ranking["rows"] if row["model"] == model]
-    best = min(rows, key=lambda row: row["fdr"], default=None)
+    best = min(rows, key=place, default=None)
     return None if best is None else str(best["sampler"])

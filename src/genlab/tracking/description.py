@@ -30,7 +30,7 @@ def run_tags(spec: RunSpec) -> dict[str, str]:
         "family": spec.model.family,
         "seed": str(spec.seed),
         "role": role,
-        **({} if role == "evaluator" else {"told": spec.model.told}),
+        **({} if role == "evaluator" else {"told": spec.model.condition}),
     }
 
 

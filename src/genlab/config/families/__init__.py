@@ -14,8 +14,8 @@ from genlab.config.base import Strict, build, pick
 from genlab.registry import class_in, modules_in
 
 Generates = Literal["nothing", "direct", "gaussian"]
-Told = Literal["nothing", "class", "caption"]
-"""What a model is told about the image that it draws."""
+Condition = Literal["nothing", "class", "caption"]
+"""What a model knows about the image that it draws."""
 DensityKind = Literal["exact", "elbo", "iwae", "ode"]
 """Kind of a value of bits/dim: the density itself, the evidence lower bound, the tighter bound of K
 importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
@@ -92,8 +92,8 @@ class FamilyConfig(Strict):
         return False
 
     @property
-    def told(self) -> Told:
-        """What it is told about an image: its caption, its class, or nothing."""
+    def condition(self) -> Condition:
+        """What samples are conditioned on: a caption, a class, or nothing."""
         if self.reads_captions:
             return "caption"
         return "class" if self.knows_classes else "nothing"

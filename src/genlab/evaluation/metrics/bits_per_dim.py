@@ -7,6 +7,8 @@ from typing import Any
 from genlab.config.families import FamilyConfig
 from genlab.evaluation.metrics import Cells, Column, Metric, RowRecord
 
+KINDS = {"exact": "exact", "elbo": "ELBO", "iwae": "IWAE", "ode": "ODE"}
+"""Names of the kinds of bits/dim, as likelihood.json has them, for readers."""
 NO_BOUND = {"exact": "exact", "ode": "no bound"}
 """What stands in the ELBO's column of a family that has no ELBO, by the kind it has."""
 
@@ -17,7 +19,7 @@ def bits_of(family: FamilyConfig, measured: dict[str, Any]) -> Cells:
     Args:
         measured: bits/dim by kind, and the number `k` of importance samples.
     """
-    names = {"exact": "exact", "elbo": "ELBO", "iwae": f"IWAE-{measured['k']}", "ode": "ODE"}
+    names = KINDS | {"iwae": f"IWAE-{measured['k']}"}
     kind = family.likelihoods[-1]
     bounded = "elbo" in family.likelihoods
     return {

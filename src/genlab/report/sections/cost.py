@@ -9,28 +9,25 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.evaluation.metrics import Column
-from genlab.report.figures import data_uri, palette, png
+from genlab.report.figures import MARKERS, PLAIN, data_uri, palette, png
 from genlab.report.league import MEASURED, in_features_of
 from genlab.report.pareto import on_front
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
-from genlab.results.layout import StudyFolder
 
 COSTS = (
     "seconds_per_image", "evaluations", "train_seconds", "parameters", "train_joules",
     "joules_per_image",
 )  # fmt: skip
 """Columns of the league that say what a row costs."""
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 QUALITY = "fdr"
 """Column of the score that ranks rows."""
 UNEVEN = 1.3
 """Ratio between the times of an evaluation of one network from which readers are warned."""
-MARKERS = "os^DvPX*<>dph"
 
 
 def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:
@@ -127,27 +124,6 @@ def _scale(axis: Axes, rows: pd.DataFrame, cost: str, quality: str) -> None:
         axis.yaxis.set_minor_formatter(NullFormatter())
 
 
-def read_costs(study: StudyFolder) -> pd.DataFrame:
-    """Read Snakemake's benchmarks: columns stage, subject, detail, where, seconds, megabytes."""
-    rows = []
-    root = study.folder / "benchmarks"
-    for path in sorted(root.rglob("*.tsv")):
-        benchmark = pd.read_csv(path, sep="\t", na_values="-").iloc[-1]
-        folders = path.parent.relative_to(root).parts
-        stage, _, detail = path.stem.partition("_")
-        rows.append(
-            {
-                "stage": stage,
-                "subject": folders[1] if len(folders) > 1 else "study",
-                "detail": detail,
-                "where": "/".join(folders),
-                "seconds": float(benchmark["s"]),
-                "megabytes": float(benchmark["max_rss"]),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def cost_bars(costs: pd.DataFrame) -> bytes:
     """Draw wall-clock seconds of all jobs, summed by stage and split by subject.
 
@@ -172,7 +148,7 @@ class CostSection(Section):
     order = 160
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        costs = read_costs(study.folder)
+        costs = study.costs
         extractor, quality = study.settings.evaluation.extractors[0], MEASURED[QUALITY]
         rows = cost_rows(study.league, extractor, quality)
         plots = [

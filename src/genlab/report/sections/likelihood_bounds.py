@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from genlab.evaluation.metrics.bits_per_dim import KINDS
 from genlab.report.figures import data_uri, png
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file, run_label
@@ -53,20 +54,14 @@ def bound_terms(runs: dict[str, dict[str, Any]]) -> bytes:
     return png(figure)
 
 
-KINDS = {"exact": "exact", "elbo": "ELBO", "iwae": "IWAE", "ode": "ODE"}
-"""Kinds of estimates and their heads, as in likelihood.json."""
-
-
 def _kinds(run: RunFolder, study: ReportedStudy) -> dict[str, Any]:
     """The estimates of a run, of each kind that its family has."""
     measured = read_run_file(run, run.likelihood)
     family = study.family(run)
     return {
         "label": run_label(run),
-        "cells": [
-            measured[kind] if kind in family.likelihoods else None for kind in KINDS
-        ],
-    }  # fmt: skip
+        "cells": [measured[kind] if kind in family.likelihoods else None for kind in KINDS],
+    }
 
 
 class LikelihoodBoundsSection(Section):

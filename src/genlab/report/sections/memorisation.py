@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.data.pictures import sheet
+from genlab.data.pictures import SIDE
 from genlab.evaluation.memorisation.neighbours import Neighbours, PixelSpace
 from genlab.io.arrays import read_array
-from genlab.report.figures import data_uri
+from genlab.report.figures import data_uri, sheet_png
 from genlab.report.league import MEASURED, NO_SAMPLER, cell_text
 from genlab.report.sections import Section
 from genlab.report.standings import best_rows
@@ -27,7 +26,6 @@ MOST = 1000
 MANY = 8
 """Most rows with pictures: the search for a row takes most of a second."""
 PAIRS = 8
-SIDE = 56
 OF_ROW = ("copying", "copies", "pixel_c_t", "pixel_authenticity")
 OF_EXTRACTOR = ("c_t", "authenticity", "fld")
 ROW = ["dataset", "model", "seed", "sampler"]
@@ -42,9 +40,7 @@ def pairs(images: Images, neighbours: Neighbours, training: Images) -> bytes:
     """
     chosen = neighbours.ratios.argsort(kind="stable")[:PAIRS]
     nearest = training[neighbours.indices[chosen, 0]]
-    buffer = BytesIO()
-    sheet(np.concatenate([images[chosen], nearest]), len(chosen), SIDE).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return sheet_png(np.concatenate([images[chosen], nearest]), len(chosen), SIDE)
 
 
 class _Pictures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 
-from genlab.data.pictures import sheet
 from genlab.io.arrays import read_array
-from genlab.report.figures import INK, data_uri, palette, svg
+from genlab.report.figures import INK, MARKERS, PLAIN, data_uri, palette, sheet_png, svg
 from genlab.report.findings import findings
 from genlab.report.league import MEASURED, is_reason
 from genlab.report.pareto import on_front
@@ -37,13 +36,11 @@ SIDE = 28
 """Pixels of the side of a small picture on the page, about."""
 WIDTH = 272
 """Most pixels of a strip of pictures."""
-MARKERS = "oDsv^PX*"
 SHOWN = (
     "copying", "recall", "bits_per_dim", "evaluations", "seconds_per_image", "train_seconds",
     "parameters",
 )  # fmt: skip
 """Columns of the league in the table of models."""
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 LABEL_PLACES = ((6, 5), (6, -12), (-6, 5), (-6, -12), (6, 16), (6, -23))
 """Where a label may stand, in points from its dot; the first free place is taken."""
 
@@ -65,10 +62,9 @@ def strip(row: SampleFolder, name: str) -> Strip:
     side = images.shape[-1]
     zoom = max(1, SIDE // side)
     count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom + 1)))
-    picture, buffer = sheet(np.asarray(images[:count]), count, side, gap=1), BytesIO()
-    picture.save(buffer, format="PNG")
-    alt = f"the first {count} samples of {name}"
-    return Strip(data_uri(buffer.getvalue()), zoom * picture.width, alt)
+    picture = data_uri(sheet_png(np.asarray(images[:count]), count, side))
+    width = count * (side + 1) + 1  # with the lines between them
+    return Strip(picture, zoom * width, f"the first {count} samples of {name}")
 
 
 def cost_figure(standings: Sequence[Standing], real: float | None, name: str) -> str:
@@ -165,7 +161,7 @@ class OverviewSection(Section):
         }
 
 
-def _view(study: ReportedStudy, dataset: str, standings: list[Standing]) -> dict[str, Any]:
+def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> dict[str, Any]:
     """What the first screen shows of one data set."""
     seed = study.settings.seeds[0]
 
@@ -214,7 +210,7 @@ def _table(
         for name in varied:
             reason = one.cells[name] if is_reason(one.cells[name], name) else None
             if reason is not None:
-                letter = reasons.setdefault(str(reason), "abcdefghijkl"[len(reasons) % 12])
+                letter = reasons.setdefault(str(reason), ascii_lowercase[len(reasons)])
                 cells.append({"text": "–", "letter": letter, "raw": ""})
             else:
                 cells.append({"text": texts[name][i], "letter": "", "raw": str(one.cells[name])})
@@ -226,14 +222,14 @@ def _table(
                 "anchor": anchors[i],
                 "cells": cells,
                 "bar": {"low": low, "middle": middle, "high": high},
-                "told_apart": i + 1 < len(models) and models[i + 1].row not in one.ties,
+                "differs": i + 1 < len(models) and models[i + 1].row not in one.ties,
             }
         )
-    told = {one.told for one in models}
+    conditions = {one.condition for one in models}
     return {
         "heads": [_head(name) for name in varied],
         "constants": [f"{_head(n)}: {texts[n][0]}" for n in SHOWN if n not in varied],
-        "told": None if len(told) > 1 else told.pop(),
+        "condition": None if len(conditions) > 1 else conditions.pop(),
         "rows": rows,
         "reasons": reasons,
     }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genlab.data.pictures import sheet
 from genlab.io.arrays import read_array
-from genlab.report.figures import data_uri
+from genlab.report.figures import data_uri, sheet_png
 from genlab.report.league import NO_SAMPLER
 from genlab.report.sections import Section
 from genlab.report.standings import best_rows
@@ -57,12 +55,10 @@ def _round(
     return {
         "pictures": [real, sample] if first else [sample, real],
         "real": 0 if first else 1,
-        "drawn_by": f"{model} · {sampler}",
+        "row": f"{model} · {sampler}",
     }
 
 
 def _picture(image: NDArray[np.uint8]) -> str:
     """An image [C, H, W] as a data URI."""
-    buffer = BytesIO()
-    sheet(np.asarray(image)[None], 1, image.shape[-1], gap=0).save(buffer, format="PNG")
-    return data_uri(buffer.getvalue())
+    return data_uri(sheet_png(np.asarray(image)[None], 1, image.shape[-1], gap=0))

@@ -29,14 +29,6 @@ class RunsSection(Section):
         return {"runs": [_run(study, run) for run in study.runs]}
 
 
-def _configfile(study: ReportedStudy) -> str:
-    """The option of Snakemake that names the study's files; '' where none is on record."""
-    source = study.folder.source
-    if not source.exists():
-        return ""
-    return f"--configfile {source.read_text(encoding='utf-8').replace(', ', ' ')} "
-
-
 def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
     rows = study.league[
         (study.league["dataset"] == run.dataset) & (study.league["model"] == run.model_name)
@@ -46,7 +38,7 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         "title": run_label(run),
         "config": run.config.read_text(encoding="utf-8"),
         "environment": read_json(run.environment) | read_json(run.cost),
-        "train": f"snakemake --cores all {_configfile(study)}--force {run.weights}",
+        "train": f"genlab train --config {run.config}",
         "checks": [
             f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
             for row in dict.fromkeys(rows["sampler"])

@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import LogLocator
 
 from genlab.config.samplers import PathSampler, SamplerConfig, SteppedSampler
-from genlab.report.figures import data_uri, png
+from genlab.report.figures import MARKERS, PLAIN, data_uri, png
 from genlab.report.league import HEADS, in_features_of
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
@@ -33,8 +33,6 @@ MEASURED = {
 }
 COSTS = {"evaluations": "network evaluations per sample", "seconds": "seconds per sample"}
 TOLERANCES = ("rtol", "atol")  # settings of an adaptive sampler, instead of steps
-PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-MARKERS = "os^DvPX*<>dph"
 
 
 def line_of(sampler: PathSampler) -> str:

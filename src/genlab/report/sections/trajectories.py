@@ -7,12 +7,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from genlab.report.figures import data_uri, png
+from genlab.report.figures import MARKERS, data_uri, png
 from genlab.report.sections import Section
 from genlab.report.study import FILMS, ReportedStudy, on_path, read_run_file, run_label
 from genlab.results.layout import RunFolder
-
-MARKERS = "os^DvPX*<>dph"
 
 
 def round_trips(runs: dict[str, list[dict[str, float]]]) -> bytes:
