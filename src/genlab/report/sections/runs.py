@@ -33,12 +33,14 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
     rows = study.league[
         (study.league["dataset"] == run.dataset) & (study.league["model"] == run.model_name)
     ]
+    environment = read_json(run.environment)
     return {
         "anchor": run_anchor(run),
         "title": run_label(run),
         "config": run.config.read_text(encoding="utf-8"),
-        "environment": read_json(run.environment) | read_json(run.cost),
-        "train": f"genlab train --config {run.config}",
+        "environment": environment | read_json(run.cost),
+        # Another number of threads gives other bytes.
+        "train": f"OMP_NUM_THREADS={environment['threads']} genlab train --config {run.config}",
         "checks": [
             f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
             for row in dict.fromkeys(rows["sampler"])
