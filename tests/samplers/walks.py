@@ -18,6 +18,11 @@ EVERY: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim-half": ("ddim", {"eta": 0.5}),
     "dpm-solver": ("dpm-solver", {}),
     "dpm-solver-sde": ("dpm-solver", {"stochastic": True}),
+    "unipc": ("unipc", {}),
+    "unipc-2": ("unipc", {"order": 2}),
+    "unipc-2-predictor": ("unipc", {"order": 2, "corrector": False}),
+    "unipc-1": ("unipc", {"order": 1}),
+    "unipc-1-predictor": ("unipc", {"order": 1, "corrector": False}),
     "edm": ("edm", {}),
     "edm-churned": ("edm", {"churn": 10.0, "churn_noise": 1.0}),
     "euler": ("euler", {}),
@@ -32,11 +37,14 @@ EVERY: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name of a case -> name of the sampler and its settings; dopri5 has tests of its own."""
 
-LEVELS = ("ddim", "dpm-solver", "edm")
+LEVELS = (
+    "ddim", "dpm-solver", "unipc-2", "unipc-2-predictor", "unipc-1", "unipc-1-predictor", "edm",
+)  # fmt: skip
 TIMED = ("euler", "midpoint", "heun")
 """Samplers of the ODE that know a path by its levels alone, and by its rates as well."""
 
 ORDER = {
+    "unipc-2": 3, "unipc-2-predictor": 2, "unipc-1": 2, "unipc-1-predictor": 1,
     "ddim": 1, "euler": 1, "dpm-solver": 2, "edm": 2, "midpoint": 2, "heun": 2,
     "ddpm": 1, "ddpm-large": 1, "ddim-half": 1, "dpm-solver-sde": 2, "edm-churned": 2,
     "euler-maruyama": 1, "reverse-diffusion": 1, "ancestral": 1,
