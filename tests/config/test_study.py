@@ -766,3 +766,30 @@ def test_a_mistake_in_the_training_of_an_evaluator_names_its_section() -> None:
     changes = {"evaluation": {"autoencoder_latent": {"image": 640}}}
     with pytest.raises(ConfigError, match=r"evaluation\.autoencoder_latent: unknown key 'image'"):
         load_study(merge(GOOD, changes), CONFIG, "mine.yaml")
+
+
+def test_a_sampler_that_names_its_models_draws_from_these_alone() -> None:
+    flow = {"preset": "flow", "name": "straight"}
+    study = load({
+        "models": ["vae", "ddpm", flow],
+        "samplers": {"ddim": {"models": ["straight"]}, "euler": {"sampler": "euler"}},
+    })  # fmt: skip
+    rows = {name: entry.samplers(study.samplers) for name, entry in study.models.items()}
+    assert rows == {"vae": ["prior"], "ddpm": ["euler"], "straight": ["ddim", "euler"]}
+    # The row's own settings are the same as without.
+    assert study.samplers["ddim"] == load({"models": [flow]}).samplers["ddim"]
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["ddmp"], "unknown model 'ddmp': did you mean 'ddpm'?"),
+        (["vae"], "it can't draw from 'vae': it draws along a Gaussian path"),
+        ("ddpm", "expected a list of names"),
+        ([], "expected a list of names"),
+    ],
+)
+def test_a_sampler_with_the_wrong_models_is_refused(models: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match="mine.yaml: samplers.ddim: models: ") as caught:
+        load({"samplers": {"ddim": {"models": models}}})
+    assert message in str(caught.value)

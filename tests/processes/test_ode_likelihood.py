@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -52,8 +51,8 @@ def test_the_density_of_gaussian_data_is_its_closed_form(path: GaussianPath) -> 
     """Within .01 bits/dim for every image, on every path; log p(y) = log p(x) + D log (512/255).
 
     What is left of it: x_0 at t_max, which the prior doesn't know of (VE: (x / 50)^2 of its mean),
-    and the noise at t_min, of .01 to .017 beside a standard deviation of .17 along the data's
-    least axis, (.01 / .17)^2.
+    and the noise of the first level, of .002 to .017 beside a standard deviation of .17 along the
+    data's least axis, (.01 / .17)^2.
     """
     x = samples(32)
     with torch.no_grad():  # as the stage calls it
@@ -83,16 +82,18 @@ def posterior_mean_of_mixture(means: Tensor, std: float) -> PosteriorMean:
 def test_the_density_of_a_mixture_is_its_closed_form(name: str) -> None:
     """Three components in two dimensions, at places between and beyond them.
 
-    The exact density is that of x_t at t_min, by which noise of sigma(t_min) is added.
+    The exact density is that of x_t / alpha at the first level, whose noise is that of cells of
+    2 / 255, or more where the path's levels are discrete.
     """
     path, std = PATHS[name], 0.1
     means = torch.tensor([[-0.5, 0.3], [0.6, 0.5], [0.1, -0.6]], dtype=torch.float64)
     denoiser = ideal_denoiser(posterior_mean_of_mixture(means, std), path, "velocity")
     side = torch.linspace(-0.7, 0.7, 6, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
-    alpha, sigma = path.level(path.t_min).scalars()
-    spread = math.sqrt(alpha**2 * std**2 + sigma**2)
-    components = MultivariateNormal(alpha * means, spread**2 * torch.eye(2, dtype=torch.float64))
+    first = path.time_of(torch.tensor(2 / 255 / math.sqrt(12), dtype=torch.float64))
+    alpha, sigma = path.level(max(path.t_min, float(first))).scalars()
+    spread = math.sqrt(std**2 + (sigma / alpha) ** 2)
+    components = MultivariateNormal(means, spread**2 * torch.eye(2, dtype=torch.float64))
     exact = MixtureSameFamily(Categorical(torch.ones(3)), components).log_prob(x)
     pixels = (((x + 1) * 255 + 1) / 512).reshape(-1, 1, 1, 2)
     result = log_density(denoiser, pixels, rtol=1e-5, atol=1e-5, exact=True) - 2 * math.log(
@@ -132,10 +133,35 @@ def test_the_density_of_an_image_does_not_depend_on_its_batch() -> None:
     torch.testing.assert_close(alone, together, rtol=1e-9, atol=1e-9)
 
 
-def test_clipping_is_off_and_evaluations_are_counted() -> None:
-    """x_0 beyond [-1, 1] is what the data has: clipped, the density would be another one."""
-    clipped, free = gaussian_denoiser(PATHS["vp"]), gaussian_denoiser(PATHS["vp"])
-    clipped = replace(clipped, clip=True)
-    pixels = to_pixels(samples(3) + 1)
-    assert torch.equal(log_density(clipped, pixels), log_density(free, pixels))
-    assert clipped.evaluations == free.evaluations >= 3 * 8
+def test_predictions_are_clipped_where_the_sampler_clips_them() -> None:
+    """A network that predicts -1.3 has the density of one that predicts -1, if it is clipped."""
+    beyond, end = (
+        Denoiser(lambda x, t, labels, c=c: torch.full_like(x, c), PATHS["flow"], "x0", clip=clip)
+        for c, clip in ((-1.3, True), (-1.0, False))
+    )
+    pixels = to_pixels(torch.full((3, 4), -1.0, dtype=torch.float64))
+    assert torch.equal(log_density(beyond, pixels), log_density(end, pixels))
+    assert beyond.evaluations == end.evaluations >= 3 * 8
+
+
+@paths
+def test_a_pixel_that_is_known_costs_a_quarter_of_a_bit(path: GaussianPath) -> None:
+    """Uniform noise under the Gaussian of its variance: log2(2 pi e / 12) / 2 = .2546 bits.
+
+    Paths whose first level has more noise than the cells (sigma = r times theirs) pay
+    log2(r) + (1 / r^2 - 1) / (2 log 2) on top.
+    """
+    denoiser = Denoiser(lambda x, t, labels: torch.full_like(x, -1.0), path, "x0")
+    u = (torch.arange(40, dtype=torch.float64) + 0.5) / 40  # even in the cell of grey value 0
+    pixels = (u / 256)[:, None, None, None].expand(-1, 1, 2, 2)
+    nats = log_density(denoiser, pixels, rtol=1e-4, atol=1e-4, exact=True)
+    bits = 8 - bits_per_dim(nats, 4).mean()
+    cell = 2 / 255 / math.sqrt(12)
+    first = max(path.t_min, float(path.time_of(torch.tensor(cell, dtype=torch.float64))))
+    alpha, sigma = path.level(first).scalars()
+    r = sigma / alpha / cell
+    known = math.log2(2 * math.pi * math.e / 12) / 2
+    expected = known + math.log2(r) + (1 / r**2 - 1) / (2 * math.log(2))
+    # The prior does not know of the image that is left at t_max, .012 bits at worst, on 'sigmoid';
+    # the rest is the solver's.
+    assert float(bits) == pytest.approx(expected, abs=0.02)

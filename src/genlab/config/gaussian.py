@@ -24,7 +24,8 @@ class GaussianConfig(FamilyConfig):
     """Probability of leaving out the class or caption in training, so that the network also learns
     the unconditional model."""
     clip: bool = True
-    """Clip the predicted x0 to the range of pixels in every sampling step."""
+    """Clip predictions of x0 to the range of pixels: in sampling, in the likelihood by the ODE, and
+    in the loss at the ends of the range."""
     network: NetworkConfig = UNetConfig()
 
     generates: ClassVar[Literal["gaussian"]] = "gaussian"

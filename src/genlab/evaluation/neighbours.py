@@ -78,6 +78,25 @@ def blocks(n: int, size: int = BLOCK) -> list[slice]:
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
+def nearest_others(points: NDArray[np.floating], count: int) -> tuple[Floats, Counts]:
+    """The `count` nearest other points of each of N points [N, F], in ascending order.
+
+    Returns:
+        Squared distances and numbers, [N, count] each; the distances beyond N - 1 are infinite.
+    """
+    n, known = len(points), min(count, len(points) - 1)
+    squared, neighbours = np.full((n, count), np.inf), np.zeros((n, count), np.int64)
+    for block in blocks(n):
+        distances = squared_distances(points[block], points)
+        rows = np.arange(len(distances))
+        distances[rows, rows + block.start] = np.inf  # no point is a neighbour of itself
+        nearest = np.argpartition(distances, known - 1, axis=1)[:, :known]
+        order = np.take_along_axis(distances, nearest, axis=1).argsort(axis=1)
+        neighbours[block, :known] = np.take_along_axis(nearest, order, axis=1)
+        squared[block, :known] = np.take_along_axis(distances, neighbours[block, :known], axis=1)
+    return squared, neighbours
+
+
 @cached_per_array
 def real_images(features: NDArray[np.floating], k: int, most: int) -> RealImages:
     """Find the k + 1 nearest neighbours of each real image among the others.
@@ -87,16 +106,7 @@ def real_images(features: NDArray[np.floating], k: int, most: int) -> RealImages
         most: how many of them are used, chosen at random and the same ones every time.
     """
     real = subset(features, most, "density and coverage").astype(np.float64)
-    squared, neighbours = np.empty((len(real), k + 1)), np.empty((len(real), k + 1), np.int64)
-    for block in blocks(len(real)):
-        distances = squared_distances(real[block], real)
-        rows = np.arange(len(distances))
-        distances[rows, rows + block.start] = np.inf  # no image is a neighbour of itself
-        nearest = np.argpartition(distances, k, axis=1)[:, : k + 1]
-        order = np.take_along_axis(distances, nearest, axis=1).argsort(axis=1)
-        neighbours[block] = np.take_along_axis(nearest, order, axis=1)
-        squared[block] = np.take_along_axis(distances, neighbours[block], axis=1)
-    return RealImages(real, squared, neighbours)
+    return RealImages(real, *nearest_others(real, k + 1))
 
 
 def count_inside(

@@ -14,17 +14,22 @@ One probe u with random signs (Hutchinson 1989; FFJORD, arXiv:1810.01367, sectio
 unbiased log p; it is fixed along the whole path, so that the trajectory still solves an ODE. All
 unit vectors give the exact trace, at one backward pass through the network each.
 
-The density is that of the ODE from pure noise, N(0, s^2) at the path's t_max, to t_min. Its samples
-are the path's x_t at t_min, not the image: they contain noise of sigma(t_min), which the sampler
-would remove by a last denoising. x_0 is not clipped: the map from noise to image must be
-invertible.
+The density is that of the ODE from pure noise, N(0, s^2) at the path's t_max, to a level t_0 with
+little noise. Its samples are x / alpha at t_0, not the image: they contain noise, which the sampler
+would remove by a last denoising. An image y that is measured contains noise as well, that of
+dequantisation. So t_0 is where both are of equal size, sigma / alpha = 2 / 255 / sqrt(12), or the
+path's first level if that has more noise. For a pixel that the model is sure of, N(0, sigma^2) is
+then the Gaussian that is nearest to the uniform noise, at a cost of log(2 pi e / 12) / 2 nats, a
+quarter of a bit.
+
+Predictions of x_0 are clipped where those of the sampler are: the velocity has kinks then, but
+stays Lipschitz, so the map from noise to image is invertible.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,6 +37,9 @@ from torch import Tensor
 from genlab.data.randomness import generator
 from genlab.processes.gaussian import Denoiser
 from genlab.processes.ode import rms, solve
+
+CELL_STD = 2 / 255 / math.sqrt(12)
+"""Standard deviation of the noise of dequantisation, uniform on cells of 2 / 255 on [-1, 1]."""
 
 
 def signs(images: Tensor) -> Tensor:
@@ -89,21 +97,22 @@ def log_density(
     Raises:
         ValueError: the tolerances need too many steps.
     """
-    unclipped, path = replace(denoiser, clip=False), denoiser.path
-    shape, dimensions = pixels.shape[1:], pixels[0].numel()
+    path, shape, dimensions = denoiser.path, pixels.shape[1:], pixels[0].numel()
+    first = max(path.t_min, float(path.time_of(torch.tensor(CELL_STD, dtype=torch.float64))))
+    alpha, _ = denoiser.level(first)
     probes = units(pixels.double()) if exact else [signs(pixels).double()]
 
     def slope(state: Tensor, t: Tensor, which: Tensor) -> Tensor:
         x = state[:, :-1].reshape(-1, *shape)
         own_probes = [probe[which] for probe in probes]
-        velocity, trace = velocity_and_trace(unclipped, x, t, which, own_probes)
+        velocity, trace = velocity_and_trace(denoiser, x, t, which, own_probes)
         return torch.cat([velocity.flatten(1), trace[:, None] / dimensions], dim=1)
 
     # y = (v + u) / 256 -> the cell around 2 v / 255 - 1, the grey value v of training and bound
-    x = ((512 * pixels.double() - 1) / 255 - 1).flatten(1)
+    x = alpha * ((512 * pixels.double() - 1) / 255 - 1).flatten(1)
     state = torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
-    *_, last = solve(slope, state, path.t_min, path.t_max, rtol=rtol, atol=atol, norm=error_norm)
+    *_, last = solve(slope, state, first, path.t_max, rtol=rtol, atol=atol, norm=error_norm)
     noise, trace_integral = last.x[:, :-1], dimensions * last.x[:, -1]
     variance = path.prior_std(path.t_max) ** 2
     prior = -(noise**2 / variance + math.log(2 * math.pi * variance)).sum(dim=1) / 2
-    return prior + trace_integral + dimensions * math.log(512 / 255)
+    return prior + trace_integral + dimensions * math.log(alpha * 512 / 255)

@@ -12,6 +12,7 @@ x_t to x_s.
     sampler              solves        order  evaluations  source
     ddim                 ODE, SDE      1      N            Song et al. 2021, arXiv:2010.02502
     dpm-solver           ODE, SDE      2      N            Lu et al. 2022, arXiv:2211.01095
+    unipc                ODE           1 to 4 N            Zhao et al. 2023, arXiv:2302.04867
     euler                ODE           1      N            textbook
     midpoint, heun       ODE           2      2 N - 1      textbook
     edm                  ODE, churned  2      2 N - 1      Karras et al. 2022, arXiv:2206.00364

@@ -17,7 +17,6 @@ class FlowMatchingConfig(UnitTimeConfig):
     family: Literal["flow_matching"] = "flow_matching"
     pairing: Literal["independent", "ot"] = "independent"
     """Pairing of images and noise: independent, or by optimal transport within a batch."""
-    clip: bool = False
     first_stage: str | None = None
     """Reflow: name of the model whose pairs of noise and image are straightened; null for none."""
     reflow_steps: Steps = 20

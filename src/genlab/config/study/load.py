@@ -72,16 +72,14 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     evaluators = _load_evaluators(file, models, config_dir, source)
     models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
+    samplers, models = _load_samplers(file, models, source)
     fields = {
         "name": file.name,
         "description": file.description,
         "datasets": {name: load_dataset(name, config_dir, source) for name in file.datasets},
         "models": {entry.name: entry for entry in models},
         "seeds": file.seeds,
-        "samplers": {
-            row: load_sampler(settings, f"{source}: samplers.{row}")
-            for row, settings in file.samplers.items()
-        },
+        "samplers": samplers,
         "evaluation": file.evaluation,
         "likelihood": file.likelihood,
         "curves": file.curves,
@@ -95,6 +93,39 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     if problems:
         raise ConfigError("\n".join(problems))
     return study
+
+
+def _load_samplers(
+    file: StudyFile, models: list[ModelEntry], source: str | Path
+) -> tuple[dict[str, SamplerConfig], list[ModelEntry]]:
+    """The samplers by row; and the models, each with the rows that are of other models only.
+
+    Raises:
+        ConfigError: the `models:` of a sampler names no model of the study, or one that the sampler
+            can't draw from.
+    """
+    samplers = {}
+    by_name = {entry.name: entry for entry in models}
+    for row, values in file.samplers.items():
+        where = f"{source}: samplers.{row}"
+        settings = {key: value for key, value in values.items() if key != "models"}
+        samplers[row] = load_sampler(settings, where)
+        if "models" not in values:
+            continue
+        names = values["models"]
+        if not isinstance(names, list) or not names:
+            raise ConfigError(f"{where}: models: expected a list of names, got {shown(names)}")
+        for name in names:
+            if name not in by_name:
+                raise ConfigError(
+                    f"{where}: models: unknown model {shown(name)}: {nearest(str(name), by_name)}"
+                )
+            if obstacle := samplers[row].obstacle(by_name[name].model):
+                raise ConfigError(f"{where}: models: it can't draw from '{name}': {obstacle}")
+        for name in by_name.keys() - set(names):
+            entry = by_name[name]
+            by_name[name] = entry.model_copy(update={"other_rows": (*entry.other_rows, row)})
+    return samplers, list(by_name.values())
 
 
 def _check_training(file: StudyFile, source: str | Path) -> None:

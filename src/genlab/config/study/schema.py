@@ -202,10 +202,17 @@ class ModelEntry(Strict):
     preset: str
     model: SerializeAsAny[FamilyConfig]
     training: TrainingConfig
+    other_rows: tuple[Name, ...] = ()
+    """Rows of the study that are drawn from other models only: those that the `models:` of their
+    sampler names."""
 
     def samplers(self, samplers: dict[str, SamplerConfig]) -> list[str]:
-        """Return the names of the `samplers` that can sample from this model."""
-        return [row for row, sampler in samplers.items() if sampler.fits(self.model)]
+        """Return the names of the `samplers` that sample from this model."""
+        return [
+            row
+            for row, sampler in samplers.items()
+            if row not in self.other_rows and sampler.fits(self.model)
+        ]
 
 
 class Study(Strict):
@@ -293,7 +300,8 @@ class StudyFile(Strict):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     """Every model is trained once with each of these seeds."""
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
-    """Settings of each sampler by the name of its row in the league."""
+    """Settings of each sampler by the name of its row in the league. A sampler draws from each model
+    that it fits, or from those that its `models: [NAME, ...]` names."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of all models; a model's own changes take precedence."""
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.intervals import (
@@ -15,7 +14,7 @@ from genlab.evaluation.intervals import (
     without_excess,
 )
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
-from genlab.evaluation.neighbours import squared_distances
+from genlab.evaluation.neighbours import nearest_others, squared_distances
 from genlab.evaluation.root_trace import Float
 
 BLOCK = 500  # images whose distances to all others are in memory at once
@@ -49,7 +48,8 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
         their share, [M]: without it, its ball is gone and those of its neighbours grow.
     """
     m = len(centres)
-    radius, next_radius, nearest = _balls(centres, k)
+    squared, nearest = nearest_others(centres, k + 1)
+    radius, next_radius, nearest = squared[:, k - 1], squared[:, k], nearest[:, :k]
     covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
     for start in range(0, len(points), BLOCK):
         squares = squared_distances(points[start : start + BLOCK], centres)  # [B, M]
@@ -70,24 +70,6 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
     # The squares of `change` hold the noise of which points happen to lie at the rims.
     influence = -(m - 1) * change / len(points)
     return covered, without_excess(influence, pairs / len(points) ** 2)
-
-
-def _balls(centres: Array, k: int) -> tuple[Float, Float, NDArray[np.int64]]:
-    """Squared distances [M] of the centres' neighbours k and k + 1, and neighbours 1 ... k [M, k].
-
-    With fewer than k + 2 centres, neighbour k + 1 is infinitely far away.
-    """
-    import torch
-
-    m = len(centres)
-    squares, nearest = np.full((m, k + 2), np.inf), np.zeros((m, k), np.int64)
-    for start in range(0, m, BLOCK):
-        block = slice(start, start + BLOCK)
-        distances = squared_distances(centres[block], centres)
-        near = torch.from_numpy(distances).topk(min(k + 2, m), largest=False)
-        squares[block, : near.values.shape[1]] = near.values.numpy()
-        nearest[block] = near.indices[:, 1 : k + 1].numpy()
-    return squares[:, k], squares[:, k + 1], nearest
 
 
 class PrecisionRecall(FeatureMetric):
