@@ -790,6 +790,6 @@ def test_a_sampler_that_names_its_models_draws_from_these_alone() -> None:
     ],
 )
 def test_a_sampler_with_the_wrong_models_is_refused(models: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match="mine.yaml: samplers.ddim: models: ") as caught:
+    with pytest.raises(ConfigError, match=r"mine\.yaml: samplers\.ddim: models: ") as caught:
         load({"samplers": {"ddim": {"models": models}}})
     assert message in str(caught.value)

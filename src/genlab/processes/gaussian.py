@@ -22,6 +22,7 @@ and alpha^2 + sigma^2 = 1 it is -v.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -138,6 +139,11 @@ def step_times(path: GaussianPath, steps: int, spacing: Spacing) -> list[float]:
         ratios = torch.exp(high.log() + share * (low.log() - high.log()))
     times: list[float] = path.time_of(ratios).tolist()
     return times
+
+
+def log_snr(alpha: float, sigma: float) -> float:
+    """lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
+    return math.log(alpha / sigma) if alpha > 0 else -math.inf
 
 
 class Prediction(NamedTuple):

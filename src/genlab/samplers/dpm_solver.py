@@ -24,13 +24,16 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.samplers import Denoiser, Prediction, SampleNoise, Step, sampling_loop, start
+from genlab.samplers import (
+    Denoiser,
+    Prediction,
+    SampleNoise,
+    Step,
+    log_snr,
+    sampling_loop,
+    start,
+)
 from genlab.samplers.ddpm import reverse_step
-
-
-def log_snr(alpha: float, sigma: float) -> float:
-    """lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
-    return math.log(alpha / sigma) if alpha > 0 else -math.inf
 
 
 def sample(

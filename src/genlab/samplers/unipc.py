@@ -31,8 +31,15 @@ import numpy as np
 from torch import Tensor
 
 from genlab.config.samplers import Spacing
-from genlab.samplers import Denoiser, Prediction, SampleNoise, Step, sampling_loop, start
-from genlab.samplers.dpm_solver import log_snr
+from genlab.samplers import (
+    Denoiser,
+    Prediction,
+    SampleNoise,
+    Step,
+    log_snr,
+    sampling_loop,
+    start,
+)
 
 
 class Evaluation(NamedTuple):

@@ -300,8 +300,8 @@ class StudyFile(Strict):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     """Every model is trained once with each of these seeds."""
     samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
-    """Settings of each sampler by the name of its row in the league. A sampler draws from each model
-    that it fits, or from those that its `models: [NAME, ...]` names."""
+    """Settings of each sampler by the name of its row in the league. A sampler draws from each
+    model that it fits, or from those that its `models: [NAME, ...]` names."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of all models; a model's own changes take precedence."""
     evaluation: EvaluationConfig = EvaluationConfig()
