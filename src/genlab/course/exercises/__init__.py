@@ -66,6 +66,12 @@ class Exercise(ABC):
         return inspect.getsource(self.solution)
 
     @property
+    def code(self) -> str:
+        """Source text of the reference solution without its docstring."""
+        lines, docstring = self.source.splitlines(), self._definition().body[0]
+        return "\n".join(lines[: docstring.lineno - 1] + lines[docstring.end_lineno :])
+
+    @property
     def signature(self) -> str:
         """Name, arguments and type of the function, as Python writes them."""
         node = self._definition()
