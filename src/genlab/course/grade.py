@@ -62,7 +62,7 @@ def grade_student(files: Sequence[Path], seconds: float) -> dict[str, Verdict]:
             for number, exercise in exercises().items()
             if number not in verdicts and defines(text, exercise)
         ]
-        verdicts |= check_file(file, numbers, seconds) if numbers else {}
+        verdicts |= check_file(file, numbers, seconds, quiet=True) if numbers else {}
     nothing = Verdict("missing", "no file defines the function")
     return {number: verdicts.get(number, nothing) for number in exercises()}
 
