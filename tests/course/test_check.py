@@ -64,6 +64,9 @@ def test_the_list_the_template_and_the_verdicts(
     ("args", "message"),
     [
         (["9.2"], "genlab check 9.2 FILE"),
+        (["my.py"], "genlab check 5.1 my.py"),
+        (["9.2", "--all", "empty"], "drop 9.2"),
+        (["--template"], "needs an exercise"),
         (["9.9", "x.py"], "no exercise 9.9"),
         (["9.2", "nowhere.py"], "nowhere.py: no such file"),
         (["9.2", "notes.txt"], "not a Python file"),

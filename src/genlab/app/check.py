@@ -8,6 +8,7 @@ from pathlib import Path
 from genlab.course.exercises import exercises, find
 from genlab.course.grade import grade, table, write_csv
 from genlab.course.run import check_file
+from genlab.errors import GenLabError
 
 
 def list_exercises() -> None:
@@ -21,9 +22,17 @@ def print_template(number: str) -> None:
     print(find(number).template(), end="")
 
 
-def check_answer(number: str, file: Path, seconds: float) -> None:
-    """Print the verdict on an answer; exit with status 1 if it is not right."""
+def check_answer(number: str, file: Path | None, seconds: float) -> None:
+    """Print the verdict on an answer; exit with status 1 if it is not right.
+
+    Raises:
+        GenLabError: there is no such exercise, or the file is missing.
+    """
+    if number.endswith(".py"):
+        raise GenLabError(f"name the exercise before the file: genlab check 5.1 {number}")
     exercise = find(number)
+    if file is None:
+        raise GenLabError(f"name the file with your answer: genlab check {number} FILE")
     verdict = check_file(file, [number], seconds)[number]
     print(f"{number} {exercise.title}: {verdict.outcome}")
     if verdict.outcome == "right":

@@ -187,16 +187,18 @@ def check(
     """
     from genlab.app import check as commands
 
+    if folder is not None and exercise is not None:
+        raise GenLabError(f"--all: checks every exercise; drop {exercise}")
+    if out is not None and folder is None:
+        raise GenLabError("--out: needs --all FOLDER")
+    if template and exercise is None:
+        raise GenLabError("--template: needs an exercise, such as 5.1")
     if folder is not None:
         work(commands.grade_folder, folder, out, seconds)
-    elif out is not None:
-        raise GenLabError("--out: needs --all FOLDER")
     elif exercise is None:
         work(commands.list_exercises)
     elif template:
         work(commands.print_template, exercise)
-    elif file is None:
-        raise GenLabError(f"name the file with your answer: genlab check {exercise} FILE")
     else:
         work(commands.check_answer, exercise, file, seconds)
 
