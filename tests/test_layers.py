@@ -19,6 +19,7 @@ LAYERS = [
     {"tracking"},
     {"results"},
     # Below this line is the library: it knows no folder of results.
+    {"course"},
     {"api"},
     {"evaluation"},
     {"training", "sampling"},

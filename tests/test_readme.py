@@ -13,11 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from oracles import PATHS, StreamNoise, ideal_denoiser, posterior_mean_of_points
-
-from genlab.config.base import read_yaml
-from genlab.config.study import load_model
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
@@ -111,21 +107,3 @@ def test_the_example_of_the_library_runs(
     exec(code.replace("64_000", "640"), names)
     assert names["samples"].shape == (64, 1, 28, 28)
     assert (tmp_path / "ddpm.safetensors").exists()
-
-
-def test_the_course_leads_to_files_and_presets_that_are_there() -> None:
-    text = (ROOT / "docs/course.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:src|config|tests)/[\w./-]+)`", text)
-    assert len(named) > 15
-    places = [ROOT / "src/genlab" / part for part in ("models", "samplers", "evaluation/elbo")]
-    for name in named:
-        assert (ROOT / name).exists() or name.endswith("/mine.yaml"), name
-    for name in re.findall(r"`(\w+\.py)`", text):
-        assert any((place / name).exists() for place in places), name
-    listed = [m for found in re.findall(r"models: \[([^\]]+)\]", text) for m in found.split(", ")]
-    changed = [yaml.safe_load(entry) for entry in re.findall(r"\{preset: [^}]+\}", text)]
-    assert len(listed) == len(changed) == 3
-    for entry in listed + changed:
-        load_model(entry, {}, ROOT / "config", "docs/course.md")
-    samplers = read_yaml(ROOT / "config/studies/samplers.yaml")["samplers"]
-    assert set(re.findall(r"`([\w-]*dpm-solver-\d+)`", text)) <= set(samplers)

@@ -162,6 +162,47 @@ def verify_row(
     work(command, find_row(find_study(study), model, sampler, dataset, seed), cpu=gpus == 0)
 
 
+@app.command(rich_help_panel="For you")
+def check(
+    exercise: Annotated[
+        str | None, typer.Argument(help="Its number, such as 5.1; without one, lists them all.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A Python file that defines the exercise's function.")
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Print a file to start from.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--all", help="Grade all NAME.py and NAME/*.py of a folder.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="With --all: write a CSV file too.")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Time limit of one exercise in seconds.")
+    ] = 20.0,
+) -> None:
+    """Check your answer to an exercise of the course, or list the exercises.
+
+    The answer's code runs as you, without a sandbox.
+    """
+    from genlab.app import check as commands
+
+    if folder is not None and exercise is not None:
+        raise GenLabError(f"--all: checks every exercise; drop {exercise}")
+    if out is not None and folder is None:
+        raise GenLabError("--out: needs --all FOLDER")
+    if template and exercise is None:
+        raise GenLabError("--template: needs an exercise, such as 5.1")
+    if folder is not None:
+        work(commands.grade_folder, folder, out, seconds)
+    elif exercise is None:
+        work(commands.list_exercises)
+    elif template:
+        work(commands.print_template, exercise)
+    else:
+        work(commands.check_answer, exercise, file, seconds)
+
+
 @stage_command()
 def fetch(config: DataConfig) -> None:
     """Download a data set's raw files, or find them on this machine, and check them."""
