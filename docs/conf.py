@@ -35,7 +35,6 @@ default_role = "py:obj"
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
-    "no-value": True,
     "ignore-module-all": True,
 }
 autodoc_inherit_docstrings = False
@@ -48,6 +47,7 @@ nitpick_ignore_regex = [("py:.*", api.NO_PAGE)]
 
 # HTML
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_theme_options = {"top_of_page_buttons": ["view"]}  # where the switch of languages stands
 html_copy_source = False
 html_show_copyright = False
@@ -62,4 +62,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", api.process_docstring)
     app.connect("autodoc-skip-member", api.skip_member)
     app.connect("html-page-context", languages.page_context, priority=900)
+    app.add_transform(api.LeaveOutLongValues)
     app.add_post_transform(mathematics.KeepDisplayedMath)

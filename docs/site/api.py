@@ -6,8 +6,10 @@ import importlib
 import re
 from typing import Any
 
+from sphinx import addnodes
 from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring
+from sphinx.transforms import SphinxTransform
 
 from genlab.registry import modules_in
 
@@ -41,6 +43,9 @@ FIRST = {
 """Modules that the others of their package build on."""
 SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 NAPOLEON: Any = Config(napoleon_use_ivar=True)
+LONGEST_VALUE = 60
+MACHINE = re.compile(r"Path\(|0x[0-9a-f]|<")
+"""Values that are a path or an object in memory."""
 KEPT = re.compile(r"(``[^`]*``|`[^`]*`|(?<!\S)\*\*[^*\s][^*]*\*\*(?!\w))")
 SPECIAL = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
 
@@ -123,6 +128,18 @@ def process_docstring(
     lines[:] = to_rst(lines)
     if what not in ("attribute", "data", "property"):
         lines[:] = GoogleDocstring(lines, NAPOLEON, app, what, name, thing, options).lines()
+
+
+class LeaveOutLongValues(SphinxTransform):
+    """Leaves out the values of constants that are long, or not the same on every machine."""
+
+    default_priority = 500
+
+    def apply(self, **kwargs: object) -> None:
+        for node in list(self.document.findall(addnodes.desc_annotation)):
+            text = node.astext()
+            if text.startswith(" = ") and (len(text) > LONGEST_VALUE or MACHINE.search(text)):
+                node.parent.remove(node)
 
 
 def skip_member(

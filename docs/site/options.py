@@ -204,10 +204,14 @@ def table(config: Config) -> str:
     return "\n".join([*HEAD, *rows])
 
 
-def block(config: Config, title: str, *more: str) -> str:
+def block(config: Config, title: str, *text: str) -> str:
     """A heading, what the configuration is, and its table."""
-    text = prose((config.__doc__ or "").strip())
-    return "\n\n".join([f"({anchor(config)})=\n\n## {title}", text, *more, table(config)])
+    return "\n\n".join([f"({anchor(config)})=\n\n## {title}", *text, table(config)])
+
+
+def about(config: Config) -> str:
+    """The docstring of a configuration."""
+    return prose(config.__doc__ or "")
 
 
 def presets_of(root: Path) -> dict[str, list[str]]:
@@ -271,14 +275,19 @@ def pages(root: Path) -> dict[str, str]:
     def family(name: str, config: type[FamilyConfig]) -> str:
         names = ", ".join(map(code, presets.get(name, []))) or "none, only the family's defaults"
         module = config.implementation.partition(":")[0]
-        return block(config, name, f"Presets: {names}. Implementation: {{py:obj}}`{module}`.")
+        return block(
+            config, name, about(config), f"Presets: {names}. Implementation: {{py:obj}}`{module}`."
+        )
 
     return {
         "reference/options/study": page(
             "Options of a study",
             "A study is a YAML file, such as `config/config.yaml`. Each section below is a part of "
             "it. An unknown key is an error that names the closest valid key.",
-            [block(config, f"`{key}:`" if key else "The file") for config, key in STUDY.items()],
+            [
+                block(config, f"`{key}:`" if key else "The file", about(config))
+                for config, key in STUDY.items()
+            ],
         ),
         "reference/options/families": page(
             "Options of the families",
@@ -295,12 +304,12 @@ def pages(root: Path) -> dict[str, str]:
         "reference/options/sources": page(
             "Options of the data sources",
             "Keys of a file in `config/datasets`, and of `genlab.load_data`.",
-            [block(config, name) for name, config in sources.items()],
+            [block(config, name, about(config)) for name, config in sources.items()],
         ),
         "reference/options/evaluators": evaluator_page(),
         "reference/options/parts": page(
             "Options of the networks",
             "Values of keys above that have keys of their own.",
-            [block(config, config.__name__) for config in nested],
+            [block(config, config.__name__, about(config)) for config in nested],
         ),
     }

@@ -58,6 +58,8 @@ LEXERS = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".smk": "python", "
 
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=[)\s])|(?<=src=\")([^\"]+)(?=\")")
 FENCE = re.compile(r"^( *```.*?^ *```\s*?$)", re.M | re.S)
+CHINESE_LINES = re.compile("(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
+"""Ends of lines within a Chinese paragraph, which a browser would show as spaces."""
 MERMAID = re.compile(r"```mermaid\nflowchart LR\n(.*?)```", re.S)
 
 
@@ -182,6 +184,8 @@ class Assembly:
         """Copy a Markdown file."""
         text = (ROOT / path).read_text(encoding="utf-8")
         text = MERMAID.sub(as_table, self.relink(text, path))
+        if self.names[path].startswith("zh/"):
+            text = CHINESE_LINES.sub("", text)
         if (ROOT / "docs/report/index.html").exists():
             text = text.replace("<!-- report -->", REPORT[path]) if path in REPORT else text
         if path == "docs/index.md":

@@ -37,7 +37,7 @@ def year_of(number: str) -> int:
 def place(path: str) -> str:
     """A file as the name of its module, which links to the page that shows it."""
     if path.endswith(".jinja"):
-        return code(path)
+        return code(Path(path).name)
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return f"{{py:obj}}`~{module}`"
 
