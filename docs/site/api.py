@@ -59,19 +59,23 @@ def modules_of(package: str) -> list[str]:
     return [*first, *(one for one in modules if one not in first)]
 
 
+def heading(text: str, line: str) -> str:
+    """A heading of reStructuredText."""
+    return f"{text}\n{line * len(text)}"
+
+
 def pages() -> dict[str, str]:
-    """The pages of the library by name."""
+    """The pages of the library by name, as reStructuredText."""
     made = {}
     for package, title in PACKAGES.items():
         modules = modules_of(package)
-        blocks = [f"# {title}"]
+        blocks = [heading(title, "=")]
         if importlib.import_module(package).__doc__:
             modules.insert(0, package)
         else:
-            blocks.append(f"```{{py:module}} {package}\n```")
+            blocks.append(f".. py:module:: {package}")
         for module in modules:
-            blocks.append(f"## {module}")
-            blocks.append(f"```{{eval-rst}}\n.. automodule:: {module}\n```")
+            blocks += [heading(module, "-"), f".. automodule:: {module}"]
         made[f"reference/library/{package.removeprefix('genlab.')}"] = "\n\n".join(blocks) + "\n"
     return made
 

@@ -94,7 +94,7 @@ def sections() -> dict[str, list[str]]:
 
 
 def generated() -> dict[str, dict[str, str]]:
-    """The generated pages by heading and name, as Markdown."""
+    """The generated pages by heading and name, as Markdown; those of the library as .rst."""
     return {
         "Options": options.pages(ROOT),
         "Reference": {
@@ -223,9 +223,10 @@ class Assembly:
                 self.notebook(path)
             else:
                 self.markdown(path)
-        for pages in self.made.values():
+        for section, pages in self.made.items():
+            suffix = "rst" if section == "Library" else "md"
             for name, text in pages.items():
-                self.put(f"{name}.md", text)
+                self.put(f"{name}.{suffix}", text)
         for old in self.folder.rglob("*"):
             if old.is_file() and old not in self.written:
                 old.unlink()
