@@ -2,7 +2,7 @@
 # make test       set up, then run all tests
 # make smoke      every rule once on a tiny budget
 # make help       the other targets
-.PHONY: all setup test lint format smoke ui lab notebooks lock clean-results help
+.PHONY: all setup test lint format smoke ui lab notebooks docs lock clean-results help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,9 @@ lab: setup ## The notebooks in JupyterLab
 
 notebooks: setup ## Execute the notebooks on the default study's runs, in place
 	$(ACTIVATE) jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
+
+docs: $(VENV)/.test ## Build the documentation site, docs/_build/html
+	$(ACTIVATE) OMP_NUM_THREADS=1 python docs/site/build.py
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \

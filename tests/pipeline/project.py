@@ -55,8 +55,8 @@ class Project:
         root.mkdir()
         for part in (*PARTS, *(RESULTS if results else ())):
             if (source / part).is_dir():
-                # What another process's Snakemake may take away at any moment
-                passing = shutil.ignore_patterns("locks", "log")
+                # What another process's Snakemake may take away at any moment; the site, if built
+                passing = shutil.ignore_patterns("locks", "log", "_build")
                 shutil.copytree(source / part, root / part, ignore=passing)
             else:
                 shutil.copy2(source / part, root / part)
