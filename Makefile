@@ -1,8 +1,9 @@
 # make            set up, then run the default study
+# make quick      set up, then three families in minutes
 # make test       set up, then run all tests
 # make smoke      every rule once on a tiny budget
 # make help       the other targets
-.PHONY: all setup test lint format smoke ui lab notebooks docs lock clean-results help
+.PHONY: all setup test lint format quick smoke ui lab notebooks docs lock clean-results help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +36,9 @@ lint: $(VENV)/.test ## Ruff (lint and format), mypy, snakefmt, snakemake --lint
 
 format: $(VENV)/.test ## Bring all code into the project's format
 	$(ACTIVATE) ruff check --fix . ; ruff format . && snakefmt Snakefile rules
+
+quick: setup ## A first look: a VAE, a DDPM and flow matching, pictures and a page in minutes
+	$(ACTIVATE) snakemake --cores all --configfile config/studies/quick.yaml
 
 smoke: setup ## Every rule once, on a tiny budget
 	$(ACTIVATE) snakemake --cores all --configfile config/studies/smoke.yaml

@@ -46,7 +46,13 @@ TITLES = {
     "zh/readme": "概览",
 }
 """Titles of pages in the navigation, where they differ from the page's own."""
-FOLDERS = {"notebooks": "notebooks", "examples": "examples", "docs": "index"}
+FOLDERS = {
+    "docs/theory": "theory/1-elbo",
+    "docs/theory/zh": "zh/theory/1-elbo",
+    "notebooks": "notebooks",
+    "examples": "examples",
+    "docs": "index",
+}
 """The page that a link to a folder leads to."""
 REPORT = {
     "docs/index.md": '\n<p><a href="report/index.html">The report of a study</a></p>\n',
@@ -68,15 +74,23 @@ def page_name(path: str) -> str:
     if path in NAMES:
         return NAMES[path]
     name = PurePosixPath(path).with_suffix("").as_posix().removeprefix("docs/")
-    chapter = re.fullmatch(r"theory/zh/(.+)", name)
-    return f"zh/theory/{chapter[1]}" if chapter else name.lower()
+    chinese = re.fullmatch(r"(theory|course)/zh/(.+)", name)
+    return (f"zh/{chinese[1]}/{chinese[2]}" if chinese else name).lower()
+
+
+def number(stem: str) -> int:
+    """The number that the name of a chapter or a lesson begins with; -1 for any other."""
+    first = stem.partition("-")[0]
+    return int(first) if first.isdecimal() else -1
 
 
 def sections() -> dict[str, list[str]]:
     """The files of the navigation by the heading that they stand under."""
 
     def files(pattern: str) -> list[str]:
-        return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern))
+        """Those of numbered chapters and lessons in order of their numbers."""
+        paths = sorted(ROOT.glob(pattern), key=lambda path: (number(path.stem), path.name))
+        return [path.relative_to(ROOT).as_posix() for path in paths]
 
     others = [
         path
@@ -84,12 +98,14 @@ def sections() -> dict[str, list[str]]:
         if path not in GUIDES and PurePosixPath(path).stem not in HAND_WRITTEN
     ]
     return {
-        "Start": ["README.md", "docs/learning-path.md", "docs/course.md", "docs/examples.md"],
+        "Start": ["README.md", "docs/learning-path.md", "docs/examples.md"],
         "Theory": files("docs/theory/*.md"),
+        "Course": files("docs/course/*.md"),
         "Notebooks": ["docs/notebooks.md", *files("notebooks/*.ipynb")],
         "Guides": [*GUIDES, *others, "docs/faq.md", "docs/glossary.md"],
         "开始": ["docs/zh/index.md", "README.zh.md", "docs/zh/learning-path.md"],
         "理论": files("docs/theory/zh/*.md"),
+        "课程": files("docs/course/zh/*.md"),
     }
 
 
@@ -203,7 +219,7 @@ class Assembly:
     def toctrees(self) -> str:
         """The navigation, which home holds."""
         trees = {name: [self.names[p] for p in paths] for name, paths in self.contents.items()}
-        chinese = {name: trees.pop(name) for name in ("开始", "理论")}
+        chinese = {name: trees.pop(name) for name in ("开始", "理论", "课程")}
         trees |= {name: list(pages) for name, pages in self.made.items()} | chinese
 
         def entry(page: str) -> str:

@@ -365,7 +365,9 @@ def features(
 @stage_command()
 def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
-    row: Annotated[list[str] | None, typer.Option(help="A row; all that have features.")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="A row; without it, all that have features.")
+    ] = None,
 ) -> None:
     """Compute the metrics of a run's rows from their features."""
     from genlab.workflow.evaluate import evaluate as stage
