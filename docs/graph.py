@@ -1,4 +1,4 @@
-"""Prints the rules and their dependencies as the Mermaid graph that the READMEs show.
+"""Prints the rules and their dependencies as the Mermaid graph of docs/workflow.md.
 
 python docs/graph.py
 """
@@ -17,7 +17,7 @@ def edges(mermaid: str) -> list[tuple[str, str]]:
 
 
 def graph() -> str:
-    """The graph of the default study as the READMEs hold it."""
+    """The graph of the default study as docs/workflow.md holds it."""
     command = ["snakemake", "--rulegraph", "mermaid-js", "--cores", "1"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [f"    {a} --> {b}" for a, b in edges(said)]

@@ -17,6 +17,7 @@ from oracles import PATHS, StreamNoise, ideal_denoiser, posterior_mean_of_points
 
 ROOT = Path(__file__).parents[1]
 READMES = ["README.md", "README.zh.md"]
+WORKFLOW = ["docs/workflow.md", "docs/zh/workflow.md"]
 EXTENDING = "docs/extending.md"
 
 
@@ -26,9 +27,9 @@ def code_blocks(document: str) -> dict[str, str]:
     return dict(re.findall(r"```python\n# (src/[\w/]+\.py)\n(.*?)```", text, re.S))
 
 
-@pytest.mark.parametrize("readme", READMES)
-def test_the_graph_is_that_of_the_rules(readme: str, tmp_path: Path) -> None:
-    """docs/graph.py, run on the project as it is, prints the block that the README holds."""
+@pytest.mark.parametrize("document", WORKFLOW)
+def test_the_graph_is_that_of_the_rules(document: str, tmp_path: Path) -> None:
+    """docs/graph.py, run on the project as it is, prints the block that the document holds."""
     command = [sys.executable, str(ROOT / "docs/graph.py")]
     tools = str(Path(sys.executable).parent)
     for part in ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src"):
@@ -42,7 +43,7 @@ def test_the_graph_is_that_of_the_rules(readme: str, tmp_path: Path) -> None:
         env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)},
     )
     assert "train --> sample" in done.stdout
-    assert done.stdout.strip() in (ROOT / readme).read_text(encoding="utf-8")
+    assert done.stdout.strip() in (ROOT / document).read_text(encoding="utf-8")
 
 
 def test_the_example_of_a_sampler_samples() -> None:
@@ -78,6 +79,26 @@ def test_the_example_of_a_model_learns_and_draws() -> None:
     samples = model.generate(StreamNoise(0, 4))
     assert samples.shape == (4, 1, 2, 2)
     assert float((samples - 0.5).abs().max()) < 5 * math.exp(-3)
+
+
+def test_both_readmes_are_short_and_have_the_same_parts() -> None:
+    texts = [(ROOT / readme).read_text(encoding="utf-8") for readme in READMES]
+    assert all(len(text.splitlines()) <= 150 for text in texts)
+    shapes = [
+        [line[:3] for line in text.splitlines() if line.startswith(("#", "|", "- ", "    ", "!"))]
+        for text in texts
+    ]
+    assert [[c for c in line if c in "#|-! "] for line in shapes[0]] == [
+        [c for c in line if c in "#|-! "] for line in shapes[1]
+    ]
+
+
+@pytest.mark.parametrize("pages", [READMES, WORKFLOW, ["docs/pictures.md", "docs/zh/pictures.md"]])
+def test_links_lead_to_files(pages: list[str]) -> None:
+    for page in pages:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link]
+        assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
 def test_both_readmes_show_the_same_example() -> None:

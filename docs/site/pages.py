@@ -23,6 +23,10 @@ import papers
 ROOT = Path(__file__).parents[2]
 
 GUIDES = [
+    "docs/families.md",
+    "docs/workflow.md",
+    "docs/pictures.md",
+    "docs/cluster.md",
     "docs/evaluation.md",
     "docs/tracking.md",
     "docs/extending.md",
@@ -104,6 +108,9 @@ def sections() -> dict[str, list[str]]:
         "Notebooks": ["docs/notebooks.md", *files("notebooks/*.ipynb")],
         "Guides": [*GUIDES, *others, "docs/faq.md", "docs/glossary.md"],
         "开始": ["docs/zh/index.md", "README.zh.md", "docs/zh/learning-path.md"],
+        "指南": [
+            path for path in files("docs/zh/*.md") if PurePosixPath(path).stem not in HAND_WRITTEN
+        ],
         "理论": files("docs/theory/zh/*.md"),
         "课程": files("docs/course/zh/*.md"),
     }
@@ -219,7 +226,7 @@ class Assembly:
     def toctrees(self) -> str:
         """The navigation, which home holds."""
         trees = {name: [self.names[p] for p in paths] for name, paths in self.contents.items()}
-        chinese = {name: trees.pop(name) for name in ("开始", "理论", "课程")}
+        chinese = {name: trees.pop(name) for name in ("开始", "指南", "理论", "课程")}
         trees |= {name: list(pages) for name, pages in self.made.items()} | chinese
 
         def entry(page: str) -> str:

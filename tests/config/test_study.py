@@ -780,6 +780,14 @@ def test_a_sampler_that_names_its_models_draws_from_these_alone() -> None:
     assert study.samplers["ddim"] == load({"models": [flow]}).samplers["ddim"]
 
 
+def test_a_sampler_whose_models_the_study_leaves_out_is_left_out_with_a_note() -> None:
+    study = load({"samplers": {"ddim": {"models": ["flow"]}, "euler": {"sampler": "euler"}}})
+    assert study.models["ddpm"].samplers(study.samplers) == ["euler"]
+    [note] = study.notes
+    assert "'ddim' is left out" in note
+    assert "ddpm: its `models:` names others" in note
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [

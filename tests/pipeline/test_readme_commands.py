@@ -1,4 +1,4 @@
-"""What the READMEs say of changing a study is so, by the real Snakemake."""
+"""What docs/workflow.md says of changing a study is so, by the real Snakemake."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 import shlex
 
 from project import LONG, Job, Project, jobs
-from test_readme import READMES, ROOT
+from test_readme import ROOT, WORKFLOW
 
 
-def commands(readme: str) -> list[list[str]]:
-    """The calls of Snakemake in the README's part on changing a study, as dry runs."""
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    (part,) = re.findall(r"^## (?:Change the study|修改研究)\n(.*?)^## ", text, re.S | re.M)
+def commands(document: str) -> list[list[str]]:
+    """The calls of Snakemake in a document's part on changing a study, as dry runs."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    (part,) = re.findall(r"^## (?:Change the study|修改研究)\n(.*?)(?:^## |\Z)", text, re.S | re.M)
     lines = re.findall(r"^    (?:\$ )?(snakemake .*)$", part, re.M)
     return [["-n", *shlex.split(line, comments=True)[1:]] for line in lines]
 
 
-def test_the_readmes_give_the_same_commands() -> None:
-    for readme in READMES:
-        assert [command[3:] for command in commands(readme)] == [
+def test_both_languages_give_the_same_commands() -> None:
+    for document in WORKFLOW:
+        assert [command[3:] for command in commands(document)] == [
             ["--config", "seeds=[0, 1, 2]"],
             ["--configfile", "config/studies/beta.yaml"],
             ["--config", "models=[vae, ddmp]"],
@@ -28,11 +28,11 @@ def test_the_readmes_give_the_same_commands() -> None:
 
 def test_the_wrong_command_ends_as_shown_and_the_right_one_plans(bare: Project) -> None:
     """In the study that is left, rows that draw from neither model are named, and only they."""
-    *_, wrong = commands(READMES[0])
+    *_, wrong = commands(WORKFLOW[0])
     refused = bare.run("snakemake", *wrong)
     assert refused.returncode != 0
-    for readme in READMES:
-        text = (ROOT / readme).read_text(encoding="utf-8")
+    for document in WORKFLOW:
+        text = (ROOT / document).read_text(encoding="utf-8")
         (shown,) = re.findall(r"^    (config/config\.yaml: .*), \.\.\.\)$", text, re.M)
         assert shown in refused.stdout + refused.stderr
     right = bare.run("snakemake", LONG, *[part.replace("ddmp", "ddpm") for part in wrong])

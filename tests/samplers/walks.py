@@ -18,7 +18,7 @@ EVERY: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim-half": ("ddim", {"eta": 0.5}),
     "dpm-solver": ("dpm-solver", {}),
     "dpm-solver-sde": ("dpm-solver", {"stochastic": True}),
-    "unipc": ("unipc", {}),
+    "unipc": ("unipc", {"order": 3}),
     "unipc-2": ("unipc", {"order": 2}),
     "unipc-2-predictor": ("unipc", {"order": 2, "corrector": False}),
     "unipc-1": ("unipc", {"order": 1}),

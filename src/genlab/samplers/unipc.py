@@ -69,7 +69,7 @@ def sample(
     *,
     steps: int,
     spacing: Spacing = "log-snr",
-    order: int = 3,
+    order: int = 2,
     corrector: bool = True,
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in `steps` network evaluations."""

@@ -72,7 +72,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     evaluators = _load_evaluators(file, models, config_dir, source)
     models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
-    samplers, models = _load_samplers(file, models, source)
+    samplers, models = _load_samplers(file, models, config_dir, source)
     fields = {
         "name": file.name,
         "description": file.description,
@@ -96,13 +96,13 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
 
 
 def _load_samplers(
-    file: StudyFile, models: list[ModelEntry], source: str | Path
+    file: StudyFile, models: list[ModelEntry], config_dir: Path, source: str | Path
 ) -> tuple[dict[str, SamplerConfig], list[ModelEntry]]:
     """The samplers by row; and the models, each with the rows that are of other models only.
 
     Raises:
-        ConfigError: the `models:` of a sampler names no model of the study, or one that the sampler
-            can't draw from.
+        ConfigError: the `models:` of a sampler names something that is neither a model of the study
+            nor a preset, or a model that the sampler can't draw from.
     """
     samplers = {}
     by_name = {entry.name: entry for entry in models}
@@ -115,11 +115,14 @@ def _load_samplers(
         names = values["models"]
         if not isinstance(names, list) or not names:
             raise ConfigError(f"{where}: models: expected a list of names, got {shown(names)}")
+        known = {*by_name, *yaml_names(config_dir / "models")}
         for name in names:
-            if name not in by_name:
+            if name not in known:
                 raise ConfigError(
-                    f"{where}: models: unknown model {shown(name)}: {nearest(str(name), by_name)}"
+                    f"{where}: models: unknown model {shown(name)}: {nearest(str(name), known)}"
                 )
+            if name not in by_name:  # a preset that this study leaves out
+                continue
             if obstacle := samplers[row].obstacle(by_name[name].model):
                 raise ConfigError(f"{where}: models: it can't draw from '{name}': {obstacle}")
         for name in by_name.keys() - set(names):

@@ -248,7 +248,8 @@ class Study(Strict):
         for row, sampler in self.samplers.items():
             reasons: dict[str | None, list[str]] = {}
             for name, entry in self.models.items():
-                reasons.setdefault(sampler.obstacle(entry.model), []).append(name)
+                other = "its `models:` names others" if row in entry.other_rows else None
+                reasons.setdefault(sampler.obstacle(entry.model) or other, []).append(name)
             if None not in reasons:
                 details = "; ".join(
                     f"{', '.join(names)}: {reason}" for reason, names in reasons.items()
