@@ -24,8 +24,8 @@ class UniPCSampler(SteppedSampler):
     label: ClassVar[str] = "UniPC"
     place: ClassVar[int] = 55
     explanation: ClassVar[str] = (
-        "Solver of the probability-flow ODE (Zhao et al. 2023). It extrapolates the predicted image "
-        "from the earlier steps, as DPM-Solver++ does, and corrects each state with the next "
+        "Solver of the probability-flow ODE (Zhao et al. 2023). It extrapolates the predicted "
+        "image from the earlier steps, as DPM-Solver++ does, and corrects each state with the next "
         "evaluation."
     )
     deterministic: ClassVar[bool] = True
