@@ -175,6 +175,22 @@ def test_guidance_combines_with_and_without_the_label(guidance: float, each: int
     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_guidance_does_not_magnify_what_lies_beyond_the_range() -> None:
+    """Both predictions are black. Guided without clipping them first: -1.5 + 4 (.3) = -.3, grey."""
+
+    def network(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        return torch.where(labels == 7, -1.5, -1.2)[:, None, None, None].expand_as(x).to(x)
+
+    denoiser = Denoiser(network, PATHS["vp"], "x0", labels=torch.zeros(3, dtype=torch.int64),
+                        guidance=4.0, null=7)  # fmt: skip
+    x = torch.zeros(3, 1, 2, 2, dtype=torch.float64)
+    prediction = denoiser(x, 0.5)
+    assert torch.equal(prediction.x0, torch.full_like(x, -1.0))
+    alpha, sigma = denoiser.level(0.5)
+    torch.testing.assert_close(prediction.eps, torch.full_like(x, alpha / sigma))
+
+
 def test_a_network_that_knows_no_classes_is_told_none_and_counted_once() -> None:
     inputs: list[Tensor | None] = []
 

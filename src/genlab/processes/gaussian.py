@@ -178,7 +178,7 @@ class Denoiser:
             the channels where the variance is learned. t is the path's time.
         clip: whether x_0 is clipped to [-1, 1], and eps computed from the clipped x_0.
         labels: int64 [B], the classes of the samples; None for an unconditional network.
-        guidance: w of classifier-free guidance, out = without + w (with - without): 1 is the
+        guidance: w of classifier-free guidance, x_0 = without + w (with - without): 1 is the
             conditional model, 0 the unconditional one (Ho & Salimans 2022, arXiv:2207.12598,
             equation 6, where w is counted from 0).
         null: the label that stands for no label.
@@ -219,7 +219,7 @@ class Denoiser:
         """
         t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
         labels = self.labels if self.labels is None or which is None else self.labels[which]
-        return self.interpret(self._guided(x, t.expand(len(x)), labels), x, t)
+        return self._guided(x, t, labels)
 
     def interpret(self, output: Tensor, x: Tensor, t: Tensor) -> Prediction:
         """Turn the network's `output` for x_t [B, C, H, W] into x_0 and eps.
@@ -231,13 +231,20 @@ class Denoiser:
             output, variance = output.chunk(2, dim=1)
         level, rates = self.path.level(t), self.path.rates(t)
         row = target_row(self.prediction, level, rates, self.sigma_data)
-        level = NoiseLevel(*(over_pixels(part).to(x.dtype) for part in level))
         a, b = (over_pixels(part).to(x.dtype) for part in row)
-        x0, eps = solve_for_ends(output, x, level, (a, b))
-        if self.clip:
-            x0 = x0.clamp(-1, 1)
-            eps = (x - level.alpha * x0) / level.sigma
-        return Prediction(x0, eps, variance)
+        ends = solve_for_ends(output, x, self._level_over_pixels(x, t), (a, b))
+        return Prediction(*self._clipped(*ends, x, t), variance)
+
+    def _level_over_pixels(self, x: Tensor, t: Tensor) -> NoiseLevel:
+        """(alpha, sigma) of x_t's type, to multiply images."""
+        return NoiseLevel(*(over_pixels(part).to(x.dtype) for part in self.path.level(t)))
+
+    def _clipped(self, x0: Tensor, eps: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_0, eps) of x_t with x_0 on [-1, 1], where predictions are clipped."""
+        if not self.clip:
+            return x0, eps
+        level, x0 = self._level_over_pixels(x, t), x0.clamp(-1, 1)
+        return x0, (x - level.alpha * x0) / level.sigma
 
     def velocity(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Tensor:
         """dx/dt of the probability-flow ODE at x_t, [B, C, H, W]; one evaluation, as above."""
@@ -259,18 +266,25 @@ class Denoiser:
             labels = labels if labels is None else labels[rows]
             return self.network(x[rows], t[rows], labels)[: len(x)]
 
-    def _guided(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """The network's output, with classifier-free guidance."""
+    def _guided(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Prediction:
+        """The prediction with classifier-free guidance of x_0 and eps; a variance is not guided.
+
+        Predictions are clipped before they are guided as well: beyond the range of pixels a network
+        may predict anything (`genlab.models.gaussian`).
+        """
+        times = t.expand(len(x))
         if labels is None or self.guidance == 1:
-            return self._evaluate(x, t, labels)
+            return self.interpret(self._evaluate(x, times, labels), x, t)
         null = torch.full_like(labels, self.null)
         if self.guidance == 0:
-            return self._evaluate(x, t, null)
-        both = self._evaluate(torch.cat([x, x]), torch.cat([t, t]), torch.cat([labels, null]))
-        conditional, unconditional = both.chunk(2)
-        guided = unconditional + self.guidance * (conditional - unconditional)
-        c = x.shape[1]  # channels after the target hold a learned variance, which is not guided
-        return torch.cat([guided[:, :c], conditional[:, c:]], dim=1)
+            return self.interpret(self._evaluate(x, times, null), x, t)
+        twice = (torch.cat([x, x]), torch.cat([times, times]), torch.cat([labels, null]))
+        with_label, without = (
+            self.interpret(output, x, t) for output in self._evaluate(*twice).chunk(2)
+        )
+        x0 = without.x0 + self.guidance * (with_label.x0 - without.x0)
+        eps = without.eps + self.guidance * (with_label.eps - without.eps)
+        return Prediction(*self._clipped(x0, eps, x, t), with_label.variance)
 
 
 class Step(NamedTuple):

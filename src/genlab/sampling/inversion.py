@@ -9,13 +9,12 @@ arXiv:2011.13456, section 4.3, "uniquely identifiable encoding"; DDIM, arXiv:201
 Euler's method on it is DDIM, x_s = alpha_s x_0 + sigma_s eps. Heun's method, with the mean of both
 ends of a step, is of second order; it is used here in both directions, at the same times.
 
-The image is taken as x_t at the path's least ratio, as in `genlab.processes.ode_likelihood`, and
-x_0 is not clipped: the map must be invertible.
+The image is taken as x_t at the path's least ratio. Predictions of x_0 are clipped where those of
+the sampler are; the map stays invertible (`genlab.processes.ode_likelihood`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from torch import Tensor
@@ -26,11 +25,10 @@ from genlab.processes.gaussian import Denoiser
 
 def solve_in_levels(denoiser: Denoiser, x: Tensor, times: list[float]) -> Tensor:
     """Take x [B, C, H, W] from the first of `times` to the last; two evaluations a step."""
-    unclipped = replace(denoiser, clip=False)
     for t, s in pairwise(times):
-        (alpha_t, sigma_t), (alpha, sigma) = unclipped.level(t), unclipped.level(s)
-        x0, eps, _ = unclipped(x, t)
-        next_x0, next_eps, _ = unclipped(alpha * x0 + sigma * eps, s)
+        (alpha_t, sigma_t), (alpha, sigma) = denoiser.level(t), denoiser.level(s)
+        x0, eps, _ = denoiser(x, t)
+        next_x0, next_eps, _ = denoiser(alpha * x0 + sigma * eps, s)
         x = x + (alpha - alpha_t) * (x0 + next_x0) / 2 + (sigma - sigma_t) * (eps + next_eps) / 2
     return x
 
