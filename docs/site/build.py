@@ -24,6 +24,7 @@ def build(folder: Path) -> int:
     gc.set_threshold(100_000)  # Sphinx keeps what it makes; looking for garbage took a fifth
     assemble(folder / "source")
     html = folder / "html"
+    shutil.rmtree(html, ignore_errors=True)  # pages whose source is gone
     options = ["-q", "-W", "--keep-going", "-n", "-c", str(ROOT / "docs")]
     folders = ["-d", str(folder / "doctrees"), str(folder / "source"), str(html)]
     status = build_main([*options, "-b", "html", *folders])

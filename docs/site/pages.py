@@ -187,7 +187,7 @@ class Assembly:
             return self.names[place] + PurePosixPath(place).suffix
         if place in FOLDERS:
             return f"{FOLDERS[place]}.md"
-        path = ROOT / place
+        path = (ROOT / place).resolve()
         if not path.is_file() or not path.is_relative_to(ROOT):
             return None
         if path.suffix in PICTURES:
@@ -200,7 +200,8 @@ class Assembly:
         fence = "``````"
         lexer = LEXERS.get(path.suffix, "text")
         content = path.read_text(encoding="utf-8")
-        self.put(name, f"---\norphan: true\n---\n# {place}\n\n{fence}{lexer}\n{content}{fence}\n")
+        head = f"---\norphan: true\n---\n# {place}\n\n"
+        self.put(name, f"{head}{fence}{lexer}\n{content.rstrip()}\n{fence}\n")
         return name
 
     def markdown(self, path: str) -> None:

@@ -13,6 +13,7 @@ from genlab.evaluation.neighbours import (
     clipped_density,
     density_coverage,
     expected_coverage,
+    nearest_others,
 )
 
 Floats = NDArray[np.float64]
@@ -156,3 +157,17 @@ def test_the_jackknife_leaves_out_one_image_at_a_time() -> None:
             without_real = [value * 40 / 39 for value in without_real]
         expected = half_width(without_generated, without_real)
         assert estimate.high - estimate.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_nearest_others_of_few_points_and_of_equal_ones() -> None:
+    """A point is no neighbour of itself, but an equal one is; what is missing is infinitely far."""
+    points = np.array([[0.0], [0.0], [3.0]])
+    squared, neighbours = nearest_others(points, 2)
+    np.testing.assert_array_equal(squared, [[0, 9], [0, 9], [9, 9]])
+    np.testing.assert_array_equal(neighbours[:2], [[1, 2], [0, 2]])
+    assert set(neighbours[2]) == {0, 1}
+    squared, neighbours = nearest_others(points[1:], 3)
+    np.testing.assert_array_equal(squared, [[9, np.inf, np.inf]] * 2)
+    assert neighbours[:, 0].tolist() == [1, 0]
+    squared, _ = nearest_others(points[:1], 2)
+    np.testing.assert_array_equal(squared, [[np.inf, np.inf]])

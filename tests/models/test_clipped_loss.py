@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 import genlab
-from genlab.models.base import Batch
-from genlab.models.gaussian import NoisedBatch
+from genlab.config.families.ddpm import DDPMConfig
+from genlab.config.families.edm import EDMConfig
+from genlab.config.families.flow_matching import FlowMatchingConfig
+from genlab.config.families.score_sde import ScoreSDEConfig
+from genlab.config.networks import UNetConfig
+from genlab.models.base import Batch, Facts, build_model
+from genlab.models.gaussian import GaussianModel, NoisedBatch
 
 
 def expected_error(prediction: float, values: Tensor, clip: bool) -> float:
@@ -39,16 +44,37 @@ def test_a_certain_end_may_be_predicted_beyond() -> None:
     assert expected_error(1.1, black, clip=True) == pytest.approx(4.41)  # beyond the other end
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_beyond_means_beyond_for_every_prediction(prediction: str) -> None:
-    """A network that predicts x_0 = -1.2 for black pixels has no error, at any level."""
-    black = torch.zeros(64, 1, 4, 4, dtype=torch.uint8)
-    config = {"network": {"channels": 8, "multipliers": [1]}, "prediction": prediction}
-    ddpm = genlab.fit("ddpm", black, images_seen=64, progress=False, **config)
-    noised = ddpm.add_noise(Batch(torch.zeros(64, 1, 4, 4), torch.zeros(64, dtype=torch.int64)))
-    for x0, error in ((-1.2, False), (-0.8, True)):
-        output = noised.target + (x0 - noised.x0) / noised.slope
-        assert (noised.errors(output) > 1e-6).all() == error
+FAMILIES = {
+    "eps": DDPMConfig(prediction="eps"),
+    "x0": DDPMConfig(prediction="x0"),
+    "v": DDPMConfig(prediction="v"),
+    "eps of VE": ScoreSDEConfig(sde="ve", prediction="eps"),
+    "edm": EDMConfig(),
+    "velocity": FlowMatchingConfig(),
+}
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("prediction", FAMILIES)
+def test_no_error_is_what_the_clipped_denoiser_has(prediction: str, value: float) -> None:
+    """Black and white pixels: an output errs just where its clipped x_0 isn't the pixel's value."""
+    network = {"channels": 8, "multipliers": [1]}
+    config = FAMILIES[prediction].model_copy(update={"network": UNetConfig(**network)})
+    model = build_model(config, Facts((1, 4, 4), 1), 0)
+    assert isinstance(model, GaussianModel)
+    torch.manual_seed(0)
+    images = torch.full((64, 1, 4, 4), value)
+    noised = model.add_noise(Batch(images, torch.zeros(64, dtype=torch.int64)))
+    # Targets with errors of either sign, of the size that moves x_0 by about 1
+    output = noised.target + torch.randn_like(noised.x) / noised.slope.abs()
+    x0 = model.denoiser().interpret(output, noised.x, noised.t).x0
+    pixelwise = noised._replace(
+        x0=noised.x0.reshape(-1, 1, 1, 1), target=noised.target.reshape(-1, 1, 1, 1),
+        slope=noised.slope.expand_as(noised.x).reshape(-1, 1, 1, 1),
+    )  # fmt: skip
+    exact = pixelwise.errors(output.reshape(-1, 1, 1, 1)) == 0
+    assert torch.equal(exact, (x0 == 2 * value - 1).flatten())
+    assert 0.3 < float(exact.float().mean()) < 0.7  # half of the errors point outwards
 
 
 def grounds(clip: bool) -> float:

@@ -139,6 +139,14 @@ def test_unipc_s_weights_integrate_the_polynomial_through_its_nodes(h: float) ->
         assert weight == pytest.approx(integral / scale, rel=1e-6)
 
 
+@pytest.mark.parametrize("case", ["unipc", "unipc-2", "unipc-2-predictor", "unipc-1"])
+def test_unipc_passes_times_that_share_a_level(case: str) -> None:
+    """Quadratic spacing places several times below the first level of a discrete path."""
+    walked = states(case, denoiser_on("linear"), StreamNoise(0, 2), SHAPE, steps=100,
+                    spacing="quadratic")  # fmt: skip
+    assert all(bool(x.isfinite().all()) for x in walked)
+
+
 def test_unipc_of_third_order_beats_the_second_at_equal_evaluations() -> None:
     """By a factor of 30 at 24 steps: 7e-5 to 2e-3, on Gaussian data."""
     mean = torch.zeros(3, dtype=torch.float64)

@@ -43,7 +43,9 @@ def check_answer(number: str, file: Path | None, seconds: float) -> None:
 
 def grade_folder(folder: Path, out: Path | None, seconds: float) -> None:
     """Print the table of all submissions; write it as CSV as well if `out` is given."""
+    if out is not None and not out.parent.is_dir():
+        raise GenLabError(f"--out: {out.parent} is no folder; make it first")
     grades = grade(folder, seconds)
+    print(table(grades))
     if out is not None:
         write_csv(grades, out)
-    print(table(grades))

@@ -191,8 +191,8 @@ def check(
         raise GenLabError(f"--all: checks every exercise; drop {exercise}")
     if out is not None and folder is None:
         raise GenLabError("--out: needs --all FOLDER")
-    if template and exercise is None:
-        raise GenLabError("--template: needs an exercise, such as 5.1")
+    if template and (exercise is None or folder is not None):
+        raise GenLabError("--template: needs an exercise, such as 5.1, and no --all")
     if folder is not None:
         work(commands.grade_folder, folder, out, seconds)
     elif exercise is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import traceback
 import types
 from collections.abc import Sequence
@@ -119,7 +120,7 @@ def parts(value: Any, like: Any) -> tuple[Tensor, ...]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise Unusable(f"it must return numbers, but returns {kind(value)}") from error
     if tensor.is_complex():  # as SciPy's root of a matrix is, with imaginary parts of rounding
-        if tensor.imag.abs().max() > ROUNDING * size(tensor.real):
+        if (tensor.imag.abs() > ROUNDING * size(tensor.real)).any():
             raise Unusable("it returns complex numbers; the right values are real")
         tensor = tensor.real
     return (tensor.detach().double(),)
@@ -202,7 +203,7 @@ def constant_factor(results: Sequence[Any], truths: Sequence[Any], tolerance: fl
             expected.append(y.flatten())
     x, y = torch.cat(observed), torch.cat(expected)
     factor = float((x * y).sum() / (y * y).sum())
-    if factor == 0 or not same([x], [factor * y], tolerance):
+    if not math.isfinite(factor) or factor == 0 or not same([x], [factor * y], tolerance):
         return ""
     if abs(factor + 1) < tolerance:
         return "every value has the wrong sign"

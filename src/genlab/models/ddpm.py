@@ -31,7 +31,7 @@ from genlab.models.base import Batch, Model
 from genlab.models.gaussian import GaussianModel, logit_normal
 from genlab.nn.densities import dequantised, grey_values
 from genlab.processes.bound import blocks, prior_nats, step_nats
-from genlab.processes.gaussian import over_pixels, target_row
+from genlab.processes.gaussian import over_pixels, target_row, x0_slope
 from genlab.processes.paths import SCHEDULES, DiscretePath, with_zero_terminal_snr
 
 HYBRID = 0.001  # lambda
@@ -79,9 +79,9 @@ class DDPM(GaussianModel):
         if self.config.weighting == "none":
             return torch.ones_like(t)
         level = self.path.level(t)
-        (alpha, sigma), (a, b) = level, target_row(self.prediction, level, self.path.rates(t))
-        snr = (alpha / sigma) ** 2
-        return snr.clamp(max=self.config.gamma) * (sigma / (alpha * b - sigma * a)) ** 2
+        row = target_row(self.prediction, level, self.path.rates(t))
+        snr = (level.alpha / level.sigma) ** 2
+        return snr.clamp(max=self.config.gamma) * x0_slope(level, row) ** 2
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """L_simple; with a learned variance, L_simple + lambda L_vlb of the same evaluation.

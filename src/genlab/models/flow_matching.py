@@ -93,6 +93,7 @@ class FlowMatching(GaussianModel):
                 self.first_stage.denoiser(), GivenNoise(eps), self.shape,
                 steps=self.config.reflow_steps,
             )  # fmt: skip
-            images_of_noise.append(last.x.float())
+            x0 = last.x.float()
+            images_of_noise.append(x0.clamp(-1, 1) if self.config.clip else x0)
             noise.append(eps)
         self.pairs = torch.cat(images_of_noise), torch.cat(noise)

@@ -36,7 +36,7 @@ from genlab.models.base import Batch, Model
 from genlab.nn.backbone import make_network
 from genlab.nn.layers import upcast
 from genlab.nn.unet import Texts
-from genlab.processes.gaussian import Denoiser, over_pixels, target_row
+from genlab.processes.gaussian import Denoiser, over_pixels, target_row, x0_slope
 from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import GaussianPath, NoiseLevel
 
@@ -182,8 +182,8 @@ class GaussianModel(Model):
         t = self.draw_times(len(x0), x0.device)
         level = self.path.level(t)
         row = target_row(self.prediction, level, self.path.rates(t), self.sigma_data)
+        slope = over_pixels(x0_slope(level, row)).float()
         alpha, sigma, a, b = (over_pixels(part).float() for part in (*level, *row))
-        slope = sigma / (sigma * a - alpha * b)
         x, target = alpha * x0 + sigma * eps, a * x0 + b * eps
         return NoisedBatch(x0, x, t, target, slope, self.config.clip)
 

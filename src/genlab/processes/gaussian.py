@@ -89,6 +89,12 @@ def marginal_std(level: NoiseLevel, sigma_data: float | Tensor = 1.0) -> Tensor:
     return (level.alpha**2 * sigma_data**2 + level.sigma**2).sqrt()
 
 
+def x0_slope(level: NoiseLevel, row: tuple[Tensor, Tensor]) -> Tensor:
+    """d x_0 / d target at a given x_t: an error of the target times this is one of x_0."""
+    (alpha, sigma), (a, b) = level, row
+    return -sigma / (alpha * b - sigma * a)
+
+
 def solve_for_ends(
     target: Tensor, x: Tensor, level: NoiseLevel, row: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:

@@ -90,10 +90,11 @@ def sample(
     def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
         nonlocal known, before
         newest = Evaluation(log_snr(*denoiser.level(t)), prediction.x0)
-        if corrector and before is not None and math.isfinite(known[0].log_snr):
-            x = step(*before, t, [newest, *known[:order]])
-        finite = [e for e in known if math.isfinite(e.log_snr)]
-        known = [newest, *finite][:order] if math.isfinite(newest.log_snr) else [newest]
+        # Levels without signal, and two times of one level of a discrete path, are no nodes.
+        earlier = [e for e in known if -math.inf < e.log_snr < newest.log_snr]
+        if corrector and before is not None and earlier:
+            x = step(*before, t, [newest, *earlier])
+        known = [newest, *earlier][:order]
         before = x, t
         return step(x, t, s, known)
 

@@ -19,7 +19,7 @@ class UniPCSampler(SteppedSampler):
     """Number of evaluations that the predictor uses, its order; that of the corrector is one more.
     Orders above 2 gain at many steps only (benchmarks/README.md)."""
     corrector: bool = True
-    """Correct each state with the evaluation that follows it; false is DPM-Solver++ of `order`."""
+    """Correct each state with the evaluation that follows it."""
 
     label: ClassVar[str] = "UniPC"
     place: ClassVar[int] = 55

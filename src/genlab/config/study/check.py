@@ -100,7 +100,7 @@ def check_samplers(study: Study, entry: ModelEntry) -> Iterator[str]:
     if not entry.samplers(study.samplers):
         fitting = [name for name, kind in SAMPLERS.items() if kind(sampler=name).fits(model)]
         obstacles = "; ".join(
-            f"{row}: {sampler.obstacle(model)}" for row, sampler in study.samplers.items()
+            f"{row}: {entry.obstacle(row, sampler)}" for row, sampler in study.samplers.items()
         )
         yield (
             f"samplers: none fits '{entry.name}' ({obstacles}); add a line such as "

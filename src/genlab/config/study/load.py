@@ -117,11 +117,13 @@ def _load_samplers(
             raise ConfigError(f"{where}: models: expected a list of names, got {shown(names)}")
         known = {*by_name, *yaml_names(config_dir / "models")}
         for name in names:
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 raise ConfigError(
                     f"{where}: models: unknown model {shown(name)}: {nearest(str(name), known)}"
                 )
-            if name not in by_name:  # a preset that this study leaves out
+            if name not in by_name:  # a preset that this study leaves out, or names otherwise
+                if others := [one.name for one in models if one.preset == name]:
+                    raise ConfigError(f"{where}: models: '{name}' is called {others[0]} here")
                 continue
             if obstacle := samplers[row].obstacle(by_name[name].model):
                 raise ConfigError(f"{where}: models: it can't draw from '{name}': {obstacle}")

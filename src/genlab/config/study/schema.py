@@ -206,13 +206,15 @@ class ModelEntry(Strict):
     """Rows of the study that are drawn from other models only: those that the `models:` of their
     sampler names."""
 
+    def obstacle(self, row: str, sampler: SamplerConfig) -> str | None:
+        """Return why the study's `row` is not drawn from this model; None if it is."""
+        if row in self.other_rows:
+            return "its `models:` names others"
+        return sampler.obstacle(self.model)
+
     def samplers(self, samplers: dict[str, SamplerConfig]) -> list[str]:
         """Return the names of the `samplers` that sample from this model."""
-        return [
-            row
-            for row, sampler in samplers.items()
-            if row not in self.other_rows and sampler.fits(self.model)
-        ]
+        return [row for row, one in samplers.items() if self.obstacle(row, one) is None]
 
 
 class Study(Strict):
@@ -248,8 +250,7 @@ class Study(Strict):
         for row, sampler in self.samplers.items():
             reasons: dict[str | None, list[str]] = {}
             for name, entry in self.models.items():
-                other = "its `models:` names others" if row in entry.other_rows else None
-                reasons.setdefault(sampler.obstacle(entry.model) or other, []).append(name)
+                reasons.setdefault(entry.obstacle(row, sampler), []).append(name)
             if None not in reasons:
                 details = "; ".join(
                     f"{', '.join(names)}: {reason}" for reason, names in reasons.items()

@@ -11,7 +11,7 @@ from genlab.evaluation.metrics import Column, Comparison, FeatureMetric, Values
 TINY = 1e-300
 """Bounds the logarithm of a class that no sample shows."""
 ORDER_SEED = 2020
-"""Of the order in which samples are split; torch-fidelity's, so that its scores are the same."""
+"""Seed of the order in which samples are split: torch-fidelity's, so that its scores are equal."""
 
 
 def divergences(log_p: NDArray[np.float64]) -> NDArray[np.float64]:
