@@ -8,16 +8,12 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from documents import missing_targets, targets, text
 
 THEORY = Path(__file__).parents[1] / "docs" / "theory"
 CHAPTERS = sorted(path.name for path in THEORY.glob("*.md") if path.name[0].isdigit())
 LANGUAGES = (THEORY, THEORY / "zh")
 PLACE = re.compile(r"`src/(genlab/[\w/]+)\.py:([\w.]+)`")
-LINK = re.compile(r"\]\(([^)#\s]+)\)")
-
-
-def text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def displays(path: Path) -> list[str]:
@@ -53,9 +49,8 @@ def test_both_languages_have_the_same_formulas_places_and_sections(chapter: str)
 @pytest.mark.parametrize("folder", LANGUAGES, ids=["en", "zh"])
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_links_and_pictures_exist(chapter: str, folder: Path) -> None:
-    links = [link for link in LINK.findall(text(folder / chapter)) if "://" not in link]
-    assert any(link.endswith(".png") for link in links)
-    assert [link for link in links if not (folder / link).exists()] == []
+    assert any(target.suffix == ".png" for target in targets(folder / chapter))
+    assert missing_targets(folder / chapter) == []
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -32,24 +32,24 @@ class Page(HTMLParser):
 def problems(site: Path) -> list[str]:
     """Broken links, and what would be fetched from another host."""
     pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
-    found = []
+    messages = []
     for path, page in pages.items():
         where = path.relative_to(site)
         for link in dict.fromkeys([*page.links, *page.loads]):
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 if link in page.loads and parts.scheme != "data":
-                    found.append(f"{where}: loads {link}")
+                    messages.append(f"{where}: loads {link}")
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if target.is_dir():
                 target /= "index.html"
             if not target.exists():
-                found.append(f"{where}: {link}: no such file")
+                messages.append(f"{where}: {link}: no such file")
             elif (
                 parts.fragment
                 and target in pages
                 and unquote(parts.fragment) not in pages[target].anchors
             ):
-                found.append(f"{where}: {link}: no such anchor")
-    return found
+                messages.append(f"{where}: {link}: no such anchor")
+    return messages

@@ -71,7 +71,7 @@ def own_explanations(config: Config) -> dict[str, str]:
     """The docstring under each key that the class itself declares."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
     assert isinstance(tree, ast.ClassDef)
-    found = {}
+    explanations = {}
     for line, after in zip(tree.body, tree.body[1:], strict=False):
         if (
             isinstance(line, ast.AnnAssign)
@@ -80,8 +80,8 @@ def own_explanations(config: Config) -> dict[str, str]:
             and isinstance(after.value, ast.Constant)
             and isinstance(after.value.value, str)
         ):
-            found[line.target.id] = inspect.cleandoc(after.value.value)
-    return found
+            explanations[line.target.id] = inspect.cleandoc(after.value.value)
+    return explanations
 
 
 def explanation(config: Config, key: str) -> str:
@@ -128,39 +128,39 @@ def kind_of(annotation: Any) -> str:
 
 def bounds(metadata: Iterable[Any]) -> list[str]:
     """The limits that `metadata` sets, in words."""
-    found = []
+    texts = []
     for one in metadata:
         if isinstance(one, FieldInfo):
-            found += bounds(one.metadata)
+            texts += bounds(one.metadata)
         elif isinstance(one, limits.MinLen):
-            found.append(f"at least {one.min_length} long" if one.min_length else "may be empty")
+            texts.append(f"at least {one.min_length} long" if one.min_length else "may be empty")
         elif isinstance(one, limits.MaxLen):
-            found.append(f"at most {one.max_length} long")
+            texts.append(f"at most {one.max_length} long")
         elif pattern := getattr(one, "pattern", None):
-            found.append(f"matches {code(pattern)}")
+            texts.append(f"matches {code(pattern)}")
         else:
             for name, words in RANGES.items():
                 value = getattr(one, name, None)
                 if value is not None:
-                    found.append(words.format(f"{value:,}".replace(",", " ")))
-    return found
+                    texts.append(words.format(f"{value:,}".replace(",", " ")))
+    return texts
 
 
 def range_of(annotation: Any, metadata: Iterable[Any]) -> list[str]:
     """All limits of a value and, in a list, of its items."""
-    found = bounds(metadata)
+    texts = bounds(metadata)
     if typing.get_origin(annotation) is typing.Annotated:
         inner, *more = typing.get_args(annotation)
-        return found + range_of(inner, more)
+        return texts + range_of(inner, more)
     for member in members(annotation):
         if member is not Ellipsis and typing.get_origin(annotation) is not typing.Literal:
-            found += range_of(member, ())
-    return list(dict.fromkeys(found))
+            texts += range_of(member, ())
+    return list(dict.fromkeys(texts))
 
 
-def in_words(found: list[str]) -> str:
+def in_words(texts: list[str]) -> str:
     """Limits as one text: a least and a greatest value become '1 to 8'."""
-    text = "; ".join(found)
+    text = "; ".join(texts)
     return re.sub(r"≥ ([^;<>]+); ≤ ([^;<>]+)", r"\1 to \2", text)
 
 
@@ -224,23 +224,23 @@ def presets_of(root: Path) -> dict[str, list[str]]:
             return name
         return str(values[name].get("family") or family(values[name]["preset"]))
 
-    found: dict[str, list[str]] = {}
+    presets: dict[str, list[str]] = {}
     for name in values:
-        found.setdefault(family(name), []).append(name)
-    return found
+        presets.setdefault(family(name), []).append(name)
+    return presets
 
 
 def parts(shown: Iterable[Config]) -> list[Config]:
     """The configurations that are values of the keys of others, and have no table yet."""
-    found = dict.fromkeys(shown)
-    queue = list(found)
+    configs = dict.fromkeys(shown)
+    queue = list(configs)
     while queue:
         for field in queue.pop().model_fields.values():
             for config in configs_in(field.annotation):
-                if config not in found:
-                    found[config] = None
+                if config not in configs:
+                    configs[config] = None
                     queue.append(config)
-    return list(found)
+    return list(configs)
 
 
 def page(title: str, lead: str, blocks: Iterable[str]) -> str:

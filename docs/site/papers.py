@@ -13,12 +13,12 @@ NUMBER = re.compile(r"physics/\d{7}|(?<![\d.])[012]\d(?:0[1-9]|1[0-2])\.\d{4,5}(
 
 def cited(root: Path) -> dict[str, list[str]]:
     """The files of the package that name each arXiv number."""
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for path in sorted((root / "src/genlab").rglob("*")):
         if path.suffix in (".py", ".jinja"):
             for number in dict.fromkeys(NUMBER.findall(path.read_text(encoding="utf-8"))):
-                found.setdefault(number, []).append(path.relative_to(root / "src").as_posix())
-    return found
+                files.setdefault(number, []).append(path.relative_to(root / "src").as_posix())
+    return files
 
 
 def bibliography() -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from documents import missing_targets, targets, text
 
 from genlab.app.cli import app
 from genlab.config.base import read_yaml
@@ -21,16 +22,9 @@ COURSE = ROOT / "docs/course"
 LESSONS = sorted(COURSE.glob("[0-9]*-*.md"), key=lambda path: int(path.stem.partition("-")[0]))
 FILES = [*LESSONS, COURSE / "README.md", COURSE / "solutions.md"]
 BOTH = [*FILES, *(COURSE / "zh" / path.name for path in FILES)]
-CHAPTERS = ["1-elbo", "2-flows", "3-codes", "4-ddpm", "5-score", "6-flow-matching"]
-CHAPTERS += ["7-guidance", "8-metrics"]
-"""Of docs/theory."""
 TARGETS = {"genlab", "snakemake", "python", "make", "source"}
 EACH = pytest.mark.parametrize("path", BOTH, ids=lambda path: str(path.relative_to(COURSE)))
 LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-
-
-def text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
 
 
 def chinese(path: Path) -> Path:
@@ -64,12 +58,14 @@ def test_a_lesson_has_its_form(path: Path) -> None:
     number = path.stem.partition("-")[0]
     assert content.startswith(f"# {number}. ")
     assert "\n**Question.** " in content
-    found = re.findall(r"^\*\*(\d+)\.(\d+) \((easy|medium|hard)(, checked)?\)\.\*\*", content, re.M)
-    assert [(lesson, int(place)) for lesson, place, _, _ in found] == [
-        (number, place) for place in range(1, len(found) + 1)
+    entries = re.findall(
+        r"^\*\*(\d+)\.(\d+) \((easy|medium|hard)(, checked)?\)\.\*\*", content, re.M
+    )
+    assert [(lesson, int(place)) for lesson, place, _, _ in entries] == [
+        (number, place) for place in range(1, len(entries) + 1)
     ]
-    assert 3 <= len(found) <= 5
-    checked = {f"{lesson}.{place}" for lesson, place, _, mark in found if mark}
+    assert 3 <= len(entries) <= 5
+    checked = {f"{lesson}.{place}" for lesson, place, _, mark in entries if mark}
     assert checked == {n for n, e in exercises().items() if e.place[0] == int(number)}
     assert bool(checked) == (int(number) < 11)
     for line in content.splitlines():
@@ -109,18 +105,11 @@ def test_both_languages_have_the_same_skeleton(path: Path) -> None:
 
 @EACH
 def test_links_and_paths_lead_somewhere(path: Path) -> None:
-    content = text(path)
-    for link in re.findall(r"\]\(([^)#]+)\)", content):
-        target = (path.parent / link).resolve()
-        if "theory" in target.parts:
-            assert (
-                link.endswith("theory") or link.endswith("theory/zh") or (target.stem in CHAPTERS)
-            ), link
-            assert ("zh" in target.parts) == ("zh" in path.parts)
-            assert target.exists() or not (ROOT / "docs/theory").exists(), link
-        else:
-            assert target.exists(), link
-    for name in code_spans(content):
+    assert missing_targets(path) == []
+    for target in targets(path):
+        if "theory" in target.parts:  # in the language of the lesson
+            assert ("zh" in target.parts) == ("zh" in path.parts), target
+    for name in code_spans(text(path)):
         if re.fullmatch(r"(src|config|tests|docs|examples|notebooks)/[\w./-]+", name):
             assert (ROOT / name).exists() or name.endswith("/mine.yaml"), name
 
@@ -128,12 +117,12 @@ def test_links_and_paths_lead_somewhere(path: Path) -> None:
 @EACH
 def test_commands_are_real(path: Path) -> None:
     commands = [span for span in code_spans(text(path)) if span.split()[0] in TARGETS]
-    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    subcommands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     makefile = text(ROOT / "Makefile")
     for command in commands:
         program, *rest = command.split()
         if program == "genlab" and rest:
-            assert rest[0] in known, command
+            assert rest[0] in subcommands, command
             if rest[0] == "check" and len(rest) > 1 and rest[1][0].isdigit():
                 assert rest[1] in exercises(), command
         if program == "make" and rest:

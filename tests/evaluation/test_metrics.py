@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
 from genlab.errors import GenLabError
+from genlab.evaluation import neighbours
 from genlab.evaluation.metrics import (
     Comparison,
     Features,
@@ -129,7 +130,7 @@ def test_precision_and_recall_are_counted_in_balls(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brute force: who lies within the distance of a neighbour's k-th neighbour."""
-    monkeypatch.setattr(precision_recall, "BLOCK", block)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
     generated, real = normal(0), normal(1) * 1.5
     result = measure(Comparison(features(generated), features(real), CONFIG))
 

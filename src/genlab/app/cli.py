@@ -16,6 +16,7 @@ import typer
 
 from genlab import __version__
 from genlab.app.process import work
+from genlab.course import SECONDS
 from genlab.errors import GenLabError
 from genlab.results.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
 
@@ -179,7 +180,7 @@ def check(
     out: Annotated[Path | None, typer.Option(help="With --all: write a CSV file too.")] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Time limit of one exercise in seconds.")
-    ] = 20.0,
+    ] = SECONDS,
 ) -> None:
     """Check your answer to an exercise of the course, or list the exercises.
 

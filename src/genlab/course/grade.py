@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from genlab.course import SECONDS
 from genlab.course.compare import Verdict
 from genlab.course.exercises import Exercise, exercises
-from genlab.course.run import SECONDS, check_file
+from genlab.course.run import check_file
 from genlab.errors import GenLabError
 
 MARKS = {

@@ -10,12 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from genlab.course import child
+from genlab.course import SECONDS, child
 from genlab.course.compare import Verdict
 from genlab.errors import GenLabError
-
-SECONDS = 20.0
-"""Time limit of one exercise."""
 
 
 def check_file(
@@ -41,8 +38,8 @@ def check_file(
         lines, failure = _run(file.resolve(), rest, seconds, quiet)
         if not lines:  # not even the import came to its end
             return verdicts | dict.fromkeys(rest, failure)
-        found = [Verdict(**json.loads(line)) for line in lines[1:]]
-        verdicts |= dict(zip(rest, [*found, failure], strict=False))
+        reported = [Verdict(**json.loads(line)) for line in lines[1:]]
+        verdicts |= dict(zip(rest, [*reported, failure], strict=False))
     return verdicts
 
 

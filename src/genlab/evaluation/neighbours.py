@@ -73,8 +73,9 @@ def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> Float
     return squares
 
 
-def blocks(n: int, size: int = BLOCK) -> list[slice]:
-    """Slices of `size` that cover n images."""
+def blocks(n: int, size: int | None = None) -> list[slice]:
+    """Slices of `size`, by default BLOCK, that cover n images."""
+    size = size or BLOCK
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
@@ -84,16 +85,17 @@ def nearest_others(points: NDArray[np.floating], count: int) -> tuple[Floats, Co
     Returns:
         Squared distances and numbers, [N, count] each; the distances beyond N - 1 are infinite.
     """
-    n, known = len(points), min(count, len(points) - 1)
+    n, available = len(points), min(count, len(points) - 1)
     squared, neighbours = np.full((n, count), np.inf), np.zeros((n, count), np.int64)
     for block in blocks(n):
         distances = squared_distances(points[block], points)
         rows = np.arange(len(distances))
         distances[rows, rows + block.start] = np.inf  # no point is a neighbour of itself
-        nearest = np.argpartition(distances, known - 1, axis=1)[:, :known]
+        nearest = np.argpartition(distances, available - 1, axis=1)[:, :available]
         order = np.take_along_axis(distances, nearest, axis=1).argsort(axis=1)
-        neighbours[block, :known] = np.take_along_axis(nearest, order, axis=1)
-        squared[block, :known] = np.take_along_axis(distances, neighbours[block, :known], axis=1)
+        neighbours[block, :available] = np.take_along_axis(nearest, order, axis=1)
+        nearest = neighbours[block, :available]
+        squared[block, :available] = np.take_along_axis(distances, nearest, axis=1)
     return squared, neighbours
 
 

@@ -237,19 +237,18 @@ class Denoiser:
             output, variance = output.chunk(2, dim=1)
         level, rates = self.path.level(t), self.path.rates(t)
         row = target_row(self.prediction, level, rates, self.sigma_data)
+        level = NoiseLevel(*(over_pixels(part).to(x.dtype) for part in level))
         a, b = (over_pixels(part).to(x.dtype) for part in row)
-        ends = solve_for_ends(output, x, self._level_over_pixels(x, t), (a, b))
-        return Prediction(*self._clipped(*ends, x, t), variance)
+        ends = solve_for_ends(output, x, level, (a, b))
+        return Prediction(*self._clipped(*ends, x, level), variance)
 
-    def _level_over_pixels(self, x: Tensor, t: Tensor) -> NoiseLevel:
-        """(alpha, sigma) of x_t's type, to multiply images."""
-        return NoiseLevel(*(over_pixels(part).to(x.dtype) for part in self.path.level(t)))
-
-    def _clipped(self, x0: Tensor, eps: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _clipped(
+        self, x0: Tensor, eps: Tensor, x: Tensor, level: NoiseLevel
+    ) -> tuple[Tensor, Tensor]:
         """(x_0, eps) of x_t with x_0 on [-1, 1], where predictions are clipped."""
         if not self.clip:
             return x0, eps
-        level, x0 = self._level_over_pixels(x, t), x0.clamp(-1, 1)
+        x0 = x0.clamp(-1, 1)
         return x0, (x - level.alpha * x0) / level.sigma
 
     def velocity(self, x: Tensor, t: float | Tensor, which: Tensor | None = None) -> Tensor:
@@ -290,7 +289,8 @@ class Denoiser:
         )
         x0 = without.x0 + self.guidance * (with_label.x0 - without.x0)
         eps = without.eps + self.guidance * (with_label.eps - without.eps)
-        return Prediction(*self._clipped(x0, eps, x, t), with_label.variance)
+        level = NoiseLevel(*(over_pixels(part).to(x.dtype) for part in self.path.level(t)))
+        return Prediction(*self._clipped(x0, eps, x, level), with_label.variance)
 
 
 class Step(NamedTuple):

@@ -73,30 +73,30 @@ def sample(
     corrector: bool = True,
 ) -> Iterator[Step]:
     """Draw len(noise) images [C, H, W] = `shape` in `steps` network evaluations."""
-    known: list[Evaluation] = []  # the newest first
+    evaluations: list[Evaluation] = []  # of the last steps, the newest first
     before: tuple[Tensor, float] | None = None  # state and time of the step that led here
 
-    def step(x: Tensor, t: float, s: float, evaluations: list[Evaluation]) -> Tensor:
-        """x_t to x_s, with x_0 interpolated through `evaluations`."""
+    def step(x: Tensor, t: float, s: float, through: list[Evaluation]) -> Tensor:
+        """x_t to x_s, with x_0 interpolated through some evaluations."""
         (alpha_t, sigma_t), (alpha_s, sigma_s) = denoiser.level(t), denoiser.level(s)
         origin = log_snr(alpha_t, sigma_t)
         h = log_snr(alpha_s, sigma_s) - origin
-        nodes = [0.0 if e.log_snr == origin else e.log_snr - origin for e in evaluations]
+        nodes = [0.0 if e.log_snr == origin else e.log_snr - origin for e in through]
         x = sigma_s / sigma_t * x
-        for weight, evaluation in zip(weights(nodes, h), evaluations, strict=True):
+        for weight, evaluation in zip(weights(nodes, h), through, strict=True):
             x = x + alpha_s * weight * evaluation.x0
         return x
 
     def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
-        nonlocal known, before
+        nonlocal evaluations, before
         newest = Evaluation(log_snr(*denoiser.level(t)), prediction.x0)
         # Levels without signal, and two times of one level of a discrete path, are no nodes.
-        earlier = [e for e in known if -math.inf < e.log_snr < newest.log_snr]
+        earlier = [e for e in evaluations if -math.inf < e.log_snr < newest.log_snr]
         if corrector and before is not None and earlier:
             x = step(*before, t, [newest, *earlier])
-        known = [newest, *earlier][:order]
+        evaluations = [newest, *earlier][:order]
         before = x, t
-        return step(x, t, s, known)
+        return step(x, t, s, evaluations)
 
     times = denoiser.times(steps, spacing)
     return sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)

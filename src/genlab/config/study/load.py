@@ -105,7 +105,6 @@ def _load_samplers(
             nor a preset, or a model that the sampler can't draw from.
     """
     samplers = {}
-    by_name = {entry.name: entry for entry in models}
     for row, values in file.samplers.items():
         where = f"{source}: samplers.{row}"
         settings = {key: value for key, value in values.items() if key != "models"}
@@ -115,22 +114,31 @@ def _load_samplers(
         names = values["models"]
         if not isinstance(names, list) or not names:
             raise ConfigError(f"{where}: models: expected a list of names, got {shown(names)}")
-        known = {*by_name, *yaml_names(config_dir / "models")}
         for name in names:
-            if not isinstance(name, str) or name not in known:
-                raise ConfigError(
-                    f"{where}: models: unknown model {shown(name)}: {nearest(str(name), known)}"
-                )
-            if name not in by_name:  # a preset that this study leaves out, or names otherwise
-                if others := [one.name for one in models if one.preset == name]:
-                    raise ConfigError(f"{where}: models: '{name}' is called {others[0]} here")
-                continue
-            if obstacle := samplers[row].obstacle(by_name[name].model):
-                raise ConfigError(f"{where}: models: it can't draw from '{name}': {obstacle}")
-        for name in by_name.keys() - set(names):
-            entry = by_name[name]
-            by_name[name] = entry.model_copy(update={"other_rows": (*entry.other_rows, row)})
-    return samplers, list(by_name.values())
+            if problem := _obstacle(name, samplers[row], models, config_dir):
+                raise ConfigError(f"{where}: models: {problem}")
+        models = [
+            entry
+            if entry.name in names
+            else entry.model_copy(update={"other_rows": (*entry.other_rows, row)})
+            for entry in models
+        ]
+    return samplers, models
+
+
+def _obstacle(
+    name: Any, sampler: SamplerConfig, models: list[ModelEntry], config_dir: Path
+) -> str | None:
+    """Why a sampler's `models:` can't name this model; None for a preset that is left out."""
+    names = {entry.name: entry for entry in models}
+    presets = yaml_names(config_dir / "models")
+    if not isinstance(name, str) or name not in {*names, *presets}:
+        return f"unknown model {shown(name)}: {nearest(str(name), {*names, *presets})}"
+    if name in names:
+        obstacle = sampler.obstacle(names[name].model)
+        return f"it can't draw from '{name}': {obstacle}" if obstacle else None
+    other_name = next((entry.name for entry in models if entry.preset == name), None)
+    return f"'{name}' is called {other_name} here" if other_name else None
 
 
 def _check_training(file: StudyFile, source: str | Path) -> None:

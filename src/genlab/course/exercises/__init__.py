@@ -107,8 +107,8 @@ class Exercise(ABC):
 @functools.cache
 def exercises() -> dict[str, Exercise]:
     """All exercises by number, in the order of the course."""
-    found = [kind() for kind in classes_in(__name__, Exercise)]  # type: ignore[type-abstract]
-    return {exercise.number: exercise for exercise in sorted(found, key=lambda e: e.place)}
+    instances = [kind() for kind in classes_in(__name__, Exercise)]  # type: ignore[type-abstract]
+    return {exercise.number: exercise for exercise in sorted(instances, key=lambda e: e.place)}
 
 
 def find(number: str) -> Exercise:

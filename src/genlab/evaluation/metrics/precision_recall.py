@@ -14,10 +14,8 @@ from genlab.evaluation.intervals import (
     without_excess,
 )
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
-from genlab.evaluation.neighbours import nearest_others, squared_distances
+from genlab.evaluation.neighbours import blocks, nearest_others, squared_distances
 from genlab.evaluation.root_trace import Float
-
-BLOCK = 500  # images whose distances to all others are in memory at once
 
 
 def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[Estimate, Estimate]:
@@ -51,11 +49,11 @@ def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
     squared, nearest = nearest_others(centres, k + 1)
     radius, next_radius, nearest = squared[:, k - 1], squared[:, k], nearest[:, :k]
     covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
-    for start in range(0, len(points), BLOCK):
-        squares = squared_distances(points[start : start + BLOCK], centres)  # [B, M]
+    for block in blocks(len(points)):
+        squares = squared_distances(points[block], centres)  # [B, M]
         inside = squares <= radius
         count = inside.sum(axis=1)
-        covered[start : start + BLOCK] = count > 0
+        covered[block] = count > 0
         # Pairs (point, centre): the only ball of a point; balls that reach a point when they grow.
         single = np.flatnonzero(count == 1)
         only = inside[single].argmax(axis=1)
