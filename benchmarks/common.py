@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+import genlab
+from genlab.api import ImageData
 from genlab.io.files import write_json, write_text
 
 CHECKOUT = Path(__file__).parents[1]
@@ -51,3 +56,14 @@ def publish(name: str, markdown: str, content: dict[str, Any]) -> None:
     write_text(RESULTS / f"{name}.md", markdown)
     write_json(RESULTS / f"{name}.json", content)
     print(f"\n{markdown}\nwritten to {RESULTS}/{name}.md and {name}.json")
+
+
+def held_out_distances(samples: NDArray[np.uint8], data: ImageData) -> Row:
+    """Frechet distances of samples [N, C, H, W] to held-out images, by feature space.
+
+    The classifier and the contrastive encoder are trained on the training images at the first call.
+    """
+    return {
+        name: genlab.evaluate(samples, data, extractor=name)["fid_held_out"] or float("nan")
+        for name in ("classifier", "contrastive", "low-level")
+    }

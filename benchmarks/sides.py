@@ -36,19 +36,17 @@ from genlab.models.batches import Batches, Table, to_uint8
 from genlab.models.store import save_model
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import RunFolder, SampleFolder, StudyFolder
+from genlab.results.origin import KEY, run_origin
 from genlab.results.spec import RunSpec, read_run, study_specs, write_specs
 from genlab.sampling.draw import draw
 from genlab.training.trainer import Training, make_accelerator
 from genlab.workflow.calibration import calibrate
-from genlab.workflow.features import (
-    features,
-    features_origin,
-    read_features,
-    reference_features,
-)
+from genlab.workflow.feature_files import features_origin, read_features, reference_features
+from genlab.workflow.features import features
 from genlab.workflow.fetch import fetch
 from genlab.workflow.models import load_trained
 from genlab.workflow.prepare import prepare
+from genlab.workflow.train import begin_training
 
 WARM_UP = 3  # training steps before the clock starts
 DRAWN = 100  # images drawn at a time
@@ -103,7 +101,12 @@ def make_training(run: RunFolder) -> Training:
     spec = read_run(run.config)
     # The classifier has been trained in this process, perhaps in another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Training(run, spec, make_accelerator(spec.training.precision, cpu=True))
+    return begin_training(run, spec, make_accelerator(spec.training.precision, cpu=True))
+
+
+def save_trained(run: RunFolder, training: Training) -> None:
+    """Write the weights as `genlab train` does."""
+    save_model(run.weights, training.model, training.ema, {KEY: run_origin(run)})
 
 
 class GenLab:
@@ -121,16 +124,15 @@ class GenLab:
 
     def step(self, share: float) -> None:
         state = self.training
-        seen = (state.progress.step + 1) * state.spec.training.batch_size
+        seen = (state.progress.step + 1) * state.training.batch_size
         # The budget in images of which just this share is done, so that the rate follows the time.
         images = {"images": math.ceil(seen / share)}
-        training = state.spec.training.model_copy(update=images)
-        state.spec = state.spec.model_copy(update={"training": training})
+        state.training = state.training.model_copy(update=images)
         state.step()
 
     def trained(self) -> Model:
         """The model as `genlab sample` would load it: saved, and with averaged weights."""
-        save_model(self.run, self.training.spec, self.training.model, self.training.ema)
+        save_trained(self.run, self.training)
         return load_trained(self.run)
 
     def samplers(self) -> dict[str, Sampler]:
@@ -162,12 +164,13 @@ class Peer:
 
 def train_classifier(at: StudyFolder) -> None:
     """Train the classifier of the digits, and put the training digits through it."""
-    training = make_training(at.classifier(DIGITS))
-    while training.progress.step < training.spec.training.steps:
+    run = at.classifier(DIGITS)
+    training = make_training(run)
+    while training.progress.step < training.training.steps:
         training.step()
-    print(f"classifier: accuracy {training.finish()['accuracy']:.3f} on held-out digits")
-    images, out = at.data(DIGITS).images("train"), at.reference(DIGITS, "classifier")
-    features(at, DIGITS, "classifier", images, out, cpu=True)
+    print(f"classifier: accuracy {training.finish().losses['accuracy']:.3f} on held-out digits")
+    save_trained(run, training)
+    features(at, DIGITS, at.data(DIGITS).images("train"), at.reference(DIGITS, "train"), cpu=True)
 
 
 def make_study(
@@ -187,6 +190,7 @@ def make_study(
         "evaluation": {
             "samples": min(samples, HELD_OUT),
             "calibration": ["real"],
+            "extractors": ["classifier"],
             "classifier": {"images": 40_000},
         },
     }
@@ -196,7 +200,7 @@ def make_study(
     fetch(at.data(DIGITS))
     prepare(at.data(DIGITS))
     train_classifier(at)
-    calibrate(at.floor(DIGITS, "real"))
+    calibrate(at.calibration_row(DIGITS, "real"))
     return at
 
 
@@ -228,10 +232,10 @@ def frechet(study: StudyFolder, row: SampleFolder, pictures: Path) -> float:
 
     Also leaves a grid of the samples in the folder `pictures`.
     """
-    out = row.features("classifier")
-    features(study, DIGITS, "classifier", row.samples, out, cpu=True)
-    generated = read_features(out, features_origin(study, DIGITS, "classifier", row.samples))
-    real = reference_features(study, DIGITS, "classifier")
+    path = row.features("classifier")
+    features(study, DIGITS, row.samples, path.parent, cpu=True)
+    generated = read_features(path, features_origin(study, DIGITS, "classifier", row.samples))
+    real = reference_features(study, DIGITS, "classifier", "train")
     save_grid(pictures / f"{row.folder.name}.png", read_array(row.samples)[:GRID], columns=8)
     distance = fid.frechet(generated["features"], real["features"])
     if distance is None:
@@ -304,7 +308,7 @@ def compare(
                 name, sides[name](study), study, batch_size, options.seconds, options.samples,
                 pictures,
             )  # fmt: skip
-        best = frechet(study, study.floor(DIGITS, "real"), pictures)
+        best = frechet(study, study.calibration_row(DIGITS, "real"), pictures)
     here = machine(options.threads)
     conditions = (
         f"{options.seconds:g} s of training each, batches of {batch_size}; {options.samples} "

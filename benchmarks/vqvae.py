@@ -98,8 +98,6 @@ class GenLabFirst(GenLab):
         self.study = study
 
     def samplers(self) -> dict[str, Sampler]:
-        # The prior asks for a first stage of its own spec, not of one whose budget followed time.
-        self.training.spec = spec_of(self.study, FIRST)
         model = self.trained()
         assert isinstance(model, Reconstructs)
         return {"reconstructions": lambda which: model.reconstruct(held_out(self.study, which))}
@@ -305,7 +303,7 @@ def main() -> None:
             torch.manual_seed(0)
             stages = SIDES[name](study)
             rows += run_stages(name, stages, study, options.seconds, options.samples)
-        best = frechet(study, study.floor(DIGITS, "real"), RESULTS / FIRST)
+        best = frechet(study, study.calibration_row(DIGITS, "real"), RESULTS / FIRST)
     here = machine(options.threads)
     conditions = (
         f"{options.seconds:g} s of training for each stage; {options.samples} images, {DRAWN} at a "

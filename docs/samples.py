@@ -1,4 +1,4 @@
-"""Joins the default study's grids into the picture that the READMEs show.
+"""Joins the default study's grids into the picture that the site's home shows.
 
 python docs/samples.py
 """

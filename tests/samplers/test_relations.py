@@ -148,7 +148,7 @@ def test_unipc_passes_times_that_share_a_level(case: str) -> None:
 
 
 def test_unipc_of_third_order_beats_the_second_at_equal_evaluations() -> None:
-    """By a factor of 30 at 24 steps: 7e-5 to 2e-3, on Gaussian data."""
+    """By a factor of 95 at 24 steps, 1.1e-4 to 1.0e-2, on Gaussian data."""
     mean = torch.zeros(3, dtype=torch.float64)
     covariance = torch.diag(torch.tensor([0.3, 0.2, 0.1], dtype=torch.float64))
     denoiser = ideal_denoiser(posterior_mean_of_gaussian(mean, covariance), PATHS["flow"], "x0")
