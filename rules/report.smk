@@ -21,7 +21,14 @@ use rule light as league with:
     input:
         MANIFESTS,
         outputs(
-            "rank", "train", "sample", "evaluate", "reconstruct", "rfid", "likelihood"
+            "rank",
+            "train",
+            "sample",
+            "evaluate",
+            "reconstruct",
+            "rfid",
+            "explore",
+            "likelihood",
         ),
     output:
         report(

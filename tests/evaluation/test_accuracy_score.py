@@ -9,13 +9,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from genlab.evaluation.accuracy_score import (
-    DECAY,
     accuracy,
     components,
-    fit_regression,
     small,
 )
 from genlab.evaluation.intervals import share_interval
+from genlab.evaluation.regression import DECAY, fit_regression
 
 
 def test_the_regression_is_that_of_scikit_learn() -> None:

@@ -35,6 +35,7 @@ from genlab.report.league import (
     NAMES,
     NO_CLASSES,
     NO_ENCODER,
+    NO_LATENTS,
     NO_MODEL,
     NO_SAMPLES,
     best_cells,
@@ -71,7 +72,7 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
         ("calibration", "real"), ("calibration", "noise"), ("vae", "prior"), ("ddpm", "ddim-3"),
     ]  # fmt: skip
     assert not (table.astype(str) == "").any(axis=None)
-    reasons = {NO_MODEL, NO_ENCODER, NO_CODES, NOT_REQUESTED, NOT_MEASURED, NOT_RANKED}
+    reasons = {NO_MODEL, NO_ENCODER, NO_LATENTS, NO_CODES, NOT_REQUESTED, NOT_MEASURED, NOT_RANKED}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
 
@@ -125,7 +126,8 @@ def test_bits_are_those_of_the_last_kind_a_family_has(
 class Untrained:
     """A model of a family, with nothing on record."""
 
-    summary = training_cost = likelihood = reconstruction = reconstruction_fid = {}  # noqa: RUF012
+    summary = training_cost = likelihood = {}  # noqa: RUF012
+    reconstruction = reconstruction_fid = latents = {}  # noqa: RUF012
 
     def __init__(self, family: FamilyConfig) -> None:
         self.family = family
@@ -141,10 +143,11 @@ GLOW, BERNOULLI, VQVAE = GlowConfig(), VAEConfig(likelihood="bernoulli"), VQVAEC
         ([GLOW], "classifier", 1, {"reconstructions": NO_ENCODER, "logits": NO_CLASSES}),
         ([GLOW], "inception-v3-compat", 1, {"reconstructions": NO_ENCODER}),
         ([BERNOULLI], "classifier", 2, {"likelihood": "Bernoulli: binary pixels"}),
-        ([VQVAE], "classifier", 2, {"samples": NO_SAMPLES, "likelihood": VQVAE.no_likelihood}),
-        ([CodePriorConfig(), VQVAE], "classifier", 2, {}),
+        ([VQVAE], "classifier", 2,
+         {"samples": NO_SAMPLES, "latents": NO_LATENTS, "likelihood": VQVAE.no_likelihood}),
+        ([CodePriorConfig(), VQVAE], "classifier", 2, {"latents": NO_LATENTS}),
         ([], "classifier", 2,
-         {"model": NO_MODEL, "reconstructions": NO_MODEL, "likelihood": NO_MODEL}),
+         dict.fromkeys(("model", "reconstructions", "latents", "likelihood"), NO_MODEL)),
     ],
 )  # fmt: skip
 def test_what_a_row_lacks_follows_from_its_families(

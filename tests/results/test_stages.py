@@ -62,6 +62,8 @@ AT_MOST = {
     | {"likelihood", "disentangle", "prompts", "elbo", "elbo_study", "curve"},
     "evaluation.elbo": {"elbo", "elbo_study"},
     "evaluation.disentanglement": {"disentangle"},
+    "evaluation.linear_probe": {"explore"},
+    "evaluation.regression": {"evaluate", "explore"} | PICTURES,
     "evaluation.reconstruction": {"reconstruct"},
     "evaluation.classes": {"evaluate", "report"},
     "evaluation.memorisation": {"evaluate"} | PICTURES,

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.evaluation.array_cache import cached_per_array
+from genlab.evaluation.regression import fit_regression
 
 Floats = NDArray[np.float64]
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 SIDE = 16  # images are averaged to at most this many pixels a side
 COMPONENTS = 64
-DECAY = 0.01  # weight of the squared weights in the loss
-ITERATIONS = 200  # at most
 ON_REAL = 10_000  # real images that the components are fitted to, at most
 
 
@@ -60,45 +59,6 @@ def components(images: Images) -> Components:
     variances, axes = variances[::-1][:COMPONENTS], axes[:, ::-1][:, :COMPONENTS]
     scale = max(float(variances.mean()), np.finfo(float).tiny) ** 0.5
     return Components(pixels.mean(axis=0), axes / scale)
-
-
-class Regression(NamedTuple):
-    """A multinomial logistic regression."""
-
-    weights: Floats
-    """[K + 1, classes], the last row being the biases."""
-
-    def predict(self, x: Floats) -> Labels:
-        """The most probable class of inputs [N, K]: [N]."""
-        logits = x @ self.weights[:-1] + self.weights[-1]
-        return np.asarray(logits.argmax(axis=1))
-
-
-def fit_regression(x: Floats, labels: Labels, classes: int) -> Regression:
-    """Minimise the mean of -log p(label) plus DECAY/2 |weights|^2 by L-BFGS; biases don't decay.
-
-    Args:
-        x: inputs, [N, K].
-        labels: their classes, [N].
-    """
-    from scipy.optimize import minimize
-    from scipy.special import log_softmax
-
-    inputs = np.column_stack([x, np.ones(len(x))])  # [N, K + 1]
-    target = np.eye(classes)[labels]  # [N, classes]
-    decay = np.full((inputs.shape[1], 1), DECAY)
-    decay[-1] = 0
-
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        weights = flat.reshape(-1, classes)
-        logs = log_softmax(inputs @ weights, axis=1)
-        gradient = inputs.T @ (np.exp(logs) - target) / len(x) + decay * weights
-        penalty = (decay * np.square(weights)).sum() / 2
-        return float(penalty - (logs * target).sum() / len(x)), gradient.ravel()
-
-    start = np.zeros(inputs.shape[1] * classes)
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})
-    return Regression(best.x.reshape(-1, classes))
 
 
 def accuracy(

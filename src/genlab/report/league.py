@@ -55,6 +55,7 @@ Row = Mapping[Any, Any] | pd.Series
 
 NO_MODEL = "no model"
 NO_ENCODER = "no encoder"
+NO_LATENTS = "no latent vector"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
 NO_CLASSES = "one class"
@@ -88,6 +89,10 @@ class RunRecord:
     def reconstruction_fid(self) -> dict[str, float | None]:
         return read_measured(self.run.rfid, self.origin)
 
+    @cached_property
+    def latents(self) -> dict[str, Any]:
+        return read_measured(self.run.latents / "latents.json", self.origin)
+
 
 def _chain(run: RunFolder) -> list[RunRecord]:
     """The run's model, the one it builds on, and so on."""
@@ -110,12 +115,15 @@ def missing_needs(
     """
     missing: dict[Need, str] = {}
     if not models:
-        missing |= {"model": NO_MODEL, "reconstructions": NO_MODEL, "likelihood": NO_MODEL}
+        needs: tuple[Need, ...] = ("model", "reconstructions", "latents", "likelihood")
+        missing |= dict.fromkeys(needs, NO_MODEL)
     else:
         if models[0].family.generates == "nothing":
             missing["samples"] = NO_SAMPLES
         if not any(model.family.reconstructs for model in models):
             missing["reconstructions"] = NO_ENCODER
+        if not models[0].family.encodes:
+            missing["latents"] = NO_LATENTS
         if not models[0].family.likelihoods:
             missing["likelihood"] = models[0].family.no_likelihood
     if not evaluator.tells_classes(classes):

@@ -1,15 +1,18 @@
-"""The stage `explore`: figures of a run's latent space."""
+"""The stage `explore`: figures of a run's latent space, and how plainly classes lie in it."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from genlab.data.arrays import Split
+from genlab.evaluation.linear_probe import linear_probe
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
 from genlab.models.devices import pick_device
-from genlab.models.latents import as_encoder
+from genlab.models.latents import ACTIVE, as_encoder, encode
 from genlab.results.layout import RunFolder
 from genlab.results.origin import run_origin, write_measured
-from genlab.sampling.latents import LatentSpace
+from genlab.sampling.latents import MAX_IMAGES, LatentSpace
 from genlab.tracking.record import leave_record
 from genlab.workflow.figures import save_figures
 from genlab.workflow.models import load_trained
@@ -29,6 +32,7 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     )
     names = read_json(run.data.manifest)["classes"]
     space = LatentSpace.encode(model, train, held_out, names, device)
+    probe = _linear_probe(space)
     summary, figures = space.summary(), space.figures()
     # Remove figures of an earlier call: one that no longer applies would look up to date.
     for path in run.latent_figures.glob("*"):
@@ -36,10 +40,16 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
     paths = save_figures(run.latent_figures, figures)
     description = run.latents / "latents.json"
     facts = {name: figure.facts for name, figure in figures.items()}
-    write_measured(description, {**summary, **facts}, origin)
-    leave_record(
-        run,
-        "explore",
-        metrics={"active_latents": float(summary["active"])},
-        artifacts=[*sorted(paths), description],
-    )
+    write_measured(description, {**summary, "linear_probe": probe, **facts}, origin)
+    metrics = {"active_latents": float(summary["active"])}
+    if probe is not None:
+        metrics["linear_probe"] = probe
+    leave_record(run, "explore", metrics=metrics, artifacts=[*sorted(paths), description])
+
+
+def _linear_probe(space: LatentSpace) -> float | None:
+    """Accuracy of a linear classifier of the latents, on at most MAX_IMAGES held-out images."""
+    latents = encode(space.model, space.held_out.images[:MAX_IMAGES], space.device)
+    labels = np.array(space.held_out.labels[:MAX_IMAGES])
+    train = (space.latents.double().numpy(), space.classes.numpy())
+    return linear_probe(train, (latents.double().numpy(), labels), ACTIVE)

@@ -42,10 +42,12 @@ Cells = dict[str, Any]
 """Cells of the league by column: a number, a word, or the reason why there is no number."""
 
 Better = Literal["lower", "higher", "none"]
-Need = Literal["model", "samples", "features", "logits", "classes", "reconstructions", "likelihood"]
+Need = Literal[
+    "model", "samples", "features", "logits", "classes", "reconstructions", "latents", "likelihood"
+]  # fmt: skip
 """What a metric is measured on: a trained model (calibration rows have none), generated images,
 their features or class logits in an extractor, the classes that the samples were requested to be
-of, reconstructions of the held-out images, the likelihood of the held-out images."""
+of, reconstructions of the held-out images, their latents, their likelihood."""
 TOO_FEW = "too few images"
 Reference = Literal["training", "held-out", "both", "none"]
 """The real images that a number depends on."""
@@ -110,6 +112,10 @@ class ModelRecord(Protocol):
     def reconstruction_fid(self) -> dict[str, float | None]:
         """FID of the reconstructions by extractor."""
 
+    @property
+    def latents(self) -> dict[str, Any]:
+        """Numbers of the latent space."""
+
 
 @dataclass(frozen=True)
 class RowRecord:
@@ -153,11 +159,11 @@ class Metric(ABC):
         """The real images that the values of one of its columns depend on.
 
         Features of samples are compared with those of the training images, unless the column says
-        otherwise; reconstructions and likelihoods are those of held-out images.
+        otherwise; reconstructions, latents and likelihoods are those of held-out images.
         """
         if column.reference is not None:
             return column.reference
-        if not {"reconstructions", "likelihood"}.isdisjoint(self.needs):
+        if not {"reconstructions", "latents", "likelihood"}.isdisjoint(self.needs):
             return "held-out"
         return "training" if "features" in self.needs else "none"
 
