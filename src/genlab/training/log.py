@@ -54,6 +54,11 @@ class Log:
         """Note the learning rate and the values of a step; they stay on their device."""
         self.pending.append((step, time.time(), rate, values))
 
+    def add_held_out(self, losses: dict[str, float]) -> None:
+        """Note the losses on held-out images after the step that was added last."""
+        self.drain()
+        self.rows[-1] |= {f"held_out_{name}": value for name, value in losses.items()}
+
     def drain(self) -> None:
         """Bring the numbers of all pending steps to the CPU and refuse any that is not finite."""
         if not self.pending:
