@@ -259,17 +259,11 @@ class Training:
 
         Args:
             images: only on the first so many; None: on all.
-
-        Raises:
-            GenLabError: a loss is not finite.
         """
         raw = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.ema or raw)
         self.model.eval()
         losses = validate(self.model, self.held_out, 500, images)
-        if not np.isfinite(list(losses.values())).all():
-            values = {f"held-out {name}": value for name, value in losses.items()}
-            raise not_finite(self.name, self.progress.step, values)
         self.model.load_state_dict(raw)
         self.model.train()
         return losses
@@ -311,5 +305,8 @@ class Training:
         self.contents()
         raw = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         losses = self._held_out_losses()
+        if not np.isfinite(list(losses.values())).all():
+            values = {f"held-out {name}": value for name, value in losses.items()}
+            raise not_finite(self.name, self.progress.step, values)
         self.model.eval()
         return Weights(raw, self.ema, losses)
