@@ -145,7 +145,7 @@ def draw_ladders(chosen: list[Ladder]) -> bytes:
     """Draw what each flaw does to each metric: a column for each kind, a row for each metric.
 
     A panel shows how much worse a metric is than on `real`, or on the weakest strength where there
-    is no such row; with 95 % intervals where it has them. A metric without numbers on any ladder has no row.
+    is no such row; with 95 % intervals where it has them. A metric without numbers has no row.
     """
     columns = [
         column
