@@ -112,11 +112,12 @@ class FamilyConfig(Strict):
 
         A name means the same settings in every family.
         """
-        return {
+        samplers: dict[Generates, dict[str, dict[str, Any]]] = {
             "nothing": {},
             "direct": {"prior": {"sampler": "prior"}},
             "gaussian": {"sde-dpm-20": {"sampler": "dpm-solver", **KARRAS_20, "stochastic": True}},
-        }[self.generates]
+        }
+        return samplers[self.generates]
 
     @property
     def shrinks(self) -> int:
