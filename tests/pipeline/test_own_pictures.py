@@ -90,7 +90,7 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: None, "config/datasets/pictures.yaml: path: pictures: no such folder or zip"),
+        (lambda p: None, "config/datasets/pictures.yaml: path: pictures: no such folder, zip"),
         (lambda p: p.write_bytes(b"no zip"), "pictures.yaml: path: pictures: can't be read (File"),
     ],
 )
