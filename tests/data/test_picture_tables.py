@@ -65,7 +65,7 @@ Prepare = Callable[..., DataFolder]
 
 @pytest.fixture
 def prepare(tmp_path: Path, genlab: Callable[..., Any]) -> Prepare:
-    def run(path: Path, **values: Any) -> DataFolder:
+    def run(path: Path, ignored: str = "", **values: Any) -> DataFolder:
         at = DataFolder(tmp_path / "data")
         at.folder.mkdir()
         base = {"source": "image_folder", "path": str(path), "size": 4, "channels": 1}
@@ -73,6 +73,7 @@ def prepare(tmp_path: Path, genlab: Callable[..., Any]) -> Prepare:
         for stage in ("fetch", "prepare"):
             ended = genlab(stage, "--config", at.config)
             assert ended.status == 0, ended.err
+            assert ended.out == (ignored if stage == "fetch" else "")
         return at
 
     return run
@@ -96,11 +97,15 @@ def test_captions_classes_and_factors_come_from_a_table(
 ) -> None:
     path, files = tmp_path / kind, pictures(NAMES)
     if place == "inside":
-        files[table] = content(ROWS[::-1])
+        files[table] = content([*ROWS[::-1], ROWS[0] | {"file": "elsewhere.png"}])
     else:
         (tmp_path / table).write_bytes(content(ROWS[::-1]))
     write(path, files)
-    at = prepare(path, table=table, factor_columns=["size", "colour"])
+    ignored = ""
+    if place == "inside":
+        where = f"{path}: {'own/' * kind.endswith('gz')}{table}"
+        ignored = f"{where}: 1 rows are ignored, as there are no such pictures\n"
+    at = prepare(path, ignored, table=table, factor_columns=["size", "colour"])
     manifest = read_json(at.manifest)
     assert manifest["classes"] == ["bark", "leaf"]
     assert manifest["factors"] == {"size": 3, "colour": 2}

@@ -133,7 +133,8 @@ def _in_tar(path: Path) -> Iterator[Member]:
         file = _BoundedFile(path, cast(IO[bytes], opened), limit)
         with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as archive:
             while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # which would hold all that was read so far
+                # They would hold all headers that were read so far.
+                archive.members.clear()  # type: ignore[attr-defined]
                 name = _name(info.name)
                 if info.isdir() or name is None:
                     continue
@@ -145,6 +146,8 @@ def _in_tar(path: Path) -> Iterator[Member]:
                             "`tar --dereference --hard-dereference`"
                         )
                     check_size(where, info.size)
+                elif not info.isreg():
+                    continue
 
                 def read(info: tarfile.TarInfo = info, where: str = where) -> bytes:
                     check_size(where, info.size)

@@ -112,6 +112,7 @@ class PixelFiles:
         if mask.all():
             return self.path(split), mask
         path, rows = self.path(f"{split}-kept"), np.flatnonzero(mask)
+        path.unlink(missing_ok=True)  # an earlier one may be linked to as the images
         create_array(path, (len(rows), *self.shape), "uint8")
         for start in range(0, len(rows), self.block):
             part = slice(start, start + self.block)

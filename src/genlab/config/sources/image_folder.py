@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from genlab.config.picture_files import Listing, list_pictures, read_file
 from genlab.config.picture_layout import Layout, arrange, natural
-from genlab.config.picture_names import examples
+from genlab.config.picture_names import examples, printable
 from genlab.config.picture_table import (
     CAPTION,
     FILE,
@@ -126,7 +126,8 @@ class ImageFolderConfig(LabelledConfig):
             return None
         inside, beside = self.table_place
         path = beside or Path(self.path)
-        return read_table(f"{path}: {inside}" if inside else str(path), read_file(path, inside))
+        where = f"{path}: {printable(inside)}" if inside else str(path)
+        return read_table(where, read_file(path, inside))
 
     def fields(self, pictures: list[str]) -> dict[str, Row]:
         """Return the values of the placeholders that differ within a class, for each picture."""

@@ -37,6 +37,8 @@ def fetch(config: ImageFolderConfig, raw: Path) -> list[Path]:
     """Return the archive, or every picture of the folder; nothing is copied to `raw`."""
     for remark in config.layout.remarks:
         print(f"{config.path}: {remark}")
+    if config.rows and (unused := len(config.rows.rows) - len(config.listing.pictures)):
+        print(f"{config.rows.where}: {unused} rows are ignored, as there are no such pictures")
     return config.own_files
 
 
