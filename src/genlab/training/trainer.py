@@ -28,7 +28,7 @@ from genlab.io.energy import EnergyMeter
 from genlab.io.history import as_lines
 from genlab.models.base import Model
 from genlab.models.batches import Batches, Table, flip, load
-from genlab.models.devices import resolve_precision, visible_cards
+from genlab.models.devices import pick_device, resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
@@ -73,11 +73,14 @@ def validate(
 def make_accelerator(precision: Precision, cpu: bool) -> Accelerator:
     """Device, processes and mixed precision for a training.
 
+    A GPU is one that `pick_device` would take.
+
     Args:
         precision: as the configuration has it.
         cpu: stay on the CPU where there is a GPU.
     """
-    resolved = resolve_precision(precision, cuda=not cpu and torch.cuda.is_available())
+    cpu = pick_device(cpu).type == "cpu"
+    resolved = resolve_precision(precision, cuda=not cpu)
     # accelerate keeps device and precision for the whole process; the next training may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision="bf16" if resolved == "bf16" else "no")
