@@ -62,6 +62,9 @@ lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \
 	  --python-version 3.11 --extra test \
 	  -c envs/requirements.lock pyproject.toml -o envs/test.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --no-header \
+	  --python-version 3.11 --extra container \
+	  -c envs/requirements.lock pyproject.toml -o envs/container.lock
 	$(PYTHON) envs/conda.py > envs/genlab.yaml
 
 clean-results: ## Delete results/ after asking

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import inspect
 import re
-import textwrap
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from genlab.config.curves import CurvesConfig
 from genlab.config.elbo_study import ElboStudyConfig
 from genlab.config.evaluators import evaluators
+from genlab.config.explanations import explanation
 from genlab.config.families import FamilyConfig, family_class, family_names
 from genlab.config.prompts import PromptsConfig
 from genlab.config.samplers import SAMPLERS
@@ -64,34 +61,6 @@ def prose(text: str) -> str:
 def code(text: str) -> str:
     """Text as code in a cell of a table."""
     return f"`{text}`".replace("|", "\\|")
-
-
-@functools.cache
-def own_explanations(config: Config) -> dict[str, str]:
-    """The docstring under each key that the class itself declares."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
-    assert isinstance(tree, ast.ClassDef)
-    explanations = {}
-    for line, after in zip(tree.body, tree.body[1:], strict=False):
-        if (
-            isinstance(line, ast.AnnAssign)
-            and isinstance(line.target, ast.Name)
-            and isinstance(after, ast.Expr)
-            and isinstance(after.value, ast.Constant)
-            and isinstance(after.value.value, str)
-        ):
-            explanations[line.target.id] = inspect.cleandoc(after.value.value)
-    return explanations
-
-
-def explanation(config: Config, key: str) -> str:
-    """The docstring under a key, of the class or of the nearest one that it builds on."""
-    for kind in config.__mro__:
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not BaseModel:
-            text = own_explanations(kind).get(key)
-            if text:
-                return text
-    return ""
 
 
 def members(annotation: Any) -> list[Any]:

@@ -6,6 +6,7 @@ other files from there (`genlab.results.layout`).
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from functools import partial
@@ -217,6 +218,14 @@ def check(
         work(commands.print_template, exercise)
     else:
         work(commands.check_answer, exercise, file, seconds)
+
+
+@app.command(rich_help_panel="For you")
+def schema() -> None:
+    """Print the JSON schema of a study file, for editors: config/study.schema.json."""
+    from genlab.config.study.json_schema import study_schema
+
+    print(json.dumps(study_schema(), indent=2))
 
 
 @stage_command()
