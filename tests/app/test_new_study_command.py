@@ -135,7 +135,17 @@ def test_of_many_pictures_a_sample_is_opened(tmp_path: Path) -> None:
     assert SAMPLE / 2 < look(path, (0.1,)).opened <= SAMPLE
 
 
-def test_a_broken_picture_is_named_with_its_reason(tmp_path: Path) -> None:
+def test_some_broken_pictures_may_be_skipped(project: Path, genlab: Run) -> None:
+    """They are named, and the data set allows for them."""
+    files = {f"{i:03}.png": picture(8) for i in range(99)} | {"broken.png": b"no picture"}
+    path = zipped(project / "some.zip", files)
+    ended = genlab("new-study", path, "--out", "config/studies/own.yaml", "--hours", 0.1)
+    assert ended.status == 0, ended.err
+    assert "'broken.png' not a readable picture" in ended.out
+    assert "unreadable: 1\n" in Path("config/datasets/own.yaml").read_text()
+
+
+def test_many_broken_pictures_are_refused_with_the_reason(tmp_path: Path) -> None:
     path = zipped(tmp_path / "own.zip", {"a.png": picture(8), "b.png": b"no picture"})
     with pytest.raises(GenLabError, match=r"own\.zip: 1 of .*'b\.png' not a readable picture"):
         look(path, (0.1,))

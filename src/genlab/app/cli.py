@@ -166,7 +166,7 @@ def verify_row(
 
 @app.command(rich_help_panel="For you")
 def new_study(
-    pictures: Annotated[Path, typer.Argument(help="A folder or zip file of pictures.")],
+    pictures: Annotated[Path, typer.Argument(help="A folder, zip or tar file of pictures.")],
     out: Annotated[Path, typer.Option(help="The study's file, config/studies/NAME.yaml.")],
     hours: Annotated[
         float, typer.Option(min=0.1, max=1000, help="Time that the study may take here.")

@@ -149,6 +149,7 @@ def dataset_text(path: Path, pictures: Look, plan: Plan, fraction: float) -> str
         "# config/datasets/pictures.yaml explains every key.\n"
         f"source: image_folder\n{where}size: {plan.side}\nchannels: {pictures.channels}\n"
         f"resize: true\nconvert: true\ntest_fraction: {fraction}\n"
+        + (f"unreadable: {pictures.unreadable}\n" if pictures.broken else "")
     )
 
 
@@ -211,10 +212,15 @@ def new_study(path: Path, out: Path, hours: float, *, cpu: bool = False) -> None
     print(f"{path}: {pictures.description}")
     for remark in pictures.layouts[FRACTIONS[0]].remarks:
         print(f"{path}: {remark}")
+    for broken in pictures.broken:
+        print(f"{path}: {broken}; it will be skipped")
     if pictures.sides[0] < SMALLEST:
         raise GenLabError(f"{path}: a side has only {pictures.sides[0]} pixels, not {SMALLEST}")
     plan = make_plan(pictures, hours, config_dir, cpu)
-    counts = {fraction: len(layout.test) for fraction, layout in pictures.layouts.items()}
+    counts = {
+        fraction: len(layout.test) - pictures.unreadable
+        for fraction, layout in pictures.layouts.items()
+    }
     fraction = next((f for f, n in counts.items() if n >= FEWEST), FRACTIONS[0])
     files = {
         dataset: dataset_text(path, pictures, plan, fraction),
