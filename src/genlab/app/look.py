@@ -1,4 +1,4 @@
-"""Look at a folder or archive of pictures: how many, their size and colour, and which are broken."""
+"""Look at pictures of one's own: how many, their size and colour, and which are broken."""
 
 from __future__ import annotations
 
