@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,20 +50,20 @@ class Look(NamedTuple):
 
 def _pictures(path: Path, names: list[str]) -> Iterator[tuple[str, Image.Image | GenLabError]]:
     """Yield each of the pictures `names` in the folder or zip, or why it can't be read."""
-    archive = zipfile.ZipFile(path) if path.is_file() else None
-    members = zip_members(archive) if archive else {}
-    for name in names:
-        try:
-            if archive:
-                with archive.open(members[name]) as member:
-                    content = member.read(members[name].file_size)
-            else:
-                content = (path / name).read_bytes()
-            yield name, load_picture(content)
-        except GenLabError as error:
-            yield name, error
-        except UNREADABLE as error:
-            yield name, GenLabError(f"can't be read ({error})")
+    with zipfile.ZipFile(path) if path.is_file() else nullcontext() as archive:
+        members = zip_members(archive) if archive else {}
+        for name in names:
+            try:
+                if archive:
+                    with archive.open(members[name]) as member:
+                        content = member.read(members[name].file_size)
+                else:
+                    content = (path / name).read_bytes()
+                yield name, load_picture(content)
+            except GenLabError as error:
+                yield name, error
+            except UNREADABLE as error:
+                yield name, GenLabError(f"can't be read ({error})")
 
 
 def is_grey(picture: Image.Image) -> bool:
