@@ -10,7 +10,7 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from genlab.app.look import Look, look
 from genlab.config.base import read_yaml
 from genlab.config.evaluators import CLASSIFIER
 from genlab.config.study import load_model, load_study
+from genlab.config.study.schema import Entry
 from genlab.errors import GenLabError
 from genlab.io.files import write_text
 from genlab.models.base import Facts, build_model
@@ -105,7 +106,7 @@ def jobs_at_once(cpu: bool) -> int:
     return 1 if on_gpu or len(os.sched_getaffinity(0)) == 1 else 2
 
 
-def speed(entry: Any, shape: tuple[int, int, int], config_dir: Path, cpu: bool) -> float:
+def speed(entry: Entry, shape: tuple[int, int, int], config_dir: Path, cpu: bool) -> float:
     """Measure the training of a model on noise of `shape`, images per second."""
     model = load_model(entry, {}, config_dir, "genlab new-study")
     training = model.training
