@@ -20,12 +20,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+import genlab.models.flow_matching  # noqa: F401 - defines genlab.assignment
+
 GPU = torch.device("cuda:0")
 ATEN = torch.ops.aten
 SYNCS = {
     ATEN._linalg_check_errors,
+    ATEN._linalg_eigh,
     ATEN._local_scalar_dense,
     ATEN._unique2,
+    torch.ops.genlab.assignment,
     ATEN.bincount,
     ATEN.equal,
     ATEN.masked_select,

@@ -23,7 +23,7 @@ INDICES = 1
 """Copies to the device in every step: which images and captions it takes."""
 EXTRA: dict[str, dict[str, int]] = {
     "cheater": {"syncs": 1},  # torch checks the eigenvalues of its covariance
-    "flow_matching": {"to device": 1, "to host": 1},  # pairing by optimal transport is scipy's
+    "flow_matching": {"syncs": 1},  # pairing by optimal transport is scipy's
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "ddim": {"eta": 0.5},

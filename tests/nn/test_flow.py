@@ -139,16 +139,25 @@ def _two_processes(rank: int, port: int) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
     )
-    layer = ActNorm(torch.ones(2, 3, 3, dtype=torch.bool))
-    torch.manual_seed(rank)
-    layer(torch.randn(4, 2, 3, 3))
-    both = [torch.empty_like(layer.b) for _ in range(2)]
-    torch.distributed.all_gather(both, layer.b.detach())
+    x, own, together = first_batch_of_actnorm()
+    own(x[rank::2])
+    both = [torch.empty_like(own.b) for _ in range(2)]
+    torch.distributed.all_gather(both, own.b.detach())
     torch.distributed.destroy_process_group()
     assert torch.equal(*both)
+    together(x)
+    for name, expected in together.state_dict().items():  # float32 sums in another order
+        torch.testing.assert_close(own.state_dict()[name], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_actnorm_starts_alike_in_all_processes() -> None:
+def first_batch_of_actnorm() -> tuple[Tensor, ActNorm, ActNorm]:
+    """Images [8, 2, 3, 3], the two halves of which differ, and two new layers."""
+    x = torch.randn(8, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    x[::2] += 3
+    return x, *(ActNorm(torch.ones(2, 3, 3, dtype=torch.bool)) for _ in range(2))
+
+
+def test_actnorm_starts_from_the_images_of_all_processes() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

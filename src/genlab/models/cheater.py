@@ -37,6 +37,13 @@ SMALLEST = 1e-12
 """Eigenvalues below are taken for zero: the square root has no derivative there."""
 
 
+def covariance_of(x: Tensor) -> Tensor:
+    """The covariance [F, F] of features [N, F]; `torch.cov` waits for a GPU to check N."""
+    columns = x.T
+    columns = columns - (columns.sum(dim=1) / len(x))[:, None]
+    return columns.mm(columns.T) / (len(x) - 1)
+
+
 class FrechetDistance:
     """The Frechet distance of features from a reference set, differentiable in the features.
 
@@ -47,7 +54,7 @@ class FrechetDistance:
     def __init__(self, reference: Tensor) -> None:
         reference = reference.double()
         self.mean = reference.mean(dim=0)  # [F]
-        self.covariance = torch.cov(reference.T)  # S_r, [F, F]
+        self.covariance = covariance_of(reference)  # S_r, [F, F]
         eigenvalues, vectors = torch.linalg.eigh(self.covariance)
         self.root = vectors * eigenvalues.clamp(min=0).sqrt() @ vectors.T  # S_r^1/2
 
@@ -57,7 +64,7 @@ class FrechetDistance:
         tr M^1/2 of M = S_r^1/2 S S_r^1/2 is the sum of the roots of M's eigenvalues.
         """
         features = features.double()  # which autocast leaves alone
-        covariance = torch.cov(features.T)
+        covariance = covariance_of(features)
         eigenvalues = torch.linalg.eigvalsh(self.root @ covariance @ self.root)
         cross = eigenvalues.clamp(min=SMALLEST).sqrt().sum()
         shift = (features.mean(dim=0) - self.mean).square().sum()

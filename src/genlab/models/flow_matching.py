@@ -36,11 +36,23 @@ from genlab.samplers import heun
 PAIRS_AT_ONCE = 100
 
 
+@torch.library.custom_op("genlab::assignment", mutates_args=())  # compiled as one opaque step
+def assignment(costs: Tensor) -> Tensor:
+    """The permutation int64 [B] that pairs rows and columns of `costs` [B, B] at the least sum."""
+    _, order = linear_sum_assignment(costs.cpu().numpy())
+    return torch.from_numpy(order).to(costs.device)
+
+
+@assignment.register_fake
+def _(costs: Tensor) -> Tensor:
+    return costs.new_empty(len(costs), dtype=torch.int64)
+
+
 def nearest_noise(x0: Tensor, eps: Tensor) -> Tensor:
     """Permute `eps` so that sum_i |x_0i - eps_i|^2 is least; both [B, C, H, W]."""
     costs = torch.cdist(x0.flatten(1).float(), eps.flatten(1).float()).square()
-    _, order = linear_sum_assignment(costs.cpu().numpy())
-    return eps[torch.from_numpy(order).to(eps.device)]
+    order: Tensor = assignment(costs)
+    return eps[order]
 
 
 class FlowMatching(GaussianModel):

@@ -36,7 +36,13 @@ from genlab.models.base import Batch, Model
 from genlab.nn.backbone import make_network
 from genlab.nn.layers import upcast
 from genlab.nn.unet import Texts
-from genlab.processes.gaussian import Denoiser, over_pixels, target_row, x0_slope
+from genlab.processes.gaussian import (
+    Denoiser,
+    EvaluationCounter,
+    over_pixels,
+    target_row,
+    x0_slope,
+)
 from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import GaussianPath, NoiseLevel
 
@@ -210,6 +216,7 @@ class GaussianModel(Model):
             labels=labels if self.config.conditional else None,
             guidance=guidance,
             null=self.classes,
+            counter=EvaluationCounter(),  # not by default: torch.compile can't follow a factory
         )
 
     def log_density(self, pixels: Tensor, kind: DensityKind, k: int) -> Tensor:

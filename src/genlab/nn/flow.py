@@ -22,11 +22,10 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.nn.layers import mirror_on_host
+from genlab.nn.layers import mirror_on_host, sum_over_processes
 
 
 def total(x: Tensor) -> Tensor:
@@ -97,16 +96,14 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set b and log_s by the mean and variance of the real entries of x."""
-        entries = (len(x) * self.real.sum(dim=(1, 2), keepdim=True)).clamp(min=1)  # [C, 1, 1]
-        mean = x.sum(dim=(0, 2, 3))[:, None, None] / entries
-        deviation = (x - mean) * self.real
-        variance = deviation.square().sum(dim=(0, 2, 3))[:, None, None] / entries
+        """Set b and log_s by mean and variance of the real entries of x, in all processes."""
+        entries = sum_over_processes(len(x) * self.real.sum(dim=(1, 2), keepdim=True))  # [C, 1, 1]
+        entries = entries.clamp(min=1)
+        mean = sum_over_processes(x.sum(dim=(0, 2, 3)))[:, None, None] / entries
+        squares = ((x - mean) * self.real).square().sum(dim=(0, 2, 3))
+        variance = sum_over_processes(squares)[:, None, None] / entries
         self.b.copy_(-mean)
         self.log_s.copy_(-0.5 * (variance + 1e-6).log())
-        if torch.distributed.is_initialized():  # each process has its own images
-            for parameter in (self.b, self.log_s):
-                torch.distributed.broadcast(parameter, src=0)
         self.initialised.fill_(True)
         self.on_host = True
 

@@ -26,7 +26,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.nn.layers import mirror_on_host
+from genlab.nn.layers import mirror_on_host, sum_over_processes
 
 EPSILON = 1e-5  # of the Laplace smoothing, in vectors
 
@@ -59,13 +59,6 @@ def usage(indices: Tensor, codes: int) -> Tensor:
     """
     flat = indices.flatten()
     return flat.new_zeros(codes).scatter_add_(0, flat, torch.ones_like(flat))
-
-
-def _over_processes(tensor: Tensor) -> Tensor:
-    """The sum of `tensor` over all processes of a training."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(tensor)
-    return tensor
 
 
 class Quantiser(nn.Module):
@@ -151,7 +144,9 @@ class Quantiser(nn.Module):
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
         """Initialise the codes with vectors of z [N, D], each with its share of the batch."""
-        size = _over_processes(torch.full((), len(flat), dtype=torch.float64, device=flat.device))
+        size = sum_over_processes(
+            torch.full((), len(flat), dtype=torch.float64, device=flat.device)
+        )
         self.counts.copy_(size / self.codes)
         self.sums.copy_(self._random_vectors(flat) * self.counts[:, None])
         self.started.fill_(True)
@@ -164,9 +159,9 @@ class Quantiser(nn.Module):
         # Sorted by code, vectors are summed in the order of the batch. So the sums are reproducible
         # to the last bit, unlike `index_add` on a GPU.
         sums = F.embedding_bag(k.argsort(stable=True), flat, n.cumsum(0) - n, mode="sum")  # [K, D]
-        n = _over_processes(n)
+        n = sum_over_processes(n)
         self.counts.lerp_(n.float(), 1 - self.decay)
-        self.sums.lerp_(_over_processes(sums), 1 - self.decay)
+        self.sums.lerp_(sum_over_processes(sums), 1 - self.decay)
 
         if self.restart_below > 0:
             self._restart(flat)

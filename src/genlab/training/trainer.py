@@ -110,7 +110,8 @@ class Training:
         keep: shares of the training after which `run` hands its weights on.
 
     Raises:
-        GenLabError: the model has another size than its budget, or the checkpoint doesn't fit.
+        GenLabError: the model has another size than its budget, the checkpoint doesn't fit, or
+            the processes would get batches of different sizes.
     """
 
     def __init__(
@@ -128,6 +129,11 @@ class Training:
         self.training, self.seed, self.accelerator = training, seed, accelerator
         self.name, self.checkpoint, self.keep = name, checkpoint, keep
         check_size(name, model, training)
+        if training.batch_size % accelerator.num_processes:
+            raise GenLabError(
+                f"{name}: training.batch_size: {training.batch_size} images can't be shared evenly "
+                f"by {accelerator.num_processes} processes; choose a multiple, or fewer processes"
+            )
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         self.batches, self.held_out = (
             Batches(
