@@ -47,6 +47,15 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where the data set `pictures` finds 4,000 pictures by their names."""
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("pictures", "w") as archive:
+        for i in range(4000):
+            archive.writestr(f"{('train', 'test')[i % 2]}/{i}.png", b"")
+
+
+@pytest.fixture
 def tiny_study(
     tmp_path: Path, tiny_config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., StudyFolder]:

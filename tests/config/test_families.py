@@ -72,14 +72,38 @@ def test_a_family_that_generates_has_a_sampler(family: FamilyConfig) -> None:
 
 
 PRESETS = sorted((Path(__file__).parents[2] / "config" / "models").glob("*.yaml"))
+OF_COLOUR = ("-cifar10", "-celeba", "-64", "-f4", "-f8")
+"""Ends of the names of presets for colour images."""
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_is_a_model_of_the_default_data(path: Path) -> None:
-    """Its keys and its training's are known, and it fits digits; it begins by saying what it is."""
+def test_a_preset_is_a_model_of_digits_or_of_colour_images(path: Path) -> None:
+    """Its keys and its training's are known; it begins by saying what it is."""
     family = load_model(path.stem, {}, path.parents[1], "here").model
-    assert family.problems(channels=1, size=28) == []
+    sizes = ((3, 32), (3, 64)) if path.stem.endswith(OF_COLOUR) else ((1, 28),)
+    assert any(not family.problems(channels, size) for channels, size in sizes)
     assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "published"),
+    [
+        ("ddpm-cifar10", (3, 32, 32), 35.7e6),  # Ho et al. 2020, appendix B
+        # The same network with other heads, which have the same weights
+        ("flow-cifar10", (3, 32, 32), 35.7e6),
+    ],
+)
+def test_a_preset_of_a_paper_has_the_paper_s_number_of_parameters(
+    preset: str, shape: tuple[int, int, int], published: float
+) -> None:
+    from genlab.models.base import Facts, build_model
+    from genlab.training.size import parameter_count
+
+    family = load_model(preset, {}, PRESETS[0].parents[1], "here").model
+    assert parameter_count(build_model(family, Facts(shape, 10), 0)) == pytest.approx(
+        published,
+        abs=0.05e6,  # the paper's digits
+    )
 
 
 @pytest.mark.parametrize(

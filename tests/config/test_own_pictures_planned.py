@@ -245,7 +245,7 @@ def test_what_is_no_file_is_named_and_not_read(
 
 def test_a_pipe_in_the_place_of_the_zip_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "own.zip")
-    with pytest.raises(GenLabError, match=r"own\.zip: neither a folder nor a zip file"):
+    with pytest.raises(GenLabError, match=r"own\.zip: neither a folder nor a zip or tar file"):
         list_pictures(tmp_path / "own.zip")
 
 
@@ -271,7 +271,7 @@ def test_planning_names_the_file_and_the_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         dataset(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/datasets/own.yaml: path: {tmp_path}/own: no such folder or zip file"
+        f"{tmp_path}/datasets/own.yaml: path: {tmp_path}/own: no such folder, zip or tar file"
     )
     with pytest.raises(ConfigError, match=r"own\.yaml: path: is empty; write a value"):
         dataset(tmp_path, path="")

@@ -6,7 +6,6 @@ import math
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
+from test_families import OF_COLOUR
 
 from genlab.config.base import dump_yaml, merge, read_yaml
 from genlab.config.evaluators import trained_evaluators
@@ -41,25 +41,27 @@ def load(changes: dict[str, Any], config: Path = CONFIG) -> Study:
     [CONFIG / "config.yaml", *sorted((CONFIG / "studies").glob("*.yaml"))],
     ids=lambda p: p.stem,
 )
+@pytest.mark.usefixtures("pictures")
 def test_every_study_that_is_shipped_is_valid(path: Path) -> None:
-    assert load_study(read_yaml(path), CONFIG, path).models
+    """By its own name, with a sampler for each model that draws, and none that draws nothing."""
+    study = load_study(read_yaml(path), CONFIG, path)
+    assert study.name == {"config": "default"}.get(path.stem, path.stem)
+    assert study.notes == []
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIG / "datasets").glob("*.yaml")))
-def test_every_dataset_that_is_shipped_is_valid(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("pictures")
+def test_every_dataset_that_is_shipped_is_valid(name: str) -> None:
     """Of `pictures` the names are looked at."""
-    monkeypatch.chdir(tmp_path)
-    with zipfile.ZipFile("pictures", "w") as archive:
-        for i in range(4000):
-            archive.writestr(f"{('train', 'test')[i % 2]}/{i}.png", b"")
     assert name in load({"datasets": [name]}).datasets
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONFIG / "models").glob("*.yaml")))
 def test_every_model_that_is_shipped_is_valid_or_generates_nothing(name: str) -> None:
-    changes = {"models": ["vae", "ddpm", {"preset": name, "name": "another"}]}
+    changes = {
+        "datasets": ["celeba" if name.endswith(OF_COLOUR) else "digits"],
+        "models": ["vae", "ddpm", {"preset": name, "name": "another"}],
+    }
     if name in trained_evaluators():
         with pytest.raises(ConfigError, match="'another' generates no images"):
             load(changes)
@@ -310,6 +312,29 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "the line is `models: [vae-logistic, ddpm]`",
         ],
     ),
+    "bernoulli on colour, with changes that stay": (
+        {
+            "datasets": ["cifar10"],
+            "models": [{"preset": "beta-vae", "name": "b-2", "beta": 2}, "vae-bernoulli", "ddpm"],
+        },
+        [
+            "mine.yaml: models: 'b-2' on 'cifar10': likelihood: bernoulli needs grey",
+            "; replace beta-vae by beta-vae-logistic",
+            "is `models: [{preset: beta-vae-logistic, name: b-2, beta: 2}, vae-logistic, ddpm]`",
+        ],
+    ),
+    "bernoulli on colour by a change of one's own": (
+        {"datasets": ["cifar10"], "models": [{"preset": "vae", "likelihood": "bernoulli"}, "ddpm"]},
+        ["likelihood: bernoulli needs grey images, but these have 3 channels; use likelihood: "],
+    ),
+    "a flow whose matrices are too large": (
+        {"datasets": ["celeba"], "models": ["glow", "ddpm"]},
+        [
+            "mine.yaml: models: 'glow' on 'celeba': global_steps: the 2 levels",
+            "; replace glow by glow-64",
+            "the line is `models: [glow-64, ddpm]`",
+        ],
+    ),
     "side that can't be halved so often": (
         {"models": ["vae", {"preset": "ddpm", "network": {"multipliers": [1, 2, 2, 2]}}]},
         [
@@ -451,13 +476,13 @@ def test_all_models_that_do_not_fit_are_named_at_once_with_others_that_do() -> N
         load_study(values, CONFIG, "mine.yaml")
     *problems, remedy = str(caught.value).splitlines()
     assert [problem.rsplit("; ")[-1] for problem in problems] == [
-        "replace vae-bernoulli by vae-gaussian",
+        "replace vae-bernoulli by vae",
         "replace beta-vae by beta-vae-logistic",
     ]
     line = remedy.split("`")[1]
     assert line.startswith("models: [ddpm, score-sde,")
     study = load_study(values | yaml.safe_load(line), CONFIG, "mine.yaml")
-    replaced = {"vae-bernoulli": "vae-gaussian", "beta-vae": "beta-vae-logistic"}
+    replaced = {"vae-bernoulli": "vae", "beta-vae": "beta-vae-logistic"}
     assert [m for m in study.models if m in values["models"] or m in replaced.values()] == [
         replaced.get(name, name) for name in values["models"]
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import tarfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -51,6 +53,22 @@ def archive(method: int) -> bytes:
 ARCHIVES = [archive(method) for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]
 
 
+def tar(kind: int) -> bytes:
+    """A valid tar file of small pictures in two classes, without the padding at its end."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=kind) as writer:
+        for i in range(4):
+            member = tarfile.TarInfo(f"{'ab'[i % 2]}/{'long' * 30}{i}.png")  # a header of its own
+            member.size = len(PICTURES[i])
+            writer.addfile(member, io.BytesIO(PICTURES[i]))
+        end = file.tell()
+    return file.getvalue()[: end + 2 * tarfile.BLOCKSIZE]
+
+
+TARS = [tar(kind) for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+PACKED = [gzip.compress(content) for content in TARS]
+
+
 @st.composite
 def damaged(draw: st.DrawFn, files: list[bytes]) -> bytes:
     """One of `files`, cut off, or with some bytes replaced, left out or put in."""
@@ -87,13 +105,29 @@ def test_a_damaged_picture_is_read_or_refused(content: bytes) -> None:
 @settings(max_examples=150, suppress_health_check=ANY_FOLDER)
 @given(damaged(ARCHIVES))
 def test_a_damaged_archive_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "own.zip"
+    read_or_refused(tmp_path / "own.zip", content)
+
+
+@settings(max_examples=200, suppress_health_check=ANY_FOLDER)
+@given(damaged(TARS))
+def test_a_damaged_tar_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    read_or_refused(tmp_path / "own.tar", content)
+
+
+@settings(max_examples=100, suppress_health_check=ANY_FOLDER)
+@given(damaged(PACKED))
+def test_a_damaged_compressed_tar_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    read_or_refused(tmp_path / "own.tar.gz", content)
+
+
+def read_or_refused(path: Path, content: bytes) -> None:
+    """Read the archive of this content at `path`, or get a message that names it."""
     path.write_bytes(content)
     config = ImageFolderConfig(path=str(path), size=6, convert=True, test_fraction=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            source = read(config, fetch(config, tmp_path / "raw"))
+            source = read(config, fetch(config, path))
         except GenLabError as error:
             assert str(error).startswith(f"{path}: ")
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -133,3 +135,37 @@ def test_other_formats_are_not_opened() -> None:
     """A decoder that nobody needs is one that nobody has to trust."""
     with pytest.raises(GenLabError, match="not a readable picture"):
         load_picture(stored(Image.new("L", (2, 2)), "PPM"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (40, 40, 200), (255, 255, 255)])
+def test_cmyk_is_shown_in_its_colours(kind: str, colour: tuple[int, int, int]) -> None:
+    """Without a colour profile: red = 255 - cyan - black. In JPEG its values are inverted."""
+    content = stored(Image.new("RGB", (16, 16), colour).convert("CMYK"), kind)
+    assert Image.open(io.BytesIO(content)).mode == "CMYK"
+    shown = pixels(content)[:, 8, 8].astype(int)
+    assert np.abs(shown - colour).max() <= (4 if kind == "JPEG" else 0)  # JPEG's loss
+
+
+def png_of_16_bits(values: NDArray[np.uint16]) -> bytes:
+    """A PNG file of values [H, W, C] with C = 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)."""
+    height, width, channels = values.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_keep_their_high_bytes(channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (3, 3, channels)).astype(np.uint16)
+    if channels != 3:
+        values[..., -1] = 65535  # opaque
+    colours = values[..., :3] if channels > 2 else values[..., :1].repeat(3, axis=2)
+    assert np.array_equal(pixels(png_of_16_bits(values)), (colours >> 8).transpose(2, 0, 1))

@@ -190,7 +190,7 @@ def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path, genlab: Gen
     config.write_text(f"{{source: image_folder, path: {tmp_path}/own, size: 4}}")
     ended = genlab("fetch", "--config", config)
     assert (ended.status, ended.err) == (
-        1, f"error: {tmp_path}/own: no such folder or zip file\n"
+        1, f"error: {tmp_path}/own: no such folder, zip or tar file\n"
     )  # fmt: skip
     (tmp_path / "own").mkdir()
     ended = genlab("fetch", "--config", config)
@@ -217,7 +217,7 @@ def test_a_picture_damaged_within_a_zip_is_named(tmp_path: Path, genlab: Genlab)
         archive.writestr("0.png", b"A" * 100)
         archive.writestr("1.png", grey(0))
     path.write_bytes(path.read_bytes().replace(b"A" * 100, b"A" * 99 + b"B"))
-    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4, channels: 1}}")
     assert genlab("fetch", "--config", config).status == 0
     ended = genlab("prepare", "--config", config)
     assert ended.status == 1
@@ -284,7 +284,7 @@ def test_a_member_that_grows_beyond_what_it_declares_is_not_read_on(
     at = content.index(b"PK\1\2") + 24
     content[at : at + 4] = declared.to_bytes(4, "little")
     path.write_bytes(content)
-    config.write_text(f"{{source: image_folder, path: {path}, size: 4}}")
+    config.write_text(f"{{source: image_folder, path: {path}, size: 4, channels: 1}}")
     assert genlab("fetch", "--config", config).status == 0
     tracemalloc.start()
     ended = genlab("prepare", "--config", config)

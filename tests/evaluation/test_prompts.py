@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from genlab.evaluation.prompt_evaluators import first_evaluation_image
 from genlab.evaluation.prompt_measures import best_of, by_factor, counts_up_to
-from genlab.evaluation.prompts import best_scale
+from genlab.evaluation.prompt_pictures import candidate_sheet
+from genlab.evaluation.prompts import Candidates, Prompts, best_scale
 
 
 def test_the_curve_is_the_mean_over_all_subsets() -> None:
@@ -60,3 +63,17 @@ def test_the_best_scale_has_the_most_correct_subjects_before_ranking() -> None:
     assert best_scale([1.0, 2.0, 4.0], of(0.2, 0.9, 0.5)) == 1
     assert best_scale([0.0, 1.0, 2.0], of(0.9, 0.2, 0.5)) == 2  # 0 ignores the prompt
     assert best_scale([0.0], of(0.9)) == 0
+
+
+def test_a_row_of_candidates_ends_with_the_best_and_the_worst() -> None:
+    """Of ten candidates, whose pixels are their numbers, the first eight are shown as well."""
+    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(1, 10, 1, 2, 2)
+    scores = torch.tensor([[0.5, 0.1, 0.6, 0.3, 0.4, 0.2, 0.7, 0.8, 0.9, 0.0]])
+    correct = torch.arange(10)[None, :, None] == 8
+    evaluators: Any = SimpleNamespace(names=["digit"], subject=["digit"])
+    prompts = {"seen": Prompts(["an eight"], torch.zeros(1, 1), torch.full((1, 1), 8))}
+    sheet = candidate_sheet(prompts, {"seen": Candidates(scores, correct, images)}, evaluators)
+    assert sheet.facts == [{"kind": "seen", "prompt": "an eight", "right": True}]
+    assert sheet.best[:, 0, 0, 0].tolist() == [8]
+    (row,) = sheet.rows.values()
+    assert row[:, 0, 0, 0].tolist() == [*range(8), 255, 8, 9]

@@ -145,3 +145,26 @@ def test_no_file_of_another_user_is_in_the_way(claim: Claim, tmp_path: Path) -> 
     (tmp_path / "genlab-gpu0.lock").mkdir()  # the lock's name where all users shared it
     assert claim(CUDA_VISIBLE_DEVICES="0,1") == "0"
     assert (tmp_path / f"genlab-{os.getuid()}").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_gpu_computes_float32_in_full_and_the_same_in_every_call() -> None:
+    """In a process of its own: the settings are those of a whole process."""
+    code = """
+import os, torch
+from genlab.models.devices import compute_exactly
+assert torch.backends.cudnn.allow_tf32  # torch's default
+compute_exactly()
+assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+assert torch.are_deterministic_algorithms_enabled()
+assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_training_leaves_the_gpu_of_a_mac_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no float64."""
+    from genlab.training.trainer import make_accelerator
+
+    monkeypatch.setattr("accelerate.state.is_mps_available", lambda **_: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert make_accelerator("fp32", cpu=False).device.type == "cpu"

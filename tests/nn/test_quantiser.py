@@ -20,6 +20,7 @@ def started(codes: int = 5, width: int = 3, restart_below: float = 0.0) -> Quant
     quantiser = Quantiser(codes, width, decay=0.9, restart_below=restart_below)
     quantiser.counts.copy_(1 + torch.rand(codes))
     quantiser.started.fill_(True)
+    quantiser.on_host = True
     return quantiser
 
 

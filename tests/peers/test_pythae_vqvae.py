@@ -33,6 +33,7 @@ def own(counts: Tensor, sums: Tensor) -> Quantiser:
     quantiser.counts.copy_(counts)
     quantiser.sums.copy_(sums)
     quantiser.started.fill_(True)
+    quantiser.on_host = True
     return quantiser
 
 

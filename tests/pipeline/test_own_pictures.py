@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -29,13 +31,13 @@ def draw(project: Project, name: str, seed: int) -> None:
     Image.fromarray((light + noise).astype(np.uint8)).save(project.root / "pictures" / name)
 
 
-def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
-    """Planned, broken, mended, run; then what a touched, another, a removed picture redo."""
-    (bare.root / "pictures").mkdir()
+def write_study(project: Project, **dataset: object) -> None:
+    """Pictures in a folder, and a study of one model on them."""
+    (project.root / "pictures").mkdir()
     for i in range(PICTURES):
-        draw(bare, f"{i:03}.png", i)
-    dataset = {"source": "image_folder", "path": "pictures", "size": SIDE, "channels": 1,
-               "test_fraction": 0.4}  # fmt: skip
+        draw(project, f"{i:03}.png", i)
+    leaves = {"source": "image_folder", "path": "pictures", "size": SIDE, "channels": 1,
+              "test_fraction": 0.4, **dataset}  # fmt: skip
     study = {
         "name": "own", "datasets": ["leaves"],
         "models": [{"preset": "vae", "channels": 4, "latent": 2}],
@@ -44,8 +46,13 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
                        "classifier": {"images": 2560}},
         "tracking": {"tensorboard": False, "system_metrics": False},
     }  # fmt: skip
-    for path, content in (("config/datasets/leaves.yaml", dataset), (STUDY, study)):
-        (bare.root / path).write_text(yaml.safe_dump(content))
+    for path, content in (("config/datasets/leaves.yaml", leaves), (STUDY, study)):
+        (project.root / path).write_text(yaml.safe_dump(content))
+
+
+def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
+    """Planned, broken, mended, run; then what a touched, another, a removed picture redo."""
+    write_study(bare)
     broken = bare.root / "pictures/200.png"
     broken.write_bytes(b"not a picture")
 
@@ -87,10 +94,36 @@ def test_own_pictures_from_a_flat_folder(bare: Project) -> None:
     assert bare.plan(study=STUDY) == set()
 
 
+def test_pictures_in_a_tar_with_a_table(bare: Project) -> None:
+    """One is unreadable and skipped; a new caption is noticed, and decodes no picture again."""
+    write_study(bare, path="own.tar", table="own.csv", unreadable=1)
+    (bare.root / "pictures/000.png").write_bytes(b"not a picture")
+    with tarfile.open(bare.root / "own.tar", "w") as archive:
+        archive.add(bare.root / "pictures", "pictures")
+    table = ["file,caption", *(f"{i:03}.png,picture {i}" for i in range(PICTURES))]
+    (bare.root / "own.csv").write_text("\n".join(table))
+    log = bare.root / "results/own/logs/leaves/prepare.log"
+
+    bare.snakemake("--cores", CORES, "--until", "prepare", study=STUDY)
+    manifest = json.loads((bare.root / "results/data/leaves/manifest.json").read_text())
+    assert (manifest["train"]["images"], manifest["test"]["images"]) == (101, 68)
+    assert [*manifest["skipped"]] == ["pictures/000.png"]
+    assert "own.tar: pictures/000.png: skipped: not a readable picture (" in log.read_text()
+    assert "decoded already" not in log.read_text()
+
+    (bare.root / "own.csv").write_text("\n".join(table).replace("picture 5", "another"))
+    assert {Job("fetch"), Job("prepare")} <= bare.plan(study=STUDY)
+    config = bare.root / "config/datasets/leaves.yaml"
+    (bare.root / "own.csv").write_text("\n".join(table))
+    config.write_text(config.read_text() + "captions: ['a {caption}']\n")
+    bare.snakemake("--cores", CORES, "--until", "prepare", study=STUDY)
+    assert "own.tar: 170 of 170 pictures are decoded already" in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: None, "config/datasets/pictures.yaml: path: pictures: no such folder or zip"),
+        (lambda p: None, "config/datasets/pictures.yaml: path: pictures: no such folder, zip"),
         (lambda p: p.write_bytes(b"no zip"), "pictures.yaml: path: pictures: can't be read (File"),
     ],
 )

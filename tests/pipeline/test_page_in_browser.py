@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Literal
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import blank_page, needs_chromium
+from PIL import Image
 from playwright.sync_api import Page
 from project import Project
 
@@ -203,6 +206,25 @@ def test_screen_readers_and_keyboards_reach_everything(
     violations = Axe().run(page).response["violations"]
     page.close()
     assert [one["id"] for one in violations] == []
+
+
+def test_figures_are_dark_on_a_dark_page_and_light_in_print(opened: Opened) -> None:
+    """By the colour of a figure's corner, which is its ground."""
+
+    def corner() -> int:
+        figure = opened.page.locator("#losses .plot img")
+        figure.scroll_into_view_if_needed()
+        with Image.open(BytesIO(figure.screenshot())) as picture:
+            return int(np.mean(picture.convert("RGB").getpixel((3, 3))))
+
+    grounds = []
+    for scheme, media in (("light", "screen"), ("dark", "screen"), ("dark", "print")):
+        opened.page.emulate_media(color_scheme=scheme, media=media)
+        grounds.append(corner())
+    opened.page.emulate_media(color_scheme="light", media="screen")
+    light, dark, printed = grounds
+    assert light == printed == 255
+    assert dark < 40
 
 
 def test_it_is_printed_in_full_width(opened: Opened) -> None:

@@ -48,4 +48,4 @@ def test_the_default_study_on_colour_is_refused_with_the_line_that_plans(bare: P
     assert refused.returncode != 0
     assert "Traceback" not in refused.stdout + refused.stderr
     (models,) = re.findall(r"the line is `models: (\[.*\])`", refused.stdout + refused.stderr)
-    assert Job("train", "vae-gaussian") in bare.plan(*colour[1:], f"models={models}", study=None)
+    assert Job("train", "vae") in bare.plan(*colour[1:], f"models={models}", study=None)

@@ -360,6 +360,31 @@ def test_what_people_wrote_is_escaped(trained_study: StudyFolder) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+@needs_chromium
+def test_no_name_of_a_class_runs_in_a_browser(reported: StudyFolder) -> None:
+    """Folders of pictures name the classes, and may have any name."""
+    names = ["<script>document.title = 'taken'</script>", "<img src=x onerror=alert(1)>"]
+    manifest = reported.data("stripes").manifest
+    write_json(manifest, read_json(manifest) | {"classes": names})
+    measured = reported.run("stripes", "ddpm", 0).metrics
+    rows = read_json(measured)
+    for row in rows.values():
+        per_class = row["classifier"].get("per_class", {})
+        row["classifier"]["per_class"] = dict(zip(names, per_class.values(), strict=False))
+    write_json(measured, rows)
+    league(reported)
+    report(reported)
+    asked: list[str] = []
+    with blank_page() as page:
+        page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+        page.goto(reported.report.as_uri())
+        assert page.title() == "GenLab: tiny"
+        assert page.locator("img[src=x]").count() == 0
+        shown = page.locator("main").text_content() or ""
+    assert asked == []
+    assert names[0] in shown
+
+
 def test_a_stage_that_is_missing_is_named(trained_study: StudyFolder, genlab: Any) -> None:
     metrics = trained_study.run("stripes", "vae", 0).metrics
     metrics.unlink()

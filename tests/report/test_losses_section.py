@@ -1,4 +1,4 @@
-"""The loss figure: every seed has its own curve and, in the same colour, its own held-out loss."""
+"""The loss figure: every seed has its own curve and, in the same colour, its held-out losses."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import pytest
 from genlab.report.sections import losses
 from genlab.report.sections.losses import loss_curves
 
+LOSSES = {"vae": (0.5, 0.9, 1.4), "ddpm": (3.0, 2.0, 2.5)}
 HELD_OUT = pd.DataFrame(
     [
-        {"model": model, "seed": seed, "loss": loss}
-        for model, losses in {"vae": (0.5, 0.9, 1.4), "ddpm": (3.0, 2.0, 2.5)}.items()
+        {"model": model, "seed": seed, "images": images, "loss": loss + 10 / images}
+        for model, losses in LOSSES.items()
         for seed, loss in zip("017", losses, strict=True)
+        for images in (150, 300)
     ]
 )
 
 
-def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
+def test_each_seed_has_its_own_held_out_losses_in_its_own_colour(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(losses, "png", lambda figure: figure)
@@ -35,11 +37,14 @@ def test_each_seed_has_its_own_held_out_loss_in_its_own_colour(
         curves = {
             str(int(y[0]) - 1): line.get_color() for line, y in lines if line.get_linestyle() == "-"
         }
-        dashed = {y[0]: line.get_color() for line, y in lines if line.get_linestyle() == "--"}
+        dashed = {tuple(y): line.get_color() for line, y in lines if line.get_linestyle() == "--"}
         of_model = HELD_OUT[HELD_OUT["model"] == axis.get_title()]
         assert len(set(curves.values())) == 3
-        assert dashed == {row.loss: curves[row.seed] for row in of_model.itertuples()}
+        assert dashed == {
+            tuple(points["loss"]): curves[seed] for seed, points in of_model.groupby("seed")
+        }
         low, high = axis.get_ylim()
-        assert low < of_model["loss"].min() and of_model["loss"].max() < high
+        at_the_end = of_model[of_model["images"] == 300]["loss"]
+        assert low < at_the_end.min() and at_the_end.max() < high
         names = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert names == ["0", "1", "7", "held-out, after training"]
+        assert names == ["0", "1", "7", "held-out images"]

@@ -15,6 +15,7 @@ CONFIG = Path(__file__).parents[2] / "config"
 STUDIES = [CONFIG / "config.yaml", *sorted((CONFIG / "studies").glob("*.yaml"))]
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 def test_a_study_that_was_written_is_read_back_the_same(file: Path, tmp_path: Path) -> None:
     study = load_study(read_yaml(file), CONFIG, file)

@@ -23,6 +23,7 @@ CONFIG = ROOT / "config"
 STUDIES = {
     path.stem: read_yaml(path)
     for path in (CONFIG / "config.yaml", *sorted((CONFIG / "studies").glob("*.yaml")))
+    if not path.stem.startswith("pictures")  # whose files are the user's own
 } | {
     "sources": {
         "name": "sources",

@@ -26,6 +26,7 @@ from genlab.results.spec import read_run
 from genlab.results.stages import training_code
 from genlab.tracking.provenance import read_environment
 from genlab.tracking.record import read_records
+from genlab.training import trainer
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
 from genlab.training.trainer import make_accelerator, validate
@@ -266,6 +267,23 @@ def test_held_out_losses_are_means_over_images(tiny_study: Callable[..., StudyFo
     whole, parts = (validate(state.model, state.held_out, size) for size in (64, 40))
     assert parts == pytest.approx(whole, rel=1e-5)  # sums of float32
     assert not state.held_out.table.images.flags.writeable
+
+
+@pytest.mark.parametrize("model", ["vae", "ddpm"])
+def test_the_held_out_loss_is_measured_on_the_way(
+    model: str, tiny_study: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 2, 4 and 6 of 8 steps, of the weights of that time; it changes no bit of the end."""
+    run = tiny_study().run("stripes", model, 0)
+    weights = []
+    for validations, expected in ((4, {2, 4, 6}), (1, set())):
+        monkeypatch.setattr(trainer, "VALIDATIONS", validations)
+        train(run, cpu=True)
+        weights.append(run.weights.read_bytes())
+        rows = [row for row in read_history(run.history) if "held_out_loss" in row]
+        assert {row["step"] for row in rows} == expected
+        assert len({row["held_out_loss"] for row in rows}) == len(expected)
+    assert weights[0] == weights[1]
 
 
 def test_a_long_training_logs_means_over_several_steps(tmp_path: Path) -> None:

@@ -165,6 +165,21 @@ def verify_row(
 
 
 @app.command(rich_help_panel="For you")
+def new_study(
+    pictures: Annotated[Path, typer.Argument(help="A folder, zip or tar file of pictures.")],
+    out: Annotated[Path, typer.Option(help="The study's file, config/studies/NAME.yaml.")],
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=1000, help="Time that the study may take here.")
+    ] = 2.0,
+    gpus: Gpus = 1,
+) -> None:
+    """Write a study, and its data set, that suit your pictures, this machine and your time."""
+    from genlab.app.new_study import new_study as command
+
+    work(command, pictures, out, hours, cpu=gpus == 0)
+
+
+@app.command(rich_help_panel="For you")
 def check(
     exercise: Annotated[
         str | None, typer.Argument(help="Its number, such as 5.1; without one, lists them all.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import DensityKind, FamilyConfig
+from genlab.config.families import KARRAS_20, DensityKind, FamilyConfig
 from genlab.config.networks import NetworkConfig, UNetConfig
 
 PredictionType = Literal["eps", "x0", "v", "score", "velocity", "edm"]
@@ -44,6 +44,12 @@ class GaussianConfig(FamilyConfig):
     @property
     def knows_classes(self) -> bool:
         return self.conditional
+
+    @property
+    def default_samplers(self) -> dict[str, dict[str, Any]]:
+        guided = {"dpm-20-w2": {"sampler": "dpm-solver", **KARRAS_20, "guidance": 2}}
+        guidable = self.knows_classes or self.takes_prompts
+        return super().default_samplers | (guided if guidable else {})
 
     @property
     def likelihoods(self) -> tuple[DensityKind, ...]:

@@ -1,4 +1,4 @@
-"""Find the split and the class of each picture of a folder or zip from its name.
+"""Find the split and the class of each picture of a folder or archive from its name.
 
 The depth of the pictures tells which of three layouts applies: `split/class/picture`,
 `class/picture` or `picture`. `train/picture` and `test/picture` are splits with a single class. A
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from genlab.config.picture_files import SUFFIXES, Listing, examples, printable
+from genlab.config.picture_archives import archive_stem
+from genlab.config.picture_files import Listing
+from genlab.config.picture_names import SUFFIXES, examples, printable
 from genlab.errors import GenLabError
 
 TRAIN = ("train", "training")
@@ -147,18 +149,8 @@ def _check_others(where: Path, places: list[Place]) -> None:
         )
 
 
-def arrange(where: Path, listing: Listing, test_fraction: float) -> Layout:
-    """Sort the pictures of the folder or zip `where` into splits and classes.
-
-    Args:
-        test_fraction: share of each class that is held out where there is no test split.
-
-    Raises:
-        GenLabError: there are no pictures, or they fit none of the layouts.
-    """
-    if not listing.pictures:
-        others = f", only {examples(listing.others)}" if listing.others else ""
-        raise GenLabError(f"{where}: has no pictures ({' '.join(SUFFIXES)}){others}")
+def _places_by_folder(where: Path, listing: Listing) -> tuple[dict[str, Place], list[Place]]:
+    """Return the place of each picture, and the places of other files."""
     _same_depth(where, listing.pictures)
     wrapper = _wrapper({_folders(name) for name in listing.pictures})
     folders = {name: _folders(name)[len(wrapper) :] for name in listing.pictures}
@@ -171,15 +163,54 @@ def arrange(where: Path, listing: Listing, test_fraction: float) -> Layout:
     def place(parts: Folders) -> Place:
         """Return split and class; without folders of classes, the whole names the only class."""
         split = parts[0].lower() if has_splits else TRAIN[0]
-        return split, parts[depth - 1] if depth > int(has_splits) else where.stem
+        return split, parts[depth - 1] if depth > int(has_splits) else archive_stem(where)
 
-    places = {name: place(parts) for name, parts in folders.items()}
+    others = [_folders(name) for name in listing.others]
+    inner = [parts[len(wrapper) :] for parts in others if parts[: len(wrapper)] == wrapper]
+    return (
+        {name: place(parts) for name, parts in folders.items()},
+        [place(parts) for parts in inner if len(parts) >= depth > 0],
+    )
+
+
+def _places_by_label(pictures: list[str], labels: Mapping[str, str]) -> dict[str, Place]:
+    """Return the place of each picture; a folder of a split counts if all lie in one."""
+    splits = {
+        name: next((part.lower() for part in _folders(name) if part.lower() in TRAIN + TEST), None)
+        for name in pictures
+    }
+    has_splits = None not in splits.values()
+    return {
+        name: ((split or "") if has_splits else TRAIN[0], labels[name])
+        for name, split in splits.items()
+    }
+
+
+def arrange(
+    where: Path,
+    listing: Listing,
+    test_fraction: float,
+    labels: Mapping[str, str] | None = None,
+) -> Layout:
+    """Sort the pictures of the folder or archive `where` into splits and classes.
+
+    Args:
+        test_fraction: share of each class that is held out where there is no test split.
+        labels: the class of each picture, if not its folder names it; folders may then be nested.
+
+    Raises:
+        GenLabError: there are no pictures, or they fit none of the layouts.
+    """
+    if not listing.pictures:
+        others = f", only {examples(listing.others)}" if listing.others else ""
+        raise GenLabError(f"{where}: has no pictures ({' '.join(SUFFIXES)}){others}")
+    if labels is None:
+        places, places_of_others = _places_by_folder(where, listing)
+    else:
+        places, places_of_others = _places_by_label(listing.pictures, labels), []
     sizes = Counter(split for split, _ in places.values())
     train, test = _splits(where, {*sizes})
     used = {*TRAIN, *TEST} if test is None else {train, test}
-    others_folders = [_folders(name) for name in listing.others]
-    inner = [parts[len(wrapper) :] for parts in others_folders if parts[: len(wrapper)] == wrapper]
-    places_of_others = [place(parts) for parts in inner if len(parts) >= depth > 0]
     occupied = {*places.values()}
     _check_others(where, [p for p in places_of_others if p[0] in used and p not in occupied])
     _check_classes(where, occupied, train, test)

@@ -25,7 +25,7 @@ class PromptsConfig(Strict):
     samplers: tuple[str, ...] = ()
     """Rows of the study's `samplers:` to choose from; [] takes all. Each model is sampled by the
     first one that fits it, samplers with guidance before those without."""
-    shown: Images = 8
+    shown: Images = 10
     """Number of prompts of each kind in the figures."""
     clip: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of CLIP, e.g. {images: 100000}."""

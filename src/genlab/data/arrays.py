@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,14 @@ class Split:
         labels: the class of each image, int64 [N].
         factors: int64 [N, K] if the factors are known; the config names the columns.
         captions: K sentences per image if the source writes its own captions.
+        file: the .npy file that holds `images` and nothing else, if they are memory-mapped.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     factors: NDArray[np.int64] | None = None
     captions: list[list[str]] | None = None
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Source:
         classes: names of the classes 0, 1, 2 ...
         unseen: images with combinations of factors that neither `train` nor `test` has; None if
             the source has no such split.
+        skipped: the reasons for which files were not read, by file name.
     """
 
     train: Split
     test: Split
     classes: list[str]
     unseen: Split | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def splits(self) -> dict[str, Split]:
         """Return all splits by name; 'unseen' has no images if the source has no such split."""

@@ -61,8 +61,10 @@ def image_captions(config: DatasetConfig, classes: list[str], split: Split) -> l
     Raises:
         ConfigError: the number of `names` in the config is not the number of classes.
     """
-    if not isinstance(config, LabelledConfig):
+    if split.captions is not None or not isinstance(config, LabelledConfig):
         return split.captions or []
+    if not len(split.labels):
+        return []
     names = config.names or classes
     if len(names) != len(classes):
         raise ConfigError(

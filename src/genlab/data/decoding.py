@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from genlab.config.picture_names import PictureError
 from genlab.config.sources.image_folder import ImageFolderConfig
 from genlab.errors import GenLabError
 
@@ -19,25 +20,25 @@ def load_picture(content: bytes) -> Image.Image:
     """Decode the first frame of a picture file, rotated by its EXIF orientation.
 
     Raises:
-        GenLabError: the file is damaged, or not in one of FORMATS.
+        PictureError: the file is damaged, or not in one of FORMATS.
     """
     try:
         picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
         picture.load()
         return ImageOps.exif_transpose(picture)
     except Exception as error:  # Pillow raises many types of errors on damaged files
-        raise GenLabError(f"not a readable picture ({error or type(error).__name__})") from None
+        raise PictureError(f"not a readable picture ({error or type(error).__name__})") from None
 
 
 def _narrow(picture: Image.Image) -> Image.Image:
     """Convert 16-bit grey to 8 bits, round(v / 257).
 
     Raises:
-        GenLabError: a value lies outside 16 bits.
+        PictureError: a value lies outside 16 bits.
     """
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise GenLabError(
+        raise PictureError(
             f"grey values from {values.min()} to {values.max()}, but at most 0 to 65535 can be "
             "converted; save it with 8 or 16 bits"
         )
@@ -53,7 +54,7 @@ def _convert(
     """Convert `picture` to another colour mode, transparent pixels over a `background`.
 
     Raises:
-        GenLabError: the values of the picture's mode have no known range.
+        PictureError: the values of the picture's mode have no known range.
     """
     if picture.mode.startswith("I"):  # 16 or 32 bits
         picture = _narrow(picture)
@@ -66,7 +67,7 @@ def _convert(
             raise ValueError("floating-point values have no known range")
         return picture.convert(mode)
     except ValueError as error:
-        raise GenLabError(
+        raise PictureError(
             f"colour mode {picture.mode} can't be converted to {mode} ({error}); save it as grey "
             "or RGB"
         ) from None
@@ -76,6 +77,7 @@ def to_pixels(picture: Image.Image, config: ImageFolderConfig) -> NDArray[np.uin
     """Return the pixels of `picture`, uint8 [C, H, W], in the shape that the config states.
 
     Raises:
+        PictureError: its values have no known range.
         GenLabError: the picture needs a conversion or scaling that the config doesn't allow.
     """
     mode: Literal["L", "RGB"] = "RGB" if config.channels == 3 else "L"

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from genlab.config.sources import DatasetConfig
 from genlab.data.arrays import Source
+from genlab.data.decoded import Cache
 from genlab.errors import ConfigError
 
 
@@ -17,8 +18,8 @@ class SourceModule(Protocol):
     def fetch(self, config: Any, raw: Path) -> list[Path]:
         """Return the raw files; missing ones are downloaded into the folder `raw`."""
 
-    def read(self, config: Any, files: list[Path]) -> Source:
-        """Return the arrays that the raw files contain."""
+    def read(self, config: Any, files: list[Path], /, *cache: Cache | None) -> Source:
+        """Return the arrays that the raw files contain; `cache` if the config says `decodes`."""
 
 
 def source_module(config: DatasetConfig) -> SourceModule:
@@ -35,13 +36,17 @@ def fetch_files(config: DatasetConfig, raw: Path) -> list[Path]:
     return source_module(config).fetch(config, raw)
 
 
-def read_source(config: DatasetConfig, files: list[Path]) -> Source:
+def read_source(config: DatasetConfig, files: list[Path], cache: Cache | None = None) -> Source:
     """Read the raw files that `fetch_files` returned.
+
+    Args:
+        cache: where a source that decodes pictures keeps them.
 
     Raises:
         GenLabError: a file is damaged, or isn't what the source expects.
     """
-    return source_module(config).read(config, files)
+    read = source_module(config).read
+    return read(config, files, cache) if config.decodes else read(config, files)
 
 
 def check_source(config: DatasetConfig, source: Source) -> None:

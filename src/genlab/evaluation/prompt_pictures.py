@@ -12,7 +12,7 @@ from genlab.evaluation.prompt_evaluators import PromptEvaluators
 from genlab.evaluation.prompt_measures import by_factor
 from genlab.evaluation.prompts import Candidates, Prompts
 
-COLUMNS = 8  # candidates of a prompt, to the left of the best one
+COLUMNS = 8  # candidates of a prompt, to the left of the best and the worst one
 
 
 class CandidateSheet(NamedTuple):
@@ -21,7 +21,7 @@ class CandidateSheet(NamedTuple):
     Attributes:
         facts: kind and text of each prompt, and whether the subject of its best one is correct.
         best: uint8 [N, C, H, W], the best candidate of each prompt.
-        rows: candidates, a gap and the best one, uint8 [T, C, H, W], by the row's name.
+        rows: candidates, a gap, the best and the worst one, uint8 [T, C, H, W], by the row's name.
     """
 
     facts: list[dict[str, Any]]
@@ -41,13 +41,13 @@ def candidate_sheet(
     best: list[NDArray[np.uint8]] = []
     rows: dict[str, NDArray[np.uint8]] = {}
     for kind, of_kind in candidates.items():
-        ranked_first = of_kind.scores.argmax(dim=1).tolist()
+        first, last = of_kind.scores.argmax(dim=1).tolist(), of_kind.scores.argmin(dim=1).tolist()
         subject = by_factor(of_kind.correct, evaluators.names, evaluators.subject)["subject"]
         for i, images in enumerate(of_kind.images.cpu().numpy()):
-            text, k = prompts[kind].texts[i], ranked_first[i]
+            text, k = prompts[kind].texts[i], first[i]
             facts.append({"kind": kind, "prompt": text, "right": bool(subject[i, k])})
             best.append(images[k])
             name = textwrap.fill(f"{len(rows) + 1}. {kind}: {text}", 36)
             gap = np.full_like(images[:1], 255)
-            rows[name] = np.concatenate([images[:COLUMNS], gap, images[k][None]])
+            rows[name] = np.concatenate([images[:COLUMNS], gap, images[[k, last[i]]]])
     return CandidateSheet(facts, np.stack(best), rows)

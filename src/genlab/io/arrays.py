@@ -93,6 +93,46 @@ def _sha256_of_version(path: Path, modified: int, size: int) -> str:
     return sha256(path)
 
 
+def create_array(
+    file: Path, shape: tuple[int, ...], dtype: str, path: Path | None = None
+) -> np.memmap[Any, Any]:
+    """Create a memory-mapped .npy array of zeros in `file`, without a note.
+
+    Args:
+        path: where the array will lie in the end, for messages.
+
+    Raises:
+        GenLabError: the disk has not enough space for the array.
+    """
+    needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    free = shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise GenLabError(
+            f"{path or file}: {shape[0]} images need {needed / 1e9:.3g} GB, but the disk has only "
+            f"{free / 1e9:.3g} GB left; free some space, or ask for fewer images"
+        )
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    # Writing to a sparse file on a full disk would end the process with SIGBUS.
+    with file.open("r+b") as opened:
+        os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    return array
+
+
+def link_array(path: Path, file: Path) -> None:
+    """Let `path` be the .npy array in `file` as well, with a note; atomically.
+
+    It is a hard link, or a copy where there can be none.
+    """
+    with replacing(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(file, temporary)
+        except OSError:
+            shutil.copyfile(file, temporary)
+        os.utime(temporary)  # as new as if it were written now
+        write_json(note_path(path), Note(sha256(temporary), "")._asdict())
+
+
 @contextmanager
 def array_writer(
     path: Path, shape: tuple[int, ...], dtype: str, made_from: str = ""
@@ -105,18 +145,8 @@ def array_writer(
     Raises:
         GenLabError: the disk has not enough space for the array; nothing is written then.
     """
-    needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
     with replacing(path) as temporary:
-        free = shutil.disk_usage(temporary.parent).free
-        if needed > free:
-            raise GenLabError(
-                f"{path}: {shape[0]} images need {needed / 1e9:.3g} GB, but the disk has only "
-                f"{free / 1e9:.3g} GB left; free some space, or ask for fewer images"
-            )
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-        # Writing to a sparse file on a full disk would end the process with SIGBUS.
-        with temporary.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        array = create_array(temporary, shape, dtype, path)
         yield array
         array.flush()
         # The note comes first, so that no array is ever without one.

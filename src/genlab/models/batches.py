@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from genlab.data.randomness import generator
 from genlab.models.base import Batch
 
+RESIDENT = 2**31
+"""Largest size, in bytes, of the images that a training keeps in the memory of a GPU."""
 AT_ONCE = 500  # images, unless the caller names another number
 
 
@@ -33,6 +35,38 @@ class Table(NamedTuple):
     captions: NDArray[np.int64] | None = None
     tokens: NDArray[np.int64] | None = None
     factors: NDArray[np.int64] | None = None
+
+
+class ResidentTable(NamedTuple):
+    """A `Table` in the memory of a GPU, as tensors."""
+
+    images: Tensor
+    labels: Tensor
+    captions: Tensor | None
+    tokens: Tensor | None
+    factors: Tensor | None
+
+    def rows(self, indices: Tensor, caption_indices: Tensor) -> Batch:
+        """As `load`, of indices on the device: nothing is copied to it."""
+        tokens = None
+        if self.captions is not None and self.tokens is not None:
+            columns = caption_indices % self.captions.shape[1]
+            tokens = self.tokens[self.captions[indices, columns]]
+        factors = None if self.factors is None else self.factors[indices]
+        images = to_float(self.images[indices])
+        return Batch(images, self.labels[indices], tokens=tokens, factors=factors)
+
+
+def make_resident(table: Table, device: torch.device | str) -> ResidentTable | None:
+    """Copy `table` to a GPU; None on the CPU, and where the images are larger than `RESIDENT`."""
+    if torch.device(device).type == "cpu" or table.images.nbytes > RESIDENT:
+        return None
+
+    def copy(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(array)).to(device)
+
+    rest = (None if part is None else copy(part) for part in table[2:])
+    return ResidentTable(copy(table.images), copy(table.labels), *rest)
 
 
 class Batches:
@@ -55,6 +89,10 @@ class Batches:
         self.batch_size, self.seed, self.device, self.part = batch_size, seed, device, part
         self._order = functools.lru_cache(maxsize=2)(self._shuffled)
 
+    @functools.cached_property
+    def _resident(self) -> ResidentTable | None:
+        return make_resident(self.table, self.device)
+
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return generator(self.seed, "epoch", epoch).permutation(len(self.table.images))
 
@@ -69,7 +107,11 @@ class Batches:
         indices = self.indices(k)[rank::processes]
         # Drawn for the whole batch, so that they do not depend on the number of processes.
         caption_indices = generator(self.seed, "caption", k).integers(2**32, size=self.batch_size)
-        batch = load(self.table, indices, self.device, caption_indices[rank::processes])
+        captions = caption_indices[rank::processes]
+        if self._resident is not None:  # both in one copy to the device
+            numbers = torch.from_numpy(np.stack([indices, captions])).to(self.device)
+            return self._resident.rows(*numbers)._replace(indices=numbers[0])
+        batch = load(self.table, indices, self.device, captions)
         return batch._replace(indices=torch.from_numpy(indices).to(self.device))
 
 

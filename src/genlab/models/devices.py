@@ -92,12 +92,32 @@ def claim_gpu() -> str | None:
     return None
 
 
+def compute_exactly() -> None:
+    """Make a GPU compute float32 in full and the same bits in every call, as a processor does.
+
+    By default its convolutions round their inputs to TensorFloat-32, and some sums are added up in
+    the order in which their terms arrive. An operation that has no reproducible form warns.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def pick_device(cpu: bool) -> torch.device:
-    """Return a GPU where there is one and `cpu` is false, otherwise the CPU."""
+    """Return an NVIDIA or AMD GPU where there is one and `cpu` is false, otherwise the CPU.
+
+    Apple's GPUs are not used: they have no float64, which noise levels and samplers need.
+    """
     if cpu:
         return torch.device("cpu")
     claim_gpu()
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    compute_exactly()
+    return torch.device("cuda")
 
 
 def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

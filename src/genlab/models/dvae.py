@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from genlab.config.families.dvae import DVAEConfig
 from genlab.models.base import Batch
 from genlab.models.discrete import DiscreteAutoencoder
+from genlab.nn.quantiser import usage
 
 
 def cosine(start: float, end: float, progress: float, share: float) -> float:
@@ -90,8 +91,8 @@ class DVAE(DiscreteAutoencoder):
             if self.training
             else self.lookup(indices)
         )
-        usage = torch.bincount(indices.flatten(), minlength=config.codes)
-        values = self.statistics(batch.images, self.decode(vectors), usage)
+        counts = usage(indices, config.codes)
+        values = self.statistics(batch.images, self.decode(vectors), counts)
         kl = kl_to_uniform(logits).sum(dim=(1, 2)).mean() / math.prod(self.shape)
         loss = values["distortion"] + beta * kl
-        return {"loss": loss, **values, "kl": kl, "tau": kl.new_tensor(tau)}
+        return {"loss": loss, **values, "kl": kl, "tau": torch.full_like(kl, tau)}

@@ -105,7 +105,7 @@ class Glow(Model):
             layers = [fold, *channel_steps(config, real, config.global_steps, config.global_hidden)]
         levels.append(FlowLevel([*layers, GaussianPrior(real)], real))
         self.levels = nn.ModuleList(levels)
-        self.sizes = [int(level.leaving.sum()) for level in levels]  # their sum is D
+        self.sizes = [len(level.leaving) for level in levels]  # their sum is D
 
     def to_noise(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """y [B, C, H, W] on [0, 1) -> z = f(y) [B, D] and log |det dz/dy| [B]."""
@@ -128,7 +128,7 @@ class Glow(Model):
         """z [B, D] -> y = f^-1(z) [B, C, H, W], on [0, 1) up to rounding."""
         levels = cast(list[FlowLevel], list(self.levels))
         left = torch.split(z, self.sizes, dim=1)
-        x = z.new_zeros(len(z), 0, *levels[-1].leaving.shape[1:])
+        x = z.new_zeros(len(z), 0, *levels[-1].shape[1:])
         for level, part in zip(reversed(levels), reversed(left), strict=True):
             x = level.inverse(x, part)
         _, height, width = self.shape

@@ -17,6 +17,7 @@ exact: the padding only completes the grid for the convolutions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -24,6 +25,8 @@ import torch
 import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from genlab.nn.layers import mirror_on_host
 
 
 def total(x: Tensor) -> Tensor:
@@ -90,6 +93,7 @@ class ActNorm(Bijection):
         self.b = nn.Parameter(torch.zeros(len(real), 1, 1))
         self.log_s = nn.Parameter(torch.zeros(len(real), 1, 1))
         self.register_buffer("initialised", torch.tensor(False))
+        mirror_on_host(self, "initialised")
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
@@ -104,9 +108,10 @@ class ActNorm(Bijection):
             for parameter in (self.b, self.log_s):
                 torch.distributed.broadcast(parameter, src=0)
         self.initialised.fill_(True)
+        self.on_host = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.training and not self.initialised:
+        if self.training and not self.on_host:
             self.initialise(x)
         z = (x + self.b) * (self.log_s.exp() * self.real)
         return z, (self.log_s * self.real).sum().expand(len(x))
@@ -191,12 +196,14 @@ class FlowLevel(nn.Module):
         layers: bijections; the last one yields entries `real`, bool [C, H, W].
     """
 
-    leaving: Tensor  # bool [C - kept, H, W]
+    leaving: Tensor  # int64 [D], flat indices among the channels that leave
 
     def __init__(self, layers: Sequence[Bijection], real: Tensor, kept: int = 0) -> None:
         super().__init__()
-        self.layers, self.kept = nn.ModuleList(layers), kept
-        self.register_buffer("leaving", real[kept:], persistent=False)
+        self.layers, self.kept, self.shape = nn.ModuleList(layers), kept, real[kept:].shape
+        # Indices, since a GPU would have to count the ones of a mask first.
+        leaving = real[kept:].flatten().nonzero()[:, 0]
+        self.register_buffer("leaving", leaving, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x -> kept channels [B, kept, H, W], real entries of the others [B, D], logdet [B]."""
@@ -204,13 +211,13 @@ class FlowLevel(nn.Module):
         for layer in self.layers:
             x, layer_logdet = layer(x)
             logdet = logdet + layer_logdet
-        return x[:, : self.kept], x[:, self.kept :][:, self.leaving], logdet
+        return x[:, : self.kept], x[:, self.kept :].flatten(1)[:, self.leaving], logdet
 
     def inverse(self, kept: Tensor, left: Tensor) -> Tensor:
         """x from the first two results of `forward`."""
-        rest = left.new_zeros(len(left), *self.leaving.shape)
+        rest = left.new_zeros(len(left), math.prod(self.shape))
         rest[:, self.leaving] = left
-        x = torch.cat([kept, rest], dim=1)
+        x = torch.cat([kept, rest.reshape(-1, *self.shape)], dim=1)
         for layer in reversed(self.layers):
             x = cast(Bijection, layer).inverse(x)
         return x

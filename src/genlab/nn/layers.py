@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +50,20 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     frequency = torch.exp(-math.log(max_period) * places / half)
     angle = t.double()[:, None] * frequency[None, :]  # [B, half]
     return torch.cat([angle.cos(), angle.sin()], dim=1).float()
+
+
+def mirror_on_host(module: Any, buffer: str) -> None:
+    """Keep the value of a bool `buffer` [] in `module.on_host` as well, False until it is loaded.
+
+    To ask the buffer itself means to wait for a GPU, in every layer at every step. Who sets it sets
+    both.
+    """
+
+    def read(module: Any, _: object) -> None:
+        module.on_host = bool(getattr(module, buffer))
+
+    module.on_host = False
+    module.register_load_state_dict_post_hook(read)
 
 
 def upcast(x: Tensor) -> Tensor:

@@ -26,6 +26,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.nn.layers import mirror_on_host
+
 EPSILON = 1e-5  # of the Laplace smoothing, in vectors
 
 
@@ -48,6 +50,15 @@ def perplexity(counts: Tensor) -> Tensor:
     p = counts.float() / counts.sum().clamp(min=1)
     nats: Tensor = torch.special.entr(p).sum()
     return nats.exp()
+
+
+def usage(indices: Tensor, codes: int) -> Tensor:
+    """Number of uses of each of K = `codes` codes in `indices`, int64 [K].
+
+    Unlike `torch.bincount` it does not wait for a GPU.
+    """
+    flat = indices.flatten()
+    return flat.new_zeros(codes).scatter_add_(0, flat, torch.ones_like(flat))
 
 
 def _over_processes(tensor: Tensor) -> Tensor:
@@ -79,6 +90,7 @@ class Quantiser(nn.Module):
         self.register_buffer("counts", torch.ones(codes))  # N
         self.register_buffer("sums", torch.randn(codes, width))  # m
         self.register_buffer("started", torch.tensor(False))
+        mirror_on_host(self, "started")
         # Usage of each code in the current epoch, and in the last complete one
         self.register_buffer("epoch", torch.tensor(0))
         self.register_buffer("this_epoch", torch.zeros(codes, dtype=torch.int64))
@@ -106,7 +118,7 @@ class Quantiser(nn.Module):
 
     def _quantise(self, z: Tensor, epoch: int) -> Quantised:
         flat = z.detach().movedim(1, -1).flatten(0, 2)  # [B h w, D]
-        if self.training and not self.started:
+        if self.training and not self.on_host:
             self._start(flat)
         k = self.nearest(flat)
         indices = k.reshape(len(z), *z.shape[2:])
@@ -123,8 +135,8 @@ class Quantiser(nn.Module):
         in `indices`.
         """
         if not self.training:
-            return torch.bincount(indices.flatten(), minlength=self.codes)
-        return self.last_epoch if self.last_epoch.any() else self.this_epoch
+            return usage(indices, self.codes)
+        return torch.where(self.last_epoch.any(), self.last_epoch, self.this_epoch)
 
     def _random_vectors(self, flat: Tensor) -> Tensor:
         """Random vectors [K, D] from z [N, D], one for each code; equal in all processes."""
@@ -139,15 +151,16 @@ class Quantiser(nn.Module):
     @torch.no_grad()
     def _start(self, flat: Tensor) -> None:
         """Initialise the codes with vectors of z [N, D], each with its share of the batch."""
-        size = _over_processes(torch.tensor(float(len(flat)), device=flat.device))
-        self.counts.fill_(float(size) / self.codes)
+        size = _over_processes(torch.full((), len(flat), dtype=torch.float64, device=flat.device))
+        self.counts.copy_(size / self.codes)
         self.sums.copy_(self._random_vectors(flat) * self.counts[:, None])
         self.started.fill_(True)
+        self.on_host = True
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, k: Tensor, epoch: int) -> None:
         """Apply equations 6 and 7 to z [N, D] with codes k [N]; then restarts and statistics."""
-        n = torch.bincount(k, minlength=self.codes)
+        n = usage(k, self.codes)
         # Sorted by code, vectors are summed in the order of the batch. So the sums are reproducible
         # to the last bit, unlike `index_add` on a GPU.
         sums = F.embedding_bag(k.argsort(stable=True), flat, n.cumsum(0) - n, mode="sum")  # [K, D]
@@ -155,17 +168,19 @@ class Quantiser(nn.Module):
         self.counts.lerp_(n.float(), 1 - self.decay)
         self.sums.lerp_(_over_processes(sums), 1 - self.decay)
 
+        if self.restart_below > 0:
+            self._restart(flat)
+
+        next_epoch = self.epoch < epoch
+        self.last_epoch.copy_(torch.where(next_epoch, self.this_epoch, self.last_epoch))
+        self.this_epoch.masked_fill_(next_epoch, 0)
+        self.epoch.clamp_(min=epoch)
+        self.this_epoch += n
+
+    def _restart(self, flat: Tensor) -> None:
+        """Replace unused codes by vectors of z [N, D]; drawn in any case, so no device is asked."""
         # At most half the mean: with more codes than vectors a new code would be dead at once.
         mean = self.counts.mean()
         dead = self.counts < (mean / 2).clamp(max=self.restart_below)
-        if dead.any():
-            self.sums.copy_(
-                torch.where(dead[:, None], self._random_vectors(flat) * mean, self.sums)
-            )
-            self.counts.masked_fill_(dead, mean)
-
-        if epoch > self.epoch:
-            self.last_epoch.copy_(self.this_epoch)
-            self.this_epoch.zero_()
-            self.epoch.fill_(epoch)
-        self.this_epoch += n
+        self.sums.copy_(torch.where(dead[:, None], self._random_vectors(flat) * mean, self.sums))
+        self.counts.copy_(torch.where(dead, mean, self.counts))

@@ -31,7 +31,7 @@ def reverse_step_terms(path: DiscretePath, index: Tensor) -> tuple[Tensor, Tenso
     The step goes from `index` i, int64 [B], to s = i - 1. At i = 0, where q is a point, the
     variance is that of i = 1 (Nichol & Dhariwal 2021, section 3.1; as in DDPM's code).
     """
-    alpha_bar = path.alpha_bar.to(index.device)
+    alpha_bar, _ = path.tables(index.device)
     before = torch.cat([alpha_bar.new_ones(1), alpha_bar])[index]  # alpha_bar_s, 1 at s = -1
     now = alpha_bar[index]
     beta = 1 - now / before
@@ -84,7 +84,7 @@ def step_nats(path: DiscretePath, x0: Tensor, index: Tensor, prediction: Predict
 
 def prior_nats(path: DiscretePath, x0: Tensor) -> Tensor:
     """KL(q(x_T|x_0) || N(0, I)), nats float64 [B]."""
-    a = path.alpha_bar[-1].to(x0.device)
+    a = path.tables(x0.device)[0][-1]
     kl = (a * x0.double().square() - a - torch.log1p(-a)) / 2
     return kl.flatten(1).sum(dim=1)
 

@@ -51,6 +51,13 @@ def padded_rows(n: int, device: torch.device) -> Tensor:
     return torch.arange(-(-n // EIGHT) * EIGHT, device=device) % n
 
 
+def as_time(t: float | Tensor, device: torch.device) -> Tensor:
+    """Times t as float64 on `device`; a number is filled in there, which needs no copy."""
+    if isinstance(t, Tensor):
+        return t.to(device, torch.float64)
+    return torch.full((), t, dtype=torch.float64, device=device)
+
+
 def over_pixels(values: Tensor) -> Tensor:
     """[B] -> [B, 1, 1, 1], to multiply images; a single number is unchanged."""
     return values[:, None, None, None] if values.ndim else values
@@ -223,7 +230,7 @@ class Denoiser:
             which: int64 [B], indices of these samples among those that `labels` belong to; None
                 if x holds all of them.
         """
-        t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
+        t = as_time(t, x.device)
         labels = self.labels if self.labels is None or which is None else self.labels[which]
         return self._guided(x, t, labels)
 
@@ -258,7 +265,7 @@ class Denoiser:
     def velocity_of(self, prediction: Prediction, t: float | Tensor) -> Tensor:
         """dx/dt for a prediction at time t: alpha'(t) x_0 + sigma'(t) eps."""
         x0, eps, _ = prediction
-        rates = self.path.rates(torch.as_tensor(t, dtype=torch.float64, device=x0.device))
+        rates = self.path.rates(as_time(t, x0.device))
         alpha, sigma = (over_pixels(rate).to(x0.dtype) for rate in rates)
         return alpha * x0 + sigma * eps
 

@@ -19,6 +19,7 @@ batch, and samples that have reached the end are not evaluated any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -63,8 +64,14 @@ def rms(x: Tensor) -> Tensor:
     return x.square().mean(dim=1).sqrt()
 
 
+@cache
+def _on_device(coefficients: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(coefficients, dtype=dtype, device=device)
+
+
 def _combination(coefficients: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
-    return torch.einsum("j,jbn->bn", slopes[0].new_tensor(coefficients), torch.stack(slopes))
+    weights = _on_device(coefficients, slopes[0].dtype, slopes[0].device)
+    return torch.einsum("j,jbn->bn", weights, torch.stack(slopes))
 
 
 def _first_step(
@@ -120,8 +127,8 @@ def solve(
     state = State(x, t, f(x, t, everyone))
     length = _first_step(f, state, end - start, rtol, atol, norm)
     retries = torch.zeros_like(everyone, dtype=torch.bool)  # samples whose last try failed
+    which = everyone
     for _ in range(max_steps):
-        which = everyone[state.t != end]
         before = State(*(part[which] for part in state))
         remaining = (end - before.t).abs()
         last = length[which] >= remaining
@@ -137,12 +144,13 @@ def solve(
         length, retries = length.clone(), retries.clone()
         length[which], retries[which] = h * factor, ~accepted
         state = State(*(part.clone() for part in state))
-        for part, new in zip(state, after, strict=True):
-            part[which[accepted]] = new[accepted]
+        for part, new, old in zip(state, after, before, strict=True):
+            part[which] = torch.where(accepted if new.ndim == 1 else accepted[:, None], new, old)
         yield state
-        if bool((state.t == end).all()):
+        which = (state.t != end).nonzero()[:, 0]  # the one time a round that a GPU is waited for
+        if not len(which):
             return
-    slowest = int((state.t != end).nonzero()[0])
+    slowest = int(which[0])
     raise ValueError(
         f"the ODE solver reached time {float(state.t[slowest]):g} on the way from {start:g} to "
         f"{end:g} after {max_steps} tries: the ODE is too steep for rtol {rtol:g} and atol "

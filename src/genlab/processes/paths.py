@@ -124,6 +124,13 @@ class DiscretePath(_UnitVariancePath):
         self.angles = torch.atan2((1 - self.alpha_bar).sqrt(), self.alpha_bar.sqrt())
         self.t_min = 1 / len(betas)
         self.ratios = self._within(self.angles[0].tan(), self.angles[-1].tan())
+        self._copies = {self.angles.device: (self.alpha_bar, self.angles)}
+
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """alpha_bar and the angles phi of all levels, float64 [T]; copied to a device once."""
+        if device not in self._copies:
+            self._copies[device] = (self.alpha_bar.to(device), self.angles.to(device))
+        return self._copies[device]
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
@@ -140,9 +147,10 @@ class DiscretePath(_UnitVariancePath):
 
         A level belongs to the segment that it begins; the last one to the segment that it ends.
         """
-        index, angles = self.index(t), self.angles.to(t.device)
+        index, (_, angles) = self.index(t), self.tables(t.device)
         low = index.floor().long().clamp(max=len(self) - 2)
-        return angles[low], angles[low + 1], index - low
+        # Indexing by a single number of a GPU would wait for that number.
+        return angles.take(low), angles.take(low + 1), index - low
 
     def _level(self, t: Tensor) -> NoiseLevel:
         angle = torch.lerp(*self._segment(t))
@@ -156,9 +164,9 @@ class DiscretePath(_UnitVariancePath):
         return NoiseLevel(-sigma * speed, alpha * speed)
 
     def time_of(self, ratio: Tensor) -> Tensor:
-        target, angles = ratio.double().atan(), self.angles.to(ratio.device)
+        target, (_, angles) = ratio.double().atan(), self.tables(ratio.device)
         high = torch.searchsorted(angles, target).clamp(1, len(self) - 1)
-        before, after = angles[high - 1], angles[high]
+        before, after = angles.take(high - 1), angles.take(high)
         share = ((target - before) / (after - before)).clamp(0, 1)
         return (high + share) / len(self)
 

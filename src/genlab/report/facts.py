@@ -17,7 +17,7 @@ def study_facts(study: ReportedStudy) -> list[str]:
     environments = [read_json(run.environment) for run in study.runs]
 
     def values(key: str) -> str:
-        return " and ".join(sorted({str(one[key]) for one in environments}))
+        return " and ".join(sorted({str(one.get(key, "?")) for one in environments}))
 
     ends = (training_end(run) for run in study.runs)
     last = datetime.fromtimestamp(max(end for end in ends if end is not None), UTC)
@@ -29,7 +29,7 @@ def study_facts(study: ReportedStudy) -> list[str]:
         f"seed{'s' if len(settings.seeds) > 1 else ''} {seeds}",
         f"{settings.evaluation.samples:,} samples a row",
         f"trained until {last.day} {last:%b %Y}",
-        f"{minutes:.0f} min of jobs",
+        f"{minutes:.0f} min of jobs, {values('cores')} cores",
         "commit " + " and ".join(sorted({_short(one["git_commit"]) for one in environments})),
         f"{values('processor')}, threads of a training: {values('threads')}",
         *(f"{name} {values(key)}" for key, name in VERSIONS.items()),

@@ -69,6 +69,11 @@ class DataFolder:
         return self.folder / "hashes.json"
 
     @property
+    def decoded(self) -> Path:
+        """The user's pictures as decoded (`genlab.data.decoded`); the images are links to them."""
+        return self.folder / "decoded"
+
+    @property
     def manifest(self) -> Path:
         """Shapes, classes and the SHA-256 of every array, written by `prepare`."""
         return self.folder / "manifest.json"

@@ -65,10 +65,10 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
         "likelihood": runs(lambda family: family.likelihoods),
         "explore": runs(lambda family: family.encodes),
         "disentangle": [job for job in vaes if study.datasets[job["dataset"]].factors],
-        "prompts": [  # where there is one class, all captions are the same
+        "prompts": [
             job
             for job in runs(lambda family: family.takes_prompts)
-            if study.datasets[job["dataset"]].class_count != 1
+            if study.datasets[job["dataset"]].checkable
         ],
         "curve": [job for job in of_runs if study.curves and rows_of(study, job["model"])],
         "elbo": vaes if study.elbo_study else [],

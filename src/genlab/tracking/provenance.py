@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -46,8 +47,8 @@ def processor() -> str:
 
 
 def read_environment(code: str) -> dict[str, str]:
-    """What this process runs with: versions, commit, `code` (the hash of its modules), processor
-    and number of threads.
+    """What this process runs with: versions, commit, `code` (the hash of its modules), processor,
+    and the numbers of threads and of the machine's cores.
     """
     return {
         "genlab": __version__,
@@ -57,6 +58,7 @@ def read_environment(code: str) -> dict[str, str]:
         "torch": str(torch.__version__),
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
+        "cores": str(os.cpu_count()),
     }
 
 

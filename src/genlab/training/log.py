@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -53,6 +54,16 @@ class Log:
     def add(self, step: int, rate: float, values: dict[str, Tensor]) -> None:
         """Note the learning rate and the values of a step; they stay on their device."""
         self.pending.append((step, time.time(), rate, values))
+
+    def add_held_out(self, losses: dict[str, float]) -> None:
+        """Note the losses on held-out images after the step that was added last.
+
+        One that is not finite is left out: the next step's own loss ends the training if it is not
+        finite either, and so does the held-out loss at the end.
+        """
+        self.drain()
+        finite = {name: value for name, value in losses.items() if math.isfinite(value)}
+        self.rows[-1] |= {f"held_out_{name}": value for name, value in finite.items()}
 
     def drain(self) -> None:
         """Bring the numbers of all pending steps to the CPU and refuse any that is not finite."""

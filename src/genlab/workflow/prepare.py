@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from genlab.config.picture_files import printable
+from genlab.config.picture_names import printable
 from genlab.config.sources import DatasetConfig
 from genlab.data.arrays import Split
 from genlab.data.captions import Captions, make_captions
+from genlab.data.decoded import Cache
 from genlab.data.reading import check_source, read_source
 from genlab.errors import ConfigError, GenLabError
-from genlab.io.arrays import write_array
+from genlab.io.arrays import link_array, write_array
 from genlab.io.files import read_json, sha256, write_json, write_text
-from genlab.io.hashes import hashes
+from genlab.io.hashes import digest, hashes
+from genlab.results.code import code
 from genlab.results.layout import DataFolder
 from genlab.results.origin import KEY
 from genlab.results.spec import read_dataset
@@ -29,7 +31,7 @@ def prepare(at: DataFolder) -> None:
         GenLabError: a raw file is damaged, has changed, or does not fit the config.
     """
     config = read_dataset(at.config)
-    source = read_source(config, _listed_files(at))
+    source = read_source(config, _listed_files(at), _cache(at))
     try:
         check_source(config, source)
         captions = make_captions(config, source)
@@ -41,6 +43,8 @@ def prepare(at: DataFolder) -> None:
         _write_split(at, name, split)
         if len(split.images):
             manifest[name] = _split_facts(at, name, split, len(source.classes))
+    if source.skipped:
+        manifest["skipped"] = source.skipped
     _write_captions(at, captions)
     manifest["text"] = {
         "vocabulary": captions.vocabulary,
@@ -70,6 +74,12 @@ def _listed_files(at: DataFolder) -> list[Path]:
     return [Path(path) for path in checksums]
 
 
+def _cache(at: DataFolder) -> Cache:
+    """Return where decoded pictures are kept, for these files and this code."""
+    inputs = digest(read_json(at.fetched)["files"])
+    return Cache(at.decoded, inputs + code("genlab.data.decoded", "genlab.data.decoding"))
+
+
 def _facts(config: DatasetConfig, classes: list[str]) -> dict[str, Any]:
     """Return the manifest's entries on the whole data set."""
     facts: dict[str, Any] = {"shape": list(config.shape), "classes": classes}
@@ -84,7 +94,10 @@ def _write_split(at: DataFolder, name: str, split: Split) -> None:
     factors = split.factors
     if factors is None:
         factors = np.zeros((len(split.images), 0), np.int64)
-    write_array(at.images(name), split.images)
+    if split.file:
+        link_array(at.images(name), split.file)
+    else:
+        write_array(at.images(name), split.images)
     write_array(at.labels(name), split.labels)
     write_array(at.factors(name), factors)
 

@@ -23,7 +23,6 @@ from genlab.io.energy import energy_record
 from genlab.io.files import read_json, replacing, sha256, write_json, write_text
 from genlab.io.history import append_history
 from genlab.models.base import Facts, build_model
-from genlab.models.devices import claim_gpu
 from genlab.models.store import save_model
 from genlab.results.layout import RunFolder
 from genlab.results.origin import KEY, run_origin, write_measured
@@ -226,8 +225,6 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
             this run, or a signal stopped it.
     """
     spec = read_run(run.config)
-    if not cpu:
-        claim_gpu()
     accelerator = make_accelerator(spec.training.precision, cpu)
     if not accelerator.is_main_process:
         state = begin_training(run, spec, accelerator)

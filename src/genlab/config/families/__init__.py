@@ -20,6 +20,9 @@ DensityKind = Literal["exact", "elbo", "iwae", "ode"]
 """Kind of a value of bits/dim: the density itself, the evidence lower bound, the tighter bound of K
 importance samples (IWAE-K), or the density of the probability-flow ODE, up to its solver."""
 
+KARRAS_20 = {"steps": 20, "spacing": "karras"}
+"""Steps and spacing of default samplers; EDM's spacing suits every path."""
+
 
 class FamilyConfig(Strict):
     """Hyperparameters of a family, all with defaults; and its capabilities, which are fixed."""
@@ -102,6 +105,19 @@ class FamilyConfig(Strict):
     def max_steps(self) -> int | None:
         """Largest number of evenly spaced sampling steps; None if there is no limit."""
         return None
+
+    @property
+    def default_samplers(self) -> dict[str, dict[str, Any]]:
+        """Settings of the samplers of a study without `samplers:`, by the name of their row.
+
+        A name means the same settings in every family.
+        """
+        samplers: dict[Generates, dict[str, dict[str, Any]]] = {
+            "nothing": {},
+            "direct": {"prior": {"sampler": "prior"}},
+            "gaussian": {"sde-dpm-20": {"sampler": "dpm-solver", **KARRAS_20, "stochastic": True}},
+        }
+        return samplers[self.generates]
 
     @property
     def shrinks(self) -> int:

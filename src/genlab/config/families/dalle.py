@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,11 @@ class DALLEConfig(CodeModelConfig):
     without captions."""
 
     implementation: ClassVar[str] = "genlab.models.dalle:DALLE"
+
+    @property
+    def default_samplers(self) -> dict[str, dict[str, Any]]:
+        guided = {"tokens-w2": {"sampler": "tokens", "guidance": 2, "top_p": 0.9}}
+        return super().default_samplers | guided
 
     @property
     def takes_prompts(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -48,6 +48,11 @@ class GlowConfig(FamilyConfig):
     def variant(self) -> str:
         kind = {"glow": "affine coupling, 1x1 convolutions", "realnvp": "RealNVP coupling"}
         return kind[self.coupling]
+
+    @property
+    def default_samplers(self) -> dict[str, dict[str, Any]]:
+        # 0.7 is the temperature of the paper's figures.
+        return super().default_samplers | {"prior-t0.7": {"sampler": "prior", "temperature": 0.7}}
 
     @property
     def likelihoods(self) -> tuple[DensityKind, ...]:

@@ -8,8 +8,9 @@ Both are found by their file name, which is also the `source:` in `config/datase
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,6 +24,10 @@ class DatasetConfig(Strict):
 
     A count that is None is unknown before the data set is prepared.
     """
+
+    decodes: ClassVar[bool] = False
+    """Whether the source decodes pictures on several threads and keeps them in a cache; its `read`
+    takes a `genlab.data.decoded.Cache` as well."""
 
     source: str
     vocabulary: Annotated[int, Field(ge=258, le=2**16)] = 512
@@ -78,6 +83,11 @@ class DatasetConfig(Strict):
         return self.described
 
     @property
+    def checkable(self) -> bool:
+        """Whether a judge can tell if a picture shows what its caption says."""
+        return self.class_count != 1
+
+    @property
     def own_files(self) -> list[Path]:
         """The user's own files that the images are read from; empty for downloaded images."""
         return []
@@ -92,6 +102,9 @@ class DatasetConfig(Strict):
 
 class LabelledConfig(DatasetConfig):
     """A data set with classes, whose captions are sentences about an image's class."""
+
+    class_placeholders_only: ClassVar[bool] = True
+    """Whether captions use no placeholders except {class} and {name}."""
 
     captions: Annotated[tuple[str, ...], Field(min_length=1)] = ("a picture of {name}",)
     """Captions of every image. {class} is replaced by the class as the source calls it, {name} by
@@ -114,7 +127,7 @@ class LabelledConfig(DatasetConfig):
             except ValueError as error:
                 raise ValueError(f"'{caption}': {error}; write {{{{ for a brace itself") from None
             for _, field, form, conversion in fields:
-                if field not in (None, "class", "name"):
+                if cls.class_placeholders_only and field not in (None, "class", "name"):
                     raise ValueError(
                         f"'{caption}': unknown placeholder {{{field}}}; use {{class}} or {{name}}"
                     )
@@ -123,6 +136,16 @@ class LabelledConfig(DatasetConfig):
                         f"'{caption}': write {{{field}}} without a format (':') or conversion ('!')"
                     )
         return captions
+
+
+def placeholders(captions: Iterable[str]) -> set[str]:
+    """Return the names in braces in valid templates."""
+    return {
+        field
+        for caption in captions
+        for _, field, _, _ in string.Formatter().parse(caption)
+        if field is not None
+    }
 
 
 def source_names() -> list[str]:

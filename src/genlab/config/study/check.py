@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,9 +18,9 @@ from genlab.config.evaluators import extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import SAMPLERS, SteppedSampler
 from genlab.config.sources import DatasetConfig
-from genlab.config.study.presets import read_preset, resolve, yaml_names
+from genlab.config.study.presets import load_model, yaml_names
 from genlab.config.study.schema import Entry, ModelEntry, Study
-from genlab.errors import nearest, shown
+from genlab.errors import ConfigError, nearest, shown
 
 
 def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> Iterator[str]:
@@ -49,20 +50,25 @@ def check_study(study: Study, models: tuple[Entry, ...], config_dir: Path) -> It
 
 def check_image_shapes(study: Study, models: tuple[Entry, ...], config_dir: Path) -> Iterator[str]:
     """Every model accepts the image shape of every data set; else suggest other presets."""
-    replacements: dict[str, str] = {}
+    entries = {
+        entry if isinstance(entry, str) else entry.get("name", entry["preset"]): entry
+        for entry in models
+    }
+    line = dict(entries)
     for name, entry in study.models.items():
         if problems := _shape_problems(entry.model, study):
-            preset = _replacement(entry, study, config_dir)
-            remedy = f"; replace {name} by {preset}" if preset else ""
+            own = entries.get(name, name)
+            changes = {} if isinstance(own, str) else own
+            taken = {*study.models, *(one for one in line.values() if isinstance(one, str))}
+            preset = _sibling(entry, changes, study, taken, config_dir)
+            remedy = f"; replace {entry.preset} by {preset}" if preset else ""
             yield from (f"models: '{name}' {problem}{remedy}" for problem in problems)
-            replacements |= {name: preset} if preset else {}
-    if replacements:
-        names = [
-            entry if isinstance(entry, str) else entry.get("name", entry["preset"])
-            for entry in models
-        ]
-        line = [replacements.get(name, entry) for name, entry in zip(names, models, strict=True)]
-        text = yaml.safe_dump(line, default_flow_style=True, width=math.inf).strip()
+            if preset and name in line:
+                line[name] = {**changes, "preset": preset} if changes else preset
+    if line != entries:
+        text = yaml.safe_dump(
+            [*line.values()], default_flow_style=True, width=math.inf, sort_keys=False
+        ).strip()
         yield f"models: with these changes the line is `models: {text}`"
 
 
@@ -77,17 +83,31 @@ def _shape_problems(model: FamilyConfig, study: Study) -> list[str]:
     ]
 
 
-def _replacement(entry: ModelEntry, study: Study, config_dir: Path) -> str | None:
-    """Return the preset of the same family with the closest name that fits all data sets."""
-    folder, own = config_dir / "models", entry.model
-    presets = []
-    for name in sorted(set(yaml_names(folder)) - study.models.keys()):
-        _, model = resolve(read_preset(name, folder, name), name)
-        same = (model.family, model.first_stage_name) == (own.family, own.first_stage_name)
+def _sibling(
+    entry: ModelEntry, changes: dict[str, Any], study: Study, taken: set[str], config_dir: Path
+) -> str | None:
+    """Return the preset of the same family that fits all data sets and differs least; or None.
+
+    Args:
+        changes: the study's own entry of the model, whose keys apply to the sibling as well.
+        taken: names that another model of the study has.
+    """
+    own = entry.model.model_dump()
+    siblings: list[tuple[int, float, str]] = []
+    for name in sorted({*yaml_names(config_dir / "models")} - taken):
+        try:
+            model = load_model({**changes, "preset": name}, {}, config_dir, "").model
+        except ConfigError:  # a key that this preset can't have
+            continue
+        same = (model.family, model.first_stage_name) == (
+            own["family"],
+            entry.model.first_stage_name,
+        )
         if same and not _shape_problems(model, study):
-            presets.append(name)
-    close = difflib.get_close_matches(entry.preset, presets, n=1, cutoff=0)
-    return close[0] if close else None
+            differences = sum(value != own[key] for key, value in model.model_dump().items())
+            likeness = difflib.SequenceMatcher(None, entry.preset, name).ratio()
+            siblings.append((differences, -likeness, name))
+    return min(siblings)[2] if siblings else None
 
 
 def check_samplers(study: Study, entry: ModelEntry) -> Iterator[str]:
@@ -104,7 +124,8 @@ def check_samplers(study: Study, entry: ModelEntry) -> Iterator[str]:
         )
         yield (
             f"samplers: none fits '{entry.name}' ({obstacles}); add a line such as "
-            f"`{fitting[0]}: {{sampler: {fitting[0]}}}` (sampler: {' or '.join(fitting)})"
+            f"`{fitting[0]}: {{sampler: {fitting[0]}}}` (sampler: {' or '.join(fitting)}), or "
+            "leave out `samplers:` for those of the families"
         )
 
 

@@ -105,7 +105,8 @@ def _load_samplers(
             nor a preset, or a model that the sampler can't draw from.
     """
     samplers = {}
-    for row, values in file.samplers.items():
+    rows = _default_samplers(models) if file.samplers is None else file.samplers
+    for row, values in rows.items():
         where = f"{source}: samplers.{row}"
         settings = {key: value for key, value in values.items() if key != "models"}
         samplers[row] = load_sampler(settings, where)
@@ -124,6 +125,15 @@ def _load_samplers(
             for entry in models
         ]
     return samplers, models
+
+
+def _default_samplers(models: list[ModelEntry]) -> dict[str, dict[str, Any]]:
+    """The families' own samplers by row, each with the `models:` of these families."""
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in models:
+        for row, settings in entry.model.default_samplers.items():
+            rows.setdefault(row, {**settings, "models": []})["models"].append(entry.name)
+    return rows
 
 
 def _obstacle(

@@ -301,9 +301,11 @@ class StudyFile(Strict):
     """Names of files in `config/models`, or {preset: NAME, name: ANOTHER, key: value ...}."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
     """Every model is trained once with each of these seeds."""
-    samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    samplers: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)] | None = None
     """Settings of each sampler by the name of its row in the league. A sampler draws from each
-    model that it fits, or from those that its `models: [NAME, ...]` names."""
+    model that it fits, or from those that its `models: [NAME, ...]` names. null, or no such key,
+    draws from each model by the samplers of its family (`default_samplers` in
+    `genlab.config.families`)."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Changes to the training of all models; a model's own changes take precedence."""
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -145,12 +145,12 @@ def draw_ladders(chosen: list[Ladder]) -> bytes:
     """Draw what each flaw does to each metric: a column for each kind, a row for each metric.
 
     A panel shows how much worse a metric is than on `real`, or on the weakest strength where there
-    is no such row; with 95 % intervals where it has them. A metric without a number has no row.
+    is no such row; with 95 % intervals where it has them. A metric without numbers has no row.
     """
     columns = [
         column
         for column in judged_columns()
-        if any(np.isfinite(scores(ladder.rungs, column).value).any() for ladder in chosen)
+        if any(blindness(scores(ladder.rungs, column)) is not None for ladder in chosen)
     ]
     figure, axes = plt.subplots(
         len(columns), len(chosen), sharex="col", sharey="row", squeeze=False,

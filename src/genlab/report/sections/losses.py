@@ -18,11 +18,11 @@ from genlab.report.study import ReportedStudy, read_run_file
 def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
     """Draw training loss against images seen, a panel for each model, a line for each seed.
 
-    The loss on the held-out images is a dashed line in the colour of its seed.
+    The loss on held-out images is a dashed line in the colour of its seed.
 
     Args:
         history: columns model, seed, images, loss.
-        held_out: columns model, seed, loss: the mean over the held-out images after training.
+        held_out: columns model, seed, images, loss.
     """
     models = list(dict.fromkeys(history["model"]))
     columns = min(len(models), 3)  # more panels side by side would be too narrow
@@ -33,18 +33,20 @@ def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
     for axis in axes.flat[len(models) :]:
         axis.remove()
     for axis, model in zip(axes.flat, models, strict=False):
-        part, after = (table[table["model"] == model] for table in (history, held_out))
+        part, tested = (table[table["model"] == model] for table in (history, held_out))
         seeds = list(dict.fromkeys(part["seed"]))
         colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
         for seed, curve in part.groupby("seed", sort=False):
             axis.plot(curve["images"], curve["loss"], color=colours[seed], lw=1, label=seed)
-        for seed, loss in zip(after["seed"], after["loss"], strict=True):
-            axis.axhline(loss, color=colours[seed], ls="--", lw=1)
-        axis.plot([], [], color="0.3", ls="--", lw=1, label="held-out, after training")
+        for seed, curve in tested.groupby("seed", sort=False):
+            axis.plot(
+                curve["images"], curve["loss"], color=colours[seed], ls="--", lw=1, marker="."
+            )
+        axis.plot([], [], color="0.3", ls="--", lw=1, marker=".", label="held-out images")
         # The high losses of the first steps would compress the rest of the curve.
         late = part[part["images"] > 0.05 * part["images"].max()]["loss"]
-        low = min(late.min(), after["loss"].min())
-        high = max(late.quantile(0.995), after["loss"].max())
+        low = min(late.min(), tested["loss"].min())
+        high = max(late.quantile(0.995), tested["loss"].iloc[-1])
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         axis.set(title=model, xlabel="images seen", ylabel="training loss")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: the digits of 10000 would touch
@@ -59,8 +61,10 @@ class LossesSection(Section):
     order = 150
     introduction = (
         "The training loss of each model. Families have different losses in different units, so "
-        "compare the shapes of the curves and not their heights. Dashed lines show the loss on the "
-        "held-out images after training, in the colour of the seed."
+        "compare the shapes of the curves and not their heights. Dashed lines show the loss on "
+        "held-out images in the colour of the seed: on the first of them during the training, on "
+        "all of them at its end. A dashed line that rises while the other one falls means that the "
+        "model overfits."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
@@ -72,6 +76,13 @@ class LossesSection(Section):
             history = pd.DataFrame(read_history(run.history))
             images = history["step"] * batch_size
             histories.append(history.assign(model=panel, seed=seed, images=images))
-            loss = read_run_file(run, run.summary)["held_out"]["loss"]
-            held_out.append({"model": panel, "seed": seed, "loss": loss})
-        return {"curves": data_uri(loss_curves(pd.concat(histories), pd.DataFrame(held_out)))}
+            held_out.append(_held_out(histories[-1], read_run_file(run, run.summary)))
+        return {"curves": data_uri(loss_curves(pd.concat(histories), pd.concat(held_out)))}
+
+
+def _held_out(history: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
+    """The losses on held-out images: those that were measured on the way, then the final one."""
+    end = history.iloc[[-1]].assign(held_out_loss=summary["held_out"]["loss"])
+    measured = [history.dropna(subset="held_out_loss")] if "held_out_loss" in history else []
+    points = pd.concat([*measured, end])[["model", "seed", "images", "held_out_loss"]]
+    return points.rename(columns={"held_out_loss": "loss"})
