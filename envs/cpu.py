@@ -19,24 +19,22 @@ CUDA = re.compile(r"triton|cuda-.+|nvidia-(?!ml-py$).+")
 ENTRY = re.compile(r"^(?=[a-z0-9])", re.M)
 
 
-def entries(lock: str) -> dict[str, str]:
-    """The entries of a lock, each with its hashes, by the name of the package."""
+def entries(lock: str) -> list[tuple[str, str]]:
+    """The name of the package and the text of each entry; a package may have several entries."""
     texts = ENTRY.split(lock)
-    return {re.split(r"[\[=]", text, maxsplit=1)[0]: text for text in texts if "==" in text}
+    return [(re.split(r"[\[=]", text, maxsplit=1)[0], text) for text in texts if "==" in text]
 
 
 def without_cuda(lock: str) -> str:
     """The lock without PyTorch and what only CUDA needs."""
     return "".join(
-        text
-        for name, text in entries(lock).items()
-        if name not in TORCH and not CUDA.fullmatch(name)
+        text for name, text in entries(lock) if name not in TORCH and not CUDA.fullmatch(name)
     )
 
 
 def cpu_builds(lock: str) -> str:
     """The CPU builds of the versions of PyTorch that the lock pins."""
-    pins = (entries(lock)[name].split()[0] for name in TORCH)
+    pins = (text.split()[0] for name, text in entries(lock) if name in TORCH)
     return " ".join(f"{pin}+cpu" for pin in pins)
 
 
