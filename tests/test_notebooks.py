@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from genlab.results.layout import RunFolder, StudyFolder
 from genlab.workflow.train import train
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+SOLUTIONS = FOLDER.parent / "docs/solutions"
 NETWORK = {"channels": 8, "multipliers": [1], "attention": []}
 TEXT = {"text": True, "text_width": 8, "text_layers": 1, "text_heads": 2}
 TRANSFORMER = {"width": 8, "layers": 1, "heads": 2}
@@ -38,6 +40,8 @@ MODELS: dict[str, dict[str, Any]] = {  # a tiny model of every family that has a
     "latent_diffusion": {"timesteps": 50, "network": NETWORK | {"head_channels": 4}, **TEXT},
     "dalle": TRANSFORMER,
 }
+FROM_SCRATCH = ("ddpm", "vae", "flow_matching")
+"""Families whose notebook first trains a small model in plain PyTorch, and has solutions."""
 FIRST = ("vqvae", "kl_autoencoder")  # stages, which others build on
 
 
@@ -45,10 +49,28 @@ def code_of(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
 def parameters(notebook: NotebookNode) -> NotebookNode:
     """The cell that says which run, tagged as papermill has it."""
-    (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    (cell,) = tagged(notebook, "parameters")
     return cell
+
+
+def shorten(notebook: NotebookNode) -> None:
+    """Three steps for the training from scratch, in the cell tagged `training`."""
+    for cell in tagged(notebook, "training"):
+        assert re.fullmatch(r"STEPS = \d+", cell.source)
+        cell.source = "STEPS = 3"
+
+
+def solutions(family: str) -> list[NotebookNode]:
+    """The code of its solutions, as cells that continue the notebook."""
+    text = (SOLUTIONS / f"{family}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    return [nbformat.v4.new_code_cell(block) for block in blocks]
 
 
 def said(cell: NotebookNode) -> str:
@@ -68,7 +90,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> Stud
         "models": models,
         "training": {"images": 64},
         "evaluation": {"classifier": {"images": 64}},
-        "prompts": {"prompts": 2, "candidates": 2, "guidance": [1], "shown": 1},
+        "prompts": {
+            "prompts": 2,
+            "candidates": 2,
+            "guidance": [1],
+            "shown": 1,
+            "clip": {"images": 64},
+        },
         "samplers": {"tokens": {"sampler": "tokens"}},
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -86,9 +114,12 @@ def test_every_family_that_is_trained_here_has_its_notebook() -> None:
 
 @pytest.mark.parametrize("family", MODELS)
 def test_it_runs_on_another_run(trained: StudyFolder, family: str) -> None:
-    """In a kernel of its own, as it stands but for the run that it opens."""
+    """In a kernel of its own, with another run, fewer steps from scratch, and its solutions."""
     notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
     parameters(notebook).source = f'RUN = "{trained.run("stripes", family, 0).folder}"'
+    shorten(notebook)
+    if family in FROM_SCRATCH:
+        notebook.cells += solutions(family)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
     shown = [
         o for cell in code_of(notebook) for o in cell.outputs if "image/png" in o.get("data", {})
@@ -106,6 +137,33 @@ def check_claims(notebook: NotebookNode) -> None:
             assert float(number) < 1e-4, cell.source
         if cell.source.rstrip().endswith(".all()"):
             assert "True" in said(cell), cell.source
+
+
+@pytest.mark.parametrize("family", FROM_SCRATCH)
+def test_it_trains_from_scratch_before_it_opens_a_run(family: str) -> None:
+    """Without a model class of GenLab; the picture of the loss and of what was learned are kept."""
+    notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
+    first = notebook.cells[: notebook.cells.index(parameters(notebook))]
+    assert tagged(notebook, "training")[0] in first
+    code = [cell for cell in first if cell.cell_type == "code"]
+    imported = re.findall(r"^(?:from|import) (genlab\S*)", "\n".join(c.source for c in code), re.M)
+    assert set(imported) <= {"genlab"}  # for `genlab.load_data`
+    assert sum("image/png" in o.get("data", {}) for cell in code for o in cell.outputs) >= 2
+
+
+@pytest.mark.parametrize("family", FROM_SCRATCH)
+def test_every_picture_is_followed_by_words(family: str) -> None:
+    notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
+    for cell, following in pairwise(notebook.cells):
+        if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+            assert following.cell_type == "markdown", cell.source
+
+
+def test_every_notebook_with_exercises_from_scratch_links_its_solutions() -> None:
+    assert {path.stem for path in SOLUTIONS.glob("*.md")} == set(FROM_SCRATCH)
+    for family in FROM_SCRATCH:
+        notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
+        assert f"](../docs/solutions/{family}.md)" in notebook.cells[-1].source
 
 
 @pytest.mark.parametrize("family", MODELS)

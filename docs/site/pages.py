@@ -105,7 +105,11 @@ def sections() -> dict[str, list[str]]:
         "Start": ["README.md", "docs/learning-path.md", "docs/examples.md"],
         "Theory": files("docs/theory/*.md"),
         "Course": files("docs/course/*.md"),
-        "Notebooks": ["docs/notebooks.md", *files("notebooks/*.ipynb")],
+        "Notebooks": [
+            "docs/notebooks.md",
+            *files("notebooks/*.ipynb"),
+            *files("docs/solutions/*.md"),
+        ],
         "Guides": [*GUIDES, *others, "docs/faq.md", "docs/glossary.md"],
         "开始": ["docs/zh/index.md", "README.zh.md", "docs/zh/learning-path.md"],
         "指南": [
