@@ -47,7 +47,7 @@ def study_schema() -> dict[str, Any]:
     study = parts.pop("StudyFile")
     study["properties"]["training"] |= training
     study["properties"]["models"]["items"] = {"anyOf": [TEXT, _changed_preset(training)]}
-    rows = study["properties"]["samplers"]
+    rows, _ = study["properties"]["samplers"]["anyOf"]  # null leaves them to GenLab
     one = {"oneOf": [references[kind, "validation"] for kind in SAMPLERS.values()]}
     rows["patternProperties"] = dict.fromkeys(rows["patternProperties"], one)
     rows["additionalProperties"] = False
@@ -64,7 +64,6 @@ def study_schema() -> dict[str, Any]:
     evaluation["calibration"]["items"] = {"enum": [*calibration_rows()]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A study of GenLab",
         **study,
         "$defs": parts,
     }
