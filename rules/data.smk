@@ -30,7 +30,7 @@ use rule light as prepare with:
         [f"{array}.json" for array in ARRAYS],
     pathvars:
         job="{dataset}/prepare",
-    threads: lambda w: HALF if STUDY.datasets[w.dataset].decodes else 1
+    threads: HALF if any(data.decodes for data in STUDY.datasets.values()) else 1
     resources:
         gpu=0,
         mem_mb=4000,
