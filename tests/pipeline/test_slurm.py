@@ -58,8 +58,8 @@ class Toy(Model):
             file.write(json.dumps({"stops": config.stops, **os.environ}) + "\\n")
 
     def loss(self, batch):
-        self.steps += 1
-        if self.config.stops and self.steps == 3:
+        self.steps += self.training  # held-out images are no step
+        if self.config.stops and self.steps == 3 and self.training:
             os.kill(os.getpid(), signal.SIGTERM)
         return {"loss": (self.value - batch.images).square().mean()}
 
