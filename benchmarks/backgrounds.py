@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from common import Row, held_out_distances, machine, publish, table
+from common import Row, held_out_distances, listed, machine, publish, table
 
 import genlab
 from genlab.app.process import keep_freed_memory
@@ -63,7 +63,7 @@ def main() -> None:
         f"{options.images:,} images of training, seed {options.seed}, {options.samples} samples a "
         f"row; Frechet distances to the held-out digits, of whose pixels {black(pixels):.3f} are "
         f"0; bits/dim by the ODE of the first {options.held_out}.\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     publish("backgrounds", f"{table(rows)}\n{conditions}", {"machine": here, "rows": rows})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ def machine(threads: int) -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),
     }
+
+
+def listed(facts: Mapping[str, object]) -> str:
+    """`facts`, such as those of `machine`, in one line."""
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 def table(rows: Sequence[Row]) -> str:

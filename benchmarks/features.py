@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import CHECKOUT, Row, machine, publish, table
+from common import CHECKOUT, Row, listed, machine, publish, table
 from numpy.typing import NDArray
 from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -243,7 +243,7 @@ def main() -> None:
         f"{options.sets} sets of {options.images:,} images against {options.reference:,}, "
         f"{options.measured} of them measured, on the "
         f"{'processor' if options.cpu else 'GPU'}. Numbers differ by {gap:.1e} at most.\n"
-        f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
+        f"{listed(about)}.\n"
     )
     content = {"machine": about, "options": vars(options), "gap": gap, "rows": rows}
     publish("features", f"{table(rows)}\n{conditions}", content)

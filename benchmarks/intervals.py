@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Row, machine, publish, table
+from common import Row, listed, machine, publish, table
 
 from genlab.config.sources.torchvision import TorchvisionConfig
 from genlab.config.study import EvaluationConfig
@@ -193,7 +193,7 @@ def main() -> None:
     facts = machine(1)
     note = f"{chosen.trials} trials of the Frechet distance, {half} of other metrics, "
     note += f"{few} of the bootstrap; {spent:.0f} s.\n"
-    note += ", ".join(f"{key} {value}" for key, value in facts.items()) + ".\n"
+    note += listed(facts) + ".\n"
     publish("intervals", f"{table(rows)}\n{note}", {"rows": rows, "machine": facts})
 
 

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from common import CHECKOUT, Row, machine, publish, table
+from common import CHECKOUT, Row, listed, machine, publish, table
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from sides import nearest, parameters
 from torch import Tensor, nn
@@ -204,7 +204,7 @@ def main() -> None:
     conditions = (
         f"Medians of {TURNS} turns of {options.seconds:g} s; training in batches of "
         f"{PRESET.training.batch_size}; DDIM, {STEPS} steps, guidance {GUIDANCE:g}, {DRAWN} at a "
-        f"time.\n{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"time.\n{listed(here)}.\n"
     )
     content = {"machine": here, "seconds": options.seconds, "rows": rows}
     publish("ldm", f"{table(rows)}\n{conditions}", content)

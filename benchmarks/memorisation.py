@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from common import Row, machine, publish, table
+from common import Row, listed, machine, publish, table
 from numpy.typing import NDArray
 
 import genlab
@@ -196,7 +196,7 @@ def main() -> None:
         f"{len(pool):,}, in pixels, {' and '.join(features)}, and parts. Flagged: "
         f"p < {LEVEL}. AUC: chance that a trial with copies has a smaller p than one without. "
         f"{time.perf_counter() - begun:.0f} s.\n"
-        f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
+        f"{listed(about)}.\n"
     )
     publish("memorisation", f"{table(rows)}\n{conditions}", {"machine": about, "rows": rows})
 

@@ -19,7 +19,7 @@ os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
 
 import torch
-from common import RESULTS, Row, machine, publish, table
+from common import RESULTS, Row, listed, machine, publish, table
 from mnist import TRAIN_IMAGES, options, trained
 from sides import parameters
 
@@ -60,7 +60,7 @@ def main() -> None:
         f"Exact, of {len(found):,} test images of 8 bits; standard error over images "
         f"{float(found.std()) / len(found) ** 0.5:.2g}. Published: "
         f"{', '.join(f'{value} ({name})' for name, value in PUBLISHED.items())}.\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     publish("mnist_glow", f"{table(rows)}\n{about}", {"machine": here, "rows": rows})
 

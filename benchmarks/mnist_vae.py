@@ -22,7 +22,7 @@ os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 import time
 
 import torch
-from common import RESULTS, Row, machine, publish, table
+from common import RESULTS, Row, listed, machine, publish, table
 from mnist import TRAIN_IMAGES, options, trained
 from sides import parameters
 from torch import Tensor
@@ -83,7 +83,7 @@ def main() -> None:
     about = (
         f"{len(grey):,} test images, standard error over images {error:.2g} nats, measured in "
         f"{seconds:.0f} s. Published: 89.78 (200 samples) and 86.82 (IWAE-50).\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     publish("mnist_vae", f"{table(rows)}\n{about}", {"machine": here, "rows": rows})
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import CHECKOUT, Row, machine, publish, table
+from common import CHECKOUT, Row, listed, machine, publish, table
 from workflow import LEFT_OUT
 
 REPETITIONS = 3
@@ -84,7 +84,7 @@ def main() -> None:
                 }
             )
     about = machine(1)
-    conditions = f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
+    conditions = f"{listed(about)}.\n"
     publish("planning", f"{table(rows)}\n{conditions}", {"machine": about, "rows": rows})
 
 

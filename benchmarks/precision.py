@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from common import CHECKOUT, Row, machine, publish, table
+from common import CHECKOUT, Row, listed, machine, publish, table
 from torch import Tensor
 
 from genlab.config.samplers.ddim import DDIMSampler
@@ -119,7 +119,7 @@ def main() -> None:
     conditions = (
         f"{options.seconds:g} s each, training in batches of {training.batch_size}, sampling "
         f"{DRAWN} images at a time in {STEPS} steps.\n"
-        f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
+        f"{listed(about)}.\n"
     )
     content = {"machine": about, "seconds": options.seconds, "rows": rows}
     publish("precision", f"{table(rows)}\n{conditions}", content)

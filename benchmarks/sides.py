@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate.state import AcceleratorState
-from common import CHECKOUT, RESULTS, Row, machine, publish, table
+from common import CHECKOUT, RESULTS, Row, listed, machine, publish, table
 from torch import Tensor, nn
 
 from genlab.app.process import keep_freed_memory
@@ -315,7 +315,7 @@ def compare(
         f"samples, {DRAWN} at a time. Frechet distance to the 4,000 training digits in the "
         "features of the domain classifier; "
         f"{min(options.samples, HELD_OUT)} held-out real digits: {best:.3g}.\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     content = {
         "machine": here,

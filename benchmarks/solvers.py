@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import torch
-from common import Row, held_out_distances, machine, publish, table
+from common import Row, held_out_distances, listed, machine, publish, table
 
 import genlab
 from genlab.app.process import keep_freed_memory
@@ -59,7 +59,7 @@ def main() -> None:
     conditions = (
         f"{options.preset} after {options.images:,} images, seed {options.seed}; "
         f"{options.samples} samples each; Frechet distances to the held-out digits.\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     publish("solvers", f"{table(rows)}\n{conditions}", {"machine": here, "rows": rows})
 

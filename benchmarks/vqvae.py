@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from common import RESULTS, Row, machine, publish, table
+from common import RESULTS, Row, listed, machine, publish, table
 from pythae import models as pythae
 from pythae.models.nn.benchmarks.mnist import Decoder_ResNet_VQVAE_MNIST, Encoder_ResNet_VQVAE_MNIST
 from pythae.models.nn.benchmarks.utils import ResBlock
@@ -309,7 +309,7 @@ def main() -> None:
         f"{options.seconds:g} s of training for each stage; {options.samples} images, {DRAWN} at a "
         "time. Frechet distance to the 4,000 training digits in the features of the domain "
         f"classifier; {min(options.samples, HELD_OUT)} held-out real digits: {best:.3g}.\n"
-        f"{', '.join(f'{key} {value}' for key, value in here.items())}.\n"
+        f"{listed(here)}.\n"
     )
     content = {"machine": here, "seconds": options.seconds, "samples": options.samples,
                "floor": best, "rows": rows}  # fmt: skip

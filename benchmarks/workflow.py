@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from common import CHECKOUT, Row, machine, publish, table
+from common import CHECKOUT, Row, listed, machine, publish, table
 
 LEFT_OUT = (".*", "results", "mlruns", "wandb", "tests", "__pycache__", "*.egg-info")
 DRY_RUNS = 5
@@ -116,7 +116,7 @@ def main() -> None:
     conditions = (
         f"`snakemake --configfile {options.configfile} --cores {options.cores}` from nothing; the "
         f"dry run is the median of {DRY_RUNS}.\n"
-        f"{', '.join(f'{key} {value}' for key, value in about.items())}.\n"
+        f"{listed(about)}.\n"
     )
     content = {
         "machine": about,

@@ -22,7 +22,7 @@ from genlab.config.families.glow import GlowConfig
 from genlab.config.families.vae import VAEConfig
 from genlab.config.families.vqvae import VQVAEConfig
 from genlab.errors import GenLabError
-from genlab.evaluation.metrics import RowRecord
+from genlab.evaluation.metrics import ONE_CLASS, RowRecord
 from genlab.evaluation.metrics.bits_per_dim import BitsPerDim, bits_of
 from genlab.evaluation.metrics.classifier_accuracy import NOT_REQUESTED
 from genlab.evaluation.metrics.ranking import NOT_RANKED
@@ -33,7 +33,6 @@ from genlab.report.league import (
     COLUMNS,
     HEADS,
     NAMES,
-    NO_CLASSES,
     NO_ENCODER,
     NO_LATENTS,
     NO_MODEL,
@@ -140,7 +139,7 @@ GLOW, BERNOULLI, VQVAE = GlowConfig(), VAEConfig(likelihood="bernoulli"), VQVAEC
     ("families", "name", "classes", "expected"),
     [
         ([GLOW], "classifier", 2, {"reconstructions": NO_ENCODER}),
-        ([GLOW], "classifier", 1, {"reconstructions": NO_ENCODER, "logits": NO_CLASSES}),
+        ([GLOW], "classifier", 1, {"reconstructions": NO_ENCODER, "logits": ONE_CLASS}),
         ([GLOW], "inception-v3-compat", 1, {"reconstructions": NO_ENCODER}),
         ([BERNOULLI], "classifier", 2, {"likelihood": "Bernoulli: binary pixels"}),
         ([VQVAE], "classifier", 2,
@@ -374,14 +373,14 @@ def test_no_name_of_a_class_runs_in_a_browser(reported: StudyFolder) -> None:
     write_json(measured, rows)
     league(reported)
     report(reported)
-    asked: list[str] = []
+    dialogs: list[str] = []
     with blank_page() as page:
-        page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.goto(reported.report.as_uri())
         assert page.title() == "GenLab: tiny"
         assert page.locator("img[src=x]").count() == 0
         shown = page.locator("main").text_content() or ""
-    assert asked == []
+    assert dialogs == []
     assert names[0] in shown
 
 

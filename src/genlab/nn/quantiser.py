@@ -173,7 +173,11 @@ class Quantiser(nn.Module):
         self.this_epoch += n
 
     def _restart(self, flat: Tensor) -> None:
-        """Replace unused codes by vectors of z [N, D]; drawn in any case, so no device is asked."""
+        """Replace unused codes by random vectors of z [N, D].
+
+        The vectors are drawn at every step: to look for unused codes first, the processor would
+        wait for a GPU.
+        """
         # At most half the mean: with more codes than vectors a new code would be dead at once.
         mean = self.counts.mean()
         dead = self.counts < (mean / 2).clamp(max=self.restart_below)

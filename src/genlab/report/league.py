@@ -17,7 +17,15 @@ from genlab.config.evaluators import CALIBRATION, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.study import Study
 from genlab.errors import GenLabError
-from genlab.evaluation.metrics import Cells, Column, ModelRecord, Need, RowRecord, metrics
+from genlab.evaluation.metrics import (
+    ONE_CLASS,
+    Cells,
+    Column,
+    ModelRecord,
+    Need,
+    RowRecord,
+    metrics,
+)
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import OF_ROW, read_measured, read_metrics, row_origin, run_origin
@@ -58,7 +66,6 @@ NO_ENCODER = "no encoder"
 NO_LATENTS = "no latent vector"
 NO_SAMPLES = "no prior"
 NO_SAMPLER = "none"
-NO_CLASSES = "one class"
 NO_LOGITS = "no class logits"
 
 
@@ -127,7 +134,7 @@ def missing_needs(
         if not models[0].family.likelihoods:
             missing["likelihood"] = models[0].family.no_likelihood
     if not evaluator.tells_classes(classes):
-        missing["logits"] = NO_CLASSES if evaluator.predicts_classes else NO_LOGITS
+        missing["logits"] = ONE_CLASS if evaluator.predicts_classes else NO_LOGITS
     return missing
 
 

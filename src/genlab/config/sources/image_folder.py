@@ -231,11 +231,11 @@ class ImageFolderConfig(LabelledConfig):
     def _check_table(self) -> None:
         """Check the table, and that it has all columns of captions and factors."""
         columns = self.rows.columns if self.rows else ()
-        known = [*RESERVED, FILE, *(column for column in columns if column != FILE)]
-        if unknown := sorted(placeholders(self.captions) - {*known}):
+        allowed = [*RESERVED, FILE, *(column for column in columns if column != FILE)]
+        if unknown := sorted(placeholders(self.captions) - {*allowed}):
             raise GenLabError(
                 f"captions: unknown placeholder {{{unknown[0]}}}; use "
-                + ", ".join(f"{{{name}}}" for name in known)
+                + ", ".join(f"{{{name}}}" for name in allowed)
             )
         for column in self.factor_columns:
             if column == FILE or column not in columns:

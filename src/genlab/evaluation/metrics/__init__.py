@@ -49,6 +49,7 @@ Need = Literal[
 their features or class logits in an extractor, the classes that the samples were requested to be
 of, reconstructions of the held-out images, their latents, their likelihood."""
 TOO_FEW = "too few images"
+ONE_CLASS = "one class"
 Reference = Literal["training", "held-out", "both", "none"]
 """The real images that a number depends on."""
 

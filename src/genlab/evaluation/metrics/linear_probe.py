@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from genlab.evaluation.metrics import Cells, Column, Metric, RowRecord
-
-ONE_CLASS = "one class"
+from genlab.evaluation.metrics import ONE_CLASS, Cells, Column, Metric, RowRecord
 
 
 class LinearProbe(Metric):
