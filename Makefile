@@ -3,7 +3,7 @@
 # make test       set up, then run all tests
 # make smoke      every rule once on a tiny budget
 # make help       the other targets
-.PHONY: all setup test lint format quick smoke ui lab notebooks docs lock clean-results help
+.PHONY: all setup test lint format quick smoke faults ui lab notebooks docs lock clean-results help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,9 @@ quick: setup ## A first look: a VAE, a DDPM and flow matching, pictures and a pa
 
 smoke: setup ## Every rule once, on a tiny budget
 	$(ACTIVATE) snakemake --cores all --configfile config/studies/smoke.yaml
+
+faults: setup ## Kill a study, damage its files, fill its disk; compare what it ends with
+	$(ACTIVATE) python benchmarks/faults.py $(ARGS)
 
 ui: setup ## All runs in MLflow's user interface
 	$(ACTIVATE) genlab ui $(ARGS)

@@ -1,10 +1,12 @@
-"""What the benchmarks share: the machine's description, tables, and where the results go."""
+"""What the benchmarks share: the machine, copies of the checkout, tables, where results go."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from genlab.io.files import write_json, write_text
 
 CHECKOUT = Path(__file__).parents[1]
 RESULTS = Path("results/benchmarks")
+LEFT_OUT = (".*", "results", "mlruns", "wandb", "tests", "__pycache__", "*.egg-info")
+"""Of a copy of the checkout"""
 
 Row = dict[str, str | int | float]
 
@@ -35,6 +39,25 @@ def machine(threads: int) -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),
     }
+
+
+def copy_checkout(copy: Path) -> None:
+    """Copy the checkout to `copy`, without results."""
+    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+
+
+def commands_of(copy: Path, **variables: str) -> dict[str, str]:
+    """The environment in which the commands of this Python run the code of a copy, on the CPU."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(copy / "src"),
+        "GENLAB_GPUS": "0",
+        **variables,
+    }
+    for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE", "GENLAB_WORKFLOW"):
+        environment.pop(name, None)
+    return environment
 
 
 def listed(facts: Mapping[str, object]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import CHECKOUT, Row, listed, machine, publish, table
-from workflow import LEFT_OUT
+from common import Row, copy_checkout, listed, machine, publish, table
 
 REPETITIONS = 3
 STUDY: dict[str, Any] = {
@@ -70,7 +68,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "checkout"
-        shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        copy_checkout(copy)
         for seeds in options.seeds:
             plans = [plan(copy, seeds) for _ in range(1 if options.once else REPETITIONS)]
             jobs, seconds, computing, memory = zip(*plans, strict=True)

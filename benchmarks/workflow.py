@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from common import CHECKOUT, Row, listed, machine, publish, table
+from common import Row, commands_of, copy_checkout, listed, machine, publish, table
 
-LEFT_OUT = (".*", "results", "mlruns", "wandb", "tests", "__pycache__", "*.egg-info")
 DRY_RUNS = 5
 
 
@@ -50,16 +48,10 @@ def covered(spans: Iterable[tuple[float, float]]) -> float:
 
 def snakemake(copy: Path, timings: Path, *arguments: str) -> float:
     """Run snakemake in `copy` as a user of this environment would; returns its seconds."""
-    here = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{here}{os.pathsep}{os.environ['PATH']}",
-        "GENLAB_TIMINGS": str(timings),
-    }
-    environment.pop("MLFLOW_TRACKING_URI", None)
+    environment = commands_of(copy, GENLAB_TIMINGS=str(timings))
     begun = time.perf_counter()
     done = subprocess.run(
-        [str(here / "snakemake"), *arguments],
+        ["snakemake", *arguments],
         cwd=copy, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     seconds = time.perf_counter() - begun
@@ -94,7 +86,7 @@ def main() -> None:
     study = ["--configfile", str(Path(options.configfile).resolve()), "--cores", str(options.cores)]
     with tempfile.TemporaryDirectory() as folder:
         copy, timings = Path(folder) / "checkout", Path(folder) / "timings.jsonl"
-        shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        copy_checkout(copy)
         planning = [snakemake(copy, timings, "-n", *study) for _ in range(DRY_RUNS)]
         wall = snakemake(copy, timings, *study)
         lines = timings.read_text(encoding="utf-8").splitlines()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genlab.config.base import build, short_hash
 from genlab.config.evaluators import extractor as find_extractor
-from genlab.config.families import FamilyConfig, build_family
+from genlab.config.families import FamilyConfig
 from genlab.config.picture_files import list_pictures
 from genlab.config.samplers import SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
@@ -31,7 +31,7 @@ from genlab.config.study import (
     load_model,
     load_sampler,
 )
-from genlab.config.study.presets import yaml_names
+from genlab.config.study.presets import resolve, yaml_names
 from genlab.data import pictures
 from genlab.data.randomness import address
 from genlab.data.reading import fetch_files, read_source
@@ -171,7 +171,8 @@ def _resolve(
     if isinstance(family, FamilyConfig):
         values = family.model_dump(mode="json") | changes
         where = f"genlab.fit: {family.family}"
-        return build_family(values, where), build(TrainingConfig, training, where)
+        resolved, config = resolve(values | {"training": training}, where)
+        return config, resolved
     entry = load_model({"preset": family, **changes}, training, PRESETS, "genlab.fit")
     return entry.model, entry.training
 

@@ -18,6 +18,10 @@ class GenLabError(Exception):
         return [f"error: {self}"]
 
 
+class Diverged(GenLabError):
+    """A loss, gradient, weight or average of a training became NaN or infinite."""
+
+
 class ConfigError(GenLabError):
     """An unusable value in a configuration; the message names the file, the key and the remedy."""
 

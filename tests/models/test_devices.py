@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genlab.models import devices
-from genlab.models.devices import claim_gpu
+from genlab.models.devices import claim_gpus
 
 Claim = Callable[..., str | None]
 
@@ -22,12 +22,12 @@ def claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Claim]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(devices, "_held", [])
 
-    def claim_in(**environment: str) -> str | None:
+    def claim_in(count: int = 1, /, **environment: str) -> str | None:
         for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return claim_gpu()
+        return claim_gpus(count)
 
     yield claim_in
     for lock in devices._held:
@@ -57,6 +57,15 @@ def test_allocations_number_their_own_cards(claim: Claim) -> None:
     assert claim(CUDA_VISIBLE_DEVICES="0,1", SLURM_JOB_ID="18") == "0"
 
 
+def test_processes_that_share_a_training_take_as_many_cards_together(claim: Claim) -> None:
+    visible = {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4"}
+    assert claim(2, **visible) == os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert claim(**visible) == "2"
+    assert claim(3, **visible) is None  # two are free, and stay so
+    assert claim(2, **visible) == "3,4"
+    assert claim(2, CUDA_VISIBLE_DEVICES="7,8") is None  # nothing to choose
+
+
 def test_parts_of_a_card_are_cards(claim: Claim) -> None:
     visible = "MIG-GPU-8932f937-d72c/1/0,MIG-GPU-8932f937-d72c/2/0"
     assert claim(CUDA_VISIBLE_DEVICES=visible) == "MIG-GPU-8932f937-d72c/1/0"
@@ -82,7 +91,7 @@ def test_where_there_is_nothing_to_choose_nothing_changes(
 
 
 def test_a_killed_process_frees_its_card(claim: Claim, tmp_path: Path) -> None:
-    code = "from genlab.models.devices import claim_gpu; print(claim_gpu(), flush=True); input()"
+    code = "from genlab.models.devices import claim_gpus; print(claim_gpus(), flush=True); input()"
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "0,1", "TMPDIR": str(tmp_path)}
     for name in ("SLURM_JOB_ID", "LOCAL_RANK"):
         environment.pop(name, None)

@@ -152,9 +152,9 @@ def test_without_gpus_none_is_requested(project: Project, stopped: object) -> No
 def test_jobs_within_one_allocation_share_its_gpus(project: Project) -> None:
     code = (
         "import os, subprocess, sys\n"
-        "from genlab.models.devices import claim_gpu\n"
+        "from genlab.models.devices import claim_gpus\n"
         "given = os.environ['CUDA_VISIBLE_DEVICES']\n"
-        "print(given, claim_gpu(), flush=True)\n"
+        "print(given, claim_gpus(), flush=True)\n"
         "if sys.argv[1:]:\n"
         "    os.environ['CUDA_VISIBLE_DEVICES'] = given\n"
         "    subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)\n"

@@ -194,7 +194,7 @@ def test_the_page_of_a_study_with_strengths_has_the_section(measured: StudyFolde
     page = measured.report.read_text(encoding="utf-8")
     part = page[page.index('<section id="ladder">') :].partition("</section>")[0]
     assert "<td>FID</td><td>notices</td>" in part.replace("\n", "").replace("    ", "")
-    assert "data:image/png" in part
+    assert "data:image/webp" in part
 
 
 def test_a_study_without_strengths_has_no_such_section(trained_study: StudyFolder) -> None:

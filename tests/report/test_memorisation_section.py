@@ -43,5 +43,5 @@ def test_every_row_has_its_numbers_a_verdict_and_a_picture(trained_study: StudyF
     assert [row["title"] for row in content["pictures"]] == ["vae · prior", "ddpm · ddim-3"]
     held_out = read_array(trained_study.data("stripes").images("test"))
     for uri in (*content["controls"].values(), *(row["picture"] for row in content["pictures"])):
-        png = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
-        assert Image.open(BytesIO(png)).width == 7 * (PAIRS * (held_out.shape[3] + 1) + 1)
+        picture = base64.b64decode(uri.removeprefix("data:image/webp;base64,"))
+        assert Image.open(BytesIO(picture)).width == 7 * (PAIRS * (held_out.shape[3] + 1) + 1)

@@ -254,7 +254,7 @@ def test_the_section_applies_where_there_is_a_figure() -> None:
     content = SamplersSection().read(swept)
     assert content["extractor"] == "classifier"
     assert set(content["figures"]) == {"evaluations", "seconds", "steps"}
-    assert all(one.startswith("data:image/png;base64,") for one in content["figures"].values())
+    assert all(one.startswith("data:image/webp;base64,") for one in content["figures"].values())
 
 
 @pytest.mark.usefixtures("shown")

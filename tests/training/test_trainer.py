@@ -30,16 +30,16 @@ from genlab.training import trainer
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
 from genlab.training.trainer import make_accelerator, validate
-from genlab.workflow.train import begin_history, begin_training, train
+from genlab.workflow.train import begin_history, begin_training, note_divergence, train
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
 
 
-def start(run: RunFolder) -> subprocess.Popen[str]:
-    """`genlab train` in a process of its own, with a checkpoint every 0.3 seconds."""
+def start(run: RunFolder, processes: int = 1) -> subprocess.Popen[str]:
+    """`genlab train` in processes of its own, with a checkpoint every 0.3 seconds."""
     command = [sys.executable, "-m", "genlab", "train", "--config", str(run.config)]
     return subprocess.Popen(
-        [*command, "--gpus", "0", "--checkpoint-seconds", "0.3"],
+        [*command, "--gpus", "0", "--checkpoint-seconds", "0.3", "--processes", str(processes)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},  # sums depend on the number of threads
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -115,6 +115,24 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert not list(run.resume.glob("*.safetensors"))
 
 
+def test_two_processes_stop_together_and_go_on_with_the_same_bytes(
+    tmp_path: Path, tiny_config: Path
+) -> None:
+    """`--processes 2`: after a signal to one of them they end at the same step."""
+    runs = [long_run(tmp_path / name / "results", tiny_config) for name in ("one", "two")]
+    finish(start(runs[0], processes=2))
+    trainer = start(runs[1], processes=2)
+    wait_for_checkpoint(trainer, runs[1])
+    os.kill(int((runs[1].resume / "pid").read_text()), signal.SIGTERM)
+    _, err = trainer.communicate(timeout=300)
+    assert trainer.returncode == 1
+    assert re.search(r"stopped by SIGTERM at step \d+; the same command goes on", err), err
+    assert "2 processes: one failed; what it said stands above" in err
+    assert "Traceback" not in err
+    assert "resuming at step" in finish(start(runs[1], processes=2))
+    assert runs[1].weights.read_bytes() == runs[0].weights.read_bytes()
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_before_it_reaches_a_checkpoint(
     tiny_study: Callable[..., StudyFolder], genlab: Callable[..., Any]
 ) -> None:
@@ -135,6 +153,35 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_reaches_a_checkpoint(
     again = genlab("train", "--config", run.config, "--gpus", 0)
     assert f"resuming at step {metadata['step']} of" in again.out
     assert f"step {found[1]}: loss" in again.err
+
+
+def test_a_training_that_diverged_is_tried_once_at_half_the_rate_if_asked_for(
+    tiny_study: Callable[..., StudyFolder], genlab: Callable[..., Any]
+) -> None:
+    """It starts anew, with the bytes of a training at that rate; the second divergence stops it."""
+    retry = {"on_divergence": "retry"}
+    run = tiny_study(training={"learning_rate": 1e9, **retry}).run("stripes", "vae", 0)
+    call = ("train", "--config", run.config, "--gpus", 0, "--checkpoint-seconds", 0)
+    first, second, third = (genlab(*call) for _ in range(3))
+    assert "the next attempt starts anew at a rate of 5e+08" in first.out
+    rates = [row["lr"] for row in read_history(run.history)]
+    assert rates
+    assert max(rates) <= 5e8
+    for again in (second, third):
+        assert "not finite" in again.err
+        assert "next attempt" not in again.out
+
+    # One that diverges at the rate 2e-3 but not at half of it: its first attempt is noted by hand.
+    run = tiny_study(training={"learning_rate": 2e-3, **retry}).run("stripes", "vae", 0)
+    note_divergence(run, begin_training(run, read_run(run.config), make_accelerator("fp32", True)))
+    assert genlab(*call).status == 0
+    halved = read_tensors(run.weights)[0]
+    assert read_json(run.summary)["learning_rate"] == 1e-3
+    assert not [path for path in run.resume.iterdir() if path.suffix == ".json"]
+    tiny_study(training={"learning_rate": 1e-3, **retry})
+    assert genlab(*call).status == 0
+    for name, tensor in read_tensors(run.weights)[0].items():
+        assert torch.equal(tensor, halved[name]), name
 
 
 Trained = tuple[RunFolder, dict[str, torch.Tensor]]

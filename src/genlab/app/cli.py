@@ -247,12 +247,25 @@ def prepare(config: DataConfig) -> None:
 @stage_command()
 def train(
     config: RunConfig,
-    gpus: Gpus = 1,
+    gpus: Annotated[
+        int,
+        typer.Option(min=0, help="GPUs that share each batch, where there are any; 0: the CPU."),
+    ] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share each batch; default: one for each GPU."),
+    ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Seconds between resume points; changes no result.")
     ] = 60.0,
 ) -> None:
     """Train a model; after a kill, the same command goes on from the last checkpoint."""
+    from genlab.app.launcher import is_launched, launch
+
+    count = processes or max(1, gpus)
+    if count > 1 and not is_launched():
+        work(launch, count, gpus, sys.argv[1:])
+        return
     from genlab.workflow.train import train as stage
 
     work(stage, RunFolder(folder(config)), checkpoint_seconds=checkpoint_seconds, cpu=gpus == 0)

@@ -51,25 +51,49 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+CHECKSUM = "checksum"
+"""Key of a JSON object that GenLab wrote: by it `read_json` knows whether it was changed since."""
+
+
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` to `path` as JSON, atomically; infinity and NaN are refused."""
+    """Write `content` to `path` as JSON, atomically; infinity and NaN are refused.
+
+    An object gets its CHECKSUM as one more key.
+    """
+    if isinstance(content, dict):
+        content = content | {CHECKSUM: _checksum(content)}
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def _checksum(content: dict[str, Any]) -> str:
+    """Half of the SHA-256 of `content` as JSON gives it back, in its order."""
+    read = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:32]
+
+
 def read_json(path: Path) -> Any:
-    """Return the content of the JSON file at `path`.
+    """Return the content of the JSON file at `path`, without its CHECKSUM.
 
     Raises:
-        GenLabError: the file is missing, unreadable, or not valid JSON.
+        GenLabError: the file is missing, unreadable, not valid JSON, or was changed since
+            `write_json` wrote it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GenLabError(f"{path}: no such file; run the stage that makes it first") from None
     except OSError as error:
         raise GenLabError(f"{path}: can't be read: {error.strerror}") from None
     except ValueError as error:
         raise GenLabError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+    if isinstance(content, dict) and CHECKSUM in content:
+        written = content.pop(CHECKSUM)
+        if written != _checksum(content):
+            raise GenLabError(
+                f"{path}: damaged: its content differs from the checksum that was written with it; "
+                "delete it and run again"
+            )
+    return content
 
 
 def sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from genlab.config.families.clip import CLIPConfig
 from genlab.data.tokenizer import END
 from genlab.models.base import Batch, Model, Words
+from genlab.nn.processes import whole_batch
 from genlab.nn.text import TextEncoder
 from genlab.nn.trunk import Trunk
 
@@ -66,10 +67,14 @@ class CLIP(Model):
             # Clamps the parameter: clamping in the formula would leave it without a gradient.
             with torch.no_grad():
                 self.log_scale.clamp_(max=math.log(LARGEST_SCALE) / FASTER)
-        cosines = self.embed_images(batch.images) @ self.embed_texts(batch.tokens).T  # [B, B]
+        images, texts = self.embed_images(batch.images), self.embed_texts(batch.tokens)  # [B, E]
+        tokens = batch.tokens
+        if self.training:  # with those of all processes
+            images, texts, tokens = map(whole_batch, (images, texts, tokens))
+        cosines = images @ texts.T  # [B, B]
         scale = (FASTER * self.log_scale.float()).exp()
         logits = scale * cosines
-        same = (batch.tokens[:, None] == batch.tokens).all(dim=2)
+        same = (tokens[:, None] == tokens).all(dim=2)
         target = same / same.sum(dim=1, keepdim=True)
         hits = same.gather(1, logits.argmax(dim=1, keepdim=True))
         return {

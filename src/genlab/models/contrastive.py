@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genlab.config.families.contrastive import ContrastiveConfig
 from genlab.models.base import Batch, Model
+from genlab.nn.processes import whole_batch
 from genlab.nn.trunk import Trunk
 
 SMALLEST_CROP, LARGEST_CROP = 0.7, 1.1  # side of a crop, in sides of the image
@@ -45,6 +46,8 @@ class Contrastive(Model):
         """The loss in nats, and how often a view's other one is the nearest of all views."""
         views = torch.cat([augment(batch.images), augment(batch.images)])
         z = self.head(self.features(views)).float()  # [2B, projection]
+        if self.training:  # with the views of all processes
+            z = torch.cat([whole_batch(view) for view in z.chunk(2)])
         return nt_xent(z, self.config.temperature)
 
 

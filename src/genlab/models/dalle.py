@@ -34,6 +34,7 @@ from genlab.models.base import Batch, Words
 from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.models.codes import CodeModel
 from genlab.models.discrete import DiscreteAutoencoder
+from genlab.nn.processes import mean_over_processes
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
 
@@ -96,7 +97,10 @@ class DALLE(CodeModel):
             dropped = torch.rand(len(tokens), device=tokens.device) < self.config.caption_dropout
             tokens = torch.where(dropped[:, None], self.empty_captions(1), tokens)
         word_nats, code_nats = self.nats(tokens, indices)
-        text, image = word_nats.sum() / (tokens != PAD).sum(), code_nats.mean()
+        words = (tokens != PAD).sum()
+        if self.training:
+            words = mean_over_processes(words.float())
+        text, image = word_nats.sum() / words, code_nats.mean()
         return {
             "loss": (text + weight * image) / (1 + weight),
             "text": text,

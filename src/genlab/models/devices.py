@@ -61,20 +61,20 @@ def lock_folder() -> Path:
     return folder
 
 
-def claim_gpu() -> str | None:
-    """Reserve a free card of several visible ones, make it the only visible one, return its name.
+def claim_gpus(count: int = 1) -> str | None:
+    """Reserve `count` free cards of more visible ones, make only them visible, return their names.
 
     Returns:
-        None where there is nothing to choose, a launcher has chosen, or all cards are held (then
-        the processes share them as CUDA sees fit).
+        None where there is nothing to choose, a launcher has chosen, or too few cards are free
+        (then the processes share them as CUDA sees fit).
     """
     names = visible_cards()
-    if len(names) < 2 or "LOCAL_RANK" in os.environ:
+    if len(names) <= count or "LOCAL_RANK" in os.environ:
         return None
     # Each allocation of Slurm may number its own cards from 0.
     allocation = os.environ.get("SLURM_JOB_ID", "machine")
     try:
-        folder = lock_folder()
+        folder, claimed = lock_folder(), dict[str, FileLock]()
         for name in names:
             file = f"{allocation}-gpu{name}.lock".replace("/", "-")  # MIG's names hold slashes
             lock = FileLock(folder / file, timeout=0)
@@ -82,9 +82,13 @@ def claim_gpu() -> str | None:
                 lock.acquire()
             except Timeout:
                 continue
-            _held.append(lock)
-            os.environ["CUDA_VISIBLE_DEVICES"] = name
-            return name
+            claimed[name] = lock
+            if len(claimed) == count:
+                _held.extend(claimed.values())
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(claimed)
+                return ",".join(claimed)
+        for lock in claimed.values():
+            lock.release()
     except OSError as error:
         print(
             f"warning: no GPU could be reserved, this job may share one ({error})", file=sys.stderr
@@ -113,7 +117,7 @@ def pick_device(cpu: bool) -> torch.device:
     """
     if cpu:
         return torch.device("cpu")
-    claim_gpu()
+    claim_gpus()
     if not torch.cuda.is_available():
         return torch.device("cpu")
     compute_exactly()

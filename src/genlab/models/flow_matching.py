@@ -29,6 +29,7 @@ from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.data.randomness import address
 from genlab.models.base import Batch, Model
 from genlab.models.gaussian import GaussianModel, logit_normal
+from genlab.nn.processes import own_rows, whole_batch
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.processes.paths import LinearPath
 from genlab.samplers import heun
@@ -88,7 +89,11 @@ class FlowMatching(GaussianModel):
             which = torch.randint(len(self.pairs[0]), labels.shape, device=labels.device)
             return self.pairs[0][which], self.pairs[1][which]
         x0, eps = super().pair(batch)
-        return x0, nearest_noise(x0, eps) if self.config.pairing == "ot" else eps
+        if self.config.pairing == "independent":
+            return x0, eps
+        if not self.training:
+            return x0, nearest_noise(x0, eps)
+        return x0, own_rows(nearest_noise(whole_batch(x0), whole_batch(eps)))  # of all processes
 
     @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:

@@ -45,6 +45,7 @@ from genlab.nn.densities import (
 )
 from genlab.nn.layers import group_norm
 from genlab.nn.likelihoods import make_likelihood
+from genlab.nn.processes import mean_over_processes
 from genlab.processes.noise import SampleNoise
 
 LOGVAR_RANGE = (-12.0, 8.0)  # keeps exp() finite in the first steps; never reached later
@@ -152,8 +153,10 @@ class VAE(Model):
 
     def regulariser(self, kl: Tensor, progress: float) -> Tensor:
         """Term added to the distortion in training, a scalar in nats, from `kl` [B, latent]."""
-        rate = kl.mean(dim=0).clamp(min=self.config.free_bits).sum()
-        return ramp(progress, self.config.kl_warmup) * rate
+        rates = kl.mean(dim=0)
+        if self.config.free_bits and self.training:
+            rates = mean_over_processes(rates)
+        return ramp(progress, self.config.kl_warmup) * rates.clamp(min=self.config.free_bits).sum()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The objective in nats per image, the ELBO and its parts, and usage of z.

@@ -6,7 +6,6 @@ import math
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -65,13 +64,6 @@ def mirror_on_host(module: Any, buffer: str) -> None:
 
     module.on_host = False
     module.register_load_state_dict_post_hook(read)
-
-
-def sum_over_processes(tensor: Tensor) -> Tensor:
-    """Sum `tensor` in place over all processes of a training, and return it."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(tensor)
-    return tensor
 
 
 def upcast(x: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.nn.layers import mirror_on_host, sum_over_processes
+from genlab.nn.layers import mirror_on_host
+from genlab.nn.processes import sum_over_processes, whole_batch
 
 EPSILON = 1e-5  # of the Laplace smoothing, in vectors
 
@@ -110,15 +110,16 @@ class Quantiser(nn.Module):
             return self._quantise(z.float(), epoch)
 
     def _quantise(self, z: Tensor, epoch: int) -> Quantised:
-        flat = z.detach().movedim(1, -1).flatten(0, 2)  # [B h w, D]
+        vectors = z.detach().movedim(1, -1).flatten(1, 2)  # [B, h w, D]
+        flat = vectors.flatten(0, 1)  # [B h w, D]
         if self.training and not self.on_host:
-            self._start(flat)
+            self._start(vectors)
         k = self.nearest(flat)
         indices = k.reshape(len(z), *z.shape[2:])
         e = self.lookup(indices)
         commitment = (z - e).square().mean()
         if self.training:
-            self._follow(flat, k, epoch)
+            self._follow(vectors, k, epoch)
         return Quantised(z + (e - z).detach(), indices, commitment)
 
     def usage(self, indices: Tensor) -> Tensor:
@@ -131,30 +132,29 @@ class Quantiser(nn.Module):
             return usage(indices, self.codes)
         return torch.where(self.last_epoch.any(), self.last_epoch, self.this_epoch)
 
-    def _random_vectors(self, flat: Tensor) -> Tensor:
-        """Random vectors [K, D] from z [N, D], one for each code; equal in all processes."""
-        n = len(flat)
+    def _random_vectors(self, z: Tensor) -> Tensor:
+        """Random vectors [K, D] from z [B, h w, D] of all processes, one for each code."""
+        flat = whole_batch(z).flatten(0, 1)
+        n, repetitions = len(flat), -(-self.codes // len(flat))
         # Without repetition if there are enough vectors
-        which = torch.rand(-(-self.codes // n), n, device=flat.device).argsort(dim=1).flatten()
-        vectors = flat[which[: self.codes]]
-        if dist.is_available() and dist.is_initialized():
-            dist.broadcast(vectors, src=0)
-        return vectors
+        u = torch.rand(repetitions * n, device=flat.device).view(repetitions, n)
+        return flat[u.argsort(dim=1).flatten()[: self.codes]]
 
     @torch.no_grad()
-    def _start(self, flat: Tensor) -> None:
-        """Initialise the codes with vectors of z [N, D], each with its share of the batch."""
-        size = sum_over_processes(
-            torch.full((), len(flat), dtype=torch.float64, device=flat.device)
-        )
-        self.counts.copy_(size / self.codes)
-        self.sums.copy_(self._random_vectors(flat) * self.counts[:, None])
+    def _start(self, z: Tensor) -> None:
+        """Initialise the codes with vectors of z [B, h w, D], each with its share of the batch."""
+        size = torch.full((), z.shape[:2].numel(), dtype=torch.float64, device=z.device)
+        self.counts.copy_(sum_over_processes(size) / self.codes)
+        self.sums.copy_(self._random_vectors(z) * self.counts[:, None])
         self.started.fill_(True)
         self.on_host = True
 
     @torch.no_grad()
-    def _follow(self, flat: Tensor, k: Tensor, epoch: int) -> None:
-        """Apply equations 6 and 7 to z [N, D] with codes k [N]; then restarts and statistics."""
+    def _follow(self, z: Tensor, k: Tensor, epoch: int) -> None:
+        """Apply equations 6 and 7 to z [B, h w, D] with codes k [B h w]; then restarts and
+        statistics.
+        """
+        flat = z.flatten(0, 1)
         n = usage(k, self.codes)
         # Sorted by code, vectors are summed in the order of the batch. So the sums are reproducible
         # to the last bit, unlike `index_add` on a GPU.
@@ -164,7 +164,7 @@ class Quantiser(nn.Module):
         self.sums.lerp_(sum_over_processes(sums), 1 - self.decay)
 
         if self.restart_below > 0:
-            self._restart(flat)
+            self._restart(z)
 
         next_epoch = self.epoch < epoch
         self.last_epoch.copy_(torch.where(next_epoch, self.this_epoch, self.last_epoch))
@@ -172,8 +172,8 @@ class Quantiser(nn.Module):
         self.epoch.clamp_(min=epoch)
         self.this_epoch += n
 
-    def _restart(self, flat: Tensor) -> None:
-        """Replace unused codes by random vectors of z [N, D].
+    def _restart(self, z: Tensor) -> None:
+        """Replace unused codes by random vectors of z [B, h w, D].
 
         The vectors are drawn at every step: to look for unused codes first, the processor would
         wait for a GPU.
@@ -181,5 +181,5 @@ class Quantiser(nn.Module):
         # At most half the mean: with more codes than vectors a new code would be dead at once.
         mean = self.counts.mean()
         dead = self.counts < (mean / 2).clamp(max=self.restart_below)
-        self.sums.copy_(torch.where(dead[:, None], self._random_vectors(flat) * mean, self.sums))
+        self.sums.copy_(torch.where(dead[:, None], self._random_vectors(z) * mean, self.sums))
         self.counts.copy_(torch.where(dead, mean, self.counts))

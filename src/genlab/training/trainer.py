@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -26,18 +27,22 @@ from genlab.data.randomness import address
 from genlab.errors import GenLabError
 from genlab.io.energy import EnergyMeter
 from genlab.io.history import as_lines
-from genlab.models.base import Model
+from genlab.models.base import Batch, Model
 from genlab.models.batches import Batches, Table, flip, load
 from genlab.models.devices import pick_device, resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
+from genlab.training.memory import enough_memory, recompute_blocks
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
+from genlab.training.shares import Share, in_shares
 from genlab.training.size import check_size
 
 VALIDATIONS = 10
 """The loss on held-out images is measured after every 1/10 of the training ..."""
 VALIDATION_IMAGES = 200
 """... on so many of them: about 1 % of the time of a training on 64,000 images."""
+ASKED_EVERY = 5
+"""Several processes ask each other for signals after so many steps; to ask, they wait."""
 
 
 def set_seed(number: int) -> None:
@@ -129,11 +134,14 @@ class Training:
         self.training, self.seed, self.accelerator = training, seed, accelerator
         self.name, self.checkpoint, self.keep = name, checkpoint, keep
         check_size(name, model, training)
-        if training.batch_size % accelerator.num_processes:
+        processes, parts = accelerator.num_processes, training.accumulation
+        if training.batch_size % (processes * parts):
+            shared = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
             raise GenLabError(
                 f"{name}: training.batch_size: {training.batch_size} images can't be shared evenly "
-                f"by {accelerator.num_processes} processes; choose a multiple, or fewer processes"
+                f"by {shared}; choose a multiple, or fewer processes"
             )
+        self.share = Share(accelerator.process_index, processes)
         self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
         self.batches, self.held_out = (
             Batches(
@@ -141,7 +149,7 @@ class Training:
                 training.batch_size,
                 seed,
                 accelerator.device,
-                (accelerator.process_index, accelerator.num_processes),
+                self.share,
             )
             for table in (data, held_out)
         )
@@ -162,6 +170,8 @@ class Training:
         )
         self.resumed = earlier is not None
         self.progress = earlier or resume.Progress(seconds=seconds)
+        if training.recompute:
+            recompute_blocks(self.model)
         if training.compile:
             self.model.compile()
         self.wrapped, *self.steppers = accelerator.prepare(self.model, *self.optimizers)
@@ -169,19 +179,15 @@ class Training:
     def step(self) -> tuple[float, dict[str, Tensor]]:
         """Take one optimiser step; return the learning rate and the numbers to log."""
         k, training = self.progress.step, self.training
-        set_seed(address(self.seed, "step", k, self.accelerator.process_index))
         batch = self.batches[k]._replace(
             progress=(k + 1) / training.steps,
             epoch=k * training.batch_size // len(self.batches.table.images),
         )
-        if training.horizontal_flip:
-            batch = flip(batch)
         rate = learning_rate(training, k)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        values: dict[str, Tensor] = self.wrapped(batch)
-        self.accelerator.backward(values["loss"])
+        values = self._gradients(batch, address(self.seed, "step", k, 0))
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         for stepper in self.steppers:
             stepper.step()
@@ -190,6 +196,25 @@ class Training:
             update_ema(self.ema, self.model.state_dict(), ema_decay(training.ema, k))
         self.progress.step += 1
         return rate, {**values, "grad_norm": norm}
+
+    def _gradients(self, batch: Batch, seed: int) -> dict[str, Tensor]:
+        """Add up the gradients of this process's share of a batch; return what its loss reports.
+
+        Every part of every process starts from the same seed, see `genlab.training.shares`.
+        """
+        parts = self.training.accumulation
+        reports: list[dict[str, Tensor]] = []
+        for part, noise in in_shares(batch, self.share, parts):
+            set_seed(seed)
+            last = len(reports) == parts - 1  # when processes exchange their gradients
+            with noise, nullcontext() if last else self.accelerator.no_sync(self.wrapped):
+                images = flip(part) if self.training.horizontal_flip else part
+                values: dict[str, Tensor] = self.wrapped(images)
+                self.accelerator.backward(values["loss"] / parts)
+            reports.append(values)
+        if parts == 1:
+            return values
+        return {name: torch.stack([report[name] for report in reports]).mean() for name in values}
 
     def run(
         self,
@@ -218,9 +243,12 @@ class Training:
         start, before = time.monotonic(), self.progress.seconds
         meter = EnergyMeter(self._cards(), self.progress.joules)
         last, last_step = start, self.progress.step
-        with tqdm(
-            total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
-        ) as bar:
+        with (
+            enough_memory(self.name, self.training),
+            tqdm(
+                total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
+            ) as bar,
+        ):
             while self.progress.step < steps:
                 rate, values = self.step()
                 log.add(self.progress.step, rate, values)
@@ -235,7 +263,7 @@ class Training:
                     seconds = before + time.monotonic() - start
                     self.progress.seconds_at[share_name(share)] = seconds
                 now = time.monotonic()
-                stopping = bool(signals)  # read once: a later signal waits for the next step
+                stopping = self._stops(signals)  # once: a later signal waits for the next step
                 ended = stopping or self.progress.step == steps
                 if ended or now - last >= checkpoint_seconds:
                     log.drain()
@@ -249,10 +277,20 @@ class Training:
                 if stopping:
                     break
         if self.progress.step < steps:
+            reason = signals[0] if signals else "a signal to another process"
             raise GenLabError(
-                f"{self.name}: stopped by {signals[0]} at step {self.progress.step}; "
+                f"{self.name}: stopped by {reason} at step {self.progress.step}; "
                 "the same command goes on from there"
             )
+
+    def _stops(self, signals: Sequence[str]) -> bool:
+        """Whether this or another process got a signal; all of them stop after the same step."""
+        if self.accelerator.num_processes == 1:
+            return bool(signals)
+        if self.progress.step % ASKED_EVERY:
+            return False
+        number = torch.tensor(len(signals), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(number, reduction="sum"))
 
     def shares_at(self, step: int) -> list[float]:
         """The shares of `keep` that are reached with `step` steps."""

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from genlab.config.curves import share_name
 from genlab.config.study import TrainingConfig
 from genlab.data.randomness import address
-from genlab.errors import GenLabError
+from genlab.errors import Diverged, GenLabError
 from genlab.io.energy import energy_record
 from genlab.io.files import read_json, replacing, sha256, write_json, write_text
 from genlab.io.history import append_history
@@ -43,6 +43,8 @@ from genlab.workflow.models import first_stage_run, load_first_stage
 
 PATIENCE = 30.0
 """Seconds that a workflow gives the trainer of a killed one to write a checkpoint and end."""
+HALVED = "-halved"
+"""Ends the name of a training at half the learning rate, after one that diverged."""
 
 
 @contextlib.contextmanager
@@ -124,7 +126,25 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
     if training.seconds is not None:
         training = _images_once(run.resume / f"{point}.json", training, begin)
         point += f"-{training.images}"
+    if _diverged(run, point).exists():
+        training = training.model_copy(update={"learning_rate": training.learning_rate / 2})
+        point += HALVED
     return begin(training, Checkpoint(run.resume / f"{point}.safetensors", point))
+
+
+def _diverged(run: RunFolder, point: str) -> Path:
+    """The note that the training `point` diverged and is to be tried at half the learning rate."""
+    return run.resume / f"{point}-diverged.json"
+
+
+def note_divergence(run: RunFolder, state: Training) -> None:
+    """Let the next attempt take half the learning rate, once, where the study asks for it."""
+    assert state.checkpoint is not None
+    point = state.checkpoint.point
+    if state.training.on_divergence == "retry" and not point.endswith(HALVED):
+        write_json(_diverged(run, point), {"step": state.progress.step})
+        rate = state.training.learning_rate / 2
+        print(f"training.on_divergence: retry: the next attempt starts anew at a rate of {rate:g}")
 
 
 def _images_once(
@@ -182,6 +202,7 @@ def finish_training(run: RunFolder, state: Training, environment: dict[str, str]
         "steps": state.progress.step,
         "images": state.progress.step * state.training.batch_size,
         "budget": state.training.budget,
+        "learning_rate": state.training.learning_rate,
         "precision": state.precision,
         "held_out": weights.losses,
     }
@@ -254,5 +275,8 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                 )
             finish_training(run, state, environment)
             status = "RUNNING"  # sampling and measuring follow
+        except Diverged:
+            note_divergence(run, state)
+            raise
         finally:
             mirror.finish(status)

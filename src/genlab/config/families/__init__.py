@@ -60,6 +60,11 @@ class FamilyConfig(Strict):
         return ()
 
     @property
+    def needs_whole_batch(self) -> str:
+        """Why the loss of a batch is not the mean over its parts; '' if it is."""
+        return ""
+
+    @property
     def no_likelihood(self) -> str:
         """Explanation for the league if there are no bits/dim."""
         return "no likelihood"

@@ -39,3 +39,7 @@ class CLIPConfig(FamilyConfig):
     @property
     def reads_captions(self) -> bool:
         return True
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "it compares each caption with all images of the batch"

@@ -25,3 +25,7 @@ class ContrastiveConfig(FamilyConfig):
 
     implementation: ClassVar[str] = "genlab.models.contrastive:Contrastive"
     generates: ClassVar[Literal["nothing"]] = "nothing"
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "it compares each image with all others of the batch"

@@ -29,3 +29,7 @@ class DALLEConfig(CodeModelConfig):
     @property
     def takes_prompts(self) -> bool:
         return True
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "its loss is the mean over the words of whole batches"

@@ -48,6 +48,10 @@ class FlowMatchingConfig(UnitTimeConfig):
         return ", ".join(parts + self.remarks)
 
     @property
+    def needs_whole_batch(self) -> str:
+        return "pairing: ot pairs whole batches" if self.pairing == "ot" else ""
+
+    @property
     def first_stage_name(self) -> str | None:
         return self.first_stage
 

@@ -74,3 +74,7 @@ class GlowConfig(FamilyConfig):
                 f"the number; at most {LARGEST_MIX}), or global_steps: 0"
             ]
         return []
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "its first batch sets the scales of its layers"

@@ -96,3 +96,7 @@ class VAEConfig(VAEOptions, FamilyConfig):
 
     implementation: ClassVar[str] = "genlab.models.vae:VAE"
     group: ClassVar[str] = "VAE"
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "free_bits limits the mean over whole batches" if self.free_bits else ""

@@ -22,3 +22,7 @@ class VQVAEConfig(DiscreteConfig):
     a random vector; 0 replaces none."""
 
     implementation: ClassVar[str] = "genlab.models.vqvae:VQVAE"
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "its codes follow the vectors of whole batches"

@@ -22,9 +22,15 @@ def yaml_names(folder: Path) -> list[str]:
 
 def resolve(values: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
     """Validate a model's merged values: its training and its hyperparameters."""
-    family = {key: value for key, value in values.items() if key != "training"}
+    changes = {key: value for key, value in values.items() if key != "training"}
     training = build(TrainingConfig, values.get("training", {}), f"{where}: training")
-    return training, build_family(family, where)
+    family = build_family(changes, where)
+    if training.accumulation > 1 and family.needs_whole_batch:
+        raise ConfigError(
+            f"{where}: training.accumulation: {training.accumulation} changes the training of a "
+            f"{family.family}, as {family.needs_whole_batch}; set it to 1 for this model"
+        )
+    return training, family
 
 
 def _text(value: Any, where: str | Path) -> str:

@@ -100,6 +100,24 @@ class TrainingConfig(Strict):
     """'bf16' runs layers in bfloat16 where that is safe; losses and weights stay in float32."""
     compile: bool = False
     """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU."""
+    accumulation: Annotated[int, Field(ge=1, le=2**16)] = 1
+    """Number of parts in which each batch is computed, one after the other, with the same result
+    up to rounding. A GPU then holds the activations of one part."""
+    recompute: bool = False
+    """Compute the blocks of the network once more in the backward pass rather than keep their
+    activations: less memory for about a third more time, with the same result."""
+    on_divergence: Literal["stop", "retry"] = "stop"
+    """What happens when a loss or a weight is NaN or infinite. 'stop' ends the training and keeps
+    the last checkpoint before that. 'retry' lets the next attempt, which Snakemake begins by
+    itself, start anew at half the learning rate; when that diverges too, it stops."""
+
+    @model_validator(mode="after")
+    def _batches_have_equal_parts(self) -> TrainingConfig:
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"accumulation: {self.accumulation} does not divide batch_size: {self.batch_size}"
+            )
+        return self
 
     @property
     def steps(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from genlab.io.files import read_json
 from genlab.report.sections import Section
-from genlab.report.study import ReportedStudy, run_label
+from genlab.report.study import ReportedStudy, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
 
@@ -34,11 +34,12 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         (study.league["dataset"] == run.dataset) & (study.league["model"] == run.model_name)
     ]
     environment = read_json(run.environment)
+    rate = read_run_file(run, run.summary)["learning_rate"]  # half that of the config after a retry
     return {
         "anchor": run_anchor(run),
         "title": run_label(run),
         "config": run.config.read_text(encoding="utf-8"),
-        "environment": environment | read_json(run.cost),
+        "environment": environment | read_json(run.cost) | {"learning_rate": rate},
         # Another number of threads gives other bytes.
         "train": f"OMP_NUM_THREADS={environment['threads']} genlab train --config {run.config}",
         "checks": [

@@ -1,0 +1,403 @@
+"""What a study does when it is killed, its files are damaged, or the machine fails.
+
+    python benchmarks/faults.py                          # 50 kills, 3 damages of every kind of file
+    python benchmarks/faults.py --parts clock kills --kills 3
+
+A small study runs once undisturbed in a temporary copy of the checkout; what is compared with it
+are the bytes of all images, weights, features and measurements. Then it is disturbed. The only
+acceptable ends are the same bytes, or an error that names the file and, once that is deleted, the
+same bytes. The script ends with an error at the first one that is neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from common import Row, commands_of, copy_checkout, listed, machine, publish, table
+
+STUDY: dict[str, Any] = {
+    "name": "faults",
+    "datasets": ["sprites"],
+    "models": [
+        {"preset": "vae", "channels": 8, "latent": 4},
+        {"preset": "ddpm", "network": {"channels": 8}},
+    ],
+    "samplers": {
+        "prior": {"sampler": "prior"},
+        "ddim-5": {"sampler": "ddim", "steps": 5},
+    },
+    "training": {"images": 12_800},
+    "evaluation": {
+        "samples": 128,
+        "extractors": ["low-level", "classifier"],
+        "calibration": ["real"],
+        "classifier": {"images": 2560},
+    },
+    "likelihood": {"iwae_samples": 4, "path_images": 8},
+    "curves": {"shares": [0.5, 1.0], "samples": 128},
+    "tracking": {"tensorboard": False, "system_metrics": False},
+}
+FILE = "config/studies/faults.yaml"
+RESULTS = Path("results/faults")
+PATIENCE = 900.0
+"""Seconds for a study that takes one or two minutes"""
+TIMES = {
+    "train_seconds", "seconds_at", "seconds_per_image", "images_per_second", "time",
+    "joules", "joules_per_image", "seconds", "checksum",
+}  # fmt: skip
+"""Keys of JSON files that differ between two runs"""
+DAMAGED = (
+    "results/data/sprites/train_images.npy",
+    "results/data/sprites/manifest.json",
+    f"{RESULTS}/sprites/*/seed0/model/weights.safetensors",
+    f"{RESULTS}/sprites/*/seed0/model/summary.json",
+    f"{RESULTS}/sprites/*/seed0/model/at/0.5.safetensors",
+    f"{RESULTS}/sprites/*/seed0/samples/*/samples.npy",
+    f"{RESULTS}/sprites/*/seed0/samples/*/features/*.npz",
+    f"{RESULTS}/sprites/reference/*/*.npz",
+    f"{RESULTS}/sprites/*/seed0/metrics.json",
+    f"{RESULTS}/sprites/*/seed0/likelihood.json",
+)
+"""Kinds of files that stages read"""
+PARTS = ("terminated", "twice", "edited", "clock", "disk", "damages", "kills")
+
+
+class Fault(Exception):
+    """An end that is not acceptable."""
+
+
+def flip(path: Path, chance: random.Random) -> None:
+    """Turn one bit of the file."""
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+
+
+def truncate(path: Path, chance: random.Random) -> None:
+    """Cut the file off."""
+    os.truncate(path, chance.randrange(path.stat().st_size))
+
+
+def delete(path: Path, chance: random.Random) -> None:
+    path.unlink()
+
+
+DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (flip, truncate, delete)
+
+
+class Study:
+    """The study in a copy of the checkout, from nothing or from the results of another one."""
+
+    def __init__(self, root: Path, finished: Path | None = None) -> None:
+        self.root = root
+        if finished:
+            shutil.copytree(finished, root, symlinks=True)
+        else:
+            copy_checkout(root)
+            self.write(STUDY)
+
+    def write(self, study: dict[str, Any]) -> None:
+        (self.root / FILE).write_text(yaml.safe_dump(study), encoding="utf-8")
+
+    def begin(self) -> subprocess.Popen[str]:
+        """Start the study, in a group of processes of its own."""
+        return subprocess.Popen(
+            ["snakemake", "--cores", "2", "--configfile", FILE],
+            cwd=self.root,
+            env=commands_of(self.root, OMP_NUM_THREADS="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self) -> tuple[int, str]:
+        """Exit code and output of the study."""
+        process = self.begin()
+        output, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, output
+
+    def finish(self) -> None:
+        """Run the study to its end."""
+        code, output = self.run()
+        if code:
+            raise Fault(f"exit code {code}:\n{output[-3000:]}")
+
+    def digests(self) -> dict[str, str]:
+        """A digest of the content of every file of numbers, without times, by its path."""
+        found = {}
+        for folder in (self.root / "results/data", self.root / RESULTS):
+            for path in sorted(folder.rglob("*")):
+                apart = {"resume", "tracking", "logs", "benchmarks", "report"} & set(path.parts)
+                if apart or not path.is_file():
+                    continue
+                if path.suffix in (".npy", ".npz", ".safetensors"):
+                    content = path.read_bytes()
+                elif path.suffix == ".json" and path.name != "environment.json":
+                    content = _without_times(path)
+                else:
+                    continue
+                found[str(path.relative_to(self.root))] = hashlib.sha256(content).hexdigest()
+        return found
+
+    def check(self, expected: dict[str, str]) -> None:
+        """The files are those of the undisturbed study.
+
+        Raises:
+            Fault: one is missing, too many, or another one.
+        """
+        actual = self.digests()
+        for path in sorted(expected.keys() | actual.keys()):
+            if actual.get(path) != expected.get(path):
+                raise Fault(f"{path}: {actual.get(path)}, undisturbed {expected.get(path)}")
+
+    def running(self, process: subprocess.Popen[str]) -> list[str]:
+        """The stages that run below a process."""
+        stages = []
+        for child in psutil.Process(process.pid).children(recursive=True):
+            try:
+                words = child.cmdline()
+            except psutil.Error:
+                continue
+            if len(words) > 2 and words[1].endswith("/genlab"):
+                stages.append(words[2])
+        return stages
+
+    def trained(self) -> dict[Path, int]:
+        """When each training ended."""
+        weights = (self.root / RESULTS).glob("*/*/seed*/model/weights.safetensors")
+        return {path: path.stat().st_mtime_ns for path in weights}
+
+
+def _without_times(path: Path) -> bytes:
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: cleaned(inner) for key, inner in value.items() if key not in TIMES}
+        return [cleaned(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(cleaned(json.loads(path.read_text(encoding="utf-8")))).encode()
+
+
+def killed(folder: Path, expected: dict[str, str], kills: int, seed: int) -> Iterator[Row]:
+    """SIGKILL for all processes at random moments; the same command goes on, to its end."""
+    chance, left, hit = random.Random(seed), kills, collections.Counter[str]()
+    studies = 0
+    while left:
+        study = Study(folder / f"killed{studies}")
+        studies += 1
+        while left:
+            before = study.trained()
+            process = study.begin()
+            delay = chance.uniform(1, 25)
+            try:
+                process.communicate(timeout=delay)
+                break  # it ended
+            except subprocess.TimeoutExpired:
+                hit.update(set(study.running(process)) or {"planning"})
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                left -= 1
+            _not_again(before, study.trained())
+        before = study.trained()
+        study.finish()
+        _not_again(before, study.trained())
+        study.check(expected)
+        shutil.rmtree(study.root)
+    for stage, number in sorted(hit.items()):
+        yield {"fault": f"SIGKILL during {stage}", "times": number, "end": "same bytes"}
+
+
+def _not_again(before: dict[Path, int], after: dict[Path, int]) -> None:
+    for path, end in before.items():
+        if after.get(path) != end:
+            raise Fault(f"{path}: was trained again")
+
+
+def damaged(
+    folder: Path, whole: Path, expected: dict[str, str], times: int, seed: int
+) -> Iterator[Row]:
+    """A file that a stage reads is damaged; what reads it runs again."""
+    chance = random.Random(seed)
+    for pattern in DAMAGED:
+        ends = collections.Counter[str]()
+        for damage in DAMAGES:
+            for number in range(times):
+                study = Study(folder / f"damaged{number}", whole)
+                path = chance.choice(sorted(study.root.glob(pattern)))
+                damage(path, chance)
+                ends[_mended(study, path, expected)] += 1
+                shutil.rmtree(study.root)
+        name = pattern.removeprefix("results/").removeprefix("faults/sprites/").replace("*/", "")
+        end = ", ".join(f"{end} ({number})" for end, number in ends.items())
+        yield {"fault": f"{name} damaged", "times": len(DAMAGES) * times, "end": end}
+
+
+def _mended(study: Study, path: Path, expected: dict[str, str]) -> str:
+    """How the study ended, with what is said deleted where something is said."""
+    end = "same bytes"
+    code, output = study.run()
+    if code:
+        name = str(path.relative_to(study.root))
+        if "Traceback" in output:
+            raise Fault(f"{name}: a traceback:\n{output[-3000:]}")
+        if f"{name}: " not in output:
+            raise Fault(f"{name}: not named:\n{output[-3000:]}")
+        path.unlink()
+        study.finish()
+        end = "named, then same bytes"
+    study.check(expected)
+    return end
+
+
+def terminated(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """SIGTERM to a training: a checkpoint at once, and the next command goes on from it."""
+    study = Study(folder / "terminated")
+    process = study.begin()
+    pid = study.root / RESULTS / "sprites/ddpm/seed0/resume/pid"
+    _until(lambda: pid.exists() and (pid.parent.parent / "history.jsonl").exists())
+    begun = time.monotonic()
+    trainer = psutil.Process(int(pid.read_text()))
+    trainer.terminate()
+    trainer.wait(PATIENCE)
+    seconds = time.monotonic() - begun
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    if not list(pid.parent.glob("*.safetensors")):
+        raise Fault("SIGTERM left no checkpoint")
+    study.finish()
+    study.check(expected)
+    yield {"fault": "SIGTERM to a training", "times": 1,
+           "end": f"checkpoint after {seconds:.1f} s, then same bytes"}  # fmt: skip
+
+
+def edited(folder: Path) -> Iterator[Row]:
+    """A study is edited while it runs: what was begun is refused, then made as edited."""
+    longer = {**STUDY, "training": {"images": 19_200}}
+    plain, study = Study(folder / "as-edited"), Study(folder / "edited")
+    plain.write(longer)
+    plain.finish()
+    process = study.begin()
+    _until(lambda: bool(study.running(process)))
+    study.write(longer)
+    process.communicate(timeout=PATIENCE)
+    study.finish()
+    study.check(plain.digests())
+    yield {"fault": "study edited while it runs", "times": 1, "end": "bytes of the edited study"}
+
+
+def twice(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """A second Snakemake beside the first one."""
+    study = Study(folder / "twice")
+    process = study.begin()
+    _until(lambda: bool(study.running(process)))
+    code, output = study.run()
+    if not code or "Traceback" in output:
+        raise Fault(f"a second workflow beside the first one: {output[-2000:]}")
+    process.communicate(timeout=PATIENCE)
+    study.finish()
+    study.check(expected)
+    yield {"fault": "two workflows at once", "times": 1, "end": "second refused, same bytes"}
+
+
+def clock(folder: Path, whole: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """The clock was set back by an hour after the study ended; then a sample is deleted."""
+    study = Study(folder / "clock", whole)
+    for path in study.root.joinpath("results").rglob("*"):
+        if path.is_file():
+            stat = path.stat()
+            later = stat.st_mtime_ns + 3600 * 10**9
+            os.utime(path, ns=(later, later))
+    next((study.root / RESULTS).glob("sprites/ddpm/seed0/samples/*/samples.npy")).unlink()
+    study.finish()
+    study.check(expected)
+    yield {"fault": "clock set back an hour", "times": 1, "end": "same bytes"}
+
+
+def disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """The disk is full, or can't be written; then there is room again. Needs root."""
+    study = Study(folder / "disk")
+    results = study.root / "results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(results)]
+    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield {"fault": "disk full or read-only", "times": 0, "end": "not tried: needs root"}
+        return
+    try:
+        for name, option in (("disk full", "size=6m"), ("results read-only", "ro")):
+            subprocess.run(["mount", "-o", f"remount,{option}", str(results)], check=True)
+            code, output = study.run()
+            if not code or "Traceback" in output:
+                raise Fault(f"{name}: exit code {code}:\n{output[-3000:]}")
+            said = "the disk is full" if "disk is full" in output else output.strip()[-60:]
+            print(f"{name}: {said}")
+            yield {"fault": name, "times": 1, "end": "an error that says so, later same bytes"}
+        subprocess.run(["mount", "-o", "remount,rw,size=2g", str(results)], check=True)
+        study.finish()
+        study.check(expected)
+    finally:
+        subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > end:
+            raise Fault("waited in vain")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--damages", type=int, default=3, help="of each kind, of every file")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the damages")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = Study(folder / "undisturbed")
+        begun = time.monotonic()
+        whole.finish()
+        seconds = time.monotonic() - begun
+        expected = whole.digests()
+        print(f"undisturbed: {len(expected)} files, {seconds:.0f} s")
+        parts = {
+            "terminated": terminated(folder, expected),
+            "twice": twice(folder, expected),
+            "edited": edited(folder),
+            "clock": clock(folder, whole.root, expected),
+            "disk": disk(folder, expected),
+            "damages": damaged(folder, whole.root, expected, options.damages, options.seed),
+            "kills": killed(folder, expected, options.kills, options.seed),
+        }
+        try:
+            for part in options.parts:
+                for row in parts[part]:
+                    print(*row.values(), sep="; ")
+                    rows.append(row)
+        except Fault as fault:
+            sys.exit(f"error: {fault}")
+    about = machine(1)
+    markdown = f"{table(rows)}\n{len(expected)} files compared. {listed(about)}.\n"
+    publish("faults", markdown, {"machine": about, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""One command in several processes, which share each batch of a training."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from genlab.errors import GenLabError
+from genlab.models.devices import claim_gpus, visible_cards
+
+
+def is_launched() -> bool:
+    """Whether this process is one of those that `launch`, torchrun or accelerate started."""
+    return "LOCAL_RANK" in os.environ
+
+
+def launch(processes: int, gpus: int, arguments: Sequence[str]) -> None:
+    """Run `genlab ARGUMENTS` in several processes of this machine, each on its own GPU if any.
+
+    Raises:
+        GenLabError: there are GPUs, but fewer than asked for, or a process failed.
+    """
+    cards = visible_cards()
+    if gpus and cards:
+        if len(cards) < processes:
+            raise GenLabError(
+                f"--gpus: {processes} are asked for, but this process sees {len(cards)}; "
+                "see CUDA_VISIBLE_DEVICES"
+            )
+        claim_gpus(processes)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "genlab", *arguments)
+    except ChildFailedError:
+        raise GenLabError(f"{processes} processes: one failed; what it said stands above") from None
+    except SignalException as stopped:
+        raise GenLabError(f"stopped by {stopped.sigval.name}") from None

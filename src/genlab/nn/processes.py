@@ -1,0 +1,49 @@
+"""What the processes of one training have in common: process r of n computes the images r, r + n,
+r + 2n ... of every batch. In a single process nothing happens here.
+"""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
+
+
+def several_processes() -> bool:
+    """Whether this training has more than one process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """Sum `tensor` in place over all processes, and return it; without gradients."""
+    if several_processes():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def mean_over_processes(tensor: Tensor) -> Tensor:
+    """The mean of `tensor` over all processes, with gradients."""
+    if not several_processes():
+        return tensor
+    mean: Tensor = all_reduce(tensor) / dist.get_world_size()  # type: ignore[no-untyped-call]
+    return mean
+
+
+def whole_batch(rows: Tensor) -> Tensor:
+    """The rows [n B, ...] of the whole batch in their order, from those of each process [B, ...].
+
+    With gradients, under the convention that they are averaged over processes: a loss of the whole
+    batch that every process computes has the gradient that one process would compute.
+    """
+    if not several_processes():
+        return rows
+    n = dist.get_world_size()
+    whole = rows.new_zeros(n * len(rows), *rows.shape[1:])
+    whole[dist.get_rank() :: n] = rows
+    complete: Tensor = all_reduce(whole)  # type: ignore[no-untyped-call]
+    return complete
+
+
+def own_rows(whole: Tensor) -> Tensor:
+    """The rows of this process, from those of the whole batch."""
+    return whole[dist.get_rank() :: dist.get_world_size()] if several_processes() else whole
