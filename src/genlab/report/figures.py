@@ -102,5 +102,5 @@ def _webp(png: bytes) -> bytes:
     with Image.open(io.BytesIO(png)) as image:
         transparent = "A" in image.mode or "transparency" in image.info
         pixels = image.convert("RGBA" if transparent else "RGB")
-    pixels.save(buffer, format="WEBP", lossless=True, exact=True, quality=25, method=2)
+    pixels.save(buffer, format="WEBP", lossless=True, exact=True, quality=75, method=4)
     return buffer.getvalue()
