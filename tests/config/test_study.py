@@ -93,7 +93,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "misspelt key of a model's training": (
         {"models": [{"preset": "vae", "training": {"ema_decay": 0.9}}, "ddpm"]},
-        ["mine.yaml: models: vae: training: unknown key 'ema_decay'", "known: batch_size"],
+        ["mine.yaml: models: vae: training: unknown key 'ema_decay'", "known: accumulation, b"],
     ),
     "misspelt key of the classifier's training": (
         {"evaluation": {"classifier": {"image": 10}}},

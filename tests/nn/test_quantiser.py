@@ -206,7 +206,7 @@ def _one_of_two(rank: int, parts: Tensor, rendezvous: str, out: str) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
     )
-    torch.manual_seed(rank)  # as the trainer does
+    torch.manual_seed(0)  # the same in all processes, as the trainer does
     quantiser = Quantiser(4, 3, decay=0.9, restart_below=1.0)
     for part in parts[rank]:
         quantiser(part)
@@ -215,7 +215,7 @@ def _one_of_two(rank: int, parts: Tensor, rendezvous: str, out: str) -> None:
 
 
 def test_two_processes_keep_one_codebook(tmp_path: Path) -> None:
-    """Whatever their parts of the batches and their random numbers, counts and sums are equal.
+    """Whatever their parts of the batches, counts and sums are equal.
 
     They add up over both: with a decay of .9, N of steps on 16 vectors goes towards 16.
     """

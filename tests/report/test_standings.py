@@ -57,7 +57,7 @@ def test_winners_by_purpose() -> None:
     """Limits are half of what the best row costs: 9.6 / 2 ms and 199 / 2 s, to one digit."""
     assert [(won.purpose, won.standing.model) for won in winners(ROWS)] == [
         ("Best samples", "ldm"),
-        ("Best told nothing", "flow"),
+        ("Best without caption or class", "flow"),
         ("Best below 5 ms an image", "vae"),
         ("Best below 100 s of training", "vae"),
     ]
@@ -86,10 +86,10 @@ def test_sentences() -> None:
         "row.",
         "The second and the third model, dalle · prior (FDr 5) and flow · sde (FDr 5.4), can't be "
         "told apart.",
-        "The best model told a caption, ldm · sde, beats the best one told nothing, flow · sde: "
-        "FDr 3 to 5.4.",
-        "Within twice the best score, dalle · prior is the fastest: FDr 5 at 5.2 ms an image, "
-        "instead of 9.6 ms.",
+        "The best row with a caption, ldm · sde, beats the best one without, flow · sde: FDr 3 to "
+        "5.4.",
+        "Within twice the best score, dalle · prior, which gets a caption, is the fastest: FDr 5 "
+        "at 5.2 ms an image; ldm · sde takes 9.6 ms.",
         "No row shows a sign of copying training images.",
         "Each model was trained once: another training seed may change the order, and nothing here "
         "says by how much.",
@@ -102,7 +102,7 @@ def test_no_sentence_calls_a_tie_a_difference() -> None:
     assert (
         "dalle · prior has the best score (FDr 5), but can't be told apart from flow · sde." in text
     )
-    assert "The best model told a caption, dalle · prior, can't be told apart from" in text
+    assert "The best row with a caption, dalle · prior, can't be told apart from" in text
     assert "no row is faster than dalle · prior with 5.2 ms an image" in text
     assert "beats" not in text
     assert text.endswith("Each score is the mean over 3 trainings.")

@@ -80,8 +80,8 @@ def _conditioning(standings: Sequence[Standing]) -> str:
     if conditional is None or free is None:
         return ""
     names = {
-        conditional.row: f"best model told a {conditional.condition}",
-        free.row: "best one told nothing",
+        conditional.row: f"best row with a {conditional.condition}",
+        free.row: "best one without",
     }
     if conditional.row in free.ties:
         return (
@@ -106,9 +106,10 @@ def _cheapest(standings: Sequence[Standing]) -> str:
             f"Within twice the best score, no row is faster than {best.name} with "
             f"{best.milliseconds:.2g} ms an image."
         )
+    told = "" if cheapest.condition == "nothing" else f", which gets a {cheapest.condition},"
     return (
-        f"Within twice the best score, {cheapest.name} is the fastest: {_score(cheapest)} at "
-        f"{cheapest.milliseconds:.2g} ms an image, instead of {best.milliseconds:.2g} ms."
+        f"Within twice the best score, {cheapest.name}{told} is the fastest: {_score(cheapest)} at "
+        f"{cheapest.milliseconds:.2g} ms an image; {best.name} takes {best.milliseconds:.2g} ms."
     )
 
 

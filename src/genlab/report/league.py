@@ -244,6 +244,16 @@ def mean_cell(runs: pd.Series, column: str) -> float | str:
     return words[0] if words else float(pd.to_numeric(runs).mean())
 
 
+def mean_cells(runs: pd.DataFrame) -> dict[str, float | str]:
+    """The mean of every column over the runs of a row; of the verdicts on copying, the worst."""
+    cells = {name: mean_cell(runs[name], name) for name in MEASURED}
+    p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
+    if len(p_values):
+        worst = runs.loc[p_values.index].iloc[int(p_values.argmin())]
+        cells |= {"copying": str(worst["copying"]), "copying_p": float(p_values.min())}
+    return cells
+
+
 def interval_of(row: Row, column: str) -> tuple[Any, Any] | None:
     """The ends of a cell's 95 % interval; None where it has none."""
     if column not in MEASURED or not MEASURED[column].interval or is_reason(row[column], column):

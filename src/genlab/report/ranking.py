@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.report.league import MEASURED, cell_text, is_reason, markdown_table, readable
+from genlab.report.league import (
+    MEASURED,
+    cell_text,
+    is_reason,
+    markdown_table,
+    mean_cells,
+    readable,
+)
 
 BESIDE = ("copying", "train_seconds", "seconds_per_image", "evaluations", "bits_per_dim")
 """Columns of the league that stand beside the ranks, as far as there are such metrics."""
@@ -38,15 +45,17 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
 
     Args:
         ranking: an entry of `ranking.json`.
-        league: the rows of this data set; of a row's seeds and extractors, the first is read.
+        league: the rows of this data set; those of its first extractor are read.
     """
-    first = league.drop_duplicates(["model", "sampler"]).set_index(["model", "sampler"])
+    first = league.drop_duplicates(["model", "sampler", "seed"])
+    runs = dict(iter(first.groupby(["model", "sampler"])))
     rows = sorted(ranking["rows"], key=place)
-    return [_ranked_row(row, first.loc[(row["model"], row["sampler"])]) for row in rows]
+    return [_ranked_row(row, runs[row["model"], row["sampler"]]) for row in rows]
 
 
-def _ranked_row(row: Mapping[str, Any], cells: pd.Series) -> dict[str, Any]:
-    """A row of the table: its entry in `ranking.json`, and its cells in the league."""
+def _ranked_row(row: Mapping[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
+    """A row of the table: its entry in `ranking.json`, and the means of its runs in the league."""
+    cells, means = runs.iloc[0], mean_cells(runs)
     return {
         "tier": None,
         "rank_low": None,
@@ -56,7 +65,7 @@ def _ranked_row(row: Mapping[str, Any], cells: pd.Series) -> dict[str, Any]:
         "rank": cells["rank"],
         "score": cell_text(cells, "fdr"),
         "spreads": [_spread(row[f"sd_{source}"]) for source in SOURCES],
-        "beside": [_cell(cells[name], name) for name in columns_beside()],
+        "beside": [_cell(means[name], name) for name in columns_beside()],
     }
 
 

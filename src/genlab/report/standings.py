@@ -6,14 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import pandas as pd
-
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.families import Condition
 from genlab.config.study import Study
 from genlab.evaluation.memorisation.copying import LEVEL
 from genlab.io.files import read_json
-from genlab.report.league import MEASURED, in_features_of, mean_cell, readable
+from genlab.report.league import in_features_of, mean_cells, readable
 from genlab.report.ranking import place
 from genlab.report.study import ReportedStudy
 
@@ -101,20 +99,10 @@ def read_standings(study: ReportedStudy, dataset: str) -> tuple[Standing, ...]:
                 low=row["fdr_low"],
                 high=row["fdr_high"],
                 ties=frozenset((model, sampler) for model, sampler in row["ties"]),
-                cells=_cells(part),
+                cells=mean_cells(part),
             )
         )
     return tuple(standings)
-
-
-def _cells(runs: pd.DataFrame) -> dict[str, float | str]:
-    """The mean of every column over the runs of a row; of the verdicts on copying, the worst."""
-    cells = {name: mean_cell(runs[name], name) for name in MEASURED}
-    p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
-    if len(p_values):
-        worst = runs.loc[p_values.index].iloc[int(p_values.argmin())]
-        cells |= {"copying": str(worst["copying"]), "copying_p": float(p_values.min())}
-    return cells
 
 
 def condition_of(settings: Study, model: str, sampler: str) -> Condition:
@@ -154,10 +142,12 @@ class Winner:
     standing: Standing
     ties: list[Standing]
     """Rows that serve the purpose as well and can't be told apart from it."""
+    others: int
+    """Number of other rows that serve the purpose."""
 
 
 def winners(standings: Sequence[Standing]) -> list[Winner]:
-    """Return the best row of all, of those told nothing, of the fast ones, of the quickly trained.
+    """Return the best row of all, of those without a condition, of fast, of quickly trained ones.
 
     The limits of the last two are half of what the best row costs, to one significant digit. Rows
     that copy training images win nothing; there is no winner where all do.
@@ -169,7 +159,7 @@ def winners(standings: Sequence[Standing]) -> list[Winner]:
     best = result[0].standing
     if best.condition != "nothing":
         free = [one for one in standings if one.condition == "nothing"]
-        result += [_winner("Best told nothing", free)] if free else []
+        result += [_winner("Best without caption or class", free)] if free else []
     purposes: tuple[tuple[Callable[[Standing], float | None], str], ...] = (
         (lambda one: one.milliseconds, "Best below {:g} ms an image"),
         (lambda one: one.number("train_seconds"), "Best below {:g} s of training"),
@@ -187,4 +177,5 @@ def winners(standings: Sequence[Standing]) -> list[Winner]:
 def _winner(purpose: str, eligible: Sequence[Standing]) -> Winner:
     """The first of rows that are sorted by their place."""
     best = eligible[0]
-    return Winner(purpose, best, [one for one in eligible if one.row in best.ties])
+    ties = [one for one in eligible if one.row in best.ties]
+    return Winner(purpose, best, ties, len(eligible) - 1)

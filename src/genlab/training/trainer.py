@@ -276,7 +276,7 @@ class Training:
                         on_checkpoint()
                 if stopping:
                     break
-        if self.progress.step < steps:
+        if main and self.progress.step < steps:  # the others end quietly, and don't end it
             reason = signals[0] if signals else "a signal to another process"
             raise GenLabError(
                 f"{self.name}: stopped by {reason} at step {self.progress.step}; "

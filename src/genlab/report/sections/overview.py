@@ -70,6 +70,8 @@ def strip(row: SampleFolder, name: str) -> Strip:
 def cost_figure(standings: Sequence[Standing], real: float | None, name: str) -> str:
     """Draw FDr against milliseconds per image as SVG, with the Pareto front.
 
+    Rows that copy training images are hollow, and no part of the front.
+
     Args:
         real: FDr of the row of real images.
         name: starts the ids inside the drawing.
@@ -77,7 +79,8 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     shown = [one for one in standings if one.milliseconds]
     cost = np.array([one.milliseconds for one in shown])
     score = np.array([one.fdr for one in shown])
-    front = on_front(cost, score)
+    honest = np.array([not one.copies for one in shown])
+    front = honest & on_front(cost, np.where(honest, score, np.inf))
     groups = list(dict.fromkeys(one.group for one in sorted(shown, key=lambda one: one.group)))
     colours = dict(zip(groups, palette(len(groups)), strict=True))
     markers = dict(zip(groups, MARKERS * len(groups), strict=False))
@@ -88,7 +91,9 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     axis.plot(cost[steps], score[steps], color=INK, ls="--", lw=1, zorder=1)
     titles = {}
     for i, one in enumerate(shown):
-        dot = axis.scatter(cost[i], score[i], s=38, color=[colours[one.group]],
+        colour = colours[one.group]
+        dot = axis.scatter(cost[i], score[i], s=38, edgecolors=[colour],
+                           facecolors=[colour] if honest[i] else "none",
                            marker=markers[one.group], zorder=2)  # fmt: skip
         axis.plot([cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1)
         dot.set_gid(f"{name}-{i}")
@@ -170,6 +175,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         return strip(run.samples(one.sampler), one.name)
 
     models = best_of_each_model(standings)
+    drawn = {one.model for one in models}
     real = study.league[(study.league["dataset"] == dataset) & (study.league["sampler"] == "real")][
         "fdr"
     ]
@@ -181,6 +187,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         if len(standings) > 2  # two points need no figure
         else None,
         "findings": findings(standings, len(study.settings.seeds)),
+        "without": [name for name in study.settings.models if name not in drawn],
         **_table(
             models,
             [pictures(one) for one in models],
