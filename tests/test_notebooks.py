@@ -40,7 +40,7 @@ MODELS: dict[str, dict[str, Any]] = {  # a tiny model of every family that has a
     "latent_diffusion": {"timesteps": 50, "network": NETWORK | {"head_channels": 4}, **TEXT},
     "dalle": TRANSFORMER,
 }
-FROM_SCRATCH = ("ddpm", "vae", "flow_matching")
+FROM_SCRATCH = ("ddpm", "vae", "flow_matching", "score_sde", "edm")
 """Families whose notebook first trains a small model in plain PyTorch, and has solutions."""
 FIRST = ("vqvae", "kl_autoencoder")  # stages, which others build on
 
