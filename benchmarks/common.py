@@ -20,8 +20,11 @@ from genlab.io.files import write_json, write_text
 
 CHECKOUT = Path(__file__).parents[1]
 RESULTS = Path("results/benchmarks")
-LEFT_OUT = (".*", "results", "mlruns", "wandb", "tests", "__pycache__", "*.egg-info")
-"""Of a copy of the checkout"""
+COPIED = (
+    "Snakefile", "benchmarks", "config", "docs", "envs", "profiles", "pyproject.toml", "rules",
+    "src",
+)  # fmt: skip
+"""Parts of the checkout that a copy has"""
 
 Row = dict[str, str | int | float]
 
@@ -42,8 +45,13 @@ def machine(threads: int) -> dict[str, str | int]:
 
 
 def copy_checkout(copy: Path) -> None:
-    """Copy the checkout to `copy`, without results."""
-    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    """Copy what a study needs of the checkout to `copy`."""
+    copy.mkdir()
+    for part in COPIED:
+        if (CHECKOUT / part).is_dir():
+            shutil.copytree(CHECKOUT / part, copy / part, symlinks=True)
+        else:
+            shutil.copy2(CHECKOUT / part, copy / part)
 
 
 def commands_of(copy: Path, **variables: str) -> dict[str, str]:

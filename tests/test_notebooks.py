@@ -40,8 +40,6 @@ MODELS: dict[str, dict[str, Any]] = {  # a tiny model of every family that has a
     "latent_diffusion": {"timesteps": 50, "network": NETWORK | {"head_channels": 4}, **TEXT},
     "dalle": TRANSFORMER,
 }
-FROM_SCRATCH = ("ddpm", "vae", "flow_matching", "score_sde", "edm")
-"""Families whose notebook first trains a small model in plain PyTorch, and has solutions."""
 FIRST = ("vqvae", "kl_autoencoder")  # stages, which others build on
 
 
@@ -118,8 +116,7 @@ def test_it_runs_on_another_run(trained: StudyFolder, family: str) -> None:
     notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
     parameters(notebook).source = f'RUN = "{trained.run("stripes", family, 0).folder}"'
     shorten(notebook)
-    if family in FROM_SCRATCH:
-        notebook.cells += solutions(family)
+    notebook.cells += solutions(family)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
     shown = [
         o for cell in code_of(notebook) for o in cell.outputs if "image/png" in o.get("data", {})
@@ -139,7 +136,7 @@ def check_claims(notebook: NotebookNode) -> None:
             assert "True" in said(cell), cell.source
 
 
-@pytest.mark.parametrize("family", FROM_SCRATCH)
+@pytest.mark.parametrize("family", MODELS)
 def test_it_trains_from_scratch_before_it_opens_a_run(family: str) -> None:
     """Without a model class of GenLab; the picture of the loss and of what was learned are kept."""
     notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
@@ -151,7 +148,7 @@ def test_it_trains_from_scratch_before_it_opens_a_run(family: str) -> None:
     assert sum("image/png" in o.get("data", {}) for cell in code for o in cell.outputs) >= 2
 
 
-@pytest.mark.parametrize("family", FROM_SCRATCH)
+@pytest.mark.parametrize("family", MODELS)
 def test_every_picture_is_followed_by_words(family: str) -> None:
     notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
     for cell, following in pairwise(notebook.cells):
@@ -160,8 +157,8 @@ def test_every_picture_is_followed_by_words(family: str) -> None:
 
 
 def test_every_notebook_with_exercises_from_scratch_links_its_solutions() -> None:
-    assert {path.stem for path in SOLUTIONS.glob("*.md")} == set(FROM_SCRATCH)
-    for family in FROM_SCRATCH:
+    assert {path.stem for path in SOLUTIONS.glob("*.md")} == set(MODELS)
+    for family in MODELS:
         notebook = nbformat.read(FOLDER / f"{family}.ipynb", as_version=4)
         assert f"](../docs/solutions/{family}.md)" in notebook.cells[-1].source
 

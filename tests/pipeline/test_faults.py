@@ -19,5 +19,5 @@ def test_a_disturbed_study_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "results/benchmarks/faults.json").read_text())["rows"]
-    assert {row["end"] for row in rows} == {"same bytes"}
+    assert all(row["end"].endswith("same bytes") for row in rows)
     assert len(rows) >= 2
