@@ -31,6 +31,8 @@ import psutil
 import yaml
 from common import Row, commands_of, copy_checkout, listed, machine, publish, table
 
+from genlab.io.files import CHECKSUM
+
 STUDY: dict[str, Any] = {
     "name": "faults",
     "datasets": ["sprites"],
@@ -59,9 +61,11 @@ PATIENCE = 900.0
 """Seconds for a study that takes one or two minutes"""
 TIMES = {
     "train_seconds", "seconds_at", "seconds_per_image", "images_per_second", "time",
-    "joules", "joules_per_image", "seconds", "checksum",
+    "joules", "joules_per_image", "seconds", CHECKSUM,
 }  # fmt: skip
 """Keys of JSON files that differ between two runs"""
+NOT_COMPARED = ("environment.json", "sent.json")
+"""Files that name the machine's state, and runs of MLflow"""
 DAMAGED = (
     "results/data/sprites/train_images.npy",
     "results/data/sprites/manifest.json",
@@ -149,7 +153,7 @@ class Study:
                     continue
                 if path.suffix in (".npy", ".npz", ".safetensors"):
                     content = path.read_bytes()
-                elif path.suffix == ".json" and path.name != "environment.json":
+                elif path.suffix == ".json" and path.name not in NOT_COMPARED:
                     content = _without_times(path)
                 else:
                     continue
@@ -351,13 +355,14 @@ def disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
         yield {"fault": "disk full or read-only", "times": 0, "end": "not tried: needs root"}
         return
     try:
-        for name, option in (("disk full", "size=6m"), ("results read-only", "ro")):
+        for name, option, word in (
+            ("disk full", "size=6m", "disk"),
+            ("results read-only", "ro", "Read-only"),
+        ):
             subprocess.run(["mount", "-o", f"remount,{option}", str(results)], check=True)
             code, output = study.run()
-            if not code or "Traceback" in output:
+            if not code or "Traceback" in output or word not in output:
                 raise Fault(f"{name}: exit code {code}:\n{output[-3000:]}")
-            said = "the disk is full" if "disk is full" in output else output.strip()[-60:]
-            print(f"{name}: {said}")
             yield {"fault": name, "times": 1, "end": "an error that says so, later same bytes"}
         subprocess.run(["mount", "-o", "remount,rw,size=2g", str(results)], check=True)
         study.finish()

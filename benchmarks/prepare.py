@@ -21,10 +21,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import yaml
 from common import Row, machine, publish, table
 from PIL import Image, ImageFilter
 
-from genlab.io.files import write_json
+from genlab.io.files import write_text
 
 DIFFERENT = 500  # pictures; the archive repeats them under other names
 
@@ -58,7 +59,7 @@ def measure(archive: Path, side: int, threads: int, root: Path) -> Row:
     """Prepare the pictures of `archive` in a process of its own."""
     folder = root / f"threads{threads}"
     values = {"source": "image_folder", "path": str(archive), "size": side, "resize": True}
-    write_json(folder / "config.yaml", values)
+    write_text(folder / "config.yaml", yaml.safe_dump(values))
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     fetch = [sys.executable, "-m", "genlab", "fetch", "--config", str(folder / "config.yaml")]
     subprocess.run(fetch, check=True, stdout=subprocess.DEVNULL)

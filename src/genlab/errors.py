@@ -19,7 +19,16 @@ class GenLabError(Exception):
 
 
 class Diverged(GenLabError):
-    """A loss, gradient, weight or average of a training became NaN or infinite."""
+    """A loss, gradient, weight or average of a training became NaN or infinite.
+
+    Args:
+        place: which number, and where.
+        remedy: what to do.
+    """
+
+    def __init__(self, place: str, remedy: str) -> None:
+        super().__init__(f"{place}: not finite, training stopped and no weights saved. {remedy}")
+        self.place = place
 
 
 class ConfigError(GenLabError):

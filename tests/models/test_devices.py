@@ -63,7 +63,8 @@ def test_processes_that_share_a_training_take_as_many_cards_together(claim: Clai
     assert claim(**visible) == "2"
     assert claim(3, **visible) is None  # two are free, and stay so
     assert claim(2, **visible) == "3,4"
-    assert claim(2, CUDA_VISIBLE_DEVICES="7,8") is None  # nothing to choose
+    assert claim(2, CUDA_VISIBLE_DEVICES="7,8") == "7,8"  # nobody else may take one
+    assert claim(CUDA_VISIBLE_DEVICES="7,8") is None
 
 
 def test_parts_of_a_card_are_cards(claim: Claim) -> None:

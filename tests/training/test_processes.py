@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from small_models import SMALL, make_training, small_training
+from small_models import SMALL, make_training, small_model, small_training
 from torch import Tensor
 
 from genlab.config.families import build_family
@@ -122,12 +122,17 @@ def test_blocks_that_are_computed_twice_train_to_the_same_bits(family: str) -> N
 
 def test_a_gpu_without_enough_memory_names_what_needs_less() -> None:
     training = TrainingConfig(batch_size=64, accumulation=2)
-    message = r"ddpm: .* 32 images at a time \(CUDA out of memory\)"
-    with pytest.raises(GenLabError, match=message) as refused, enough_memory("ddpm", training):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    assert "training.accumulation: 4" in str(refused.value)
-    assert "training.recompute: true" in str(refused.value)
-    assert "training.batch_size: 32" in str(refused.value)
+    remedies = {"ddpm": ("accumulation: 4", "recompute: true"), "vqvae": ()}
+    for family, possible in remedies.items():
+        model = small_model(family)
+        with (
+            pytest.raises(GenLabError, match=r"16 images .* \(CUDA out of memory\)") as refused,
+            enough_memory(family, model, training, 2),
+        ):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        assert "training.batch_size: 32" in str(refused.value)
+        for remedy in remedies["ddpm"]:
+            assert (f"training.{remedy}" in str(refused.value)) == (remedy in possible)
 
 
 def channels_last(rows: Tensor) -> Tensor:

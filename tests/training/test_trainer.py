@@ -30,7 +30,7 @@ from genlab.training import trainer
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
 from genlab.training.trainer import make_accelerator, validate
-from genlab.workflow.train import begin_history, begin_training, note_divergence, train
+from genlab.workflow.train import begin_history, begin_training, train, will_retry
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
 
@@ -127,7 +127,7 @@ def test_two_processes_stop_together_and_go_on_with_the_same_bytes(
     _, err = trainer.communicate(timeout=300)
     assert trainer.returncode == 1
     assert re.search(r"stopped by SIGTERM at step \d+; the same command goes on", err), err
-    assert "2 processes: one failed; what it said stands above" in err
+    assert "one of 2 processes failed; see its message above" in err
     assert "Traceback" not in err
     assert "resuming at step" in finish(start(runs[1], processes=2))
     assert runs[1].weights.read_bytes() == runs[0].weights.read_bytes()
@@ -163,17 +163,18 @@ def test_a_training_that_diverged_is_tried_once_at_half_the_rate_if_asked_for(
     run = tiny_study(training={"learning_rate": 1e9, **retry}).run("stripes", "vae", 0)
     call = ("train", "--config", run.config, "--gpus", 0, "--checkpoint-seconds", 0)
     first, second, third = (genlab(*call) for _ in range(3))
-    assert "the next attempt starts anew at a rate of 5e+08" in first.out
+    assert "the next attempt starts anew at half the learning rate, 5e+08" in first.err
     rates = [row["lr"] for row in read_history(run.history)]
     assert rates
     assert max(rates) <= 5e8
     for again in (second, third):
         assert "not finite" in again.err
-        assert "next attempt" not in again.out
+        assert "next attempt" not in again.err
 
     # One that diverges at the rate 2e-3 but not at half of it: its first attempt is noted by hand.
     run = tiny_study(training={"learning_rate": 2e-3, **retry}).run("stripes", "vae", 0)
-    note_divergence(run, begin_training(run, read_run(run.config), make_accelerator("fp32", True)))
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", True))
+    assert will_retry(run, state)
     assert genlab(*call).status == 0
     halved = read_tensors(run.weights)[0]
     assert read_json(run.summary)["learning_rate"] == 1e-3

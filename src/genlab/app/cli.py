@@ -253,7 +253,7 @@ def train(
     ] = 1,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that share each batch; default: one for each GPU."),
+        typer.Option(min=1, help="Processes that share each batch, on the CPU or a GPU each."),
     ] = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(help="Seconds between resume points; changes no result.")
@@ -262,9 +262,11 @@ def train(
     """Train a model; after a kill, the same command goes on from the last checkpoint."""
     from genlab.app.launcher import is_launched, launch
 
+    if processes is not None and gpus > 1 and processes != gpus:
+        raise GenLabError(f"--processes: {processes}, but --gpus: {gpus}; leave out one of them")
     count = processes or max(1, gpus)
     if count > 1 and not is_launched():
-        work(launch, count, gpus, sys.argv[1:])
+        work(launch, count, gpus > 0, sys.argv[1:])
         return
     from genlab.workflow.train import train as stage
 

@@ -20,20 +20,21 @@ def is_launched() -> bool:
     return "LOCAL_RANK" in os.environ
 
 
-def launch(processes: int, gpus: int, arguments: Sequence[str]) -> None:
+def launch(processes: int, on_gpus: bool, arguments: Sequence[str]) -> None:
     """Run `genlab ARGUMENTS` in several processes of this machine, each on its own GPU if any.
 
     Raises:
-        GenLabError: there are GPUs, but fewer than asked for, or a process failed.
+        GenLabError: there are GPUs, but fewer than processes, or a process failed.
     """
     cards = visible_cards()
-    if gpus and cards:
+    if on_gpus and cards:
         if len(cards) < processes:
             raise GenLabError(
-                f"--gpus: {processes} are asked for, but this process sees {len(cards)}; "
-                "see CUDA_VISIBLE_DEVICES"
+                f"{processes} processes need as many GPUs, but this one sees {len(cards)}; look at "
+                "CUDA_VISIBLE_DEVICES, or ask for fewer with --gpus"
             )
         claim_gpus(processes)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -46,6 +47,6 @@ def launch(processes: int, gpus: int, arguments: Sequence[str]) -> None:
     try:
         elastic_launch(config, sys.executable)("-m", "genlab", *arguments)
     except ChildFailedError:
-        raise GenLabError(f"{processes} processes: one failed; what it said stands above") from None
+        raise GenLabError(f"one of {processes} processes failed; see its message above") from None
     except SignalException as stopped:
         raise GenLabError(f"stopped by {stopped.sigval.name}") from None

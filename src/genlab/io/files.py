@@ -51,8 +51,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-CHECKSUM = "checksum"
-"""Key of a JSON object that GenLab wrote: by it `read_json` knows whether it was changed since."""
+CHECKSUM = "checksum of the rest"
+"""Key of a JSON object that GenLab wrote; `read_json` uses it to detect later changes.
+
+No model, row or data set can have this name."""
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -62,14 +62,14 @@ def lock_folder() -> Path:
 
 
 def claim_gpus(count: int = 1) -> str | None:
-    """Reserve `count` free cards of more visible ones, make only them visible, return their names.
+    """Reserve `count` free cards of several visible ones and hide the others; return their names.
 
     Returns:
         None where there is nothing to choose, a launcher has chosen, or too few cards are free
         (then the processes share them as CUDA sees fit).
     """
     names = visible_cards()
-    if len(names) <= count or "LOCAL_RANK" in os.environ:
+    if len(names) < 2 or "LOCAL_RANK" in os.environ:
         return None
     # Each allocation of Slurm may number its own cards from 0.
     allocation = os.environ.get("SLURM_JOB_ID", "machine")

@@ -1,5 +1,7 @@
-"""What the processes of one training have in common: process r of n computes the images r, r + n,
-r + 2n ... of every batch. In a single process nothing happens here.
+"""Collective operations of a training in several processes.
+
+Process r of n computes the images r, r + n, r + 2n ... of every batch. In a single process nothing
+happens here.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from genlab.data.pictures import sheet
 MARKERS = "os^DvPX*<>dph"
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 """Writes the numbers of a logarithmic axis without powers."""
+LARGEST_WEBP = 16_383
+"""Most pixels of a side in that format"""
 INK, LINE = "#1d2733", "#d8dee5"
 """Colours of text and of grid lines: on the light page, and in drawings before `svg`."""
 
@@ -91,15 +93,17 @@ def data_uri(picture: bytes, kind: str = "png") -> str:
 
     A PNG file becomes lossless WebP, which is smaller.
     """
-    if kind == "png":
-        picture, kind = _webp(picture), "webp"
+    if kind == "png" and (smaller := _webp(picture)):
+        picture, kind = smaller, "webp"
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
 def _webp(png: bytes) -> bytes:
-    """The same pixels in another format."""
+    """The same pixels in another format; nothing where the picture is too large for it."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
+        if max(image.size) > LARGEST_WEBP:
+            return b""
         transparent = "A" in image.mode or "transparency" in image.info
         pixels = image.convert("RGBA" if transparent else "RGB")
     pixels.save(buffer, format="WEBP", lossless=True, exact=True, quality=75, method=4)

@@ -113,6 +113,8 @@ def read_metrics(run: RunFolder) -> dict[str, dict[str, Any]]:
     """
     content: dict[str, dict[str, Any]] = read_json(run.metrics)
     for row, by_extractor in content.items():
+        if not isinstance(by_extractor, dict):
+            raise GenLabError(f"{run.metrics}: {row}: not a row; delete the file and run again")
         origin = by_extractor.pop(KEY, None)
         check_origin(run.metrics, origin, metrics_origin(run.samples(row)))
     return content

@@ -27,9 +27,9 @@ def not_finite(name: str, step: int, values: dict[str, float]) -> Diverged:
     """
     numbers = ", ".join(f"{name} = {value:g}" for name, value in values.items())
     return Diverged(
-        f"{name}: step {step}: {numbers}: not finite, training stopped and no weights saved. "
+        f"{name}: step {step}: {numbers}",
         "Lower training.learning_rate or use training.precision: fp32 to train anew; unchanged, "
-        "training goes on from the last checkpoint before this step"
+        "training goes on from the last checkpoint before this step",
     )
 
 
@@ -41,11 +41,14 @@ class Log:
         steps: of the whole training.
         on_rows: called with the rows collected since the last call.
         lines: whether each flush prints a line of numbers.
+        checks: whether numbers that are not finite end the training.
     """
 
-    def __init__(self, name: str, steps: int, on_rows: OnRows, lines: bool = True) -> None:
+    def __init__(
+        self, name: str, steps: int, on_rows: OnRows, lines: bool = True, checks: bool = True
+    ) -> None:
         self.name, self.steps, self.every = name, steps, max(1, steps // LOGGED_ROWS)
-        self.on_rows, self.lines = on_rows, lines
+        self.on_rows, self.lines, self.checks = on_rows, lines, checks
         self.bar = sys.stderr.isatty()  # a progress bar on a terminal, plain lines in a log
         self.pending: list[tuple[int, float, float, dict[str, Tensor]]] = []
         self.rows: list[Row] = []
@@ -73,7 +76,7 @@ class Log:
         table = torch.stack([torch.stack([v[n].detach().float() for n in names])
                              for *_, v in self.pending]).cpu()  # fmt: skip
         finite = table.isfinite().all(dim=1)
-        if not finite.all():
+        if self.checks and not finite.all():
             bad = int((~finite).nonzero()[0])
             step, values = self.pending[bad][0], table[bad].tolist()
             raise not_finite(self.name, step, dict(zip(names, values, strict=True)))

@@ -1,4 +1,4 @@
-"""What a training needs of a device's memory: less by computing twice, and what to do about it."""
+"""Activation checkpointing, and advice where a GPU runs out of memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genlab.config.study import TrainingConfig
 from genlab.errors import GenLabError
+from genlab.models.base import Model
 from genlab.nn.coupling import CouplingNetwork
 from genlab.nn.dit import DiTBlock
 from genlab.nn.transformer import Block
@@ -32,7 +33,9 @@ def recompute_blocks(model: nn.Module) -> None:
 
 
 @contextmanager
-def enough_memory(name: str, training: TrainingConfig) -> Iterator[None]:
+def enough_memory(
+    name: str, model: Model, training: TrainingConfig, processes: int
+) -> Iterator[None]:
     """Say which settings need less memory, where a GPU has not enough.
 
     Raises:
@@ -41,11 +44,17 @@ def enough_memory(name: str, training: TrainingConfig) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        parts = training.accumulation
-        again = "" if training.recompute else "training.recompute: true keeps fewer activations, "
+        parts, at_once = training.accumulation, training.batch_size // processes
+        remedies = []
+        if not model.config.needs_whole_batch and at_once % (2 * parts) == 0:
+            remedies.append(
+                f"training.accumulation: {2 * parts} computes half as many at a time with the same "
+                "result"
+            )
+        if not training.recompute and any(isinstance(m, RECOMPUTED) for m in model.modules()):
+            remedies.append("training.recompute: true keeps fewer activations")
+        remedies.append(f"training.batch_size: {max(1, training.batch_size // 2)} is half of it")
         raise GenLabError(
-            f"{name}: the GPU has not enough memory for {training.batch_size // parts} images at a "
-            f"time ({str(error).partition('.')[0]}). training.accumulation: {2 * parts} computes "
-            f"half as many at a time with the same result, {again}"
-            f"training.batch_size: {training.batch_size // 2} halves the batch itself"
+            f"{name}: the GPU has not enough memory for {at_once // parts} images at a time "
+            f"({str(error).partition('.')[0]}). {', '.join(remedies)}"
         ) from None

@@ -118,7 +118,7 @@ class BatchNoise(TorchFunctionMode):
 def in_shares(
     batch: Batch, share: Share, parts: int
 ) -> Iterator[tuple[Batch, AbstractContextManager[Any]]]:
-    """Yield the `parts` of a process's `share` of a batch, each with what it is computed in."""
+    """Yield the `parts` of a process's `share` of a batch, each with its context manager."""
     if share.of * parts == 1:  # a mode would cost time at every operation
         yield batch, nullcontext()
         return

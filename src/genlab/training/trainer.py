@@ -41,7 +41,7 @@ VALIDATIONS = 10
 """The loss on held-out images is measured after every 1/10 of the training ..."""
 VALIDATION_IMAGES = 200
 """... on so many of them: about 1 % of the time of a training on 64,000 images."""
-ASKED_EVERY = 5
+SIGNAL_CHECK_STEPS = 5
 """Several processes ask each other for signals after so many steps; to ask, they wait."""
 
 
@@ -211,7 +211,7 @@ class Training:
                 images = flip(part) if self.training.horizontal_flip else part
                 values: dict[str, Tensor] = self.wrapped(images)
                 self.accelerator.backward(values["loss"] / parts)
-            reports.append(values)
+            reports.append({name: value.detach() for name, value in values.items()})
         if parts == 1:
             return values
         return {name: torch.stack([report[name] for report in reports]).mean() for name in values}
@@ -244,7 +244,7 @@ class Training:
         meter = EnergyMeter(self._cards(), self.progress.joules)
         last, last_step = start, self.progress.step
         with (
-            enough_memory(self.name, self.training),
+            enough_memory(self.name, self.model, self.training, self.share.of),
             tqdm(
                 total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
             ) as bar,
@@ -263,7 +263,7 @@ class Training:
                     seconds = before + time.monotonic() - start
                     self.progress.seconds_at[share_name(share)] = seconds
                 now = time.monotonic()
-                stopping = self._stops(signals)  # once: a later signal waits for the next step
+                stopping = self._should_stop(signals)  # once a step
                 ended = stopping or self.progress.step == steps
                 if ended or now - last >= checkpoint_seconds:
                     log.drain()
@@ -283,11 +283,11 @@ class Training:
                 "the same command goes on from there"
             )
 
-    def _stops(self, signals: Sequence[str]) -> bool:
+    def _should_stop(self, signals: Sequence[str]) -> bool:
         """Whether this or another process got a signal; all of them stop after the same step."""
         if self.accelerator.num_processes == 1:
             return bool(signals)
-        if self.progress.step % ASKED_EVERY:
+        if self.progress.step % SIGNAL_CHECK_STEPS:
             return False
         number = torch.tensor(len(signals), device=self.accelerator.device)
         return bool(self.accelerator.reduce(number, reduction="sum"))

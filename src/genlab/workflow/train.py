@@ -137,14 +137,14 @@ def _diverged(run: RunFolder, point: str) -> Path:
     return run.resume / f"{point}-diverged.json"
 
 
-def note_divergence(run: RunFolder, state: Training) -> None:
+def will_retry(run: RunFolder, state: Training) -> bool:
     """Let the next attempt take half the learning rate, once, where the study asks for it."""
     assert state.checkpoint is not None
     point = state.checkpoint.point
-    if state.training.on_divergence == "retry" and not point.endswith(HALVED):
+    retry = state.training.on_divergence == "retry" and not point.endswith(HALVED)
+    if retry:
         write_json(_diverged(run, point), {"step": state.progress.step})
-        rate = state.training.learning_rate / 2
-        print(f"training.on_divergence: retry: the next attempt starts anew at a rate of {rate:g}")
+    return retry
 
 
 def _images_once(
@@ -203,6 +203,7 @@ def finish_training(run: RunFolder, state: Training, environment: dict[str, str]
         "images": state.progress.step * state.training.batch_size,
         "budget": state.training.budget,
         "learning_rate": state.training.learning_rate,
+        "processes": state.accelerator.num_processes,
         "precision": state.precision,
         "held_out": weights.losses,
     }
@@ -248,11 +249,14 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
     spec = read_run(run.config)
     accelerator = make_accelerator(spec.training.precision, cpu)
     if not accelerator.is_main_process:
+        accelerator.wait_for_everyone()  # until the main process has the run to itself
         state = begin_training(run, spec, accelerator)
         with received_signals() as signals:
-            state.run(Log(state.name, state.training.steps, lambda rows: None), signals=signals)
+            log = Log(state.name, state.training.steps, lambda rows: None, checks=False)
+            state.run(log, signals=signals)
         return
     with only_trainer(run):
+        accelerator.wait_for_everyone()
         state = begin_training(run, spec, accelerator)
         if state.resumed:
             print(f"resuming at step {state.progress.step} of {state.training.steps}")
@@ -275,8 +279,12 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                 )
             finish_training(run, state, environment)
             status = "RUNNING"  # sampling and measuring follow
-        except Diverged:
-            note_divergence(run, state)
-            raise
+        except Diverged as error:
+            if not will_retry(run, state):
+                raise
+            raise GenLabError(
+                f"{error.place}: not finite; by training.on_divergence: retry the next attempt "
+                f"starts anew at half the learning rate, {state.training.learning_rate / 2:g}"
+            ) from None
         finally:
             mirror.finish(status)

@@ -48,3 +48,7 @@ class CheaterConfig(FamilyConfig):
 
     def problems(self, channels: int, size: int) -> list[str]:
         return [f"the image side must be divisible by 4, but it is {size}"] if size % 4 else []
+
+    @property
+    def needs_whole_batch(self) -> str:
+        return "it draws images of its own in place of a batch"

@@ -34,14 +34,17 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         (study.league["dataset"] == run.dataset) & (study.league["model"] == run.model_name)
     ]
     environment = read_json(run.environment)
-    rate = read_run_file(run, run.summary)["learning_rate"]  # half that of the config after a retry
+    summary = read_run_file(run, run.summary)
+    rate = summary["learning_rate"]  # half that of the config after a retry
+    shared = f" --processes {summary['processes']}" if summary["processes"] > 1 else ""
     return {
         "anchor": run_anchor(run),
         "title": run_label(run),
         "config": run.config.read_text(encoding="utf-8"),
         "environment": environment | read_json(run.cost) | {"learning_rate": rate},
         # Another number of threads gives other bytes.
-        "train": f"OMP_NUM_THREADS={environment['threads']} genlab train --config {run.config}",
+        "train": f"OMP_NUM_THREADS={environment['threads']} "
+        f"genlab train --config {run.config}{shared}",
         "checks": [
             f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
             for row in dict.fromkeys(rows["sampler"])
