@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from genlab.config.families.clip import CLIPConfig
 from genlab.data.tokenizer import END
 from genlab.models.base import Batch, Model, Words
-from genlab.nn.processes import whole_batch
+from genlab.nn.collectives import whole_batch
 from genlab.nn.text import TextEncoder
 from genlab.nn.trunk import Trunk
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genlab.config.families.contrastive import ContrastiveConfig
 from genlab.models.base import Batch, Model
-from genlab.nn.processes import whole_batch
+from genlab.nn.collectives import whole_batch
 from genlab.nn.trunk import Trunk
 
 SMALLEST_CROP, LARGEST_CROP = 0.7, 1.1  # side of a crop, in sides of the image

@@ -34,7 +34,7 @@ from genlab.models.base import Batch, Words
 from genlab.models.capabilities import DEFAULT_OPTIONS, DrawOptions
 from genlab.models.codes import CodeModel
 from genlab.models.discrete import DiscreteAutoencoder
-from genlab.nn.processes import mean_over_processes
+from genlab.nn.collectives import mean_over_processes
 from genlab.nn.text import null_prompt
 from genlab.processes.noise import SampleNoise
 

@@ -29,7 +29,7 @@ from genlab.config.families.flow_matching import FlowMatchingConfig
 from genlab.data.randomness import address
 from genlab.models.base import Batch, Model
 from genlab.models.gaussian import GaussianModel, logit_normal
-from genlab.nn.processes import own_rows, whole_batch
+from genlab.nn.collectives import own_rows, whole_batch
 from genlab.processes.noise import GivenNoise, SampleNoise
 from genlab.processes.paths import LinearPath
 from genlab.samplers import heun

@@ -35,6 +35,7 @@ from genlab.config.families import DensityKind
 from genlab.config.families.vae import VAEOptions
 from genlab.models.base import Batch, Model
 from genlab.models.latents import ACTIVE
+from genlab.nn.collectives import mean_over_processes
 from genlab.nn.densities import (
     dequantised,
     gaussian_kl,
@@ -45,7 +46,6 @@ from genlab.nn.densities import (
 )
 from genlab.nn.layers import group_norm
 from genlab.nn.likelihoods import make_likelihood
-from genlab.nn.processes import mean_over_processes
 from genlab.processes.noise import SampleNoise
 
 LOGVAR_RANGE = (-12.0, 8.0)  # keeps exp() finite in the first steps; never reached later

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.nn.collectives import sum_over_processes, whole_batch
 from genlab.nn.layers import mirror_on_host
-from genlab.nn.processes import sum_over_processes, whole_batch
 
 EPSILON = 1e-5  # of the Laplace smoothing, in vectors
 
