@@ -15,7 +15,7 @@ from PIL import Image
 
 from genlab.config.study import load_study
 from genlab.io.arrays import write_array
-from genlab.io.files import write_json, write_text
+from genlab.io.files import write_json
 from genlab.report.page import render_section
 from genlab.report.sections import prompts
 from genlab.report.sections.prompts import PromptsSection
@@ -28,6 +28,16 @@ COUNTS, SCALES = [1, 2, 4], [1.0, 3.0]
 MODELS = {"dalle": 0.0, "other": 0.1}
 KINDS = {"seen": 0.0, "unseen": -0.05}
 CONFIG = Path(__file__).parents[2] / "config"
+
+
+def png(shade: int) -> bytes:
+    """A picture of one pixel, as a PNG file."""
+    file = BytesIO()
+    Image.new("L", (1, 1), shade).save(file, format="PNG")
+    return file.getvalue()
+
+
+PIXEL = png(100)
 STUDY: dict[str, Any] = {
     "name": "mine",
     "datasets": ["scenes"],
@@ -90,7 +100,9 @@ def study(tmp_path: Path) -> ReportedStudy:
         shades = np.array([10 * i, 10 * i + 5], np.uint8)
         write_array(run.kept, np.broadcast_to(shades[:, None, None, None], (2, 3, 4, 4)).copy())
         for name in ("candidates", *(f"attention-{kind}" for kind in content["attention"])):
-            write_text(run.prompt_figures / f"{name}.png", name)
+            path = run.prompt_figures / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(PIXEL)
     return ReportedStudy(at, settings, pd.DataFrame())
 
 
@@ -103,7 +115,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
         def keep(points: Any, name: str = name, draw: Any = draw) -> bytes:
             figures[name] = draw(points)
-            return b""
+            return PIXEL
 
         monkeypatch.setattr(prompts, name, keep)
     monkeypatch.setattr(prompts, "png", lambda figure: figure)
