@@ -25,9 +25,10 @@ from genlab.report.sections.memorisation_time import (
     run_times,
     slopes,
 )
+from genlab.report.study import ReportedStudy
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import run_origin, write_measured
-from genlab.results.spec import read_curve
+from genlab.results.spec import read_curve, read_study
 from genlab.workflow.league import league
 from genlab.workflow.report import report
 
@@ -87,6 +88,18 @@ def test_every_run_is_a_line_against_images_and_seconds(monkeypatch: pytest.Monk
     assert by_images.lines[0].get_xydata().tolist() == [[250, 9], [500, 3], [1000, 1]]
     assert by_seconds.lines[0].get_xydata().tolist() == [[2.5, 9], [5, 3], [10, 1]]
     plt.close(figure)
+
+
+def test_a_data_set_with_too_few_images_for_a_distance_has_no_curves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_config: Path
+) -> None:
+    many = curves({"vae": [3.0, 2.0, 1.0]})
+    few = many.assign(dataset="few", **{section.RANKED_BY: np.nan})
+    monkeypatch.setattr(section, "learning_curves", lambda study: pd.concat([few, many]))
+    at = make_study(tmp_path / "results", tiny_config, {})
+    study = ReportedStudy(at, read_study(at.config), pd.DataFrame())
+    content = section.LearningCurvesSection().read(study)
+    assert [plot["dataset"] for plot in content["plots"]] == ["digits"]
 
 
 def test_a_curve_crosses_a_level_between_two_points() -> None:

@@ -122,5 +122,6 @@ class LearningCurvesSection(Section):
                     "agreements": agreements(part),
                 }
                 for dataset, part in points.groupby("dataset", sort=False)
+                if part[RANKED_BY].notna().any()  # none where there are too few training images
             ],
         }
