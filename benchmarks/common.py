@@ -55,12 +55,11 @@ def copy_checkout(copy: Path) -> None:
 
 
 def commands_of(copy: Path, **variables: str) -> dict[str, str]:
-    """The environment in which the commands of this Python run the code of a copy, on the CPU."""
+    """The environment in which the commands of this Python run the code of a copy."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(copy / "src"),
-        "GENLAB_GPUS": "0",
         **variables,
     }
     for name in ("MLFLOW_TRACKING_URI", "SNAKEMAKE_PROFILE", "GENLAB_WORKFLOW"):

@@ -124,7 +124,7 @@ class Study:
         return subprocess.Popen(
             ["snakemake", "--cores", "2", "--configfile", FILE],
             cwd=self.root,
-            env=commands_of(self.root, OMP_NUM_THREADS="1"),
+            env=commands_of(self.root, OMP_NUM_THREADS="1", GENLAB_GPUS="0"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import Row, copy_checkout, listed, machine, publish, table
+from common import Row, commands_of, copy_checkout, listed, machine, publish, table
 
 REPETITIONS = 3
 STUDY: dict[str, Any] = {
@@ -44,12 +44,14 @@ def plan(copy: Path, seeds: int) -> tuple[int, float, float, float]:
     file = copy / "config/studies/planned.yaml"
     file.write_text(yaml.safe_dump({**STUDY, "seeds": list(range(seeds))}), encoding="utf-8")
     command = [
-        str(Path(sys.executable).parent / "snakemake"),
+        "snakemake",
         *("-n", "--cores", "2", "--configfile", str(file)),
     ]
     with tempfile.TemporaryFile("w+") as output:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, cwd=copy, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=copy, env=commands_of(copy), stdout=output, stderr=subprocess.STDOUT
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
         output.seek(0)

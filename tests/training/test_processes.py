@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from servers import free_port
 from small_models import SMALL, make_training, small_model, small_training
 from torch import Tensor
 
@@ -58,10 +58,7 @@ def train_all(rank: int, port: int, folder: Path) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the weights of every family in each of two processes."""
     folder = tmp_path_factory.mktemp("shared")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(train_all, (port, folder), nprocs=PROCESSES)
+    mp.spawn(train_all, (free_port(), folder), nprocs=PROCESSES)
     return folder
 
 
@@ -183,13 +180,13 @@ def test_two_views_of_a_batch_are_shared_view_by_view() -> None:
 
 
 def test_what_has_no_row_for_each_image_is_equal_in_every_share() -> None:
-    drawn = []
+    numbers = []
     for number in range(3):
         torch.manual_seed(1)
         with BatchNoise(Share(number, 3), 4):
-            drawn.append(torch.randn(5, 2))
-    assert torch.equal(drawn[0], drawn[1])
-    assert torch.equal(drawn[0], drawn[2])
+            numbers.append(torch.randn(5, 2))
+    assert torch.equal(numbers[0], numbers[1])
+    assert torch.equal(numbers[0], numbers[2])
 
 
 def test_a_share_has_the_images_of_its_number() -> None:

@@ -63,14 +63,14 @@ def write_json(path: Path, content: Any) -> None:
     An object gets its CHECKSUM as one more key.
     """
     if isinstance(content, dict):
-        content = content | {CHECKSUM: _checksum(content)}
+        read = json.loads(json.dumps(content))  # as `read_json` will see it: keys are text
+        content = read | {CHECKSUM: _checksum(read)}
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """Half of the SHA-256 of `content` as JSON gives it back, in its order."""
-    read = json.loads(json.dumps(content))
-    return hashlib.sha256(json.dumps(read).encode()).hexdigest()[:32]
+    """Half of the SHA-256 of `content`, read from JSON, in its order."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def read_json(path: Path) -> Any:

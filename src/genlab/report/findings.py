@@ -106,9 +106,11 @@ def _cheapest(standings: Sequence[Standing]) -> str:
             f"Within twice the best score, no row is faster than {best.name} with "
             f"{best.milliseconds:.2g} ms an image."
         )
-    told = "" if cheapest.condition == "nothing" else f", which gets a {cheapest.condition},"
+    fastest = cheapest.name
+    if cheapest.condition != "nothing":
+        fastest += f", which gets a {cheapest.condition},"
     return (
-        f"Within twice the best score, {cheapest.name}{told} is the fastest: {_score(cheapest)} at "
+        f"Within twice the best score, {fastest} is the fastest: {_score(cheapest)} at "
         f"{cheapest.milliseconds:.2g} ms an image; {best.name} takes {best.milliseconds:.2g} ms."
     )
 

@@ -213,7 +213,7 @@ class Training:
                 self.accelerator.backward(values["loss"] / parts)
             reports.append({name: value.detach() for name, value in values.items()})
         if parts == 1:
-            return values
+            return reports[0]
         return {name: torch.stack([report[name] for report in reports]).mean() for name in values}
 
     def run(

@@ -175,7 +175,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         return strip(run.samples(one.sampler), one.name)
 
     models = best_of_each_model(standings)
-    drawn = {one.model for one in models}
+    with_samples = {one.model for one in models}
     real = study.league[(study.league["dataset"] == dataset) & (study.league["sampler"] == "real")][
         "fdr"
     ]
@@ -187,7 +187,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         if len(standings) > 2  # two points need no figure
         else None,
         "findings": findings(standings, len(study.settings.seeds)),
-        "without": [name for name in study.settings.models if name not in drawn],
+        "without": [name for name in study.settings.models if name not in with_samples],
         **_table(
             models,
             [pictures(one) for one in models],
