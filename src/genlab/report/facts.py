@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
+
 from genlab.io.files import read_json
 from genlab.report.environment import VERSIONS, counted
 from genlab.report.study import ReportedStudy
@@ -21,7 +23,8 @@ def study_facts(study: ReportedStudy) -> list[str]:
 
     ends = (training_end(run) for run in study.runs)
     last = datetime.fromtimestamp(max(end for end in ends if end is not None), UTC)
-    minutes = study.costs["seconds"].sum() / 60
+    costs = study.costs
+    wall, jobs = wall_seconds(costs) / 60, costs["seconds"].sum() / 60
     seeds = ", ".join(str(seed) for seed in settings.seeds)
     return [
         counted(len(settings.models), "model"),
@@ -29,11 +32,24 @@ def study_facts(study: ReportedStudy) -> list[str]:
         f"seed{'s' if len(settings.seeds) > 1 else ''} {seeds}",
         f"{settings.evaluation.samples:,} samples a row",
         f"trained until {last.day} {last:%b %Y}",
-        f"{minutes:.0f} min of jobs, {values('cores')} cores",
+        f"{wall:.0f} min on {values('cores')} cores, {jobs:.0f} min of jobs",
         "commit " + " and ".join(sorted({_short(one["git_commit"]) for one in environments})),
         f"{values('processor')}, threads of a training: {values('threads')}",
         *(f"{name} {values(key)}" for key, name in VERSIONS.items()),
     ]
+
+
+def wall_seconds(costs: pd.DataFrame) -> float:
+    """Return how long at least one job was running.
+
+    Args:
+        costs: columns seconds and ended.
+    """
+    total, until = 0.0, float("-inf")
+    for begun, ended in sorted(zip(costs["ended"] - costs["seconds"], costs["ended"], strict=True)):
+        total += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return total
 
 
 def _short(commit: str) -> str:

@@ -55,7 +55,10 @@ class ReportedStudy:
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """Snakemake's benchmarks: columns stage, subject, detail, where, seconds, megabytes."""
+        """Snakemake's benchmarks: columns stage, subject, detail, where, seconds, megabytes, ended.
+
+        A job ended when Snakemake wrote its benchmark, in seconds since 1970.
+        """
         rows = []
         root = self.folder.folder / "benchmarks"
         for path in sorted(root.rglob("*.tsv")):
@@ -70,6 +73,7 @@ class ReportedStudy:
                     "where": "/".join(folders),
                     "seconds": float(benchmark["s"]),
                     "megabytes": float(benchmark["max_rss"]),
+                    "ended": path.stat().st_mtime,
                 }
             )
         return pd.DataFrame(rows)

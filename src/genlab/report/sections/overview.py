@@ -9,11 +9,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Bbox
 
 from genlab.io.arrays import read_array
 from genlab.report.figures import INK, MARKERS, PLAIN, data_uri, palette, sheet_png, svg
@@ -41,7 +43,11 @@ SHOWN = (
     "parameters",
 )  # fmt: skip
 """Columns of the league in the table of models."""
-LABEL_PLACES = ((6, 5), (6, -12), (-6, 5), (-6, -12), (6, 16), (6, -23))
+LABEL_PLACES = [
+    (side * x, y)
+    for x, y in ((6, 5), (6, -12), (6, 20), (6, -27), (20, 34), (20, -41), (40, 5), (40, -12))
+    for side in (1, -1)
+]
 """Where a label may stand, in points from its dot; the first free place is taken."""
 
 
@@ -90,12 +96,16 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     steps = sorted(np.flatnonzero(front), key=lambda i: (cost[i], -score[i]))
     axis.plot(cost[steps], score[steps], color=INK, ls="--", lw=1, zorder=1)
     titles = {}
+    drawn: list[Artist] = []
     for i, one in enumerate(shown):
         colour = colours[one.group]
         dot = axis.scatter(cost[i], score[i], s=38, edgecolors=[colour],
                            facecolors=[colour] if honest[i] else "none",
                            marker=markers[one.group], zorder=2)  # fmt: skip
-        axis.plot([cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1)
+        (interval,) = axis.plot(
+            [cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1
+        )
+        drawn += [dot, interval]
         dot.set_gid(f"{name}-{i}")
         titles[f"{name}-{i}"] = (
             f"{one.name}: FDr {one.text('fdr')}, {one.milliseconds:.3g} ms per image"
@@ -106,7 +116,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     axis.minorticks_off()
     if real is not None:
         axis.axhline(real, color=INK, ls=":", lw=1)
-    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps])
+    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps], drawn)
     handles = [
         Line2D([], [], color=colours[group], marker=markers[group], ls="", label=group)
         for group in groups
@@ -116,14 +126,17 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     return svg(figure, name, "FDr against milliseconds per image of all rows", titles)
 
 
-def _label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write a name beside each point, where it covers no other name; names that fit nowhere aren't
-    written: they are in the table and in the titles of the dots.
+def _label_points(
+    axis: Axes, points: Sequence[tuple[float, float, str]], drawn: Sequence[Artist]
+) -> None:
+    """Write a name beside each point, where it covers nothing drawn and no other name. A line leads
+    to a name that stands farther away. Names that fit nowhere aren't written: they are in the table
+    and in the titles of the dots.
     """
     figure = axis.figure
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
-    taken: list[Any] = []
+    taken = [artist.get_window_extent() for artist in drawn]
     named: set[str] = set()
     for x, y, name in points:
         if name in named:  # several rows of one model lie on the front
@@ -132,17 +145,19 @@ def _label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> Non
             label = axis.annotate(
                 name, (x, y), (dx, dy), textcoords="offset points", fontsize="small",
                 ha="left" if dx > 0 else "right",
+                arrowprops={"arrowstyle": "-", "lw": 0.6, "color": INK, "shrinkA": 0}
+                if max(abs(dx), abs(dy)) > 12 else None,
             )  # fmt: skip
             if _fits(label, axis, taken):
-                taken.append(label.get_window_extent())
+                taken.append(Text.get_window_extent(label))
                 named.add(name)
                 break
             label.remove()
 
 
-def _fits(label: Annotation, axis: Axes, taken: list[Any]) -> bool:
-    """Whether a label lies inside the axes and covers no label before it."""
-    box, frame = label.get_window_extent(), axis.bbox
+def _fits(label: Annotation, axis: Axes, taken: Sequence[Bbox]) -> bool:
+    """Whether a label lies inside the axes and covers nothing that is taken."""
+    box, frame = Text.get_window_extent(label), axis.bbox  # without the line
     inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
     return inside and not any(box.overlaps(other) for other in taken)
 
