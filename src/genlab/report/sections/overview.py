@@ -9,11 +9,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
@@ -49,6 +48,10 @@ LABEL_PLACES = [
     for side in (1, -1)
 ]
 """Where a label may stand, in points from its dot; the first free place is taken."""
+NEAR = 12
+"""Points up to which a label needs no line to its dot."""
+LEADER = {"arrowstyle": "-", "lw": 0.6, "color": INK}
+"""That line."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     steps = sorted(np.flatnonzero(front), key=lambda i: (cost[i], -score[i]))
     axis.plot(cost[steps], score[steps], color=INK, ls="--", lw=1, zorder=1)
     titles = {}
-    drawn: list[Artist] = []
+    intervals = []
     for i, one in enumerate(shown):
         colour = colours[one.group]
         dot = axis.scatter(cost[i], score[i], s=38, edgecolors=[colour],
@@ -105,7 +108,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
         (interval,) = axis.plot(
             [cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1
         )
-        drawn += [dot, interval]
+        intervals.append(interval)
         dot.set_gid(f"{name}-{i}")
         titles[f"{name}-{i}"] = (
             f"{one.name}: FDr {one.text('fdr')}, {one.milliseconds:.3g} ms per image"
@@ -116,7 +119,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     axis.minorticks_off()
     if real is not None:
         axis.axhline(real, color=INK, ls=":", lw=1)
-    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps], drawn)
+    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps], intervals)
     handles = [
         Line2D([], [], color=colours[group], marker=markers[group], ls="", label=group)
         for group in groups
@@ -127,16 +130,16 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
 
 
 def _label_points(
-    axis: Axes, points: Sequence[tuple[float, float, str]], drawn: Sequence[Artist]
+    axis: Axes, points: Sequence[tuple[float, float, str]], intervals: Sequence[Line2D]
 ) -> None:
-    """Write a name beside each point, where it covers nothing drawn and no other name. A line leads
-    to a name that stands farther away. Names that fit nowhere aren't written: they are in the table
-    and in the titles of the dots.
+    """Write a name beside each point, where it covers no interval, and so no mark, and no other
+    name. A line leads to a name that stands farther away. Names that fit nowhere aren't written:
+    they are in the table and in the titles of the dots.
     """
     figure = axis.figure
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
-    taken = [artist.get_window_extent() for artist in drawn]
+    taken = [line.get_window_extent().padded(6) for line in intervals]
     named: set[str] = set()
     for x, y, name in points:
         if name in named:  # several rows of one model lie on the front
@@ -145,11 +148,12 @@ def _label_points(
             label = axis.annotate(
                 name, (x, y), (dx, dy), textcoords="offset points", fontsize="small",
                 ha="left" if dx > 0 else "right",
-                arrowprops={"arrowstyle": "-", "lw": 0.6, "color": INK, "shrinkA": 0}
-                if max(abs(dx), abs(dy)) > 12 else None,
             )  # fmt: skip
             if _fits(label, axis, taken):
-                taken.append(Text.get_window_extent(label))
+                if max(abs(dx), abs(dy)) > NEAR:
+                    axis.annotate("", (x, y), (dx, dy + 4), textcoords="offset points",
+                                  arrowprops=LEADER)  # fmt: skip
+                taken.append(label.get_window_extent())
                 named.add(name)
                 break
             label.remove()
@@ -157,7 +161,7 @@ def _label_points(
 
 def _fits(label: Annotation, axis: Axes, taken: Sequence[Bbox]) -> bool:
     """Whether a label lies inside the axes and covers nothing that is taken."""
-    box, frame = Text.get_window_extent(label), axis.bbox  # without the line
+    box, frame = label.get_window_extent(), axis.bbox
     inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
     return inside and not any(box.overlaps(other) for other in taken)
 
