@@ -60,7 +60,7 @@ FOLDERS = {
 """The page that a link to a folder leads to."""
 REPORT = {
     "docs/index.md": '\n<p><a href="report/index.html">The report of a study</a></p>\n',
-    "docs/zh/index.md": '\n<p><a href="../report/index.html">一项研究的报告（英文）</a></p>\n',
+    "docs/zh/index.md": '\n<p><a href="../report/index.html">一个实验的报告（英文）</a></p>\n',
 }
 """The link to a report in docs/report, where there is one."""
 PICTURES = (".png", ".svg", ".gif", ".jpg")
