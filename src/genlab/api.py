@@ -48,7 +48,7 @@ from genlab.sampling.draw import draw
 from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
-from genlab.training.trainer import Training, make_accelerator
+from genlab.training.trainer import Training, make_accelerator, precision_of
 
 PRESETS = Path(__file__).parent / "presets"
 """The project's `config/`: data sets and models by name."""
@@ -219,13 +219,13 @@ def fit(
     name = family if isinstance(family, str) else config.family
     _check(name, config, data, first_stage)
     facts = Facts(data.images.shape[1:], len(data.classes), factors={"class": len(data.classes)})
-    accelerator = make_accelerator(training.precision, cpu=_on_cpu(device))
+    accelerator = make_accelerator(training.precision, _on_cpu(device), training.tf32)
 
     def begin(training: TrainingConfig) -> Training:
         model = build_model(config, facts, address(seed, "weights"), first_stage)
         point = None
         if checkpoint is not None:
-            parts = (config.digest, training.digest, str(seed), accelerator.mixed_precision)
+            parts = (config.digest, training.digest, str(seed), precision_of(training, accelerator))
             weights_before = store.checksum(model.state_dict())  # the first stage's among them
             point = Checkpoint(Path(checkpoint), short_hash(*parts, data.digest, weights_before))
         return Training(

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from genlab.config.study import TrainingConfig
 from genlab.models import devices
 from genlab.models.devices import claim_gpus
 
@@ -161,12 +163,16 @@ def test_a_gpu_computes_float32_in_full_and_the_same_in_every_call() -> None:
     """In a process of its own: the settings are those of a whole process."""
     code = """
 import os, torch
-from genlab.models.devices import compute_exactly
+from genlab.models.devices import allow_tf32, compute_exactly
 assert torch.backends.cudnn.allow_tf32  # torch's default
 compute_exactly()
 assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 assert torch.are_deterministic_algorithms_enabled()
 assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+allow_tf32()  # by training.tf32, until the next stage of this process
+assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+compute_exactly()
+assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -178,3 +184,11 @@ def test_a_training_leaves_the_gpu_of_a_mac_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("accelerate.state.is_mps_available", lambda **_: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert make_accelerator("fp32", cpu=False).device.type == "cpu"
+
+
+def test_a_cpu_computes_float32_in_full_whatever_a_gpu_may_do() -> None:
+    from genlab.training.trainer import make_accelerator, precision_of
+
+    accelerator = make_accelerator("fp32", cpu=True, tf32=True)
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert precision_of(TrainingConfig(tf32=True), accelerator) == "fp32"

@@ -41,6 +41,13 @@ StudyConfig = Annotated[Path, typer.Option("--config", help="results/STUDY/study
 Gpus = Annotated[
     int, typer.Option(min=0, help="0 stays on the CPU; otherwise a GPU is used where there is one.")
 ]
+SharedGpus = Annotated[
+    int, typer.Option(min=0, help="GPUs that share the work, where there are any; 0: the CPU.")
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that share the work, on the CPU or a GPU each."),
+]
 
 
 stage_command = partial(app.command, rich_help_panel="Stages, which Snakemake runs")
@@ -244,29 +251,37 @@ def prepare(config: DataConfig) -> None:
     work(stage, DataFolder(folder(config)))
 
 
-@stage_command()
-def train(
-    config: RunConfig,
-    gpus: Annotated[
-        int,
-        typer.Option(min=0, help="GPUs that share each batch, where there are any; 0: the CPU."),
-    ] = 1,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes that share each batch, on the CPU or a GPU each."),
-    ] = None,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(help="Seconds between resume points; changes no result.")
-    ] = 60.0,
-) -> None:
-    """Train a model; after a kill, the same command goes on from the last checkpoint."""
+def shared(gpus: int, processes: int | None) -> bool:
+    """Run this command in several processes, if it asks for them and isn't one of them already.
+
+    Returns:
+        Whether it was run.
+
+    Raises:
+        GenLabError: the two options contradict each other.
+    """
     from genlab.app.launcher import is_launched, launch
 
     if processes is not None and gpus > 1 and processes != gpus:
         raise GenLabError(f"--processes: {processes}, but --gpus: {gpus}; leave out one of them")
     count = processes or max(1, gpus)
-    if count > 1 and not is_launched():
-        work(launch, count, gpus > 0, sys.argv[1:])
+    if count == 1 or is_launched():
+        return False
+    work(launch, count, gpus > 0, sys.argv[1:])
+    return True
+
+
+@stage_command()
+def train(
+    config: RunConfig,
+    gpus: SharedGpus = 1,
+    processes: Processes = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(help="Seconds between resume points; changes no result.")
+    ] = 60.0,
+) -> None:
+    """Train a model; after a kill, the same command goes on from the last checkpoint."""
+    if shared(gpus, processes):
         return
     from genlab.workflow.train import train as stage
 
@@ -276,10 +291,13 @@ def train(
 @stage_command()
 def sample(
     config: RowConfig,
-    gpus: Gpus = 1,
+    gpus: SharedGpus = 1,
+    processes: Processes = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
 ) -> None:
     """Draw the samples of one row from a trained model."""
+    if shared(gpus, processes):
+        return
     from genlab.workflow.sample import sample as stage
 
     work(stage, SampleFolder(folder(config)), batch_size=batch_size, cpu=gpus == 0)

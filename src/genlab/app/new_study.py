@@ -112,7 +112,7 @@ def speed(entry: Entry, shape: tuple[int, int, int], config_dir: Path, cpu: bool
     training = model.training
     images = np.random.default_rng(0).integers(0, 256, (training.batch_size, *shape), np.uint8)
     table = Table(images, np.zeros(len(images), np.int64))
-    accelerator = make_accelerator(training.precision, cpu)
+    accelerator = make_accelerator(training.precision, cpu, training.tf32)
     network = build_model(model.model, Facts(shape, 2), 0)
     run = Training(network, table, table, training, 0, accelerator, model.name)
     with warnings.catch_warnings():

@@ -110,6 +110,12 @@ def compute_exactly() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def allow_tf32() -> None:
+    """Let a GPU round what it multiplies to TensorFloat-32, until `compute_exactly`."""
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+
+
 def pick_device(cpu: bool) -> torch.device:
     """Return an NVIDIA or AMD GPU where there is one and `cpu` is false, otherwise the CPU.
 
@@ -122,6 +128,20 @@ def pick_device(cpu: bool) -> torch.device:
         return torch.device("cpu")
     compute_exactly()
     return torch.device("cuda")
+
+
+def join_processes(cpu: bool) -> torch.device:
+    """Let the processes of one command meet, and return the device of this one.
+
+    A process that is alone gets that of `pick_device`.
+    """
+    device = pick_device(cpu)
+    if "LOCAL_RANK" not in os.environ:
+        return device
+    from accelerate import PartialState
+
+    joined: torch.device = PartialState(cpu=device.type == "cpu").device
+    return joined
 
 
 def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -1,19 +1,38 @@
-"""Collective operations of a training in several processes.
+"""Collective operations of a stage in several processes.
 
-Process r of n computes the images r, r + n, r + 2n ... of every batch. In a single process nothing
-happens here.
+In a training, process r of n computes the images r, r + n, r + 2n ... of every batch. In a single
+process nothing happens here.
 """
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.nn.functional import all_reduce
 
+T = TypeVar("T")
+
 
 def several_processes() -> bool:
-    """Whether this training has more than one process."""
+    """Whether this stage has more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank_and_count() -> tuple[int, int]:
+    """The number of this process, from 0, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if several_processes() else (0, 1)
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all processes in process 0, and none in the others."""
+    rank, count = rank_and_count()
+    if count == 1:
+        return [value]
+    values: list[T] = [value] * count
+    dist.gather_object(value, values if rank == 0 else None)
+    return values if rank == 0 else []
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
@@ -48,4 +67,5 @@ def whole_batch(rows: Tensor) -> Tensor:
 
 def own_rows(whole: Tensor) -> Tensor:
     """The rows of this process, from those of the whole batch."""
-    return whole[dist.get_rank() :: dist.get_world_size()] if several_processes() else whole
+    rank, count = rank_and_count()
+    return whole[rank::count]

@@ -29,7 +29,7 @@ from genlab.io.energy import EnergyMeter
 from genlab.io.history import as_lines
 from genlab.models.base import Batch, Model
 from genlab.models.batches import Batches, Table, flip, load
-from genlab.models.devices import pick_device, resolve_precision, visible_cards
+from genlab.models.devices import allow_tf32, pick_device, resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
 from genlab.training.memory import enough_memory, recompute_blocks
@@ -75,20 +75,29 @@ def validate(
     return totals
 
 
-def make_accelerator(precision: Precision, cpu: bool) -> Accelerator:
+def make_accelerator(precision: Precision, cpu: bool, tf32: bool = False) -> Accelerator:
     """Device, processes and mixed precision for a training.
 
     A GPU is one that `pick_device` would take.
 
     Args:
-        precision: as the configuration has it.
+        precision, tf32: as the configuration has them.
         cpu: stay on the CPU where there is a GPU.
     """
     cpu = pick_device(cpu).type == "cpu"
     resolved = resolve_precision(precision, cuda=not cpu)
+    if tf32 and not cpu:
+        allow_tf32()
     # accelerate keeps device and precision for the whole process; the next training may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=cpu, mixed_precision="bf16" if resolved == "bf16" else "no")
+
+
+def precision_of(training: TrainingConfig, accelerator: Accelerator) -> str:
+    """What layers compute in, where that is safe: 'bf16', 'tf32' or 'fp32'."""
+    if accelerator.mixed_precision == "bf16":
+        return "bf16"
+    return "tf32" if training.tf32 and accelerator.device.type == "cuda" else "fp32"
 
 
 class Weights(NamedTuple):
@@ -142,7 +151,7 @@ class Training:
                 f"by {shared}; choose a multiple, or fewer processes"
             )
         self.share = Share(accelerator.process_index, processes)
-        self.precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+        self.precision = precision_of(training, accelerator)
         self.batches, self.held_out = (
             Batches(
                 table,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +17,12 @@ from genlab.io.arrays import array_writer, read_array, write_array
 from genlab.io.energy import EnergyMeter, energy_record
 from genlab.models.base import Model
 from genlab.models.batches import to_uint8
-from genlab.models.devices import pick_device, visible_cards
+from genlab.models.devices import join_processes, visible_cards
+from genlab.nn.collectives import gathered, rank_and_count
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
-from genlab.results.spec import read_samples
+from genlab.results.spec import SampleSpec, read_samples
 from genlab.sampling.draw import Captions, classes_of, draw, precision_of
 from genlab.workflow.captions import captions_of
 from genlab.workflow.models import load_trained
@@ -27,10 +30,29 @@ from genlab.workflow.models import load_trained
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
 
 
+class Batch(NamedTuple):
+    """Some samples of a row, as one process drew them.
+
+    Attributes:
+        samples: their numbers.
+        images: uint8 [B, C, H, W].
+        requested: the class that each is requested to be of, int64 [B]; -1 for none.
+        evaluations: network evaluations for each.
+        seconds: for each.
+    """
+
+    samples: range
+    images: NDArray[np.uint8]
+    requested: NDArray[np.int64]
+    evaluations: float
+    seconds: float
+
+
 def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> None:
     """Draw the row's samples from its run's model; write them, their classes, a grid, their cost.
 
-    Sample i depends on (seed, i) alone; `batch_size` changes speed and memory only.
+    Sample i depends on (seed, i) alone; `batch_size` and the number of processes, which take turns
+    at the batches, change speed and memory only. The main process writes.
 
     Raises:
         GenLabError: model and sampler don't fit, or the samples don't fit on the disk.
@@ -38,35 +60,31 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     spec = read_samples(at.config)
     if spec.sampler is None:
         raise GenLabError(f"{at.config}: names no sampler; is this a calibration row?")
-    device = pick_device(cpu)
+    device = join_processes(cpu)
     model = load_trained(at.run, device, run_origin(at.run))
+    rank, _ = rank_and_count()
+    if rank > 0:
+        for _ in _batches(at, spec, model, device, batch_size):
+            pass
+        return
     meter = EnergyMeter(visible_cards() if device.type == "cuda" else [])
     evaluations, seconds_of_batches = 0.0, []
     shape, origin = (spec.samples, *model.shape), row_origin(at)
-    guided = spec.sampler.model_dump().get("guidance") != 0
     with array_writer(at.samples, shape, "uint8", origin) as samples:
         requested = np.full(spec.samples, -1)
-        for start in range(0, spec.samples, batch_size):
-            start_time = time.perf_counter()
-            batch = range(start, min(start + batch_size, spec.samples))
-            noise = SampleNoise(spec.seed, batch, device)
-            captions = _captions(at, model, noise)
-            drawing = draw(model, spec.sampler, noise, captions and captions.tokens)
-            evaluations += drawing.evaluations * len(batch)
-            if guided:
-                requested[batch.start : batch.stop] = _classes(at, model, noise, captions)
-            samples[batch.start : batch.stop] = to_uint8(drawing.images).cpu().numpy()
-            seconds_of_batches.append((time.perf_counter() - start_time) / len(batch))
-            energy = {name: joules / spec.samples for name, joules in meter.read().items()}
+        for batch in _batches(at, spec, model, device, batch_size):
+            numbers = slice(batch.samples.start, batch.samples.stop)
+            samples[numbers], requested[numbers] = batch.images, batch.requested
+            evaluations += batch.evaluations * len(batch.samples)
+            seconds_of_batches.append(batch.seconds)
+        energy = {name: joules / spec.samples for name, joules in meter.read().items()}
     write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
-    evaluations /= spec.samples
-    computed_in = precision_of(spec.sampler, device)
     cost = {
         # Of the fastest batch: the others were delayed by the start, or by other processes.
         "seconds_per_image": min(seconds_of_batches),
-        "evaluations": evaluations,
-        "computed_in": computed_in,
+        "evaluations": evaluations / spec.samples,
+        "computed_in": precision_of(spec.sampler, device),
     }
     write_measured(at.cost, cost | energy_record(energy, "joules_per_image"), origin)
     at.figures.mkdir(exist_ok=True)
@@ -76,6 +94,34 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         captions = _captions(at, model, noise)
         drawing = draw(model, spec.sampler, noise, captions and captions.tokens, trail=True)
         _save_strip(at, drawing.trail)
+
+
+def _batches(
+    at: SampleFolder, spec: SampleSpec, model: Model, device: torch.device, batch_size: int
+) -> Iterator[Batch]:
+    """All batches in the main process, and none in the others, which draw their share of them."""
+    rank, count = rank_and_count()
+    for round_start in range(0, spec.samples, count * batch_size):
+        start = round_start + rank * batch_size
+        numbers = range(start, min(start + batch_size, spec.samples))
+        drawn = _batch(at, spec, model, device, numbers) if numbers else None
+        yield from (batch for batch in gathered(drawn) if batch)
+
+
+def _batch(
+    at: SampleFolder, spec: SampleSpec, model: Model, device: torch.device, numbers: range
+) -> Batch:
+    """Draw the samples with these numbers."""
+    assert spec.sampler is not None
+    start_time = time.perf_counter()
+    noise = SampleNoise(spec.seed, numbers, device)
+    captions = _captions(at, model, noise)
+    drawing = draw(model, spec.sampler, noise, captions and captions.tokens)
+    guided = spec.sampler.model_dump().get("guidance") != 0
+    requested = _classes(at, model, noise, captions) if guided else np.full(len(numbers), -1)
+    images = to_uint8(drawing.images).cpu().numpy()
+    seconds = (time.perf_counter() - start_time) / len(numbers)
+    return Batch(numbers, images, requested, drawing.evaluations, seconds)
 
 
 def _captions(at: SampleFolder, model: Model, noise: SampleNoise) -> Captions | None:

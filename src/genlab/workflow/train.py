@@ -37,7 +37,7 @@ from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
 from genlab.training.size import parameter_count
-from genlab.training.trainer import Training, make_accelerator
+from genlab.training.trainer import Training, make_accelerator, precision_of
 from genlab.workflow.data import read_table
 from genlab.workflow.models import first_stage_run, load_first_stage
 
@@ -120,7 +120,7 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
 
     below = first_stage_run(run, spec)
     inputs = [run.data.manifest, *([below.weights] if below else [])]
-    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    precision = precision_of(spec.training, accelerator)
     point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
     training = spec.training
     if training.seconds is not None:
@@ -247,7 +247,7 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
             this run, or a signal stopped it.
     """
     spec = read_run(run.config)
-    accelerator = make_accelerator(spec.training.precision, cpu)
+    accelerator = make_accelerator(spec.training.precision, cpu, spec.training.tf32)
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()  # until the main process has the run to itself
         state = begin_training(run, spec, accelerator)

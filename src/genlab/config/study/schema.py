@@ -98,6 +98,9 @@ class TrainingConfig(Strict):
     """Mirror each training image with probability 1/2. Suits photos, but not digits or letters."""
     precision: Precision = "fp32"
     """'bf16' runs layers in bfloat16 where that is safe; losses and weights stay in float32."""
+    tf32: bool = False
+    """Let a GPU round the inputs of matrix products and convolutions in float32 to TensorFloat-32:
+    several times as fast, with three digits instead of seven. A CPU computes float32 in full."""
     compile: bool = False
     """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU."""
     accumulation: Annotated[int, Field(ge=1, le=2**16)] = 1
