@@ -14,6 +14,9 @@ from genlab.report.figures import data_uri, png
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file
 
+PANELS = 60
+"""Panels of a figure; a study with more models has several figures."""
+
 
 def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
     """Draw training loss against images seen, a panel for each model, a line for each seed.
@@ -77,7 +80,17 @@ class LossesSection(Section):
             images = history["step"] * batch_size
             histories.append(history.assign(model=panel, seed=seed, images=images))
             held_out.append(_held_out(histories[-1], read_run_file(run, run.summary)))
-        return {"curves": data_uri(loss_curves(pd.concat(histories), pd.concat(held_out)))}
+        history, tested = pd.concat(histories), pd.concat(held_out)
+        names = list(dict.fromkeys(history["model"]))
+        parts = [names[i : i + PANELS] for i in range(0, len(names), PANELS)]
+        return {
+            "curves": [
+                data_uri(
+                    loss_curves(*(table[table["model"].isin(part)] for table in (history, tested)))
+                )
+                for part in parts
+            ]
+        }
 
 
 def _held_out(history: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
