@@ -121,12 +121,17 @@ UNDERSTOOD = [
 
 def outputs(*names):
     """Every file that the study's jobs of these rules write."""
-    return [
-        path
-        for name in names
-        for job in JOBS[name]
-        for path in expand(getattr(rules, name).output, **job)
-    ]
+    paths = []
+    for name in names:
+        files, jobs = getattr(rules, name).output, JOBS[name]
+        wildcards = {
+            key: [job[key] for job in jobs] for key in (jobs[0] if jobs else {})
+        }
+        if wildcards:  # one call for all jobs is quick
+            paths += expand(files, zip, **wildcards)
+        elif jobs:  # the only one of its rule
+            paths += expand(files)
+    return paths
 
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------

@@ -199,7 +199,7 @@ class _Reader(yaml.BaseLoader):
         raise ConstructorError(None, None, f"unknown tag {shown(tag)}", node.start_mark)
 
 
-class _Writer(yaml.SafeDumper):
+class _Writer(yaml.CSafeDumper):
     """A YAML writer that quotes text which YAML 1.1 or 1.2 would read as another type."""
 
 
