@@ -201,14 +201,15 @@ def ratio_tests(samples: Double, held_out: Double) -> list[float]:
 
 
 def audit(ratios: Sequence[float], parts: float) -> Audit:
-    """Decide by the tests of all spaces and that of parts.
+    """Decide by the tests of all spaces, which look for whole images, and by that of parts.
 
-    The smallest p-value times the number of tests is compared with LEVEL (Bonferroni; the tests are
-    dependent, which makes it conservative).
+    Each of these two questions gets half of LEVEL, so more spaces don't weaken the test of parts:
+    p = 2 min(K min p_k, p_parts) for K tests of whole images (Bonferroni; these are dependent,
+    which makes it conservative).
 
     Args:
         ratios: p-values of the `ratio_tests` of all spaces.
         parts: p-value of `parts_test`.
     """
-    smallest = min(*ratios, parts)
-    return Audit(min(1.0, (len(ratios) + 1) * smallest), parts == smallest)
+    whole = len(ratios) * min(ratios)
+    return Audit(min(1.0, 2 * min(whole, parts)), parts <= whole)
