@@ -16,12 +16,13 @@ from genlab.errors import GenLabError
 from genlab.results.layout import RunFolder
 from genlab.results.spec import read_tracking
 from genlab.tracking.mlflow_store import connect, sqlite_file, store_uri, without_password
+from genlab.tracking.mlflow_view import KEY, save_view
 
 HOST = "127.0.0.1"
 
 
 def _newest_experiment(results: Path) -> str:
-    """The MLflow id of the experiment that a run was sent to last.
+    """The MLflow id of the experiment that a run was sent to last; its view is saved there.
 
     Raises:
         GenLabError: the store or the experiment doesn't exist.
@@ -35,8 +36,9 @@ def _newest_experiment(results: Path) -> str:
         name = read_tracking(study.tracking).experiment_of(study.folder.name)
         with connect(results) as client:
             experiment = client.get_experiment_by_name(name)
-        if experiment is not None and experiment.lifecycle_stage == "active":
-            return str(experiment.experiment_id)
+            if experiment is not None and experiment.lifecycle_stage == "active":
+                save_view(client, experiment)
+                return str(experiment.experiment_id)
     raise GenLabError(f"{file or without_password(uri)}: no runs yet; run `make` first")
 
 
@@ -66,10 +68,11 @@ def _answers(port: int) -> bool:
 def _show(server: str, experiment: str) -> None:
     """Print the addresses of the experiment's runs, and open the first where there is a display.
 
-    The first shows the table, the second charts, with those of the best rows at the top.
+    The first shows the table, the second charts, with quality against cost at the top.
     """
     address = f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    print(f"all runs: {address}\nin charts: {address}&compareRunsMode=CHART", flush=True)
+    charts = f"{address}&compareRunsMode=CHART&viewStateShareKey={KEY}"
+    print(f"all runs: {address}\nin charts: {charts}", flush=True)
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(address)
 
