@@ -212,14 +212,23 @@ def test_the_ratio_tests_keep_their_level_and_see_a_few_copies() -> None:
                 tests += copying.ratio_tests(samples, held_out)
             p.append(copying.audit(tests, parts=1.0).p)
         p_values[copies] = np.array(p)
-    # Bonferroni: at most 5 % of p-values are below .05, give or take three standard errors.
+    # At most 5 % of p-values are below .05, give or take three standard errors.
     assert (p_values[0] < 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     assert (p_values[15] < copying.LEVEL).mean() > 0.95
 
 
+@pytest.mark.parametrize("smallest", [0.3, 1e-3, 1e-40])
+def test_p_values_are_combined_by_cauchys_distribution(smallest: float) -> None:
+    ratios, parts = [smallest, 0.2, 0.7], 0.4
+    terms = stats.cauchy.isf([*ratios, parts])
+    expected = stats.cauchy.sf(terms @ [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert copying.audit(ratios, parts).p == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_verdict_says_what_is_near() -> None:
     assert copying.audit([0.5, 0.2], 0.9).verdict == "no sign of copying"
-    near = "nearer to the training images than held-out images are (p = 4e-06)"  # 2 x 2 x 1e-6
+    # The smallest has a quarter of the weight, or half of it where it is that of parts.
+    near = "nearer to the training images than held-out images are (p = 4e-06)"
     assert copying.audit([0.5, 1e-6], 0.9).verdict == near
     parts = "parts are nearer to the training than to held-out images (p = 2e-06)"
     assert copying.audit([0.5, 0.2], 1e-6).verdict == parts

@@ -35,9 +35,9 @@ class Memorisation(RowMetric):
         "second-nearest training image with that of held-out images, in pixels (up to a shift by "
         "one) and in every feature space: by ranks, and among the smallest 0.5 % and 2 % by "
         "Fisher's exact test. Another test asks whether parts of samples are nearer to training "
-        "than to held-out images more often than chance. “copying p” is twice the smaller p-value "
-        "of the two questions, where that of ratios is the smallest of its tests times their "
-        "number (Bonferroni); the verdict is copying below 0.01. “copies” is the share of samples "
+        "than to held-out images more often than chance. “copying p” combines the p-values by "
+        "Cauchy's distribution (Liu & Xie 2020), where the test of parts has half of the weight; "
+        "the verdict is copying below 0.01. “copies” is the share of samples "
         "whose ratio in pixels is below 1/3. C_T and AuthPct of pixels are those of features, in "
         "pixels."
     )
