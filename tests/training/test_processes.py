@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from pydantic import ValidationError
 from servers import free_port
 from small_models import SMALL, make_training, small_model, small_training
 from torch import Tensor
@@ -206,3 +207,13 @@ def test_shares_of_different_sizes_are_refused() -> None:
     with pytest.raises(GenLabError, match=r"training.batch_size: 16 .* by 3 processes"):
         make_training("vae", accelerator)
     assert make_training("vae", accelerator, batch_size=15).batches.part == (0, 3)
+
+
+def test_shares_are_not_compiled() -> None:
+    """Compiled code would draw the same numbers for each of them."""
+    accelerator = make_accelerator("fp32", cpu=True)
+    accelerator.state.num_processes = 2
+    with pytest.raises(GenLabError, match=r"training.compile: true is for one process, but 2"):
+        make_training("vae", accelerator, compile=True)
+    with pytest.raises(ValidationError, match="compile: true does not go with accumulation: 2"):
+        TrainingConfig(compile=True, accumulation=2)

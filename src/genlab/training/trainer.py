@@ -124,8 +124,8 @@ class Training:
         keep: shares of the training after which `run` hands its weights on.
 
     Raises:
-        GenLabError: the model has another size than its budget, the checkpoint doesn't fit, or
-            the processes would get batches of different sizes.
+        GenLabError: the model has another size than its budget, the checkpoint doesn't fit, the
+            processes would get batches of different sizes, or several are to compile.
     """
 
     def __init__(
@@ -144,6 +144,11 @@ class Training:
         self.name, self.checkpoint, self.keep = name, checkpoint, keep
         check_size(name, model, training)
         processes, parts = accelerator.num_processes, training.accumulation
+        if training.compile and processes > 1:
+            raise GenLabError(
+                f"{name}: training.compile: true is for one process, but {processes} share this "
+                "training; set it to false, or ask for one GPU"
+            )
         if training.batch_size % (processes * parts):
             shared = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
             raise GenLabError(

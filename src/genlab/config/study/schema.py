@@ -102,7 +102,9 @@ class TrainingConfig(Strict):
     """Let a GPU round the inputs of matrix products and convolutions in float32 to TensorFloat-32:
     several times as fast, with three digits instead of seven. A CPU computes float32 in full."""
     compile: bool = False
-    """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU."""
+    """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU. Only for
+    one process and without `accumulation`: compiled code draws random numbers of its own, and those
+    of a share of a batch would not be those of its images."""
     accumulation: Annotated[int, Field(ge=1, le=2**16)] = 1
     """Number of parts in which each batch is computed, one after the other, with the same result
     up to rounding. A GPU then holds the activations of one part."""
@@ -119,6 +121,15 @@ class TrainingConfig(Strict):
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"accumulation: {self.accumulation} does not divide batch_size: {self.batch_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compiled_batches_are_whole(self) -> TrainingConfig:
+        if self.compile and self.accumulation > 1:
+            raise ValueError(
+                f"compile: true does not go with accumulation: {self.accumulation}; leave out one "
+                "of them"
             )
         return self
 
