@@ -9,6 +9,7 @@ import pytest
 from genlab.config.base import read_yaml
 from genlab.config.families import Condition
 from genlab.config.study import load_study
+from genlab.evaluation.memorisation.copying import audit
 from genlab.report.findings import findings, listed
 from genlab.report.standings import (
     Row,
@@ -33,12 +34,13 @@ def standing(
     milliseconds: float = 10,
     train_seconds: float = 100,
     evaluations: float = 1,
+    copying: str = "no sign of copying",
     p: float | str = 1.0,
     ties: set[Row] | None = None,
 ) -> Standing:
     cells = {
         "seconds_per_image": milliseconds / 1000, "train_seconds": train_seconds,
-        "evaluations": evaluations, "copying_p": p,
+        "evaluations": evaluations, "copying": copying, "copying_p": p,
     }  # fmt: skip
     return Standing(
         model, sampler, "other", condition, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
@@ -46,6 +48,8 @@ def standing(
     )  # fmt: skip
 
 
+COPIES = audit([1e-10], 0.5).verdict
+PARTS = audit([0.5], 1e-10).verdict
 LDM = standing("ldm", "sde", 3.0, 1, "caption", 9.6, 199, 20)
 DALLE = standing("dalle", "prior", 5.0, 2, "caption", 5.2, 149, 49, ties={("flow", "sde")})
 FLOW = standing("flow", "sde", 5.4, 2, "nothing", 27, 159, 20, ties={("dalle", "prior")})
@@ -109,20 +113,25 @@ def test_no_sentence_calls_a_tie_a_difference() -> None:
 
 
 def test_copies_are_named() -> None:
-    rows = [LDM, standing("glow", "prior", 40, 4, p=1e-9), standing("mean", "prior", 50, 5, p="x")]
+    rows = [LDM, standing("glow", "prior", 40, 4, copying=COPIES, p=1e-9)]
+    rows += [standing("dalle", "prior", 45, 4, copying=PARTS, p=1e-3)]
+    rows += [standing("mean", "prior", 50, 5, p="x")]
     assert findings(rows, 1)[-2] == (
         "glow · prior shows signs of copying training images, and therefore can't be the best of "
-        "anything here."
+        "anything here. Parts of what dalle · prior drew are nearer to training than to held-out "
+        "images: a sign of overfitting."
     )
 
 
 def test_copies_win_nothing() -> None:
-    thief = standing("thief", "prior", 1.0, 1, "nothing", 1, 10, p=1e-9)
+    thief = standing("thief", "prior", 1.0, 1, "nothing", 1, 10, copying=COPIES, p=1e-9)
     assert winners([thief, *ROWS]) == winners(ROWS)
     sentences = findings([thief, *ROWS], 1)
     assert sentences[:2] == findings(ROWS, 1)[:2]
     assert winners([thief]) == []
     assert findings([thief], 1)[0].startswith("thief · prior shows signs of copying")
+    overfitted = standing("thief", "prior", 1.0, 1, "nothing", 1, 10, copying=PARTS, p=1e-9)
+    assert winners([overfitted, *ROWS])[0].standing == overfitted
 
 
 @pytest.mark.parametrize(("tie", "said"), [(False, True), (True, False)])

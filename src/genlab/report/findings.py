@@ -148,14 +148,23 @@ def _samplers(standings: Sequence[Standing]) -> str:
 def _copies(standings: Sequence[Standing]) -> str:
     if all(one.number("copying_p") is None for one in standings):
         return ""
-    flagged = [one.name for one in standings if one.copies]
-    if not flagged:
+    whole = [one.name for one in standings if one.copies]
+    parts = [one.name for one in standings if one.copies_parts]
+    if not whole and not parts:
         return "No row shows a sign of copying training images."
-    verb = "shows" if len(flagged) == 1 else "show"
-    return (
-        f"{listed(flagged)} {verb} signs of copying training images, and therefore can't be the "
-        "best of anything here."
-    )
+    sentences = []
+    if whole:
+        verb = "shows" if len(whole) == 1 else "show"
+        sentences.append(
+            f"{listed(whole)} {verb} signs of copying training images, and therefore can't be the "
+            "best of anything here."
+        )
+    if parts:
+        sentences.append(
+            f"Parts of what {listed(parts)} drew are nearer to training than to held-out images: a "
+            "sign of overfitting."
+        )
+    return " ".join(sentences)
 
 
 def _seeds(seeds: int) -> str:

@@ -17,6 +17,7 @@ from genlab.config.evaluators import CALIBRATION, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.study import Study
 from genlab.errors import GenLabError
+from genlab.evaluation.memorisation.copying import WHOLE
 from genlab.evaluation.metrics import (
     ONE_CLASS,
     Cells,
@@ -249,8 +250,10 @@ def mean_cells(runs: pd.DataFrame) -> dict[str, float | str]:
     cells = {name: mean_cell(runs[name], name) for name in MEASURED}
     p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
     if len(p_values):
-        worst = runs.loc[p_values.index].iloc[int(p_values.argmin())]
-        cells |= {"copying": str(worst["copying"]), "copying_p": float(p_values.min())}
+        audited = runs.loc[p_values.index, "copying"].astype(str).to_frame().assign(p=p_values)
+        of_whole = audited["copying"].str.startswith(WHOLE)
+        worst = (audited[of_whole] if of_whole.any() else audited).sort_values("p").iloc[0]
+        cells |= {"copying": str(worst["copying"]), "copying_p": float(worst["p"])}
     return cells
 
 

@@ -39,6 +39,10 @@ SMALL, TINY = 1e-9, 1e-300
 """p-values below which tan((1/2 - p) pi) is 1 / (pi p), and below which they are 0."""
 LEAST_P = 1e-99
 """The smallest p-value that is printed as a number."""
+WHOLE = "nearer to the training images than held-out images are"
+"""The verdict on copies of whole images."""
+PARTS = "parts are nearer to the training than to held-out images"
+"""The verdict on copied parts."""
 COPY_RATIO = 1 / 3
 """A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
 
@@ -190,9 +194,7 @@ class Audit(NamedTuple):
         if not self.copying:
             return "no sign of copying"
         p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
-        if self.parts:
-            return f"parts are nearer to the training than to held-out images ({p})"
-        return f"nearer to the training images than held-out images are ({p})"
+        return f"{PARTS if self.parts else WHOLE} ({p})"
 
 
 def ratio_tests(samples: Double, held_out: Double) -> list[float]:

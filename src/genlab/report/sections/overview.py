@@ -273,7 +273,7 @@ def _shown(one: Standing, name: str) -> str:
     if name == "bits_per_dim" and one.number(name) is not None:
         return f"{one.text(name)} {one.cells['bits_kind']}"
     if name == "copying" and one.number("copying_p") is not None:
-        return "yes" if one.copies else "no"
+        return "yes" if one.copies else "parts" if one.copies_parts else "no"
     if name in ("train_seconds", "parameters") and one.number(name) is not None:
         return f"{one.number(name):,.0f}"
     return one.text(name)
