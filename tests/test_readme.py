@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,13 @@ def test_links_lead_to_files(pages: list[str]) -> None:
     for page in pages:
         assert targets(ROOT / page)
         assert missing_targets(ROOT / page) == []
+
+
+def test_badges_say_what_the_metadata_say() -> None:
+    module = runpy.run_path(str(ROOT / "docs/badges.py"))
+    for path, content in module["badges"]().items():
+        assert path.read_text(encoding="utf-8") == content
+        assert all(path.name in (ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
 
 
 def test_both_readmes_show_the_same_example() -> None:
