@@ -112,6 +112,23 @@ def test_badges_say_what_the_metadata_say() -> None:
         assert all(path.name in (ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
 
 
+def test_links_of_chinese_pages_lead_to_chinese_pages() -> None:
+    for page in (ROOT / "docs/zh").glob("*.md"):
+        assert missing_targets(page) == []
+        english = [target for target in targets(page) if target.parent == ROOT / "docs"]
+        assert [target for target in english if (page.parent / target.name).exists()] == [], page
+
+
+@pytest.mark.parametrize("name", ["evaluation", "faq", "glossary", "notebooks", "tracking"])
+def test_a_chinese_page_has_the_parts_of_the_english_one(name: str) -> None:
+    # Headings, rows of tables and lists
+    parts = [
+        re.findall(r"^(?:#+ |\||- )", (ROOT / folder / f"{name}.md").read_text("utf-8"), re.M)
+        for folder in ("docs", "docs/zh")
+    ]
+    assert parts[0] == parts[1]
+
+
 def test_both_readmes_show_the_same_example() -> None:
     blocks = []
     for readme in READMES:

@@ -73,8 +73,9 @@ def text_of(site: Path, name: str) -> str:
 
 
 def test_every_file_of_documentation_is_a_page(site: Path) -> None:
-    for path in (ROOT / "docs").glob("*.md"):
-        assert (site / path.name).with_suffix(".html").exists(), path
+    docs = ROOT / "docs"
+    for path in [*docs.glob("*.md"), *docs.glob("zh/*.md")]:
+        assert (site / path.relative_to(docs)).with_suffix(".html").exists(), path
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert "<img" in text_of(site, f"notebooks/{path.stem}.html"), path  # a stored output
 
@@ -169,5 +170,5 @@ def test_the_languages_lead_to_each_other(address: str, page: Page) -> None:
     page.locator(".other-language a").click()
     page.wait_for_url("**/index.html")
     assert page.locator("html").get_attribute("lang") == "en"
-    page.goto(address + "tracking.html")  # has no counterpart
+    page.goto(address + "design.html")  # has no counterpart
     assert page.locator(".other-language").count() == 0

@@ -101,6 +101,8 @@ def sections() -> dict[str, list[str]]:
         for path in files("docs/*.md")
         if path not in GUIDES and PurePosixPath(path).stem not in HAND_WRITTEN
     ]
+    guides = [*GUIDES, *others, "docs/faq.md", "docs/glossary.md"]
+    chinese = [f"docs/zh/{path.removeprefix('docs/')}" for path in guides]
     return {
         "Start": ["README.md", "docs/learning-path.md", "docs/examples.md"],
         "Theory": files("docs/theory/*.md"),
@@ -110,11 +112,14 @@ def sections() -> dict[str, list[str]]:
             *files("notebooks/*.ipynb"),
             *files("docs/solutions/*.md"),
         ],
-        "Guides": [*GUIDES, *others, "docs/faq.md", "docs/glossary.md"],
-        "开始": ["docs/zh/index.md", "README.zh.md", "docs/zh/learning-path.md"],
-        "指南": [
-            path for path in files("docs/zh/*.md") if PurePosixPath(path).stem not in HAND_WRITTEN
+        "Guides": guides,
+        "开始": [
+            "docs/zh/index.md",
+            "README.zh.md",
+            "docs/zh/learning-path.md",
+            "docs/zh/notebooks.md",
         ],
+        "指南": [path for path in chinese if (ROOT / path).exists()],
         "理论": files("docs/theory/zh/*.md"),
         "课程": files("docs/course/zh/*.md"),
     }
