@@ -7,7 +7,8 @@ each channel over the set. The distance of two sets of patches is the mean over 
 of the Wasserstein-1 distance of their projections (Rabin et al. 2011).
 
 Differences from the paper: levels go down to SMALLEST pixels instead of 16, so that images of
-28 x 28 have two; sets of many images have fewer patches per image (MOST_PATCHES).
+28 x 28 have two; sets of many images have fewer patches per image (MOST_PATCHES); and there are
+half as many directions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PATCHES = 128  # of each image and level
 MOST_PATCHES = 2**16
 """Of all images on a level: more images have fewer patches each, which costs less accuracy than
 fewer images, since patches of one image are alike."""
-DIRECTIONS = 512
+DIRECTIONS = 256
+"""On digits, 512 give the same distances to 2 % in twice the time."""
 KERNEL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # Burt & Adelson's, along each axis
 
 
