@@ -12,7 +12,7 @@ from test_readme import ROOT, WORKFLOW
 def commands(document: str) -> list[list[str]]:
     """The calls of Snakemake in a document's part on changing a study, as dry runs."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    (part,) = re.findall(r"^## (?:Change the study|修改研究)\n(.*?)(?:^## |\Z)", text, re.S | re.M)
+    (part,) = re.findall(r"^## (?:Change the study|修改实验)\n(.*?)(?:^## |\Z)", text, re.S | re.M)
     lines = re.findall(r"^    (?:\$ )?(snakemake .*)$", part, re.M)
     return [["-n", *shlex.split(line, comments=True)[1:]] for line in lines]
 

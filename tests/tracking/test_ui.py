@@ -145,10 +145,11 @@ def test_four_runs_are_compared_by_quality_and_cost_without_a_click(
         page.goto(address)
         dots = page.locator(".scatterlayer .point")
         page.wait_for_function("document.querySelectorAll('.scatterlayer .point').length >= 8")
-        boxes = [dot.bounding_box() for dot in dots.all()]
+        boxes = [box for dot in dots.all() if (box := dot.bounding_box())]
         page.screenshot(path=tmp_path / "charts.png")
-    assert len(boxes) == 2 * 4  # a dot for each run, in each of two charts
-    assert all(box and box["y"] < 900 for box in boxes)  # visible without scrolling
+    # A place for each run, in each of two charts; MLflow may draw a dot more than once.
+    assert len({(round(box["x"]), round(box["y"])) for box in boxes}) == 2 * 4
+    assert all(box["y"] < 900 for box in boxes)  # visible without scrolling
 
 
 def test_without_a_store_it_says_what_to_do(project: RunFolder, genlab: Any) -> None:
