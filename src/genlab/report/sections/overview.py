@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
@@ -16,11 +15,11 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from genlab.io.arrays import read_array
-from genlab.report.figures import INK, MARKERS, PLAIN, data_uri, palette, sheet_png, svg
+from genlab.report.figures import INK, MARKERS, PLAIN, palette, svg
 from genlab.report.findings import findings
 from genlab.report.league import MEASURED, is_reason
 from genlab.report.pareto import on_front
+from genlab.report.pictures import Strip, strip
 from genlab.report.sections import Section
 from genlab.report.sections.runs import run_anchor
 from genlab.report.standings import (
@@ -30,13 +29,7 @@ from genlab.report.standings import (
     winners,
 )
 from genlab.report.study import ReportedStudy
-from genlab.results.layout import SampleFolder
 
-PICTURES = 8
-SIDE = 28
-"""Pixels of the side of a small picture on the page, about."""
-WIDTH = 272
-"""Most pixels of a strip of pictures."""
 SHOWN = (
     "copying", "recall", "bits_per_dim", "evaluations", "seconds_per_image", "train_seconds",
     "parameters",
@@ -52,28 +45,6 @@ NEAR = 12
 """Points up to which a label needs no line to its dot."""
 LEADER = {"arrowstyle": "-", "lw": 0.6, "color": INK}
 """That line."""
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The first samples of a row, side by side."""
-
-    picture: str
-    """As a data URI."""
-    width: int
-    """Pixels on the page, a whole multiple of those of the file."""
-    alt: str
-
-
-def strip(row: SampleFolder, name: str) -> Strip:
-    """Return the first samples of a row, as many as are about WIDTH pixels wide together."""
-    images = read_array(row.samples)
-    side = images.shape[-1]
-    zoom = max(1, SIDE // side)
-    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom + 1)))
-    picture = data_uri(sheet_png(np.asarray(images[:count]), count, side))
-    width = count * (side + 1) + 1  # with the lines between them
-    return Strip(picture, zoom * width, f"the first {count} samples of {name}")
 
 
 def cost_figure(standings: Sequence[Standing], real: float | None, name: str) -> str:

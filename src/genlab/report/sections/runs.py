@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from genlab.io.files import read_json
+from genlab.io.history import Row, read_history
+from genlab.report.league import NO_SAMPLER
+from genlab.report.pictures import strip
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file, run_label
 from genlab.results.layout import RunFolder
+
+MOST = 60
+"""Runs of a study above which they are shown without samples."""
+WIDTH, HEIGHT, POINTS = 300, 60, 100
+"""Pixels of a loss curve, and points on it."""
 
 
 def run_anchor(run: RunFolder) -> str:
@@ -21,8 +31,9 @@ class RunsSection(Section):
     title = "Runs"
     order = 165
     introduction = (
-        "What each model was trained with, and the commands that train it and draw its samples "
-        "again. Its curves are in the tracking interface: <code>make ui</code>."
+        "What each model was trained with, its first samples, its training loss, and the commands "
+        "that train it and draw its samples again. The tracking interface has all of its curves "
+        "under the same name: <code>make ui</code>."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
@@ -35,6 +46,8 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
     ]
     environment = read_json(run.environment)
     summary = read_run_file(run, run.summary)
+    samplers = [row for row in dict.fromkeys(rows["sampler"]) if row != NO_SAMPLER]
+    shown = samplers if len(study.runs) <= MOST else []
     rate = summary["learning_rate"]  # half that of the config after a retry
     shared = f" --processes {summary['processes']}" if summary["processes"] > 1 else ""
     return {
@@ -47,6 +60,23 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         f"genlab train --config {run.config}{shared}",
         "checks": [
             f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
-            for row in dict.fromkeys(rows["sampler"])
+            for row in samplers
         ],
+        "strips": [(row, strip(run.samples(row), f"{run_label(run)}, {row}")) for row in shown],
+        "loss": loss_line(read_history(run.history)),
     }
+
+
+def loss_line(history: list[Row]) -> str:
+    """The points of a training's loss for an SVG polyline, WIDTH x HEIGHT, from start to end.
+
+    As in the section on losses, the first steps don't decide on the scale.
+    """
+    every = -(-len(history) // POINTS)
+    rows = history[::every]
+    losses = np.array([row["loss"] for row in rows])
+    late = losses[len(losses) // 20 :]
+    low, span = late.min(), max(np.quantile(late, 0.995) - late.min(), np.finfo(float).tiny)
+    x = WIDTH * np.array([row["step"] for row in rows]) / rows[-1]["step"]
+    y = HEIGHT * (1 - np.clip((losses - low) / span, 0, 1))
+    return " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True))
