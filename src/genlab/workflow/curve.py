@@ -11,6 +11,7 @@ import torch
 
 from genlab.config.curves import share_name, steps_at
 from genlab.config.study import EvaluationConfig
+from genlab.errors import GenLabError
 from genlab.evaluation.extractors import Extractor, features_of
 from genlab.evaluation.learning_curve import copied_share, measure_quality
 from genlab.evaluation.metrics import Features, Images, Values
@@ -46,7 +47,7 @@ def curve(run: RunFolder, *, cpu: bool = False) -> None:
     spaces = _load_spaces(run, device)
     points: list[dict[str, Any]] = []
     for share in spec.shares:
-        samples = draw_samples(run, spec, _load_kept(run.weights_at(share), origin, device))
+        samples = draw_samples(run, spec, load_kept(run.weights_at(share), origin, device))
         points.append(
             {
                 "share": share,
@@ -90,13 +91,16 @@ def _load_spaces(run: RunFolder, device: torch.device) -> dict[str, _Space]:
     }
 
 
-def _load_kept(path: Path, origin: str, device: torch.device) -> Model:
+def load_kept(path: Path, origin: str, device: torch.device) -> Model:
     """Load the model of a point of the training.
 
     Raises:
         GenLabError: the file is missing or damaged, or of another origin.
     """
-    tensors, metadata = read_tensors(path)
+    try:
+        tensors, metadata = read_tensors(path)
+    except GenLabError as error:  # the folder as a whole is an output of the training
+        raise GenLabError(f"{error}; delete the whole folder {path.parent} for that") from None
     check_origin(path, metadata.get(KEY), origin)
     return build_trained(tensors, metadata, path, device)
 
