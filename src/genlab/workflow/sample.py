@@ -77,9 +77,10 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
             samples[numbers], requested[numbers] = batch.images, batch.requested
             evaluations += batch.evaluations * len(batch.samples)
             seconds_of_batches.append(batch.seconds)
-        energy = {name: joules / spec.samples for name, joules in meter.read().items()}
+            joules = meter.read()  # after every batch: its counters start again now and then
     write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
+    energy = {name: value / spec.samples for name, value in joules.items()}
     cost = {
         # Of the fastest batch: the others were delayed by the start, or by other processes.
         "seconds_per_image": min(seconds_of_batches),
@@ -104,8 +105,8 @@ def _batches(
     for round_start in range(0, spec.samples, count * batch_size):
         start = round_start + rank * batch_size
         numbers = range(start, min(start + batch_size, spec.samples))
-        drawn = _batch(at, spec, model, device, numbers) if numbers else None
-        yield from (batch for batch in gathered(drawn) if batch)
+        share = _batch(at, spec, model, device, numbers) if numbers else None
+        yield from (batch for batch in gathered(share) if batch)
 
 
 def _batch(
