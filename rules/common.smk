@@ -124,12 +124,10 @@ def outputs(*names):
     paths = []
     for name in names:
         files, jobs = getattr(rules, name).output, JOBS[name]
-        wildcards = {
-            key: [job[key] for job in jobs] for key in (jobs[0] if jobs else {})
-        }
-        if wildcards:  # one call for all jobs is quick
+        if jobs and jobs[0]:  # one call for all jobs is quick
+            wildcards = {key: [job[key] for job in jobs] for key in jobs[0]}
             paths += expand(files, zip, **wildcards)
-        elif jobs:  # the only one of its rule
+        elif jobs:  # the only one of its rule, without wildcards
             paths += expand(files)
     return paths
 

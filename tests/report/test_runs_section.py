@@ -29,5 +29,5 @@ def test_every_run_has_its_pictures_and_commands(trained_study: StudyFolder) -> 
     runs = RunsSection().read(read_reported_study(trained_study))["runs"]
     assert [[row for row, _ in run["strips"]] for run in runs] == [["prior"], ["ddim-3"]]
     for run in runs:
-        assert all(strip.picture.startswith("data:image/") for _, strip in run["strips"])
+        assert all(strip.uri.startswith("data:image/") for _, strip in run["strips"])
         assert not any(f" {NO_SAMPLER} " in command for command in run["checks"])

@@ -251,7 +251,7 @@ def prepare(config: DataConfig) -> None:
     work(stage, DataFolder(folder(config)))
 
 
-def shared(gpus: int, processes: int | None) -> bool:
+def run_in_processes(gpus: int, processes: int | None) -> bool:
     """Run this command in several processes, if it asks for them and isn't one of them already.
 
     Returns:
@@ -281,7 +281,7 @@ def train(
     ] = 60.0,
 ) -> None:
     """Train a model; after a kill, the same command goes on from the last checkpoint."""
-    if shared(gpus, processes):
+    if run_in_processes(gpus, processes):
         return
     from genlab.workflow.train import train as stage
 
@@ -296,7 +296,7 @@ def sample(
     batch_size: Annotated[int, typer.Option(min=1, help="Images drawn at a time.")] = 100,
 ) -> None:
     """Draw the samples of one row from a trained model."""
-    if shared(gpus, processes):
+    if run_in_processes(gpus, processes):
         return
     from genlab.workflow.sample import sample as stage
 

@@ -249,11 +249,10 @@ def mean_cells(runs: pd.DataFrame) -> dict[str, float | str]:
     """The mean of every column over the runs of a row; of the verdicts on copying, the worst."""
     cells = {name: mean_cell(runs[name], name) for name in MEASURED}
     p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
-    if len(p_values):
-        audited = runs.loc[p_values.index, "copying"].astype(str).to_frame().assign(p=p_values)
-        of_whole = audited["copying"].str.startswith(WHOLE)
-        worst = (audited[of_whole] if of_whole.any() else audited).sort_values("p").iloc[0]
-        cells |= {"copying": str(worst["copying"]), "copying_p": float(worst["p"])}
+    verdicts = runs.loc[p_values.index, "copying"].astype(str)
+    if len(verdicts):
+        whole_first = zip(~verdicts.str.startswith(WHOLE), p_values, verdicts, strict=True)
+        _, cells["copying_p"], cells["copying"] = min(whole_first)
     return cells
 
 

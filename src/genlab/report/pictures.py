@@ -1,10 +1,11 @@
-"""Small pictures of a row's samples."""
+"""Small pictures of samples, in their own pixels; the page enlarges them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genlab.io.arrays import read_array
 from genlab.report.figures import data_uri, sheet_png
@@ -18,22 +19,31 @@ WIDTH = 272
 
 
 @dataclass(frozen=True)
-class Strip:
-    """The first samples of a row, side by side."""
+class Picture:
+    """Some samples, side by side."""
 
-    picture: str
+    uri: str
     """As a data URI."""
     width: int
     """Pixels on the page, a whole multiple of those of the file."""
     alt: str
 
 
-def strip(row: SampleFolder, name: str) -> Strip:
+def zoom(side: int) -> int:
+    """The whole number by which images of `side` pixels are enlarged on the page."""
+    return max(1, SIDE // side)
+
+
+def picture(images: NDArray[np.uint8], columns: int, alt: str) -> Picture:
+    """Return a picture of images [N, C, H, W] in rows of `columns`."""
+    side = images.shape[-1]
+    width = columns * (side + 1) + 1  # with the lines between them
+    return Picture(data_uri(sheet_png(images, columns, side)), zoom(side) * width, alt)
+
+
+def strip(row: SampleFolder, name: str) -> Picture:
     """Return the first samples of a row, as many as are about WIDTH pixels wide together."""
     images = read_array(row.samples)
     side = images.shape[-1]
-    zoom = max(1, SIDE // side)
-    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom + 1)))
-    picture = data_uri(sheet_png(np.asarray(images[:count]), count, side))
-    width = count * (side + 1) + 1  # with the lines between them
-    return Strip(picture, zoom * width, f"the first {count} samples of {name}")
+    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom(side) + 1)))
+    return picture(np.asarray(images[:count]), count, f"the first {count} samples of {name}")

@@ -34,9 +34,9 @@ FEWEST_IN_TAIL = 10
 LEVEL = 0.01
 """Below this p-value, combined from all tests, the verdict is copying."""
 CUT = 0.01
-"""Distance to 1 at which p-values are cut off before they are combined."""
-SMALL, TINY = 1e-9, 1e-300
-"""p-values below which tan((1/2 - p) pi) is 1 / (pi p), and below which they are 0."""
+"""p-values nearer to 1 than this are cut off: one of them could outweigh all others."""
+TINY = 1e-300
+"""p-values below this one count as this one."""
 LEAST_P = 1e-99
 """The smallest p-value that is printed as a number."""
 WHOLE = "nearer to the training images than held-out images are"
@@ -213,7 +213,7 @@ def audit(ratios: Sequence[float], parts: float) -> Audit:
     Cauchy's distribution, whose tail hardly changes under dependence (Liu & Xie 2020,
     arXiv:1808.09011, theorem 1):
 
-        T = sum_k w_k tan((1/2 - p_k) pi),  p = 1/2 - arctan(T) / pi.
+        T = sum_k w_k cot(pi p_k),  p = arccot(T) / pi.
 
     The test of parts has half of the weight, and those of whole images share the other half.
 
@@ -221,16 +221,7 @@ def audit(ratios: Sequence[float], parts: float) -> Audit:
         ratios: p-values of the `ratio_tests` of all spaces.
         parts: p-value of `parts_test`.
     """
-    whole = sum(map(cauchy, ratios)) / len(ratios)
-    total = (whole + cauchy(parts)) / 2
-    p = 1 / (np.pi * total) if total > 1 / SMALL else 0.5 - np.arctan(total) / np.pi
-    return Audit(float(p), cauchy(parts) >= whole)
-
-
-def cauchy(p: float) -> float:
-    """tan((1/2 - p) pi) of a p-value, which has Cauchy's distribution under the hypothesis.
-
-    Values near 1 are cut off, as one of them could outweigh all others.
-    """
-    p = min(p, 1 - CUT)
-    return float(np.tan((0.5 - p) * np.pi) if p > SMALL else 1 / (np.pi * max(p, TINY)))
+    *of_whole, of_parts = 1 / np.tan(np.pi * np.clip([*ratios, parts], TINY, 1 - CUT))
+    whole = np.mean(of_whole)
+    p = np.arctan2(1, (whole + of_parts) / 2) / np.pi
+    return Audit(float(p), bool(of_parts >= whole))

@@ -19,7 +19,7 @@ from genlab.report.figures import INK, MARKERS, PLAIN, palette, svg
 from genlab.report.findings import findings
 from genlab.report.league import MEASURED, is_reason
 from genlab.report.pareto import on_front
-from genlab.report.pictures import Strip, strip
+from genlab.report.pictures import Picture, strip
 from genlab.report.sections import Section
 from genlab.report.sections.runs import run_anchor
 from genlab.report.standings import (
@@ -160,7 +160,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
     """What the first screen shows of one data set."""
     seed = study.settings.seeds[0]
 
-    def pictures(one: Standing) -> Strip:
+    def pictures(one: Standing) -> Picture:
         run = study.folder.run(dataset, one.model, seed)
         return strip(run.samples(one.sampler), one.name)
 
@@ -187,7 +187,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
 
 
 def _table(
-    models: Sequence[Standing], strips: Sequence[Strip], anchors: Sequence[str]
+    models: Sequence[Standing], strips: Sequence[Picture], anchors: Sequence[str]
 ) -> dict[str, Any]:
     """The table of models: heads, rows, and what is the same in all of them.
 

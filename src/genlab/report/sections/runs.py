@@ -37,7 +37,8 @@ class RunsSection(Section):
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
-        return {"runs": [_run(study, run) for run in study.runs]}
+        runs = [_run(study, run) for run in study.runs]
+        return {"runs": runs, "width": WIDTH, "height": HEIGHT}
 
 
 def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:

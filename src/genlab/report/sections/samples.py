@@ -9,8 +9,8 @@ import numpy as np
 from genlab.config.evaluators import CALIBRATION
 from genlab.data.pictures import GRID
 from genlab.io.arrays import read_array
-from genlab.report.figures import data_uri, sheet_png
 from genlab.report.league import NO_SAMPLER, readable
+from genlab.report.pictures import picture
 from genlab.report.sections import Section
 from genlab.report.standings import best_rows
 from genlab.report.study import ReportedStudy
@@ -19,8 +19,6 @@ MOST = 60
 """Rows of a study above which only the best row of each model is shown."""
 COLUMNS, FEW = 8, 16
 """Images in a row of a grid, and in a grid where there are more than MOST grids."""
-THUMBNAIL = 28
-"""Pixels of the side of a sample on the page, about."""
 ROW = ["dataset", "model", "seed", "sampler"]
 
 
@@ -60,13 +58,9 @@ def _grid(study: ReportedStudy, row: Any, images: int) -> dict[str, Any]:
     note = f"{row['dataset']}, seed {row['seed']}: {fid}"
     title = f"{row['sampler']} images" if calibration else f"{row['model']} · {row['sampler']}"
     samples = np.asarray(read_array(run.samples(str(row["sampler"])).samples)[:images])
-    side = samples.shape[-1]
     return {
         "title": title,
         "note": note if calibration else f"{note}, {evaluations} {unit} per sample",
         "row": f"{title} ({row['dataset']}, seed {row['seed']})",
-        "picture": data_uri(sheet_png(samples, COLUMNS, side)),
-        "alt": f"{len(samples)} samples: {title}",
-        # With the lines between images, enlarged by a whole number.
-        "width": (COLUMNS * (side + 1) + 1) * max(1, THUMBNAIL // side),
+        "picture": picture(samples, COLUMNS, f"{len(samples)} samples: {title}"),
     }
