@@ -192,7 +192,7 @@ def test_files_that_it_names_are_there() -> None:
 
 
 def test_a_run_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
-    with pytest.raises(GenLabError, match=r"ddpm/seed0: no trained model; `make` trains those"):
+    with pytest.raises(GenLabError, match=r"ddpm/seed0: no trained model; the runs"):
         open_run(tmp_path / "results/default/digits/ddpm/seed0")
 
 
@@ -204,7 +204,7 @@ def test_a_notebook_shows_no_more_of_that_than_the_words(tmp_path: Path) -> None
         client.execute()
     (shown,) = notebook.cells[0].outputs
     (line,) = shown.traceback
-    assert line.startswith(f"error: {tmp_path}/default/digits/ddpm/seed0: no trained model; `make`")
+    assert line.startswith(f"error: {tmp_path}/default/digits/ddpm/seed0: no trained model; the")
 
 
 def test_a_run_is_opened_with_its_data(trained: StudyFolder) -> None:

@@ -8,6 +8,9 @@ show(run.batch(16).images)
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +32,9 @@ from genlab.results.layout import RunFolder
 from genlab.sampling.figures import to_numpy
 from genlab.workflow.data import read_table
 from genlab.workflow.models import load_trained
+
+DEFAULT = "default"
+"""The study of `config/config.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,39 @@ class OpenedRun:
 def open_run(folder: str | Path) -> OpenedRun:
     """Open the trained run in `folder`, results/STUDY/DATASET/MODEL/seedK.
 
+    A run of the default study that is not there yet is trained first, by the workflow.
+
     Raises:
-        GenLabError: the folder has no trained model.
+        GenLabError: the folder has no trained model, or its training failed.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(Path(folder).resolve())
+    project = run.study.results.parent
     if not run.weights.exists():
-        raise GenLabError(
-            f"{Path(folder).resolve()}: no trained model; `make` trains those of the default "
-            "study, and the runs of any study lie in results/STUDY/DATASET/MODEL/seedK"
-        )
+        if run.study.folder.name != DEFAULT or not (project / "Snakefile").exists():
+            raise GenLabError(
+                f"{run.folder}: no trained model; the runs of a study lie in "
+                "results/STUDY/DATASET/MODEL/seedK, and those of the default study are trained "
+                "when they are opened in a checkout of GenLab"
+            )
+        _train(project, run.weights.relative_to(project))
     return OpenedRun(run, load_trained(run))
+
+
+def _train(project: Path, weights: Path) -> None:
+    """Let the default study's workflow make one file of weights, and only what that needs."""
+    print(f"training {weights.parents[1]}: snakemake --cores all {weights}", flush=True)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "all", str(weights)],
+        cwd=project,
+        env=os.environ | {"PATH": tools},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise GenLabError(f"{weights}: its training failed:\n{done.stdout[-2000:]}")
 
 
 def show(images: Tensor | dict[str, Tensor], columns: int = 16, side: int = 42) -> Image:
