@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import EngFormatter
+from numpy.typing import NDArray
 
 from genlab.io.history import read_history
 from genlab.report.figures import data_uri, png
@@ -16,6 +18,15 @@ from genlab.report.study import ReportedStudy, read_run_file
 
 PANELS = 60
 """Panels of a figure; a study with more models has several figures."""
+
+
+def late_range(losses: NDArray[np.float64]) -> tuple[float, float]:
+    """The range of a training's losses [N] without the first twentieth and rare peaks.
+
+    The high losses of the first steps would compress the rest of the curve.
+    """
+    late = losses[len(losses) // 20 :]
+    return float(late.min()), float(np.quantile(late, 0.995))
 
 
 def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
@@ -46,10 +57,9 @@ def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
                 curve["images"], curve["loss"], color=colours[seed], ls="--", lw=1, marker="."
             )
         axis.plot([], [], color="0.3", ls="--", lw=1, marker=".", label="held-out images")
-        # The high losses of the first steps would compress the rest of the curve.
-        late = part[part["images"] > 0.05 * part["images"].max()]["loss"]
-        low = min(late.min(), tested["loss"].min())
-        high = max(late.quantile(0.995), tested["loss"].iloc[-1])
+        ranges = [late_range(curve["loss"].to_numpy()) for _, curve in part.groupby("seed")]
+        low = min(*(low for low, _ in ranges), tested["loss"].min())
+        high = max(*(high for _, high in ranges), tested["loss"].iloc[-1])
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         axis.set(title=model, xlabel="images seen", ylabel="training loss")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k: the digits of 10000 would touch

@@ -11,6 +11,7 @@ from genlab.io.history import Row, read_history
 from genlab.report.league import NO_SAMPLER
 from genlab.report.pictures import strip
 from genlab.report.sections import Section
+from genlab.report.sections.losses import late_range
 from genlab.report.study import ReportedStudy, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
@@ -69,15 +70,11 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
 
 
 def loss_line(history: list[Row]) -> str:
-    """The points of a training's loss for an SVG polyline, WIDTH x HEIGHT, from start to end.
-
-    As in the section on losses, the first steps don't decide on the scale.
-    """
+    """The points of a training's loss for an SVG polyline, WIDTH x HEIGHT, from start to end."""
     every = -(-len(history) // POINTS)
     rows = history[::every]
     losses = np.array([row["loss"] for row in rows])
-    late = losses[len(losses) // 20 :]
-    low, span = late.min(), max(np.quantile(late, 0.995) - late.min(), np.finfo(float).tiny)
+    low, high = late_range(losses)
     x = WIDTH * np.array([row["step"] for row in rows]) / rows[-1]["step"]
-    y = HEIGHT * (1 - np.clip((losses - low) / span, 0, 1))
+    y = HEIGHT * (1 - np.clip((losses - low) / max(high - low, np.finfo(float).tiny), 0, 1))
     return " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True))
