@@ -48,7 +48,7 @@ from genlab.sampling.draw import draw
 from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
-from genlab.training.trainer import Training, make_accelerator, precision_of
+from genlab.training.trainer import Training, make_accelerator, training_precision
 
 PRESETS = Path(__file__).parent / "presets"
 """The project's `config/`: data sets and models by name."""
@@ -225,7 +225,8 @@ def fit(
         model = build_model(config, facts, address(seed, "weights"), first_stage)
         point = None
         if checkpoint is not None:
-            parts = (config.digest, training.digest, str(seed), precision_of(training, accelerator))
+            precision = training_precision(training, accelerator)
+            parts = (config.digest, training.digest, str(seed), precision)
             weights_before = store.checksum(model.state_dict())  # the first stage's among them
             point = Checkpoint(Path(checkpoint), short_hash(*parts, data.digest, weights_before))
         return Training(

@@ -18,11 +18,11 @@ class GenLabError(Exception):
         return [f"error: {self}"]
 
 
-class Diverged(GenLabError):
+class DivergenceError(GenLabError):
     """A loss, gradient, weight or average of a training became NaN or infinite.
 
     Args:
-        place: which number, and where.
+        place: the training, the step and the numbers.
         remedy: what to do.
     """
 

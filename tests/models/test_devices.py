@@ -187,8 +187,8 @@ def test_a_training_leaves_the_gpu_of_a_mac_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_cpu_computes_float32_in_full_whatever_a_gpu_may_do() -> None:
-    from genlab.training.trainer import make_accelerator, precision_of
+    from genlab.training.trainer import make_accelerator, training_precision
 
     accelerator = make_accelerator("fp32", cpu=True, tf32=True)
     assert torch.get_float32_matmul_precision() == "highest"
-    assert precision_of(TrainingConfig(tf32=True), accelerator) == "fp32"
+    assert training_precision(TrainingConfig(tf32=True), accelerator) == "fp32"

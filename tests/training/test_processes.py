@@ -19,8 +19,8 @@ from genlab.config.study import TrainingConfig
 from genlab.config.study.presets import resolve
 from genlab.errors import ConfigError, GenLabError
 from genlab.models.base import Batch
-from genlab.training.memory import enough_memory
-from genlab.training.shares import BatchNoise, Share
+from genlab.training.memory import explain_out_of_memory
+from genlab.training.shares import BatchNoise, BatchShare
 from genlab.training.trainer import Training, make_accelerator
 
 STEPS, PROCESSES = 6, 2
@@ -125,7 +125,7 @@ def test_a_gpu_without_enough_memory_names_what_needs_less() -> None:
         model = small_model(family)
         with (
             pytest.raises(GenLabError, match=r"16 images .* \(CUDA out of memory\)") as refused,
-            enough_memory(family, model, training, 2),
+            explain_out_of_memory(family, model, training, 2),
         ):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         assert "training.batch_size: 32" in str(refused.value)
@@ -141,7 +141,7 @@ def channels_last(rows: Tensor) -> Tensor:
 @pytest.fixture
 def whole_and_shares() -> Iterator[tuple[Tensor, list[BatchNoise]]]:
     torch.manual_seed(0)
-    yield torch.rand(12, 3), [BatchNoise(Share(number, 3), 4) for number in range(3)]
+    yield torch.rand(12, 3), [BatchNoise(BatchShare(number, 3), 4) for number in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_two_views_of_a_batch_are_shared_view_by_view() -> None:
     torch.manual_seed(1)
     first, second = torch.randn(24, 2).chunk(2)
     torch.manual_seed(1)
-    share = Share(1, 3)
+    share = BatchShare(1, 3)
     with BatchNoise(share, 4):
         rows = torch.randn(8, 2)
     assert torch.equal(rows, torch.cat([share.rows(first), share.rows(second)]))
@@ -184,7 +184,7 @@ def test_what_has_no_row_for_each_image_is_equal_in_every_share() -> None:
     numbers = []
     for number in range(3):
         torch.manual_seed(1)
-        with BatchNoise(Share(number, 3), 4):
+        with BatchNoise(BatchShare(number, 3), 4):
             numbers.append(torch.randn(5, 2))
     assert torch.equal(numbers[0], numbers[1])
     assert torch.equal(numbers[0], numbers[2])
@@ -192,9 +192,9 @@ def test_what_has_no_row_for_each_image_is_equal_in_every_share() -> None:
 
 def test_a_share_has_the_images_of_its_number() -> None:
     batch = Batch(torch.arange(12.0).view(12, 1, 1, 1), torch.arange(12), progress=0.5)
-    part = Share(1, 2).batch(Share(2, 3).batch(batch))
+    part = BatchShare(1, 2).batch(BatchShare(2, 3).batch(batch))
     assert part.labels.tolist() == [5, 11]
-    assert Share(1, 2).within(Share(2, 3)) == (5, 6)
+    assert BatchShare(1, 2).within(BatchShare(2, 3)) == (5, 6)
     assert part.images.flatten().tolist() == [5, 11]
     assert part.progress == 0.5
     assert part.tokens is None

@@ -30,7 +30,7 @@ from genlab.training import trainer
 from genlab.training.log import Log
 from genlab.training.optimisation import learning_rate
 from genlab.training.trainer import make_accelerator, validate
-from genlab.workflow.train import begin_history, begin_training, train, will_retry
+from genlab.workflow.train import begin_history, begin_training, schedule_retry, train
 
 STEPS, BATCH = 120, 32  # some seconds: long enough to be interrupted, each step logged
 
@@ -174,7 +174,7 @@ def test_a_training_that_diverged_is_tried_once_at_half_the_rate_if_asked_for(
     # One that diverges at the rate 2e-3 but not at half of it: its first attempt is noted by hand.
     run = tiny_study(training={"learning_rate": 2e-3, **retry}).run("stripes", "vae", 0)
     state = begin_training(run, read_run(run.config), make_accelerator("fp32", True))
-    assert will_retry(run, state)
+    assert schedule_retry(run, state)
     assert genlab(*call).status == 0
     halved = read_tensors(run.weights)[0]
     assert read_json(run.summary)["learning_rate"] == 1e-3

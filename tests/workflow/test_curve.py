@@ -21,7 +21,7 @@ from genlab.results.spec import read_run
 from genlab.tracking.record import read_records
 from genlab.training.log import Log
 from genlab.training.trainer import make_accelerator
-from genlab.workflow.curve import curve, load_kept
+from genlab.workflow.curve import curve, load_earlier_model
 from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features
 from genlab.workflow.sample import sample
@@ -157,4 +157,4 @@ def test_weights_that_are_missing_are_made_again_with_their_folder(
 ) -> None:
     folder = tiny_study().run("stripes", "vae", 0).earlier_weights
     with pytest.raises(GenLabError, match=f"delete the whole folder {folder} for that"):
-        load_kept(folder / "0.5.safetensors", "origin", torch.device("cpu"))
+        load_earlier_model(folder / "0.5.safetensors", "origin", torch.device("cpu"))

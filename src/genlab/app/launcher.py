@@ -24,7 +24,8 @@ def launch(processes: int, on_gpus: bool, arguments: Sequence[str]) -> None:
     """Run `genlab ARGUMENTS` in several processes of this machine, each on its own GPU if any.
 
     Raises:
-        GenLabError: there are GPUs, but fewer than processes, or a process failed.
+        GenLabError: there are GPUs, but fewer than processes; a process failed; or a signal stopped
+            them.
     """
     cards = visible_cards()
     if on_gpus and cards:
@@ -48,5 +49,5 @@ def launch(processes: int, on_gpus: bool, arguments: Sequence[str]) -> None:
         elastic_launch(config, sys.executable)("-m", "genlab", *arguments)
     except ChildFailedError:
         raise GenLabError(f"one of {processes} processes failed; see its message above") from None
-    except SignalException as stopped:
-        raise GenLabError(f"stopped by {stopped.sigval.name}") from None
+    except SignalException as error:
+        raise GenLabError(f"stopped by {error.sigval.name}") from None

@@ -33,8 +33,8 @@ from genlab.sampling.figures import to_numpy
 from genlab.workflow.data import read_table
 from genlab.workflow.models import load_trained
 
-DEFAULT = "default"
-"""The study of `config/config.yaml`."""
+DEFAULT_STUDY = "default"
+"""Name of the study of `config/config.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class OpenedRun:
 def open_run(folder: str | Path) -> OpenedRun:
     """Open the trained run in `folder`, results/STUDY/DATASET/MODEL/seedK.
 
-    A run of the default study that is not there yet is trained first, by the workflow.
+    In a checkout of GenLab the workflow first trains a run of the default study that is missing.
 
     Raises:
         GenLabError: the folder has no trained model, or its training failed.
@@ -73,7 +73,7 @@ def open_run(folder: str | Path) -> OpenedRun:
     run = RunFolder(Path(folder).resolve())
     project = run.study.results.parent
     if not run.weights.exists():
-        if run.study.folder.name != DEFAULT or not (project / "Snakefile").exists():
+        if run.study.folder.name != DEFAULT_STUDY or not (project / "Snakefile").exists():
             raise GenLabError(
                 f"{run.folder}: no trained model; the runs of a study lie in "
                 "results/STUDY/DATASET/MODEL/seedK, and those of the default study are trained "
@@ -84,13 +84,13 @@ def open_run(folder: str | Path) -> OpenedRun:
 
 
 def _train(project: Path, weights: Path) -> None:
-    """Let the default study's workflow make one file of weights, and only what that needs."""
+    """Run the workflow of the default study for one file of weights and what that depends on."""
     print(f"training {weights.parents[1]}: snakemake --cores all {weights}", flush=True)
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    search_path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "all", str(weights)],
         cwd=project,
-        env=os.environ | {"PATH": tools},
+        env=os.environ | {"PATH": search_path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,8 +7,8 @@ each channel over the set. The distance of two sets of patches is the mean over 
 of the Wasserstein-1 distance of their projections (Rabin et al. 2011).
 
 Differences from the paper: levels go down to SMALLEST pixels instead of 16, so that images of
-28 x 28 have two; sets of many images have fewer patches per image (MOST_PATCHES); and there are
-half as many directions.
+28 x 28 have two. Sets of many images have fewer patches per image (MOST_PATCHES). There are half as
+many directions.
 """
 
 from __future__ import annotations

@@ -63,13 +63,13 @@ def write_json(path: Path, content: Any) -> None:
     An object gets its CHECKSUM as one more key.
     """
     if isinstance(content, dict):
-        read = json.loads(json.dumps(content))  # as `read_json` will see it: keys are text
-        content = read | {CHECKSUM: _checksum(read)}
+        decoded = json.loads(json.dumps(content))  # as `read_json` will see it: keys are text
+        content = decoded | {CHECKSUM: _checksum(decoded)}
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """Half of the SHA-256 of `content`, read from JSON, in its order."""
+    """Half of the SHA-256 of `content` as decoded from JSON; the order of keys counts."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
@@ -89,8 +89,8 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise GenLabError(f"{path}: not valid JSON ({error}); delete it and run again") from None
     if isinstance(content, dict) and CHECKSUM in content:
-        written = content.pop(CHECKSUM)
-        if written != _checksum(content):
+        expected = content.pop(CHECKSUM)
+        if expected != _checksum(content):
             raise GenLabError(
                 f"{path}: damaged: its content differs from the checksum that was written with it; "
                 "delete it and run again"

@@ -74,7 +74,7 @@ def claim_gpus(count: int = 1) -> str | None:
     # Each allocation of Slurm may number its own cards from 0.
     allocation = os.environ.get("SLURM_JOB_ID", "machine")
     try:
-        folder, claimed = lock_folder(), dict[str, FileLock]()
+        folder, locks = lock_folder(), dict[str, FileLock]()
         for name in names:
             file = f"{allocation}-gpu{name}.lock".replace("/", "-")  # MIG's names hold slashes
             lock = FileLock(folder / file, timeout=0)
@@ -82,12 +82,12 @@ def claim_gpus(count: int = 1) -> str | None:
                 lock.acquire()
             except Timeout:
                 continue
-            claimed[name] = lock
-            if len(claimed) == count:
-                _held.extend(claimed.values())
-                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(claimed)
-                return ",".join(claimed)
-        for lock in claimed.values():
+            locks[name] = lock
+            if len(locks) == count:
+                _held.extend(locks.values())
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(locks)
+                return ",".join(locks)
+        for lock in locks.values():
             lock.release()
     except OSError as error:
         print(
@@ -111,7 +111,7 @@ def compute_exactly() -> None:
 
 
 def allow_tf32() -> None:
-    """Let a GPU round what it multiplies to TensorFloat-32, until `compute_exactly`."""
+    """Let a GPU round factors to TensorFloat-32, until the next call of `compute_exactly`."""
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
 
@@ -131,17 +131,17 @@ def pick_device(cpu: bool) -> torch.device:
 
 
 def join_processes(cpu: bool) -> torch.device:
-    """Let the processes of one command meet, and return the device of this one.
+    """Initialise communication between the processes of a command; return this one's device.
 
-    A process that is alone gets that of `pick_device`.
+    A single process gets the device of `pick_device`.
     """
     device = pick_device(cpu)
     if "LOCAL_RANK" not in os.environ:
         return device
     from accelerate import PartialState
 
-    joined: torch.device = PartialState(cpu=device.type == "cpu").device
-    return joined
+    own: torch.device = PartialState(cpu=device.type == "cpu").device
+    return own
 
 
 def has_bf16(cuda: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

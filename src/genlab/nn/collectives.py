@@ -1,7 +1,7 @@
 """Collective operations of a stage in several processes.
 
-In a training, process r of n computes the images r, r + n, r + 2n ... of every batch. In a single
-process nothing happens here.
+In a training, process r of n computes the images r, r + n, r + 2n ... of every batch. They
+change nothing in a single process.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def rank_and_count() -> tuple[int, int]:
-    """The number of this process, from 0, and how many there are."""
+def rank_and_world_size() -> tuple[int, int]:
+    """Number of this process, from 0, and number of processes."""
     return (dist.get_rank(), dist.get_world_size()) if several_processes() else (0, 1)
 
 
-def gathered(value: T) -> list[T]:
-    """The values of all processes in process 0, and none in the others."""
-    rank, count = rank_and_count()
-    if count == 1:
+def gather(value: T) -> list[T]:
+    """Return the values of all processes in process 0, and none in the others."""
+    rank, size = rank_and_world_size()
+    if size == 1:
         return [value]
-    values: list[T] = [value] * count
+    values: list[T] = [value] * size
     dist.gather_object(value, values if rank == 0 else None)
     return values if rank == 0 else []
 
@@ -67,5 +67,5 @@ def whole_batch(rows: Tensor) -> Tensor:
 
 def own_rows(whole: Tensor) -> Tensor:
     """The rows of this process, from those of the whole batch."""
-    rank, count = rank_and_count()
-    return whole[rank::count]
+    rank, size = rank_and_world_size()
+    return whole[rank::size]

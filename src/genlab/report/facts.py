@@ -40,15 +40,15 @@ def study_facts(study: ReportedStudy) -> list[str]:
 
 
 def wall_seconds(costs: pd.DataFrame) -> float:
-    """Return how long at least one job was running.
+    """Return the seconds during which at least one job was running.
 
     Args:
         costs: columns seconds and ended.
     """
     total, until = 0.0, float("-inf")
-    for begun, ended in sorted(zip(costs["ended"] - costs["seconds"], costs["ended"], strict=True)):
-        total += max(0.0, ended - max(begun, until))
-        until = max(until, ended)
+    for start, end in sorted(zip(costs["ended"] - costs["seconds"], costs["ended"], strict=True)):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
     return total
 
 

@@ -27,7 +27,7 @@ MARKERS = "os^DvPX*<>dph"
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 """Writes the numbers of a logarithmic axis without powers."""
 LARGEST_WEBP = 16_383
-"""Most pixels of a side in that format"""
+"""Most pixels that a side of a WebP picture may have."""
 INK, LINE = "#1d2733", "#d8dee5"
 """Colours of text and of grid lines: on the light page, and in drawings before `svg`."""
 
@@ -91,15 +91,15 @@ def sheet_png(images: NDArray[np.uint8], columns: int, side: int, gap: int = 1) 
 def data_uri(picture: bytes, kind: str = "png") -> str:
     """Return a picture file as a data URI, so that the page needs no other file.
 
-    A PNG file becomes lossless WebP, which is smaller.
+    A PNG file becomes lossless WebP, which takes less space, unless a side exceeds LARGEST_WEBP.
     """
-    if kind == "png" and (smaller := _webp(picture)):
-        picture, kind = smaller, "webp"
+    if kind == "png" and (webp := _webp(picture)):
+        picture, kind = webp, "webp"
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
 def _webp(png: bytes) -> bytes:
-    """The same pixels in another format; nothing where the picture is too large for it."""
+    """The pixels of a PNG file as lossless WebP; b"" where the picture is too large for that."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         if max(image.size) > LARGEST_WEBP:

@@ -17,7 +17,7 @@ from genlab.config.evaluators import CALIBRATION, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.study import Study
 from genlab.errors import GenLabError
-from genlab.evaluation.memorisation.copying import WHOLE
+from genlab.evaluation.memorisation.copying import WHOLE_VERDICT
 from genlab.evaluation.metrics import (
     ONE_CLASS,
     Cells,
@@ -251,7 +251,7 @@ def mean_cells(runs: pd.DataFrame) -> dict[str, float | str]:
     p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
     verdicts = runs.loc[p_values.index, "copying"].astype(str)
     if len(verdicts):
-        whole_first = zip(~verdicts.str.startswith(WHOLE), p_values, verdicts, strict=True)
+        whole_first = zip(~verdicts.str.startswith(WHOLE_VERDICT), p_values, verdicts, strict=True)
         _, cells["copying_p"], cells["copying"] = min(whole_first)
     return cells
 

@@ -1,4 +1,4 @@
-"""Small pictures of samples, in their own pixels; the page enlarges them."""
+"""Small pictures of samples, stored without enlargement; the page enlarges them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from genlab.report.figures import data_uri, sheet_png
 from genlab.results.layout import SampleFolder
 
 PICTURES = 8
+"""Largest number of pictures in a strip."""
 SIDE = 28
-"""Pixels of the side of a small picture on the page, about."""
+"""Approximate pixels of the side of a small picture on the page."""
 WIDTH = 272
-"""Most pixels of a strip of pictures."""
+"""Largest width of a strip of more than two pictures, in pixels, about."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Picture:
     """Some samples, side by side."""
 
     uri: str
-    """As a data URI."""
+    """Its file as a data URI."""
     width: int
     """Pixels on the page, a whole multiple of those of the file."""
     alt: str
+    """Description for those who do not see it."""
 
 
 def zoom(side: int) -> int:
@@ -42,7 +44,7 @@ def picture(images: NDArray[np.uint8], columns: int, alt: str) -> Picture:
 
 
 def strip(row: SampleFolder, name: str) -> Picture:
-    """Return the first samples of a row, as many as are about WIDTH pixels wide together."""
+    """Return a strip of a row's first samples, as many as fit into about WIDTH pixels."""
     images = read_array(row.samples)
     side = images.shape[-1]
     count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom(side) + 1)))

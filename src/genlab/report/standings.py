@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.families import Condition
 from genlab.config.study import Study
-from genlab.evaluation.memorisation.copying import PARTS, WHOLE
+from genlab.evaluation.memorisation.copying import PARTS_VERDICT, WHOLE_VERDICT
 from genlab.io.files import read_json
 from genlab.report.league import in_features_of, mean_cells, readable
 from genlab.report.ranking import place
@@ -62,12 +62,12 @@ class Standing:
     @property
     def copies(self) -> bool:
         """Whether the audit found copies of whole images in any run: then the row wins nothing."""
-        return str(self.cells["copying"]).startswith(WHOLE)
+        return str(self.cells["copying"]).startswith(WHOLE_VERDICT)
 
     @property
     def copies_parts(self) -> bool:
         """Whether the audit found copied parts: the model overfits, but draws images of its own."""
-        return str(self.cells["copying"]).startswith(PARTS)
+        return str(self.cells["copying"]).startswith(PARTS_VERDICT)
 
     @property
     def milliseconds(self) -> float | None:

@@ -57,7 +57,7 @@ class ReportedStudy:
     def costs(self) -> pd.DataFrame:
         """Snakemake's benchmarks: columns stage, subject, detail, where, seconds, megabytes, ended.
 
-        A job ended when Snakemake wrote its benchmark, in seconds since 1970.
+        `ended` is when Snakemake wrote the benchmark of the job, in seconds since 1970.
         """
         rows = []
         root = self.folder.folder / "benchmarks"

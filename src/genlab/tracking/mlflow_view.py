@@ -1,7 +1,7 @@
 """A saved view of MLflow's interface: quality against cost of all runs, before all other charts.
 
-MLflow keeps a view as a tag of its experiment: JSON whose `state` is the state of the page, as JSON
-that is compressed by zlib. An address names the view by its key.
+MLflow stores a view in a tag of its experiment, as JSON. Its `state` is the state of the page, as
+JSON that is compressed by zlib. An address names the view by its key.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def save_view(client: Any, experiment: Any) -> None:
     """Write the view to an experiment of the store."""
     state = {
         "compareRunCharts": [*map(_scatter, COSTS), _bars()],
-        "compareRunSections": [_shown(uuid=KEY, name=TITLE, isReordered=True)],
+        "compareRunSections": [_visible_part(uuid=KEY, name=TITLE, isReordered=True)],
         "isAccordionReordered": True,  # what MLflow adds comes below
         "runsHiddenMode": "SHOWALL",
         "hideEmptyCharts": True,
     }
-    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    created = experiment.creation_time
-    view = {"name": TITLE, "createdAt": created, "updatedAt": created, "state": f"deflate;{packed}"}
+    payload = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    time = experiment.creation_time
+    view = {"name": TITLE, "createdAt": time, "updatedAt": time, "state": f"deflate;{payload}"}
     tag = f"mlflow.sharedViewState.{KEY}"
     client.set_experiment_tag(experiment.experiment_id, tag, json.dumps(view))
 
@@ -47,9 +47,9 @@ def _bars() -> dict[str, Any]:
 
 
 def _chart(uuid: str, **settings: Any) -> dict[str, Any]:
-    return _shown(uuid=uuid, metricSectionId=KEY, runsCountToCompare=RUNS, **settings)
+    return _visible_part(uuid=uuid, metricSectionId=KEY, runsCountToCompare=RUNS, **settings)
 
 
-def _shown(**settings: Any) -> dict[str, Any]:
+def _visible_part(**settings: Any) -> dict[str, Any]:
     """A part of the page that is neither deleted nor made by MLflow itself."""
     return {"display": True, "deleted": False, "isGenerated": False, **settings}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from genlab.errors import Diverged
+from genlab.errors import DivergenceError
 from genlab.io.history import Row
 
 LOGGED_ROWS = 1000  # a longer run logs means over several steps, so that no store drowns
@@ -19,14 +19,14 @@ LOGGED_ROWS = 1000  # a longer run logs means over several steps, so that no sto
 OnRows = Callable[[list[Row]], None]
 
 
-def not_finite(name: str, step: int, values: dict[str, float]) -> Diverged:
+def not_finite(name: str, step: int, values: dict[str, float]) -> DivergenceError:
     """Return the error of a training whose `values` after `step` steps hold NaN or infinity.
 
     Args:
         name: what the training is called in messages.
     """
     numbers = ", ".join(f"{name} = {value:g}" for name, value in values.items())
-    return Diverged(
+    return DivergenceError(
         f"{name}: step {step}: {numbers}",
         "Lower training.learning_rate or use training.precision: fp32 to train anew; unchanged, "
         "training goes on from the last checkpoint before this step",

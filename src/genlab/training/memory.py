@@ -18,25 +18,26 @@ from genlab.nn.dit import DiTBlock
 from genlab.nn.transformer import Block
 from genlab.nn.unet import ResidualBlock
 
-RECOMPUTED = (ResidualBlock, DiTBlock, Block, CouplingNetwork)
+RECOMPUTED_BLOCKS = (ResidualBlock, DiTBlock, Block, CouplingNetwork)
 """Blocks that hold most of a network's activations."""
 
 
 def recompute_blocks(model: nn.Module) -> None:
-    """Let the backward pass compute the blocks of `model` again, rather than keep what they
-    computed (Chen et al. 2016, arXiv:1604.06174). It changes no number.
+    """Let the backward pass compute the blocks of `model` again rather than keep their activations.
+
+    It changes no number (Chen et al. 2016, arXiv:1604.06174).
     """
     for module in model.modules():
-        if isinstance(module, RECOMPUTED):
-            recomputed = functools.partial(checkpoint, module.forward, use_reentrant=False)
-            setattr(module, "forward", recomputed)  # noqa: B010 (mypy knows it as a method)
+        if isinstance(module, RECOMPUTED_BLOCKS):
+            forward = functools.partial(checkpoint, module.forward, use_reentrant=False)
+            setattr(module, "forward", forward)  # noqa: B010 (mypy knows it as a method)
 
 
 @contextmanager
-def enough_memory(
+def explain_out_of_memory(
     name: str, model: Model, training: TrainingConfig, processes: int
 ) -> Iterator[None]:
-    """Say which settings need less memory, where a GPU has not enough.
+    """Name settings that need less memory when a GPU runs out of it.
 
     Raises:
         GenLabError: in place of `torch.OutOfMemoryError`.
@@ -44,17 +45,18 @@ def enough_memory(
     try:
         yield
     except torch.OutOfMemoryError as error:
-        parts, at_once = training.accumulation, training.batch_size // processes
+        parts, share_size = training.accumulation, training.batch_size // processes
         remedies = []
-        if not model.config.needs_whole_batch and at_once % (2 * parts) == 0:
+        if not model.config.needs_whole_batch and share_size % (2 * parts) == 0:
             remedies.append(
                 f"training.accumulation: {2 * parts} computes half as many at a time with the same "
                 "result"
             )
-        if not training.recompute and any(isinstance(m, RECOMPUTED) for m in model.modules()):
+        has_blocks = any(isinstance(module, RECOMPUTED_BLOCKS) for module in model.modules())
+        if has_blocks and not training.recompute:
             remedies.append("training.recompute: true keeps fewer activations")
         remedies.append(f"training.batch_size: {max(1, training.batch_size // 2)} is half of it")
         raise GenLabError(
-            f"{name}: the GPU has not enough memory for {at_once // parts} images at a time "
+            f"{name}: the GPU has not enough memory for {share_size // parts} images at a time "
             f"({str(error).partition('.')[0]}). {', '.join(remedies)}"
         ) from None

@@ -22,15 +22,15 @@ VIEWS = 2
 """Some losses stack so many views of a batch."""
 
 
-class Share(NamedTuple):
-    """The images `number`, `number` + `of`, `number` + 2 `of` ... of a batch."""
+class BatchShare(NamedTuple):
+    """One of `total` shares of a batch: its images `number`, `number` + `total` ..."""
 
     number: int
-    of: int
+    total: int
 
     def rows(self, whole: Tensor) -> Tensor:
-        """Its rows [N / of, ...] of a tensor [N, ...]."""
-        return whole[self.number :: self.of]
+        """Its rows [N / total, ...] of a tensor [N, ...]."""
+        return whole[self.number :: self.total]
 
     def batch(self, whole: Batch) -> Batch:
         """Its images, with what belongs to them."""
@@ -41,20 +41,20 @@ class Share(NamedTuple):
         }
         return whole._replace(**parts)
 
-    def within(self, other: Share) -> Share:
+    def within(self, other: BatchShare) -> BatchShare:
         """This share of the images of `other`, as a share of the whole batch."""
-        return Share(other.number + other.of * self.number, other.of * self.of)
+        return BatchShare(other.number + other.total * self.number, other.total * self.total)
 
 
 class BatchNoise(TorchFunctionMode):
     """Random tensors with a row for each of `images` images of a share are drawn for the batch.
 
     The share gets its rows of them, so all shares together see the numbers that the whole batch
-    would see. Tensors of another first dimension are left as they are; they have the same numbers
-    in every share, since each starts from the same seed.
+    would see. Tensors of another first dimension, and calls with a `generator`, are left as they
+    are. The former have the same numbers in every share, since each starts from the same seed.
     """
 
-    def __init__(self, share: Share, images: int) -> None:
+    def __init__(self, share: BatchShare, images: int) -> None:
         super().__init__()
         self.share, self.images = share, images
 
@@ -85,26 +85,29 @@ class BatchNoise(TorchFunctionMode):
         return size // self.images if size in (self.images, VIEWS * self.images) else 0
 
     def _rows(self, sizes: Sequence[int], draw: Callable[[list[int]], Tensor]) -> Tensor:
-        """This share's rows of what is drawn for the whole batch, in the place of `sizes`."""
+        """Call `draw` with the `sizes` of the whole batch and return the rows of this share."""
         views = self._views(sizes[0]) if sizes else 0
         if not views:
             return draw(list(sizes))
-        whole = draw([self.share.of * sizes[0], *sizes[1:]])
+        whole = draw([self.share.total * sizes[0], *sizes[1:]])
         by_view = whole.reshape(views, -1, *whole.shape[1:])
-        return by_view[:, self.share.number :: self.share.of].flatten(0, 1)
+        return by_view[:, self.share.number :: self.share.total].flatten(0, 1)
 
     def _rows_like(self, rows: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
-        """As `_rows`, of what is drawn from a tensor of the batch with these `rows` in it."""
-        of, views = self.share.of, self._views(len(rows))
+        """As `_rows`; `draw` gets a tensor of the whole batch in place of sizes.
 
-        def repeated() -> Tensor:
+        That tensor repeats each row `total` times, so this share's rows have their places in it.
+        """
+        total, views = self.share.total, self._views(len(rows))
+
+        def repeat_rows() -> Tensor:
             if not views:
                 return rows
-            whole = torch.cat([rows.detach()] * of)  # in the memory format of `rows`
+            whole = torch.cat([rows.detach()] * total)  # in the memory format of `rows`
             by_view = rows.detach().reshape(views, -1, *rows.shape[1:])
-            return whole.copy_(by_view.repeat_interleave(of, dim=1).flatten(0, 1))
+            return whole.copy_(by_view.repeat_interleave(total, dim=1).flatten(0, 1))
 
-        return self._rows(rows.shape, lambda sizes: draw(repeated()))
+        return self._rows(rows.shape, lambda sizes: draw(repeat_rows()))
 
     def _dropout(
         self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
@@ -115,13 +118,14 @@ class BatchNoise(TorchFunctionMode):
         return x * self._rows_like(x, lambda whole: dropout(torch.ones_like(whole), p))
 
 
-def in_shares(
-    batch: Batch, share: Share, parts: int
+def split_share(
+    batch: Batch, share: BatchShare, parts: int
 ) -> Iterator[tuple[Batch, AbstractContextManager[Any]]]:
-    """Yield the `parts` of a process's `share` of a batch, each with its context manager."""
-    if share.of * parts == 1:  # a mode would cost time at every operation
+    """Split a process's `share` of a batch into `parts`; yield each with its context manager."""
+    if share.total * parts == 1:  # a mode would cost time at every operation
         yield batch, nullcontext()
         return
-    for own in (Share(number, parts) for number in range(parts)):
-        part = own.batch(batch)
-        yield part, BatchNoise(own.within(share), len(part.images))
+    for number in range(parts):
+        subshare = BatchShare(number, parts)
+        part = subshare.batch(batch)
+        yield part, BatchNoise(subshare.within(share), len(part.images))

@@ -32,9 +32,9 @@ from genlab.models.batches import Batches, Table, flip, load
 from genlab.models.devices import allow_tf32, pick_device, resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
-from genlab.training.memory import enough_memory, recompute_blocks
+from genlab.training.memory import explain_out_of_memory, recompute_blocks
 from genlab.training.optimisation import ema_decay, learning_rate, make_optimizers, update_ema
-from genlab.training.shares import Share, in_shares
+from genlab.training.shares import BatchShare, split_share
 from genlab.training.size import check_size
 
 VALIDATIONS = 10
@@ -42,7 +42,7 @@ VALIDATIONS = 10
 VALIDATION_IMAGES = 200
 """... on so many of them: about 1 % of the time of a training on 64,000 images."""
 SIGNAL_CHECK_STEPS = 5
-"""Several processes ask each other for signals after so many steps; to ask, they wait."""
+"""Steps after which several processes tell each other of signals; they wait for that."""
 
 
 def set_seed(number: int) -> None:
@@ -93,8 +93,8 @@ def make_accelerator(precision: Precision, cpu: bool, tf32: bool = False) -> Acc
     return Accelerator(cpu=cpu, mixed_precision="bf16" if resolved == "bf16" else "no")
 
 
-def precision_of(training: TrainingConfig, accelerator: Accelerator) -> str:
-    """What layers compute in, where that is safe: 'bf16', 'tf32' or 'fp32'."""
+def training_precision(training: TrainingConfig, accelerator: Accelerator) -> str:
+    """Precision that layers compute in where that is safe: 'bf16', 'tf32' or 'fp32'."""
     if accelerator.mixed_precision == "bf16":
         return "bf16"
     return "tf32" if training.tf32 and accelerator.device.type == "cuda" else "fp32"
@@ -125,7 +125,8 @@ class Training:
 
     Raises:
         GenLabError: the model has another size than its budget, the checkpoint doesn't fit, the
-            processes would get batches of different sizes, or several are to compile.
+            processes would get batches of different sizes, or a training with `compile` has more
+            than one process.
     """
 
     def __init__(
@@ -150,20 +151,20 @@ class Training:
                 "training; set it to false, or ask for one GPU"
             )
         if training.batch_size % (processes * parts):
-            shared = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
+            division = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
             raise GenLabError(
                 f"{name}: training.batch_size: {training.batch_size} images can't be shared evenly "
-                f"by {shared}; choose a multiple, or fewer processes"
+                f"by {division}; choose a multiple, or fewer processes"
             )
-        self.share = Share(accelerator.process_index, processes)
-        self.precision = precision_of(training, accelerator)
+        self.batch_share = BatchShare(accelerator.process_index, processes)
+        self.precision = training_precision(training, accelerator)
         self.batches, self.held_out = (
             Batches(
                 table,
                 training.batch_size,
                 seed,
                 accelerator.device,
-                self.share,
+                self.batch_share,
             )
             for table in (data, held_out)
         )
@@ -201,7 +202,7 @@ class Training:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        values = self._gradients(batch, address(self.seed, "step", k, 0))
+        values = self._accumulate_gradients(batch, address(self.seed, "step", k, 0))
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         for stepper in self.steppers:
             stepper.step()
@@ -211,14 +212,14 @@ class Training:
         self.progress.step += 1
         return rate, {**values, "grad_norm": norm}
 
-    def _gradients(self, batch: Batch, seed: int) -> dict[str, Tensor]:
-        """Add up the gradients of this process's share of a batch; return what its loss reports.
+    def _accumulate_gradients(self, batch: Batch, seed: int) -> dict[str, Tensor]:
+        """Add up the gradients of this process's share of a batch; return the values of its loss.
 
         Every part of every process starts from the same seed, see `genlab.training.shares`.
         """
         parts = self.training.accumulation
         reports: list[dict[str, Tensor]] = []
-        for part, noise in in_shares(batch, self.share, parts):
+        for part, noise in split_share(batch, self.batch_share, parts):
             set_seed(seed)
             last = len(reports) == parts - 1  # when processes exchange their gradients
             with noise, nullcontext() if last else self.accelerator.no_sync(self.wrapped):
@@ -258,7 +259,7 @@ class Training:
         meter = EnergyMeter(self._cards(), self.progress.joules)
         last, last_step = start, self.progress.step
         with (
-            enough_memory(self.name, self.model, self.training, self.share.of),
+            explain_out_of_memory(self.name, self.model, self.training, self.batch_share.total),
             tqdm(
                 total=steps, initial=last_step, unit="step", disable=not (main and log.bar)
             ) as bar,

@@ -47,7 +47,7 @@ def curve(run: RunFolder, *, cpu: bool = False) -> None:
     spaces = _load_spaces(run, device)
     points: list[dict[str, Any]] = []
     for share in spec.shares:
-        samples = draw_samples(run, spec, load_kept(run.weights_at(share), origin, device))
+        samples = draw_samples(run, spec, load_earlier_model(run.weights_at(share), origin, device))
         points.append(
             {
                 "share": share,
@@ -91,7 +91,7 @@ def _load_spaces(run: RunFolder, device: torch.device) -> dict[str, _Space]:
     }
 
 
-def load_kept(path: Path, origin: str, device: torch.device) -> Model:
+def load_earlier_model(path: Path, origin: str, device: torch.device) -> Model:
     """Load the model of a point of the training.
 
     Raises:

@@ -18,7 +18,7 @@ from genlab.io.energy import EnergyMeter, energy_record
 from genlab.models.base import Model
 from genlab.models.batches import to_uint8
 from genlab.models.devices import join_processes, visible_cards
-from genlab.nn.collectives import gathered, rank_and_count
+from genlab.nn.collectives import gather, rank_and_world_size
 from genlab.processes.noise import SampleNoise
 from genlab.results.layout import SampleFolder
 from genlab.results.origin import row_origin, run_origin, write_measured
@@ -30,18 +30,18 @@ from genlab.workflow.models import load_trained
 STRIP_SAMPLES, STRIP_STEPS = 4, 12
 
 
-class Batch(NamedTuple):
-    """Some samples of a row, as one process drew them.
+class SampleBatch(NamedTuple):
+    """Samples of a row that one process drew together.
 
     Attributes:
-        samples: their numbers.
+        numbers: of the samples.
         images: uint8 [B, C, H, W].
-        requested: the class that each is requested to be of, int64 [B]; -1 for none.
-        evaluations: network evaluations for each.
-        seconds: for each.
+        requested: requested class of each sample, int64 [B]; -1 for none.
+        evaluations: network evaluations per sample.
+        seconds: per sample.
     """
 
-    samples: range
+    numbers: range
     images: NDArray[np.uint8]
     requested: NDArray[np.int64]
     evaluations: float
@@ -51,8 +51,8 @@ class Batch(NamedTuple):
 def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> None:
     """Draw the row's samples from its run's model; write them, their classes, a grid, their cost.
 
-    Sample i depends on (seed, i) alone; `batch_size` and the number of processes, which take turns
-    at the batches, change speed and memory only. The main process writes.
+    Sample i depends on (seed, i) alone; `batch_size` and the number of processes change speed and
+    memory only. Processes take turns at the batches; the main process writes.
 
     Raises:
         GenLabError: model and sampler don't fit, or the samples don't fit on the disk.
@@ -62,7 +62,7 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
         raise GenLabError(f"{at.config}: names no sampler; is this a calibration row?")
     device = join_processes(cpu)
     model = load_trained(at.run, device, run_origin(at.run))
-    rank, _ = rank_and_count()
+    rank, _ = rank_and_world_size()
     if rank > 0:
         for _ in _batches(at, spec, model, device, batch_size):
             pass
@@ -73,11 +73,11 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
     with array_writer(at.samples, shape, "uint8", origin) as samples:
         requested = np.full(spec.samples, -1)
         for batch in _batches(at, spec, model, device, batch_size):
-            numbers = slice(batch.samples.start, batch.samples.stop)
-            samples[numbers], requested[numbers] = batch.images, batch.requested
-            evaluations += batch.evaluations * len(batch.samples)
+            rows = slice(batch.numbers.start, batch.numbers.stop)
+            samples[rows], requested[rows] = batch.images, batch.requested
+            evaluations += batch.evaluations * len(batch.numbers)
             seconds_of_batches.append(batch.seconds)
-            joules = meter.read()  # after every batch: its counters start again now and then
+            joules = meter.read()  # after every batch: its counters wrap around
     write_array(at.requested, requested, origin)
     save_grid(at.grid, read_array(at.samples)[:GRID], columns=8)
     energy = {name: value / spec.samples for name, value in joules.items()}
@@ -99,19 +99,19 @@ def sample(at: SampleFolder, *, batch_size: int = 100, cpu: bool = False) -> Non
 
 def _batches(
     at: SampleFolder, spec: SampleSpec, model: Model, device: torch.device, batch_size: int
-) -> Iterator[Batch]:
-    """All batches in the main process, and none in the others, which draw their share of them."""
-    rank, count = rank_and_count()
-    for round_start in range(0, spec.samples, count * batch_size):
+) -> Iterator[SampleBatch]:
+    """Draw this process's share of the batches; yield those of all processes in the main one."""
+    rank, size = rank_and_world_size()
+    for round_start in range(0, spec.samples, size * batch_size):
         start = round_start + rank * batch_size
         numbers = range(start, min(start + batch_size, spec.samples))
-        share = _batch(at, spec, model, device, numbers) if numbers else None
-        yield from (batch for batch in gathered(share) if batch)
+        own = _batch(at, spec, model, device, numbers) if numbers else None
+        yield from (batch for batch in gather(own) if batch)
 
 
 def _batch(
     at: SampleFolder, spec: SampleSpec, model: Model, device: torch.device, numbers: range
-) -> Batch:
+) -> SampleBatch:
     """Draw the samples with these numbers."""
     assert spec.sampler is not None
     start_time = time.perf_counter()
@@ -122,7 +122,7 @@ def _batch(
     requested = _classes(at, model, noise, captions) if guided else np.full(len(numbers), -1)
     images = to_uint8(drawing.images).cpu().numpy()
     seconds = (time.perf_counter() - start_time) / len(numbers)
-    return Batch(numbers, images, requested, drawing.evaluations, seconds)
+    return SampleBatch(numbers, images, requested, drawing.evaluations, seconds)
 
 
 def _captions(at: SampleFolder, model: Model, noise: SampleNoise) -> Captions | None:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from genlab.config.curves import share_name
 from genlab.config.study import TrainingConfig
 from genlab.data.randomness import address
-from genlab.errors import Diverged, GenLabError
+from genlab.errors import DivergenceError, GenLabError
 from genlab.io.energy import energy_record
 from genlab.io.files import read_json, replacing, sha256, write_json, write_text
 from genlab.io.history import append_history
@@ -37,14 +37,14 @@ from genlab.training.budget import with_images
 from genlab.training.log import Log
 from genlab.training.resume import Checkpoint
 from genlab.training.size import parameter_count
-from genlab.training.trainer import Training, make_accelerator, precision_of
+from genlab.training.trainer import Training, make_accelerator, training_precision
 from genlab.workflow.data import read_table
 from genlab.workflow.models import first_stage_run, load_first_stage
 
 PATIENCE = 30.0
 """Seconds that a workflow gives the trainer of a killed one to write a checkpoint and end."""
-HALVED = "-halved"
-"""Ends the name of a training at half the learning rate, after one that diverged."""
+HALF_RATE_SUFFIX = "-halved"
+"""End of the name of a training at half the learning rate, after one that diverged."""
 
 
 @contextlib.contextmanager
@@ -120,30 +120,34 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
 
     below = first_stage_run(run, spec)
     inputs = [run.data.manifest, *([below.weights] if below else [])]
-    precision = precision_of(spec.training, accelerator)
+    precision = training_precision(spec.training, accelerator)
     point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
     training = spec.training
     if training.seconds is not None:
         training = _images_once(run.resume / f"{point}.json", training, begin)
         point += f"-{training.images}"
-    if _diverged(run, point).exists():
+    if _retry_note(run, point).exists():
         training = training.model_copy(update={"learning_rate": training.learning_rate / 2})
-        point += HALVED
+        point += HALF_RATE_SUFFIX
     return begin(training, Checkpoint(run.resume / f"{point}.safetensors", point))
 
 
-def _diverged(run: RunFolder, point: str) -> Path:
-    """The note that the training `point` diverged and is to be tried at half the learning rate."""
+def _retry_note(run: RunFolder, point: str) -> Path:
+    """File which says that the training `point` diverged: the next one has half the rate."""
     return run.resume / f"{point}-diverged.json"
 
 
-def will_retry(run: RunFolder, state: Training) -> bool:
-    """Let the next attempt take half the learning rate, once, where the study asks for it."""
+def schedule_retry(run: RunFolder, state: Training) -> bool:
+    """Let the next attempt take half the learning rate, once, where the study asks for it.
+
+    Returns:
+        Whether there will be such an attempt.
+    """
     assert state.checkpoint is not None
     point = state.checkpoint.point
-    retry = state.training.on_divergence == "retry" and not point.endswith(HALVED)
+    retry = state.training.on_divergence == "retry" and not point.endswith(HALF_RATE_SUFFIX)
     if retry:
-        write_json(_diverged(run, point), {"step": state.progress.step})
+        write_json(_retry_note(run, point), {"step": state.progress.step})
     return retry
 
 
@@ -279,8 +283,8 @@ def train(run: RunFolder, *, checkpoint_seconds: float = 60.0, cpu: bool = False
                 )
             finish_training(run, state, environment)
             status = "RUNNING"  # sampling and measuring follow
-        except Diverged as error:
-            if not will_retry(run, state):
+        except DivergenceError as error:
+            if not schedule_retry(run, state):
                 raise
             raise GenLabError(
                 f"{error.place}: not finite; by training.on_divergence: retry the next attempt "

@@ -22,9 +22,9 @@ def yaml_names(folder: Path) -> list[str]:
 
 def resolve(values: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
     """Validate a model's merged values: its training and its hyperparameters."""
-    changes = {key: value for key, value in values.items() if key != "training"}
+    hyperparameters = {key: value for key, value in values.items() if key != "training"}
     training = build(TrainingConfig, values.get("training", {}), f"{where}: training")
-    family = build_family(changes, where)
+    family = build_family(hyperparameters, where)
     if training.accumulation > 1 and family.needs_whole_batch:
         raise ConfigError(
             f"{where}: training.accumulation: {training.accumulation} changes the training of a "

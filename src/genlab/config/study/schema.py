@@ -103,8 +103,8 @@ class TrainingConfig(Strict):
     several times as fast, with three digits instead of seven. A CPU computes float32 in full."""
     compile: bool = False
     """Use torch.compile. It takes a minute to start and pays off for long runs on a GPU. Only for
-    one process and without `accumulation`: compiled code draws random numbers of its own, and those
-    of a share of a batch would not be those of its images."""
+    one process and without `accumulation`: compiled code would draw other random numbers for a
+    share of a batch than for the whole batch."""
     accumulation: Annotated[int, Field(ge=1, le=2**16)] = 1
     """Number of parts in which each batch is computed, one after the other, with the same result
     up to rounding. A GPU then holds the activations of one part."""
@@ -113,8 +113,8 @@ class TrainingConfig(Strict):
     activations: less memory for about a third more time, with the same result."""
     on_divergence: Literal["stop", "retry"] = "stop"
     """What happens when a loss or a weight is NaN or infinite. 'stop' ends the training and keeps
-    the last checkpoint before that. 'retry' lets the next attempt, which Snakemake begins by
-    itself, start anew at half the learning rate; when that diverges too, it stops."""
+    the last checkpoint before that. With 'retry' the next attempt, which Snakemake begins by
+    itself, starts anew at half the learning rate. If that diverges too, the training stops."""
 
     @model_validator(mode="after")
     def _batches_have_equal_parts(self) -> TrainingConfig:

@@ -33,15 +33,13 @@ TAILS = (0.005, 0.02)
 FEWEST_IN_TAIL = 10
 LEVEL = 0.01
 """Below this p-value, combined from all tests, the verdict is copying."""
-CUT = 0.01
-"""p-values nearer to 1 than this are cut off: one of them could outweigh all others."""
-TINY = 1e-300
-"""p-values below this one count as this one."""
+P_RANGE = (1e-300, 0.99)
+"""p-values are clipped to this range: one that is nearer to 1 could outweigh all others."""
 LEAST_P = 1e-99
 """The smallest p-value that is printed as a number."""
-WHOLE = "nearer to the training images than held-out images are"
+WHOLE_VERDICT = "nearer to the training images than held-out images are"
 """The verdict on copies of whole images."""
-PARTS = "parts are nearer to the training than to held-out images"
+PARTS_VERDICT = "parts are nearer to the training than to held-out images"
 """The verdict on copied parts."""
 COPY_RATIO = 1 / 3
 """A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
@@ -181,7 +179,7 @@ class Audit(NamedTuple):
     p: float
     """Combined p-value of the hypothesis that samples copy nothing."""
     parts: bool
-    """Whether the test of parts says more against it than those of whole images."""
+    """Whether the test of parts is stronger evidence against it than those of whole images."""
 
     @property
     def copying(self) -> bool:
@@ -194,7 +192,7 @@ class Audit(NamedTuple):
         if not self.copying:
             return "no sign of copying"
         p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
-        return f"{PARTS if self.parts else WHOLE} ({p})"
+        return f"{PARTS_VERDICT if self.parts else WHOLE_VERDICT} ({p})"
 
 
 def ratio_tests(samples: Double, held_out: Double) -> list[float]:
@@ -207,10 +205,10 @@ def ratio_tests(samples: Double, held_out: Double) -> list[float]:
 
 
 def audit(ratios: Sequence[float], parts: float) -> Audit:
-    """Decide by the tests of all spaces, which look for whole images, and by that of parts.
+    """Combine the tests for copies of whole images, in all spaces, with the test of parts.
 
-    The tests depend on each other: a copy is one in every space. So the p-values are combined by
-    Cauchy's distribution, whose tail hardly changes under dependence (Liu & Xie 2020,
+    The tests depend on each other: a copied image is a copy in every space. So the p-values are
+    combined by Cauchy's distribution, whose tail hardly changes under dependence (Liu & Xie 2020,
     arXiv:1808.09011, theorem 1):
 
         T = sum_k w_k cot(pi p_k),  p = arccot(T) / pi.
@@ -221,7 +219,7 @@ def audit(ratios: Sequence[float], parts: float) -> Audit:
         ratios: p-values of the `ratio_tests` of all spaces.
         parts: p-value of `parts_test`.
     """
-    *of_whole, of_parts = 1 / np.tan(np.pi * np.clip([*ratios, parts], TINY, 1 - CUT))
-    whole = np.mean(of_whole)
-    p = np.arctan2(1, (whole + of_parts) / 2) / np.pi
-    return Audit(float(p), bool(of_parts >= whole))
+    *whole_terms, parts_term = 1 / np.tan(np.pi * np.clip([*ratios, parts], *P_RANGE))
+    whole_mean = np.mean(whole_terms)
+    p = np.arctan2(1, (whole_mean + parts_term) / 2) / np.pi
+    return Audit(float(p), bool(parts_term >= whole_mean))

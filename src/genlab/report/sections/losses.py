@@ -17,7 +17,7 @@ from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy, read_run_file
 
 PANELS = 60
-"""Panels of a figure; a study with more models has several figures."""
+"""Most panels of a figure; a study with more models has several figures."""
 
 
 def late_range(losses: NDArray[np.float64]) -> tuple[float, float]:
@@ -25,8 +25,8 @@ def late_range(losses: NDArray[np.float64]) -> tuple[float, float]:
 
     The high losses of the first steps would compress the rest of the curve.
     """
-    late = losses[len(losses) // 20 :]
-    return float(late.min()), float(np.quantile(late, 0.995))
+    late_losses = losses[len(losses) // 20 :]
+    return float(late_losses.min()), float(np.quantile(late_losses, 0.995))
 
 
 def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:

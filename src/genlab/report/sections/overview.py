@@ -41,16 +41,16 @@ LABEL_PLACES = [
     for side in (1, -1)
 ]
 """Where a label may stand, in points from its dot; the first free place is taken."""
-NEAR = 12
-"""Points up to which a label needs no line to its dot."""
+LEADER_DISTANCE = 12
+"""Largest distance in points of a label that needs no leader line to its dot."""
 LEADER = {"arrowstyle": "-", "lw": 0.6, "color": INK}
-"""That line."""
+"""Style of a leader line."""
 
 
 def cost_figure(standings: Sequence[Standing], real: float | None, name: str) -> str:
     """Draw FDr against milliseconds per image as SVG, with the Pareto front.
 
-    Rows that copy training images are hollow, and no part of the front.
+    Rows that copy training images have hollow marks and are left out of the front.
 
     Args:
         real: FDr of the row of real images.
@@ -59,8 +59,8 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     shown = [one for one in standings if one.milliseconds]
     cost = np.array([one.milliseconds for one in shown])
     score = np.array([one.fdr for one in shown])
-    honest = np.array([not one.copies for one in shown])
-    front = honest & on_front(cost, np.where(honest, score, np.inf))
+    copies = np.array([one.copies for one in shown], dtype=bool)
+    front = ~copies & on_front(cost, np.where(copies, np.inf, score))
     groups = list(dict.fromkeys(one.group for one in sorted(shown, key=lambda one: one.group)))
     colours = dict(zip(groups, palette(len(groups)), strict=True))
     markers = dict(zip(groups, MARKERS * len(groups), strict=False))
@@ -74,7 +74,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     for i, one in enumerate(shown):
         colour = colours[one.group]
         dot = axis.scatter(cost[i], score[i], s=38, edgecolors=[colour],
-                           facecolors=[colour] if honest[i] else "none",
+                           facecolors="none" if copies[i] else [colour],
                            marker=markers[one.group], zorder=2)  # fmt: skip
         (interval,) = axis.plot(
             [cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1
@@ -103,9 +103,10 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
 def _label_points(
     axis: Axes, points: Sequence[tuple[float, float, str]], intervals: Sequence[Line2D]
 ) -> None:
-    """Write a name beside each point, where it covers no interval, and so no mark, and no other
-    name. A line leads to a name that stands farther away. Names that fit nowhere aren't written:
-    they are in the table and in the titles of the dots.
+    """Write a name beside each point, where it covers no interval (and so no mark) and no name.
+
+    A leader line connects a name that stands farther away. A name that fits nowhere is left out: it
+    is in the table and in the title of the dot.
     """
     figure = axis.figure
     assert isinstance(figure, Figure)
@@ -121,7 +122,7 @@ def _label_points(
                 ha="left" if dx > 0 else "right",
             )  # fmt: skip
             if _fits(label, axis, taken):
-                if max(abs(dx), abs(dy)) > NEAR:
+                if max(abs(dx), abs(dy)) > LEADER_DISTANCE:
                     axis.annotate("", (x, y), (dx, dy + 4), textcoords="offset points",
                                   arrowprops=LEADER)  # fmt: skip
                 taken.append(label.get_window_extent())
@@ -165,7 +166,7 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         return strip(run.samples(one.sampler), one.name)
 
     models = best_of_each_model(standings)
-    with_samples = {one.model for one in models}
+    models_with_samples = {one.model for one in models}
     real = study.league[(study.league["dataset"] == dataset) & (study.league["sampler"] == "real")][
         "fdr"
     ]
@@ -177,7 +178,9 @@ def _view(study: ReportedStudy, dataset: str, standings: Sequence[Standing]) -> 
         if len(standings) > 2  # two points need no figure
         else None,
         "findings": findings(standings, len(study.settings.seeds)),
-        "without": [name for name in study.settings.models if name not in with_samples],
+        "without_samples": [
+            name for name in study.settings.models if name not in models_with_samples
+        ],
         **_table(
             models,
             [pictures(one) for one in models],

@@ -16,9 +16,9 @@ from genlab.report.study import ReportedStudy, read_run_file, run_label
 from genlab.results.layout import RunFolder
 
 MOST = 60
-"""Runs of a study above which they are shown without samples."""
+"""Largest number of runs that are shown with samples."""
 WIDTH, HEIGHT, POINTS = 300, 60, 100
-"""Pixels of a loss curve, and points on it."""
+"""Width and height of a loss curve in pixels, and its largest number of points."""
 
 
 def run_anchor(run: RunFolder) -> str:
@@ -51,7 +51,7 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
     samplers = [row for row in dict.fromkeys(rows["sampler"]) if row != NO_SAMPLER]
     shown = samplers if len(study.runs) <= MOST else []
     rate = summary["learning_rate"]  # half that of the config after a retry
-    shared = f" --processes {summary['processes']}" if summary["processes"] > 1 else ""
+    option = f" --processes {summary['processes']}" if summary["processes"] > 1 else ""
     return {
         "anchor": run_anchor(run),
         "title": run_label(run),
@@ -59,7 +59,7 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         "environment": environment | read_json(run.cost) | {"learning_rate": rate},
         # Another number of threads gives other bytes.
         "train": f"OMP_NUM_THREADS={environment['threads']} "
-        f"genlab train --config {run.config}{shared}",
+        f"genlab train --config {run.config}{option}",
         "checks": [
             f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
             for row in samplers
@@ -70,9 +70,9 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
 
 
 def loss_line(history: list[Row]) -> str:
-    """The points of a training's loss for an SVG polyline, WIDTH x HEIGHT, from start to end."""
-    every = -(-len(history) // POINTS)
-    rows = history[::every]
+    """The training loss as the points of an SVG polyline in WIDTH x HEIGHT pixels."""
+    stride = -(-len(history) // POINTS)
+    rows = history[::stride]
     losses = np.array([row["loss"] for row in rows])
     low, high = late_range(losses)
     x = WIDTH * np.array([row["step"] for row in rows]) / rows[-1]["step"]

@@ -17,8 +17,10 @@ from genlab.report.study import ReportedStudy
 
 MOST = 60
 """Rows of a study above which only the best row of each model is shown."""
-COLUMNS, FEW = 8, 16
-"""Images in a row of a grid, and in a grid where there are more than MOST grids."""
+COLUMNS = 8
+"""Images in a row of a grid."""
+SMALL_GRID = 16
+"""Images in a grid where there are more than MOST grids."""
 ROW = ["dataset", "model", "seed", "sampler"]
 
 
@@ -43,7 +45,7 @@ class SamplesSection(Section):
             for _, row in rows.iterrows()
         ]
         shown = [i for i, name in enumerate(names) if name in best or len(rows) <= MOST]
-        images = GRID if len(shown) <= MOST else FEW
+        images = GRID if len(shown) <= MOST else SMALL_GRID
         grids = [_grid(study, rows.iloc[i], images) | {"first": names[i] in best} for i in shown]
         return {"grids": grids, "others": len(rows) - len(grids)}
 
