@@ -20,11 +20,11 @@ from genlab.io.files import write_json, write_text
 
 CHECKOUT = Path(__file__).parents[1]
 RESULTS = Path("results/benchmarks")
-COPIED = (
+COPIED_PARTS = (
     "Snakefile", "benchmarks", "config", "docs", "envs", "profiles", "pyproject.toml", "rules",
     "src",
 )  # fmt: skip
-"""Parts of the checkout that a copy has"""
+"""Files and folders of the checkout that a copy has"""
 
 Row = dict[str, str | int | float]
 
@@ -47,15 +47,15 @@ def machine(threads: int) -> dict[str, str | int]:
 def copy_checkout(copy: Path) -> None:
     """Copy what a study needs of the checkout to `copy`."""
     copy.mkdir()
-    for part in COPIED:
+    for part in COPIED_PARTS:
         if (CHECKOUT / part).is_dir():
             shutil.copytree(CHECKOUT / part, copy / part, symlinks=True)
         else:
             shutil.copy2(CHECKOUT / part, copy / part)
 
 
-def commands_of(copy: Path, **variables: str) -> dict[str, str]:
-    """The environment in which the commands of this Python run the code of a copy."""
+def environment_of(copy: Path, **variables: str) -> dict[str, str]:
+    """The environment variables with which this Python's commands run the code of a copy."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

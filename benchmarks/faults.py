@@ -1,12 +1,12 @@
 """What a study does when it is killed, its files are damaged, or the machine fails.
 
-    python benchmarks/faults.py                          # 50 kills, 3 damages of every kind of file
+    python benchmarks/faults.py                          # 50 kills, 3 damages of each kind
     python benchmarks/faults.py --parts clock kills --kills 3
 
-A small study runs once undisturbed in a temporary copy of the checkout; what is compared with it
-are the bytes of all images, weights, features and measurements. Then it is disturbed. The only
-acceptable ends are the same bytes, or an error that names the file and, once that is deleted, the
-same bytes. The script ends with an error at the first one that is neither.
+A small study runs once undisturbed in a temporary copy of the checkout. Then copies of it are
+disturbed, and the bytes of all images, weights, features and measurements are compared. Only two
+ends are acceptable: the same bytes, or an error that names the place and, once that is put right,
+the same bytes. The script ends with an error at the first end that is neither.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 import yaml
-from common import Row, commands_of, copy_checkout, listed, machine, publish, table
+from common import Row, copy_checkout, environment_of, listed, machine, publish, table
 
 from genlab.io.files import CHECKSUM
 
@@ -59,14 +59,14 @@ FILE = "config/studies/faults.yaml"
 RESULTS = Path("results/faults")
 PATIENCE = 900.0
 """Seconds for a study that takes one or two minutes"""
-TIMES = {
+VARYING_KEYS = {
     "train_seconds", "seconds_at", "seconds_per_image", "images_per_second", "time",
     "joules", "joules_per_image", "seconds", CHECKSUM,
 }  # fmt: skip
-"""Keys of JSON files that differ between two runs"""
-NOT_COMPARED = ("environment.json", "sent.json")
-"""Files that name the machine's state, and runs of MLflow"""
-DAMAGED = (
+"""Keys of JSON files whose values differ between two runs"""
+IGNORED_FILES = ("environment.json", "sent.json")
+"""Files that hold the machine's state, or runs of MLflow, and are not compared"""
+DAMAGED_FILES = (
     "results/data/sprites/train_images.npy",
     "results/data/sprites/manifest.json",
     f"{RESULTS}/sprites/*/seed0/model/weights.safetensors",
@@ -82,23 +82,24 @@ DAMAGED = (
 PARTS = ("terminated", "twice", "edited", "clock", "disk", "damages", "kills")
 
 
-class Fault(Exception):
+class Failure(Exception):
     """An end that is not acceptable."""
 
 
-def flip(path: Path, chance: random.Random) -> None:
+def flip(path: Path, rng: random.Random) -> None:
     """Turn one bit of the file."""
     content = bytearray(path.read_bytes())
-    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
 
 
-def truncate(path: Path, chance: random.Random) -> None:
+def truncate(path: Path, rng: random.Random) -> None:
     """Cut the file off."""
-    os.truncate(path, chance.randrange(path.stat().st_size))
+    os.truncate(path, rng.randrange(path.stat().st_size))
 
 
-def delete(path: Path, chance: random.Random) -> None:
+def delete(path: Path, rng: random.Random) -> None:
+    """Delete the file."""
     path.unlink()
 
 
@@ -124,7 +125,7 @@ class Study:
         return subprocess.Popen(
             ["snakemake", "--cores", "2", "--configfile", FILE],
             cwd=self.root,
-            env=commands_of(self.root, OMP_NUM_THREADS="1", GENLAB_GPUS="0"),
+            env=environment_of(self.root, OMP_NUM_THREADS="1", GENLAB_GPUS="0"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -141,38 +142,38 @@ class Study:
         """Run the study to its end."""
         code, output = self.run()
         if code:
-            raise Fault(f"exit code {code}:\n{output[-3000:]}")
+            raise Failure(f"exit code {code}:\n{output[-3000:]}")
 
     def digests(self) -> dict[str, str]:
-        """A digest of the content of every file of numbers, without times, by its path."""
-        found = {}
+        """Digests of all files of numbers, without their times, by path."""
+        digests = {}
         for folder in (self.root / "results/data", self.root / RESULTS):
             for path in sorted(folder.rglob("*")):
-                apart = {"resume", "tracking", "logs", "benchmarks", "report"} & set(path.parts)
-                if apart or not path.is_file():
+                ignored = {"resume", "tracking", "logs", "benchmarks", "report"} & set(path.parts)
+                if ignored or not path.is_file():
                     continue
                 if path.suffix in (".npy", ".npz", ".safetensors"):
                     content = path.read_bytes()
-                elif path.suffix == ".json" and path.name not in NOT_COMPARED:
+                elif path.suffix == ".json" and path.name not in IGNORED_FILES:
                     content = _without_times(path)
                 else:
                     continue
-                found[str(path.relative_to(self.root))] = hashlib.sha256(content).hexdigest()
-        return found
+                digests[str(path.relative_to(self.root))] = hashlib.sha256(content).hexdigest()
+        return digests
 
     def check(self, expected: dict[str, str]) -> None:
-        """The files are those of the undisturbed study.
+        """Compare the files with the `expected` digests of the undisturbed study.
 
         Raises:
-            Fault: one is missing, too many, or another one.
+            Failure: a file is missing, additional or different.
         """
         actual = self.digests()
         for path in sorted(expected.keys() | actual.keys()):
             if actual.get(path) != expected.get(path):
-                raise Fault(f"{path}: {actual.get(path)}, undisturbed {expected.get(path)}")
+                raise Failure(f"{path}: {actual.get(path)}, undisturbed {expected.get(path)}")
 
-    def running(self, process: subprocess.Popen[str]) -> list[str]:
-        """The stages that run below a process."""
+    def running_stages(self, process: subprocess.Popen[str]) -> list[str]:
+        """The stages that run in children of a process."""
         stages = []
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
@@ -183,87 +184,91 @@ class Study:
                 stages.append(words[2])
         return stages
 
-    def trained(self) -> dict[Path, int]:
+    def training_ends(self) -> dict[Path, int]:
         """When each training ended."""
         weights = (self.root / RESULTS).glob("*/*/seed*/model/weights.safetensors")
         return {path: path.stat().st_mtime_ns for path in weights}
 
 
 def _without_times(path: Path) -> bytes:
-    def cleaned(value: Any) -> Any:
+    def clean(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: cleaned(inner) for key, inner in value.items() if key not in TIMES}
-        return [cleaned(inner) for inner in value] if isinstance(value, list) else value
+            return {key: clean(inner) for key, inner in value.items() if key not in VARYING_KEYS}
+        return [clean(inner) for inner in value] if isinstance(value, list) else value
 
-    return json.dumps(cleaned(json.loads(path.read_text(encoding="utf-8")))).encode()
+    return json.dumps(clean(json.loads(path.read_text(encoding="utf-8")))).encode()
 
 
-def killed(folder: Path, expected: dict[str, str], kills: int, seed: int) -> Iterator[Row]:
-    """SIGKILL for all processes at random moments; the same command goes on, to its end."""
-    chance, left, hit = random.Random(seed), kills, collections.Counter[str]()
+def kill_study(folder: Path, expected: dict[str, str], kills: int, seed: int) -> Iterator[Row]:
+    """Kill all processes at random moments; the same command continues, to the end."""
+    rng, remaining, stages = random.Random(seed), kills, collections.Counter[str]()
     studies = 0
-    while left:
+    while remaining:
         study = Study(folder / f"killed{studies}")
         studies += 1
-        while left:
-            before = study.trained()
+        while remaining:
+            before = study.training_ends()
             process = study.begin()
-            delay = chance.uniform(1, 25)
+            delay = rng.uniform(1, 25)
             try:
                 process.communicate(timeout=delay)
                 break  # it ended
             except subprocess.TimeoutExpired:
-                hit.update(set(study.running(process)) or {"planning"})
+                stages.update(set(study.running_stages(process)) or {"planning"})
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
-                left -= 1
-            _not_again(before, study.trained())
-        before = study.trained()
+                remaining -= 1
+            _check_not_repeated(before, study.training_ends())
+        before = study.training_ends()
         study.finish()
-        _not_again(before, study.trained())
+        _check_not_repeated(before, study.training_ends())
         study.check(expected)
         shutil.rmtree(study.root)
-    for stage, number in sorted(hit.items()):
+    for stage, number in sorted(stages.items()):
         yield {"fault": f"SIGKILL during {stage}", "times": number, "end": "same bytes"}
 
 
-def _not_again(before: dict[Path, int], after: dict[Path, int]) -> None:
+def _check_not_repeated(before: dict[Path, int], after: dict[Path, int]) -> None:
     for path, end in before.items():
         if after.get(path) != end:
-            raise Fault(f"{path}: was trained again")
+            raise Failure(f"{path}: was trained again")
 
 
-def damaged(
+def damage_files(
     folder: Path, whole: Path, expected: dict[str, str], times: int, seed: int
 ) -> Iterator[Row]:
-    """A file that a stage reads is damaged; what reads it runs again."""
-    chance = random.Random(seed)
-    for pattern in DAMAGED:
+    """Damage a file that a stage reads, and run the study again."""
+    rng = random.Random(seed)
+    for pattern in DAMAGED_FILES:
         ends = collections.Counter[str]()
         for damage in DAMAGES:
             for number in range(times):
                 study = Study(folder / f"damaged{number}", whole)
-                path = chance.choice(sorted(study.root.glob(pattern)))
-                damage(path, chance)
+                path = rng.choice(sorted(study.root.glob(pattern)))
+                damage(path, rng)
                 if path.parent.name == "at":  # only the learning curve reads it: once more
                     (path.parents[2] / "curve/curve.json").unlink()
-                ends[_mended(study, path, expected)] += 1
+                ends[_run_damaged(study, path, expected)] += 1
                 shutil.rmtree(study.root)
         name = pattern.removeprefix("results/").removeprefix("faults/sprites/").replace("*/", "")
         end = ", ".join(f"{end} ({number})" for end, number in ends.items())
         yield {"fault": f"{name} damaged", "times": len(DAMAGES) * times, "end": end}
 
 
-def _mended(study: Study, path: Path, expected: dict[str, str]) -> str:
-    """How the study ended, with what is said deleted where something is said."""
+def _run_damaged(study: Study, path: Path, expected: dict[str, str]) -> str:
+    """Run a study whose file at `path` is damaged; delete what an error names, and run it again.
+
+    Returns:
+        How the study ended.
+    """
     end = "same bytes"
     code, output = study.run()
     if code:
         name = str(path.relative_to(study.root))
         if "Traceback" in output:
-            raise Fault(f"{name}: a traceback:\n{output[-3000:]}")
+            raise Failure(f"{name}: a traceback:\n{output[-3000:]}")
         if f"{name}: " not in output:
-            raise Fault(f"{name}: not named:\n{output[-3000:]}")
+            raise Failure(f"{name}: not named:\n{output[-3000:]}")
         if path.parent.name == "at":  # one output of the training, as the message says
             shutil.rmtree(path.parent)
         else:
@@ -274,67 +279,68 @@ def _mended(study: Study, path: Path, expected: dict[str, str]) -> str:
     return end
 
 
-def terminated(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
-    """SIGTERM to a training: a checkpoint at once, and the next command goes on from it."""
+def terminate_training(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """End a training with SIGTERM: it writes a checkpoint, and the next command continues there."""
     study = Study(folder / "terminated")
     process = study.begin()
     pid = study.root / RESULTS / "sprites/ddpm/seed0/resume/pid"
-    _until(lambda: bool(list(pid.parent.glob("*-at-*.part"))))  # weights of half of the training
-    begun = time.monotonic()
+    # Weights of half of the training
+    _wait_until(lambda: bool(list(pid.parent.glob("*-at-*.part"))))
+    start = time.monotonic()
     trainer = psutil.Process(int(pid.read_text()))
     trainer.terminate()
     trainer.wait(PATIENCE)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     if not list(pid.parent.glob("*.safetensors")):
-        raise Fault("SIGTERM left no checkpoint")
+        raise Failure("SIGTERM left no checkpoint")
     study.finish()
     study.check(expected)
     yield {"fault": "SIGTERM to a training", "times": 1,
            "end": f"checkpoint after {seconds:.1f} s, then same bytes"}  # fmt: skip
 
 
-def edited(folder: Path) -> Iterator[Row]:
-    """A study is edited while it runs: what was begun is refused, then made as edited."""
-    longer = {**STUDY, "training": {"images": 19_200}}
-    plain, study = Study(folder / "as-edited"), Study(folder / "edited")
-    plain.write(longer)
-    plain.finish()
+def edit_study(folder: Path) -> Iterator[Row]:
+    """Edit a study while it runs: files begun before are refused, then made as edited."""
+    settings = {**STUDY, "training": {"images": 19_200}}
+    reference, study = Study(folder / "as-edited"), Study(folder / "edited")
+    reference.write(settings)
+    reference.finish()
     process = study.begin()
-    _until(lambda: bool(study.running(process)))
-    study.write(longer)
+    _wait_until(lambda: bool(study.running_stages(process)))
+    study.write(settings)
     process.communicate(timeout=PATIENCE)
     study.finish()
-    study.check(plain.digests())
+    study.check(reference.digests())
     yield {"fault": "study edited while it runs", "times": 1, "end": "bytes of the edited study"}
 
 
-def twice(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
-    """A second Snakemake beside the first one."""
+def run_twice(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """Start a second Snakemake beside the first one."""
     study = Study(folder / "twice")
     process = study.begin()
-    _until(lambda: bool(study.running(process)))
+    _wait_until(lambda: bool(study.running_stages(process)))
     code, output = study.run()
     if not code or "Traceback" in output:
-        raise Fault(f"a second workflow beside the first one: {output[-2000:]}")
+        raise Failure(f"a second workflow beside the first one: {output[-2000:]}")
     process.communicate(timeout=PATIENCE)
     study.finish()
     study.check(expected)
     yield {"fault": "two workflows at once", "times": 1, "end": "second refused, same bytes"}
 
 
-def clock(folder: Path, whole: Path, expected: dict[str, str]) -> Iterator[Row]:
-    """The clock was set back by an hour after the study ended, then a sample is deleted.
+def set_clock_back(folder: Path, whole: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """Set the clock back by an hour after the study ended, then delete a row's samples.
 
-    Snakemake says so rather than compare times that mean nothing, until the clock is right again.
+    Until the clock is right again, Snakemake reports it rather than compare meaningless times.
     """
     study = Study(folder / "clock", whole)
     shift(study, 3600)
     next((study.root / RESULTS).glob("sprites/ddpm/seed0/samples/*/samples.npy")).unlink()
     code, output = study.run()
     if code and ("clock" not in output or "Traceback" in output):
-        raise Fault(f"clock set back: {output[-3000:]}")
+        raise Failure(f"clock set back: {output[-3000:]}")
     shift(study, -3600)
     study.finish()
     study.check(expected)
@@ -343,15 +349,15 @@ def clock(folder: Path, whole: Path, expected: dict[str, str]) -> Iterator[Row]:
 
 
 def shift(study: Study, seconds: int) -> None:
-    """Change when all results were written."""
+    """Add `seconds` to the modification times of all results."""
     for path in study.root.joinpath("results").rglob("*"):
         if path.is_file():
-            later = path.stat().st_mtime_ns + seconds * 10**9
-            os.utime(path, ns=(later, later))
+            time_ns = path.stat().st_mtime_ns + seconds * 10**9
+            os.utime(path, ns=(time_ns, time_ns))
 
 
-def disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
-    """The disk is full, or can't be written; then there is room again. Needs root."""
+def fill_disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
+    """Fill the disk, make it read-only, then give it room again. Needs root."""
     study = Study(folder / "disk")
     results = study.root / "results"
     results.mkdir()
@@ -367,7 +373,7 @@ def disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
             subprocess.run(["mount", "-o", f"remount,{option}", str(results)], check=True)
             code, output = study.run()
             if not code or "Traceback" in output or word not in output:
-                raise Fault(f"{name}: exit code {code}:\n{output[-3000:]}")
+                raise Failure(f"{name}: exit code {code}:\n{output[-3000:]}")
             yield {"fault": name, "times": 1, "end": "an error that says so, later same bytes"}
         subprocess.run(["mount", "-o", "remount,rw,size=2g", str(results)], check=True)
         study.finish()
@@ -376,11 +382,11 @@ def disk(folder: Path, expected: dict[str, str]) -> Iterator[Row]:
         subprocess.run(["umount", "-l", str(results)], check=True)
 
 
-def _until(true: Callable[[], bool]) -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
-    while not true():
+    while not condition():
         if time.monotonic() > end:
-            raise Fault("waited in vain")
+            raise Failure("waited in vain")
         time.sleep(0.05)
 
 
@@ -395,27 +401,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = Study(folder / "undisturbed")
-        begun = time.monotonic()
+        start = time.monotonic()
         whole.finish()
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - start
         expected = whole.digests()
         print(f"undisturbed: {len(expected)} files, {seconds:.0f} s")
         parts = {
-            "terminated": terminated(folder, expected),
-            "twice": twice(folder, expected),
-            "edited": edited(folder),
-            "clock": clock(folder, whole.root, expected),
-            "disk": disk(folder, expected),
-            "damages": damaged(folder, whole.root, expected, options.damages, options.seed),
-            "kills": killed(folder, expected, options.kills, options.seed),
+            "terminated": terminate_training(folder, expected),
+            "twice": run_twice(folder, expected),
+            "edited": edit_study(folder),
+            "clock": set_clock_back(folder, whole.root, expected),
+            "disk": fill_disk(folder, expected),
+            "damages": damage_files(folder, whole.root, expected, options.damages, options.seed),
+            "kills": kill_study(folder, expected, options.kills, options.seed),
         }
         try:
             for part in options.parts:
                 for row in parts[part]:
                     print(*row.values(), sep="; ")
                     rows.append(row)
-        except Fault as fault:
-            sys.exit(f"error: {fault}")
+        except Failure as failure:
+            sys.exit(f"error: {failure}")
     about = machine(1)
     markdown = f"{table(rows)}\n{len(expected)} files compared. {listed(about)}.\n"
     publish("faults", markdown, {"machine": about, "rows": rows})

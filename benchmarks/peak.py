@@ -1,11 +1,11 @@
-"""What share of the processor's matrix products training and sampling reach.
+"""Share of the processor's peak, in matrix products, that training and sampling reach.
 
     snakemake --cores all                       # or another study, with --study
     python benchmarks/peak.py --threads 1
 
-For each trained run of a study: the floating-point operations of a training step and of a batch of
-samples, counted by PyTorch, over their times. The peak is a product of two large matrices on the
-same threads, in the precision that the work is done in.
+For the run of seed 0 of each model of a study: the floating-point operations of a training step and
+of a batch of samples, counted by PyTorch, divided by their times. The peak is the speed of the
+product of two large matrices, on the same threads and in the same precision.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from genlab.workflow.train import begin_training
 
 SIDE = 2048
 """Rows and columns of the matrices of the peak"""
-DRAWN = 100
+BATCH_SIZE = 100
 """Samples of a batch, as many as the stage `sample` draws at a time"""
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def operations(work: Callable[[], object]) -> int:
@@ -46,31 +46,31 @@ def operations(work: Callable[[], object]) -> int:
 
 
 def median_seconds(work: Callable[[], object], calls: int) -> float:
-    """The median time of a call, after one that isn't counted."""
+    """Median time of a call; the first one is not counted."""
     work()
     times = []
     for _ in range(calls):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
 def peaks() -> dict[str, float]:
-    """Operations a second of the product of two square matrices, by precision."""
-    found = {}
-    for name, dtype in TYPES.items():
+    """Operations per second of the product of two square matrices, by precision."""
+    speeds = {}
+    for name, dtype in DTYPES.items():
         a, b = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
-        found[name] = 2 * SIDE**3 / median_seconds(partial(torch.mm, a, b), 10)
-    return found
+        speeds[name] = 2 * SIDE**3 / median_seconds(partial(torch.mm, a, b), 10)
+    return speeds
 
 
-def of_training(run: RunFolder, steps: int, peak: dict[str, float]) -> Row:
-    """The steps of a training of the run from its beginning."""
+def measure_training(run: RunFolder, steps: int, peak: dict[str, float]) -> Row:
+    """Measure the first steps of a training of the run."""
     spec = read_run(run.config)
     accelerator = make_accelerator(spec.training.precision, True, spec.training.tf32)
     state = begin_training(run, spec, accelerator)
-    for _ in range(3):  # what is prepared in the first ones
+    for _ in range(3):  # the first ones take longer
         state.step()
     count = operations(state.step)
     speed = count / median_seconds(state.step, steps)
@@ -82,14 +82,14 @@ def of_training(run: RunFolder, steps: int, peak: dict[str, float]) -> Row:
     }
 
 
-def of_sampling(at: SampleFolder, calls: int, peak: dict[str, float]) -> Row:
-    """Drawing a batch of a row."""
+def measure_sampling(at: SampleFolder, calls: int, peak: dict[str, float]) -> Row:
+    """Measure the drawing of a batch of samples of a row."""
     model, spec = load_trained(at.run), read_samples(at.config)
     sampler = spec.sampler
     assert sampler is not None
-    noise = SampleNoise(spec.seed, range(DRAWN))
-    takes = model.config.takes_prompts
-    tokens = captions_of(at.run.data, noise).tokens if takes else None
+    noise = SampleNoise(spec.seed, range(BATCH_SIZE))
+    takes_prompts = model.config.takes_prompts
+    tokens = captions_of(at.run.data, noise).tokens if takes_prompts else None
     with torch.no_grad():
         count = operations(lambda: draw(model, sampler, noise, tokens))
         speed = count / median_seconds(lambda: draw(model, sampler, noise, tokens), calls)
@@ -97,7 +97,7 @@ def of_sampling(at: SampleFolder, calls: int, peak: dict[str, float]) -> Row:
     return {
         "row": at.folder.name,
         "drawn in": precision,
-        "GFLOP of an image": count / DRAWN / 1e9,
+        "GFLOP of an image": count / BATCH_SIZE / 1e9,
         "sampling, GFLOP/s": speed / 1e9,
         "sampling, % of peak": 100 * speed / peak[precision],
     }
@@ -121,15 +121,15 @@ def main() -> None:
         at = SampleFolder(min(configs).parent)
         rows.append(
             {"model": run.folder.parent.name}
-            | of_training(run, options.steps, peak)
-            | of_sampling(at, options.calls, peak)
+            | measure_training(run, options.steps, peak)
+            | measure_sampling(at, options.calls, peak)
         )
         print(rows[-1], flush=True)
     about = machine(options.threads)
-    said = ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in peak.items())
+    speeds = ", ".join(f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in peak.items())
     conditions = (
-        f"Peak, a product of {SIDE} x {SIDE} matrices: {said}. Medians of {options.steps} steps "
-        f"and of {options.calls} batches of {DRAWN} samples.\n{listed(about)}.\n"
+        f"Peak, a product of {SIDE} x {SIDE} matrices: {speeds}. Medians of {options.steps} steps "
+        f"and of {options.calls} batches of {BATCH_SIZE} samples.\n{listed(about)}.\n"
     )
     publish("peak", f"{table(rows)}\n{conditions}", {"machine": about, "peak": peak, "rows": rows})
 

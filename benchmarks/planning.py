@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import Row, commands_of, copy_checkout, listed, machine, publish, table
+from common import Row, copy_checkout, environment_of, listed, machine, publish, table
 
 REPETITIONS = 3
 STUDY: dict[str, Any] = {
@@ -50,7 +50,7 @@ def plan(copy: Path, seeds: int) -> tuple[int, float, float, float]:
     with tempfile.TemporaryFile("w+") as output:
         begun = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=copy, env=commands_of(copy), stdout=output, stderr=subprocess.STDOUT
+            command, cwd=copy, env=environment_of(copy), stdout=output, stderr=subprocess.STDOUT
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from common import Row, commands_of, copy_checkout, listed, machine, publish, table
+from common import Row, copy_checkout, environment_of, listed, machine, publish, table
 
 DRY_RUNS = 5
 
@@ -48,7 +48,7 @@ def covered(spans: Iterable[tuple[float, float]]) -> float:
 
 def snakemake(copy: Path, timings: Path, *arguments: str) -> float:
     """Run snakemake in `copy` as a user of this environment would; returns its seconds."""
-    environment = commands_of(copy, GENLAB_TIMINGS=str(timings))
+    environment = environment_of(copy, GENLAB_TIMINGS=str(timings))
     begun = time.perf_counter()
     done = subprocess.run(
         ["snakemake", *arguments],
