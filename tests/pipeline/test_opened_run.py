@@ -37,8 +37,8 @@ def test_it_is_trained_and_nothing_else_is(
 ) -> None:
     run = open_run(project.root / VAE)
     assert run.batch(4).images.shape[0] == 4
-    said = capsys.readouterr().out
-    assert said == f"training {VAE}: snakemake --cores all {VAE}/model/weights.safetensors\n"
+    output = capsys.readouterr().out
+    assert output == f"training {VAE}: snakemake --cores all {VAE}/model/weights.safetensors\n"
     runs = {path.parents[2].name for path in project.root.glob("results/**/weights.safetensors")}
     assert runs == {"vae"}
     open_run(project.root / VAE)

@@ -18,14 +18,14 @@ from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
 
 TRAININGS, STEPS, PART = 16, 300, 30
-AWAY = 5.0
+OUTAGE = 5.0
 """Seconds without a server"""
 
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, as Debian installs them."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found and shutil.which("runuser") and not os.geteuid() else None
+    tools = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return tools[-1].parent if tools and shutil.which("runuser") and not os.geteuid() else None
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def database(tmp_path: Path) -> Iterator[str]:
     process.wait()
 
 
-def trains(run: RunFolder) -> None:
-    """What a training does to its run's folder and the server, as far as these see it."""
+def train(run: RunFolder) -> None:
+    """Write to the run's folder and the server what a training writes."""
     begin(run)
     for first in range(4, STEPS, PART):
         log(run, first, min(first + PART - 1, STEPS))
@@ -79,13 +79,13 @@ def test_sixteen_trainings_lose_nothing_while_the_server_is_away(
     at = study(seeds=list(range(TRAININGS)))
     runs = [at.run("stripes", "vae", seed) for seed in range(TRAININGS)]
     fork = multiprocessing.get_context("fork")  # MLflow is imported once for all
-    trainings = [fork.Process(target=trains, args=(run,)) for run in runs]
+    trainings = [fork.Process(target=train, args=(run,)) for run in runs]
     with tracking_server(tmp_path, database, port):
         for training in trainings:
             training.start()
         time.sleep(2)
     assert any(training.is_alive() for training in trainings), "the server went away too late"
-    time.sleep(AWAY)
+    time.sleep(OUTAGE)
     with tracking_server(tmp_path, database, port) as address:
         for training in trainings:
             training.join()

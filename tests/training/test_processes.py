@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,27 +56,28 @@ def train_all(rank: int, port: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def process_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the weights of every family in each of two processes."""
     folder = tmp_path_factory.mktemp("shared")
     mp.spawn(train_all, (free_port(), folder), nprocs=PROCESSES)
     return folder
 
 
-def apart(first: Weights, second: Weights) -> float:
+def difference(first: Weights, second: Weights) -> float:
     """The largest difference of two sets of weights."""
     assert first.keys() == second.keys()
     return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_two_processes_train_as_one_does(shared: Path, family: str) -> None:
+def test_two_processes_train_as_one_does(process_weights: Path, family: str) -> None:
     """2 x 8 images are 1 x 16, to the rounding of sums; both processes end with equal weights."""
-    both = [torch.load(shared / f"{family}-{rank}.pt") for rank in range(PROCESSES)]
-    assert apart(*both) == 0
+    both = [torch.load(process_weights / f"{family}-{rank}.pt") for rank in range(PROCESSES)]
+    assert difference(*both) == 0
     alone = weights_after_steps(family)
-    assert apart(both[0], alone) < 1e-4
-    assert apart(alone, {name: torch.zeros_like(tensor) for name, tensor in alone.items()}) > 1e-2
+    assert difference(both[0], alone) < 1e-4
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in alone.items()}
+    assert difference(alone, zeros) > 1e-2
 
 
 DIVISIBLE = [
@@ -88,7 +89,7 @@ DIVISIBLE = [
 
 @pytest.mark.parametrize("family", DIVISIBLE)
 def test_a_batch_in_parts_trains_as_a_whole_one_does(family: str) -> None:
-    assert apart(weights_after_steps(family), weights_after_steps(family, parts=4)) < 1e-4
+    assert difference(weights_after_steps(family), weights_after_steps(family, parts=4)) < 1e-4
 
 
 def test_what_needs_its_whole_batch_is_refused_before_it_is_trained() -> None:
@@ -115,7 +116,7 @@ def test_blocks_that_are_computed_twice_train_to_the_same_bits(family: str) -> N
     plain, twice = (small_training(family, recompute=recompute) for recompute in (False, True))
     for _ in range(3):
         assert kept_bytes(twice) < kept_bytes(plain)
-    assert apart(plain.model.state_dict(), twice.model.state_dict()) == 0
+    assert difference(plain.model.state_dict(), twice.model.state_dict()) == 0
 
 
 def test_a_gpu_without_enough_memory_names_what_needs_less() -> None:
@@ -139,9 +140,9 @@ def channels_last(rows: Tensor) -> Tensor:
 
 
 @pytest.fixture
-def whole_and_shares() -> Iterator[tuple[Tensor, list[BatchNoise]]]:
+def whole_and_shares() -> tuple[Tensor, list[BatchNoise]]:
     torch.manual_seed(0)
-    yield torch.rand(12, 3), [BatchNoise(BatchShare(number, 3), 4) for number in range(3)]
+    return torch.rand(12, 3), [BatchNoise(BatchShare(number, 3), 4) for number in range(3)]
 
 
 @pytest.mark.parametrize(
