@@ -1,4 +1,4 @@
-"""Writes the badges of the README: what the project's metadata say.
+"""Write the badges of the README from the project's metadata.
 
 python docs/badges.py
 """
@@ -19,13 +19,13 @@ BADGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" r
   </g>
 </svg>
 """
-LETTER = 6.0
-"""Pixels of a letter, about"""
+LETTER_WIDTH = 6.0
+"""Approximate width of a letter in pixels"""
 
 
 def badge(name: str, value: str) -> str:
     """The SVG file of a badge."""
-    name_length, value_length = (round(LETTER * len(text)) for text in (name, value))
+    name_length, value_length = (round(LETTER_WIDTH * len(text)) for text in (name, value))
     return BADGE.format(
         name=name, value=value, name_length=name_length, value_length=value_length,
         left=name_length + 11, value_at=name_length + 21, width=name_length + value_length + 28,
@@ -33,7 +33,7 @@ def badge(name: str, value: str) -> str:
 
 
 def badges() -> dict[Path, str]:
-    """The files and their contents."""
+    """The contents of the badges' files, by path."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     prefix = "Programming Language :: Python :: 3."
     versions = [one.removeprefix(prefix) for one in project["classifiers"] if prefix in one]

@@ -21,7 +21,11 @@ def yaml_names(folder: Path) -> list[str]:
 
 
 def resolve(values: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
-    """Validate a model's merged values: its training and its hyperparameters."""
+    """Validate a model's merged values: its training and its hyperparameters.
+
+    Raises:
+        ConfigError: a value is unusable, or the family can't be trained with `accumulation`.
+    """
     hyperparameters = {key: value for key, value in values.items() if key != "training"}
     training = build(TrainingConfig, values.get("training", {}), f"{where}: training")
     family = build_family(hyperparameters, where)
