@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import awake
+from servers import free_port
 from torch import Tensor
 from torch.func import jacrev
 
@@ -158,10 +158,7 @@ def first_batch_of_actnorm() -> tuple[Tensor, ActNorm, ActNorm]:
 
 
 def test_actnorm_starts_from_the_images_of_all_processes() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_two_processes, (port,), nprocs=2)
+    torch.multiprocessing.spawn(_two_processes, (free_port(),), nprocs=2)
 
 
 def test_1x1_convolution_starts_as_a_rotation() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from browser import blank_page, needs_chromium
 from runs import Study, begin, draw, local, rows_in, runs_in
+from servers import free_port
 
 from genlab.results.layout import RunFolder
 from genlab.tracking.mirror import mirror
@@ -38,9 +39,7 @@ def project(study: Study, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 @pytest.fixture
 def port() -> int:
     """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from genlab.data.pictures import zoom
 from genlab.io.arrays import read_array
 from genlab.report.figures import data_uri, sheet_png
 from genlab.results.layout import SampleFolder
@@ -31,21 +32,16 @@ class Picture:
     """Description for those who do not see it."""
 
 
-def zoom(side: int) -> int:
-    """The whole number by which images of `side` pixels are enlarged on the page."""
-    return max(1, SIDE // side)
-
-
 def picture(images: NDArray[np.uint8], columns: int, alt: str) -> Picture:
     """Return a picture of images [N, C, H, W] in rows of `columns`."""
     side = images.shape[-1]
     width = columns * (side + 1) + 1  # with the lines between them
-    return Picture(data_uri(sheet_png(images, columns, side)), zoom(side) * width, alt)
+    return Picture(data_uri(sheet_png(images, columns, side)), zoom(side, SIDE) * width, alt)
 
 
 def strip(row: SampleFolder, name: str) -> Picture:
     """Return a strip of a row's first samples, as many as fit into about WIDTH pixels."""
     images = read_array(row.samples)
     side = images.shape[-1]
-    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom(side) + 1)))
+    count = max(2, min(PICTURES, len(images), WIDTH // (side * zoom(side, SIDE) + 1)))
     return picture(np.asarray(images[:count]), count, f"the first {count} samples of {name}")
