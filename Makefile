@@ -53,7 +53,7 @@ lab: setup ## The notebooks in JupyterLab
 	$(ACTIVATE) jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: setup ## Execute the notebooks on the default study's runs, in place
-	$(ACTIVATE) jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
+	$(ACTIVATE) jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 docs: $(VENV)/.test ## Build the documentation site, docs/_build/html
 	$(ACTIVATE) OMP_NUM_THREADS=1 python docs/site/build.py
