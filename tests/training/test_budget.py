@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from genlab.io.history import read_history
 from genlab.models.base import Facts, build_model
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_run
-from genlab.training.budget import Trial, measure_speed
+from genlab.training.budget import SCHEDULER, Trial, measure_speed
 from genlab.training.size import fits, parameter_count
 from genlab.training.trainer import make_accelerator
 from genlab.workflow.sizes import check_sizes
@@ -40,6 +44,30 @@ def test_a_trial_measures_images_per_second(tiny_study: Callable[..., StudyFolde
     assert trial.rate > 0
     assert trial.preparation == state.progress.seconds
     assert state.progress.step >= 3 + 5  # warm-up, and one look at the clock
+
+
+@pytest.mark.skipif(not SCHEDULER.exists(), reason="the system doesn't say how long it waited")
+def test_other_work_on_the_same_core_does_not_shorten_the_training(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """Beside two busy processes the clock shows a third of the speed."""
+    run = tiny_study().run("stripes", "vae", 0)
+    state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
+    cores = os.sched_getaffinity(0)
+    busy: list[subprocess.Popen[bytes]] = []
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        alone = measure_speed(state, seconds=1.0).rate
+        busy += [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+        time.sleep(0.3)  # until they compute
+        beside = measure_speed(state, seconds=1.0).rate
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+        os.sched_setaffinity(0, cores)
+    # Two thirds, as measured: the processes share a cache.
+    assert beside > 0.5 * alone
 
 
 def test_a_budget_of_seconds_is_a_number_of_images(

@@ -4,12 +4,16 @@ The learning rate, the progress that a family sees and a resumed training all ne
 number of steps before the first one. So a trial of the training measures its speed, and the
 training itself then has a number of images like any other. Two trials measure two speeds: trained
 twice, a model processes other numbers of images and ends with other weights.
+
+What the trial waits for a core is not counted. Otherwise other work that runs beside it for some
+seconds would shorten the whole training.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from genlab.config.study import TrainingConfig
@@ -20,6 +24,8 @@ TRIAL_SHARE, LONGEST_TRIAL = 0.1, 20.0
 """The trial takes this share of the budget, and at most so many seconds."""
 WARM_UP, CHUNK = 3, 5
 """Steps before the trial is timed, and steps between two looks at the clock."""
+SCHEDULER = Path("/proc/thread-self/schedstat")
+"""Linux: nanoseconds that this thread ran, and that it waited for a core; its turns."""
 
 
 class Trial(NamedTuple):
@@ -36,6 +42,11 @@ class Trial(NamedTuple):
     def images(self, seconds: float) -> int:
         """Number of images in `seconds`, at least 1."""
         return max(1, round((seconds - self.preparation) * self.rate))
+
+
+def _waiting_time() -> float:
+    """Seconds that this thread has waited for a core; 0 where the system doesn't say."""
+    return int(SCHEDULER.read_text().split()[1]) / 1e9 if SCHEDULER.exists() else 0.0
 
 
 def measure_speed(training: Training, seconds: float) -> Trial:
@@ -56,11 +67,11 @@ def measure_speed(training: Training, seconds: float) -> Trial:
         float(values["loss"])  # waits for the device
 
     take(WARM_UP)
-    start, steps = time.monotonic(), 0
+    start, waiting, steps = time.monotonic(), _waiting_time(), 0
     while not steps or time.monotonic() - start < seconds:
         take(CHUNK)
         steps += CHUNK
-    elapsed = time.monotonic() - start
+    elapsed = time.monotonic() - start - (_waiting_time() - waiting)
     return Trial(training.progress.seconds, steps * training.training.batch_size / elapsed)
 
 

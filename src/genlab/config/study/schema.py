@@ -71,7 +71,8 @@ class TrainingConfig(Strict):
     """Number of training images to process; an image counts again in every epoch."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Seconds to train for on this machine, in place of `images`. A trial before the training
-    measures its speed and fixes the number of images, so another call ends with other weights."""
+    measures its speed, as far as no other work takes the core, and fixes the number of images. So
+    another call ends with other weights."""
     parameters: PositiveInt | None = None
     """Number of parameters that a model which draws images must have, within 5 %; null takes any
     size. The length of the training is still that of `images` or `seconds`."""
