@@ -19,11 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from common import Row, copy_checkout, environment_of, listed, machine, publish, table
+
+from genlab.report.facts import wall_seconds
 
 DRY_RUNS = 5
 
@@ -35,15 +37,6 @@ class Job(NamedTuple):
     process: float
     begun: float
     ended: float
-
-
-def covered(spans: Iterable[tuple[float, float]]) -> float:
-    """The length of the union of `spans`."""
-    total, reached = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return total
 
 
 def snakemake(copy: Path, timings: Path, *arguments: str) -> float:
@@ -92,7 +85,8 @@ def main() -> None:
         lines = timings.read_text(encoding="utf-8").splitlines()
     jobs = [Job(**json.loads(line)) for line in lines]
     starts = [job.begun - job.process for job in jobs]
-    computing = covered((job.begun, job.ended) for job in jobs)
+    spans = pd.DataFrame([{"ended": job.ended, "seconds": job.ended - job.begun} for job in jobs])
+    computing = wall_seconds(spans)
     whole: Row = {
         "jobs": len(jobs),
         "dry run s, median": statistics.median(planning),
