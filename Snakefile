@@ -27,9 +27,10 @@ include: "rules/report.smk"
 
 # After the rules: their patterns hold the wildcards within names in angle brackets, which
 # Snakemake fills in later than the constraints that stand before a rule.
+# Data sets and models are those of the study, so Snakemake says of others that no rule makes them.
 wildcard_constraints:
-    dataset="[^/]+",
-    model="[^/]+",
+    dataset="|".join(map(re.escape, STUDY.datasets)),
+    model="|".join(map(re.escape, [*STUDY.models, *STUDY.evaluators, CALIBRATION])),
     seed="[0-9]+",
     row="[^/]+",
     extractor="[^/]+",

@@ -2,6 +2,7 @@
 import functools
 import gc
 import os
+import re
 import sys
 from pathlib import Path
 

@@ -50,3 +50,13 @@ def test_a_training_that_fails_says_why(project: Project) -> None:
     (project.root / "config/config.yaml").write_text(yaml.safe_dump(study))
     with pytest.raises(GenLabError, match=r"its training failed:[\s\S]*learnin_rate"):
         open_run(project.root / VAE)
+
+
+@pytest.mark.parametrize("path", ["sprites/glowing", "spirals/vae"])
+def test_a_run_that_the_study_does_not_name_is_refused_without_a_traceback(
+    project: Project, path: str
+) -> None:
+    run = f"results/default/{path}/seed0"
+    with pytest.raises(GenLabError, match=f"No rule to produce {run}/model") as error:
+        open_run(project.root / run)
+    assert "Traceback" not in str(error.value)
