@@ -76,8 +76,8 @@ class LossesSection(Section):
         "The training loss of each model. Families have different losses in different units, so "
         "compare the shapes of the curves and not their heights. Dashed lines show the loss on "
         "held-out images in the colour of the seed: on the first of them during the training, on "
-        "all of them at its end. A dashed line that rises while the other one falls means that the "
-        "model overfits."
+        "all of them at its end, so the last part of a dashed line may jump. A dashed line that "
+        "rises before that, while the other one falls, means that the model overfits."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
