@@ -41,8 +41,8 @@ BLOCK = 1000  # images whose distances to all others are in memory at once
 TIE = 1e-9  # squared distances that differ by this factor are equal up to rounding
 
 
-class RealImages(NamedTuple):
-    """Real images in a feature space, and their nearest neighbours among each other."""
+class Neighbourhoods(NamedTuple):
+    """Images in a feature space, and their nearest neighbours among each other."""
 
     features: Floats
     """[N, F]."""
@@ -99,16 +99,20 @@ def nearest_others(points: NDArray[np.floating], count: int) -> tuple[Floats, Co
     return squared, neighbours
 
 
-@cached_per_array
-def real_images(features: NDArray[np.floating], k: int, most: int) -> RealImages:
-    """Find the k + 1 nearest neighbours of each real image among the others.
+def neighbourhoods(features: NDArray[np.floating], k: int) -> Neighbourhoods:
+    """Find the k + 1 nearest neighbours of each image among the others, by features [N, F]."""
+    points = features.astype(np.float64)
+    return Neighbourhoods(points, *nearest_others(points, k + 1))
 
-    Args:
-        features: of the real images, [N, F].
-        most: how many of them are used, chosen at random and the same ones every time.
+
+@cached_per_array
+def real_neighbourhoods(features: NDArray[np.floating], k: int, generated: int) -> Neighbourhoods:
+    """Those of real images [N, F], which all rows of so many `generated` images are compared with.
+
+    Where N exceeds both MOST_REAL and `generated`, the larger of these many are chosen at random,
+    the same ones every time.
     """
-    real = subset(features, most, "density and coverage").astype(np.float64)
-    return RealImages(real, *nearest_others(real, k + 1))
+    return neighbourhoods(subset(features, max(MOST_REAL, generated), "neighbours"), k)
 
 
 def count_inside(
@@ -135,7 +139,7 @@ def count_inside(
 class Balls(NamedTuple):
     """Balls around real images, and what the jackknife needs to know of them."""
 
-    real: RealImages
+    real: Neighbourhoods
     inside: Inside
     larger: Inside
     """In balls that reach to neighbour k + 1."""
@@ -149,7 +153,7 @@ class Balls(NamedTuple):
         Args:
             limit: as in `Inside.needed`.
         """
-        images = real_images(real, k, max(MOST_REAL, len(generated)))
+        images = real_neighbourhoods(real, k, len(generated))
         radii = images.squared[:, -2:].T * (1 - TIE)
         inside, larger = count_inside(
             images.features, list(radii), generated.astype(np.float64), limit
@@ -210,7 +214,7 @@ def clipped_density(
     generated: NDArray[np.floating], real: NDArray[np.floating], k: int
 ) -> IntervalEstimate:
     """Clipped density of features [M, F] by those of real images [N, F]."""
-    images = real_images(real, k, max(MOST_REAL, len(generated)))
+    images = real_neighbourhoods(real, k, len(generated))
     squared, neighbours = images.squared[:, :k], images.neighbours[:, :k]
     radii = np.minimum(squared[:, -1], np.median(squared[:, -1])) * (1 + TIE)
     [inside] = count_inside(images.features, [radii], generated.astype(np.float64), limit=k)

@@ -10,23 +10,25 @@ from genlab.evaluation.intervals import (
     Estimate,
     IntervalEstimate,
     share_interval,
-    subset,
     without_excess,
 )
 from genlab.evaluation.metrics import Array, Column, Comparison, FeatureMetric, Values
-from genlab.evaluation.neighbours import blocks, nearest_others, squared_distances
+from genlab.evaluation.neighbours import (
+    Neighbourhoods,
+    blocks,
+    neighbourhoods,
+    real_neighbourhoods,
+    squared_distances,
+)
 from genlab.evaluation.root_trace import Float
 
 
 def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[Estimate, Estimate]:
-    """Precision and recall of features [N, F] against those of real images [M, F].
-
-    Where M exceeds both MOST_REAL and N, the larger of these many are chosen at random, the same
-    ones every time.
-    """
-    real = subset(real, max(MOST_REAL, len(generated)), "precision and recall")
-    covered_generated, change_real = _coverage(generated, real, neighbours)
-    covered_real, change_generated = _coverage(real, generated, neighbours)
+    """Precision and recall of features [N, F] against those of real images [M, F]."""
+    real_images = real_neighbourhoods(real, neighbours, len(generated))
+    samples = neighbourhoods(generated, neighbours)
+    covered_generated, change_real = _coverage(samples.features, real_images)
+    covered_real, change_generated = _coverage(real_images.features, samples)
     precision = Estimate(
         float(covered_generated.mean()), float(covered_generated.mean()),
         of_samples=covered_generated - covered_generated.mean(), of_reference=change_real,
@@ -38,19 +40,19 @@ def precision_recall(generated: Array, real: Array, neighbours: int) -> tuple[Es
     return precision, recall
 
 
-def _coverage(points: Array, centres: Array, k: int) -> tuple[Float, Float]:
+def _coverage(points: Float, centres: Neighbourhoods) -> tuple[Float, Float]:
     """Which points [N, F] lie in a ball around a centre [M, F] up to its k-th nearest neighbour.
 
     Returns:
         1 for each point in a ball and 0 for each other one, [N]; the influence of each centre on
         their share, [M]: without it, its ball is gone and those of its neighbours grow.
     """
-    m = len(centres)
-    squared, nearest = nearest_others(centres, k + 1)
-    radius, next_radius, nearest = squared[:, k - 1], squared[:, k], nearest[:, :k]
+    m = len(centres.features)
+    radius, next_radius = centres.squared[:, -2], centres.squared[:, -1]
+    nearest = centres.neighbours[:, :-1]
     covered, change, pairs = np.zeros(len(points)), np.zeros(m), 0
     for block in blocks(len(points)):
-        squares = squared_distances(points[block], centres)  # [B, M]
+        squares = squared_distances(points[block], centres.features)  # [B, M]
         inside = squares <= radius
         count = inside.sum(axis=1)
         covered[block] = count > 0
