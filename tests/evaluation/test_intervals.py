@@ -20,6 +20,7 @@ from genlab.evaluation.intervals import (
 from genlab.evaluation.metrics import Comparison
 from genlab.evaluation.metrics.fid import FID, frechet, gap
 from genlab.evaluation.metrics.precision_recall import _coverage, precision_recall
+from genlab.evaluation.neighbours import neighbourhoods
 from genlab.evaluation.root_trace import Float, _Nodes
 
 F = 16
@@ -220,7 +221,7 @@ def test_precision_without_each_training_image_is_counted_right() -> None:
     """Brute force: the share of covered points without each centre in turn."""
     random = np.random.default_rng(5)
     points, centres = random.standard_normal((50, 3)), random.standard_normal((40, 3))
-    covered, influence = _coverage(points, centres, 2)  # type: ignore[arg-type]
+    covered, influence = _coverage(points, neighbourhoods(centres, 2))
     shares = []
     for k in range(len(centres)):
         less = without(centres, k)
