@@ -13,10 +13,10 @@ from genlab.report.sections.losses import loss_curves
 LOSSES = {"vae": (0.5, 0.9, 1.4), "ddpm": (3.0, 2.0, 2.5)}
 HELD_OUT = pd.DataFrame(
     [
-        {"model": model, "seed": seed, "images": images, "loss": loss + 10 / images}
+        {"model": model, "seed": seed, "images": images, "loss": loss + 10 / images, "all": on_all}
         for model, losses in LOSSES.items()
         for seed, loss in zip("017", losses, strict=True)
-        for images in (150, 300)
+        for images, on_all in ((150, False), (250, False), (300, True))
     ]
 )
 
@@ -37,14 +37,20 @@ def test_each_seed_has_its_own_held_out_losses_in_its_own_colour(
         curves = {
             str(int(y[0]) - 1): line.get_color() for line, y in lines if line.get_linestyle() == "-"
         }
-        dashed = {tuple(y): line.get_color() for line, y in lines if line.get_linestyle() == "--"}
+        held_out = [
+            (line.get_linestyle() == "None", tuple(y), line.get_color())
+            for line, y in lines
+            if line.get_linestyle() != "-"
+        ]
         of_model = HELD_OUT[HELD_OUT["model"] == axis.get_title()]
         assert len(set(curves.values())) == 3
-        assert dashed == {
-            tuple(points["loss"]): curves[seed] for seed, points in of_model.groupby("seed")
-        }
+        # The point on all images is not joined with the line on the first ones.
+        assert sorted(held_out) == sorted(
+            (on_all, tuple(points["loss"]), curves[seed])
+            for (seed, on_all), points in of_model.groupby(["seed", "all"])
+        )
         low, high = axis.get_ylim()
         at_the_end = of_model[of_model["images"] == 300]["loss"]
         assert low < at_the_end.min() and at_the_end.max() < high
         names = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert names == ["0", "1", "7", "held-out images"]
+        assert names == ["0", "1", "7", "first held-out images", "all held-out images"]
