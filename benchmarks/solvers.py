@@ -18,8 +18,8 @@ from common import Row, held_out_distances, listed, machine, publish, table
 import genlab
 from genlab.app.process import keep_freed_memory
 
-KARRAS = {"spacing": "karras"}
-SDE = {**KARRAS, "stochastic": True}
+KARRAS, ALIGNED = {"spacing": "karras"}, {"spacing": "aligned"}
+SDE = {"stochastic": True}
 SOLVERS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("DPM-Solver++(2M), EDM's spacing", "dpm-solver", 20, KARRAS),
     ("DPM-Solver++(2M), EDM's spacing", "dpm-solver", 10, KARRAS),
@@ -27,9 +27,16 @@ SOLVERS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("UniPC of order 3, EDM's spacing", "unipc", 10, {**KARRAS, "order": 3}),
     ("UniPC of order 3, EDM's spacing", "unipc", 12, {**KARRAS, "order": 3}),
     ("UniPC of order 3, even log-SNR", "unipc", 10, {"order": 3}),
-    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 20, SDE),
-    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 14, SDE),
-    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 10, SDE),
+    ("DPM-Solver++(2M), aligned", "dpm-solver", 8, ALIGNED),
+    ("DPM-Solver++(2M), aligned", "dpm-solver", 10, ALIGNED),
+    ("UniPC of order 2, aligned", "unipc", 10, ALIGNED),
+    ("UniPC of order 3, aligned", "unipc", 10, {**ALIGNED, "order": 3}),
+    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 20, KARRAS | SDE),
+    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 14, KARRAS | SDE),
+    ("SDE-DPM-Solver++(2M), EDM's spacing", "dpm-solver", 10, KARRAS | SDE),
+    ("SDE-DPM-Solver++(2M), aligned", "dpm-solver", 8, ALIGNED | SDE),
+    ("SDE-DPM-Solver++(2M), aligned", "dpm-solver", 10, ALIGNED | SDE),
+    ("SDE-DPM-Solver++(2M), aligned", "dpm-solver", 12, ALIGNED | SDE),
 ]
 """Name, sampler, steps (an evaluation each) and settings."""
 

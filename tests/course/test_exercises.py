@@ -23,8 +23,8 @@ from genlab.evaluation.metrics.fid import frechet
 from genlab.evaluation.metrics.precision_recall import precision_recall
 from genlab.nn.densities import gaussian_kl, log_mean_exp
 from genlab.nn.quantiser import Quantiser
-from genlab.processes.gaussian import step_times
 from genlab.processes.paths import EDMPath
+from genlab.processes.spacing import step_times
 from genlab.samplers.ddpm import reverse_step
 
 OTHER_SEEDS = [(2, 3), (10,), (20, 21, 22)]

@@ -10,21 +10,21 @@ import pytest
 import torch
 from oracles import PATHS
 
-from genlab.config.samplers import Spacing
-from genlab.processes.gaussian import step_times
+from genlab.config.samplers import PathSpacing
 from genlab.processes.paths import GaussianPath
+from genlab.processes.spacing import step_times
 
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
 
 
-def ratios(path: GaussianPath, steps: int, spacing: Spacing) -> list[float]:
+def ratios(path: GaussianPath, steps: int, spacing: PathSpacing) -> list[float]:
     alpha, sigma = path.level(torch.tensor(step_times(path, steps, spacing), dtype=torch.float64))
     return (sigma / alpha).tolist()
 
 
 @paths
-@pytest.mark.parametrize("spacing", get_args(Spacing))
-def test_times_fall_and_end_above_the_image(spacing: Spacing, path: GaussianPath) -> None:
+@pytest.mark.parametrize("spacing", get_args(PathSpacing))
+def test_times_fall_and_end_above_the_image(spacing: PathSpacing, path: GaussianPath) -> None:
     for steps in (1, 2, 20):
         result = torch.tensor(step_times(path, steps, spacing))
         assert len(result) == steps
@@ -62,7 +62,7 @@ def test_karras_levels_are_those_of_edm() -> None:
 @paths
 def test_karras_and_log_snr_place_ratios_evenly_in_their_scales(path: GaussianPath) -> None:
     """First and last are the path's own ends; between, r^(1/7) or log r falls evenly."""
-    scales: dict[Spacing, Callable[[float], float]] = {
+    scales: dict[PathSpacing, Callable[[float], float]] = {
         "karras": lambda r: r ** (1 / 7),
         "log-snr": math.log,
     }
@@ -74,8 +74,8 @@ def test_karras_and_log_snr_place_ratios_evenly_in_their_scales(path: GaussianPa
         assert scaled == pytest.approx(even, rel=1e-9)
 
 
-@pytest.mark.parametrize("spacing", get_args(Spacing))
-def test_no_steps_are_refused(spacing: Spacing) -> None:
+@pytest.mark.parametrize("spacing", get_args(PathSpacing))
+def test_no_steps_are_refused(spacing: PathSpacing) -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         step_times(PATHS["vp"], 0, spacing)
 

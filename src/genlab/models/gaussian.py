@@ -25,7 +25,7 @@ both sides, and clipping mends one of them: half of the black ground of its samp
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +40,17 @@ from genlab.processes.gaussian import (
     Denoiser,
     EvaluationCounter,
     over_pixels,
+    prediction_speed,
     target_row,
     x0_slope,
 )
+from genlab.processes.noise import SampleNoise
 from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import GaussianPath, NoiseLevel
+from genlab.processes.spacing import PredictionSpeed
+
+SPEED_SAMPLES = 32
+"""Trajectories along which the speed of a prediction is measured."""
 
 
 class NoisedBatch(NamedTuple):
@@ -114,6 +120,7 @@ class GaussianModel(Model):
         self.network: nn.Module = make_network(
             config.network, self.path_shape, labels, outputs, context
         )
+        self._speed: PredictionSpeed | None = None
 
     @property
     def path_shape(self) -> tuple[int, int, int]:
@@ -216,8 +223,21 @@ class GaussianModel(Model):
             labels=labels if self.config.conditional else None,
             guidance=guidance,
             null=self.classes,
+            speed=self.speed,
             counter=EvaluationCounter(),  # not by default: torch.compile can't follow a factory
         )
+
+    def speed(self) -> PredictionSpeed:
+        """How fast the prediction moves, measured without condition, and once for these weights."""
+        if self._speed is None:
+            noise = SampleNoise(0, range(SPEED_SAMPLES), next(self.parameters()).device)
+            with torch.no_grad():
+                self._speed = prediction_speed(self.denoiser(), noise, self.path_shape)
+        return self._speed
+
+    def train(self, mode: bool = True) -> Self:
+        self._speed = None  # weights change after this call
+        return super().train(mode)
 
     def log_density(self, pixels: Tensor, kind: DensityKind, k: int) -> Tensor:
         """log p(y) by the probability-flow ODE, in nats [B]; `pixels` y as in HasLikelihood.

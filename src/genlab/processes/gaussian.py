@@ -35,10 +35,9 @@ from genlab.config.gaussian import PredictionType
 from genlab.config.samplers import Spacing
 from genlab.processes.noise import SampleNoise
 from genlab.processes.paths import CLEAN, GaussianPath, NoiseLevel
+from genlab.processes.spacing import PredictionSpeed, aligned_times, step_times
 
 EIGHT = 8
-RHO = 7.0
-"""Exponent of EDM's spacing."""
 
 
 def padded_rows(n: int, device: torch.device) -> Tensor:
@@ -124,36 +123,6 @@ def interpolated_log_variance(
     return weight * large + (1 - weight) * small
 
 
-def step_times(path: GaussianPath, steps: int, spacing: Spacing) -> list[float]:
-    """`steps` falling times of `path`, the last one above 0; sampling ends with a step from it.
-
-        uniform    even in the path's own time ('trailing': from pure noise, the image comes next)
-        quadratic  squares of even steps: denser near the image (DDIM, arXiv:2010.02502, D.2)
-        karras     r^(1/rho) even, rho = 7: EDM's (arXiv:2206.00364, equation 5)
-        log-snr    log r even: as DPM-Solver's (arXiv:2206.00927, section 3.1)
-
-    The last two place ratios r = sigma / alpha between the path's least and largest, both included.
-
-    Raises:
-        ValueError: fewer than one step, or more than the path has levels.
-    """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
-    if spacing == "uniform":
-        return path.uniform(steps)
-    if spacing == "quadratic":
-        return [path.t_max * (1 - i / steps) ** 2 for i in range(steps)]
-    low, high = torch.tensor(path.ratios, dtype=torch.float64)
-    share = torch.linspace(0, 1, steps, dtype=torch.float64)
-    if spacing == "karras":
-        root = high ** (1 / RHO)
-        ratios = (root + share * (low ** (1 / RHO) - root)) ** RHO
-    else:
-        ratios = torch.exp(high.log() + share * (low.log() - high.log()))
-    times: list[float] = path.time_of(ratios).tolist()
-    return times
-
-
 def log_snr(alpha: float, sigma: float) -> float:
     """lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
     return math.log(alpha / sigma) if alpha > 0 else -math.inf
@@ -196,6 +165,7 @@ class Denoiser:
             equation 6, where w is counted from 0).
         null: the label that stands for no label.
         bf16: whether layers are computed in bfloat16.
+        speed: measures how fast the model's prediction moves, for the spacing `aligned`.
         counter: counts evaluations: two a sample under guidance.
     """
 
@@ -208,6 +178,7 @@ class Denoiser:
     guidance: float = 1.0
     null: int = 0
     bf16: bool = False
+    speed: Callable[[], PredictionSpeed] | None = None
     counter: EvaluationCounter = field(default_factory=EvaluationCounter, compare=False)
 
     @property
@@ -216,7 +187,15 @@ class Denoiser:
         return self.counter.images
 
     def times(self, steps: int, spacing: Spacing = "uniform") -> list[float]:
-        """`steps` falling times of the path, as `step_times`."""
+        """`steps` falling times of the path, as `step_times` or, if `aligned`, `aligned_times`.
+
+        Raises:
+            ValueError: too few or too many steps; `aligned` without a model's `speed`.
+        """
+        if spacing == "aligned":
+            if self.speed is None:
+                raise ValueError("the spacing 'aligned' needs the speed of a model's prediction")
+            return aligned_times(self.path, steps, self.speed())
         return step_times(self.path, steps, spacing)
 
     def level(self, t: float) -> tuple[float, float]:
@@ -354,3 +333,22 @@ def sampling_loop(
         prediction = predict(x, t)
         x = prediction.x0 if s == CLEAN else move(x, prediction, t, s)
         yield Step(x, prediction.x0)
+
+
+SPEED_STEPS = 20
+
+
+def prediction_speed(
+    denoiser: Denoiser, noise: SampleNoise, shape: tuple[int, ...]
+) -> PredictionSpeed:
+    """Measure it along trajectories of DDIM, from `noise`, in steps that are even in log r."""
+
+    def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
+        alpha, sigma = denoiser.level(s)
+        return alpha * prediction.x0 + sigma * prediction.eps
+
+    times = denoiser.times(SPEED_STEPS, "log-snr")
+    steps = sampling_loop(denoiser, start(denoiser, noise, shape, times[0]), times, move)
+    moved = [(b.x0 - a.x0).square().mean() for a, b in pairwise(steps)]
+    logs = torch.tensor([-log_snr(*denoiser.level(t)) for t in times], dtype=torch.float64)
+    return PredictionSpeed(logs, torch.stack(moved).cpu() / logs.diff().square())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from genlab.config.samplers.base import (
     DirectSampler,
     PathSampler,
+    PathSpacing,
     SamplerConfig,
     Spacing,
     SteppedSampler,
@@ -22,6 +23,7 @@ __all__ = [
     "SAMPLERS",
     "DirectSampler",
     "PathSampler",
+    "PathSpacing",
     "SamplerConfig",
     "Spacing",
     "SteppedSampler",

@@ -9,8 +9,10 @@ from pydantic import Field, NonNegativeFloat
 from genlab.config.base import Precision, Steps, Strict
 from genlab.config.families import FamilyConfig, Generates
 
-Spacing = Literal["uniform", "quadratic", "karras", "log-snr"]
-"""How the steps are placed along the path; `genlab.processes.gaussian.step_times` defines each."""
+PathSpacing = Literal["uniform", "quadratic", "karras", "log-snr"]
+"""How steps are placed along any path; `genlab.processes.spacing.step_times` defines each."""
+Spacing = Literal[PathSpacing, "aligned"]
+"""How steps are placed; `aligned` is by the model's own error (`aligned_times` there)."""
 
 
 class SamplerConfig(Strict):
