@@ -19,9 +19,9 @@ SHOWN = {
     "vqvae-prior": "prior",
     "glow": "prior",
     "ddpm": "ddpm-50",
-    "flow": "sde-dpm-20",
+    "flow": "sde-dpm-12",
     "dalle": "tokens-w2",
-    "ldm": "dpm-20-w2",
+    "ldm": "dpm-10-w2",
 }
 COLUMNS = 4
 SIDE, GAP = 290, 8  # pixels of a grid, and between two

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genlab.config.base import build, short_hash
 from genlab.config.evaluators import extractor as find_extractor
-from genlab.config.families import FamilyConfig
+from genlab.config.families import ALIGNED_10, FamilyConfig
 from genlab.config.picture_files import list_pictures
 from genlab.config.samplers import SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
@@ -274,20 +274,21 @@ def sample(
             classes; None draws each class in turn.
         sampler: "prior" and "tokens" for models that draw in one pass; "ddpm", "ddim",
             "dpm-solver", "edm", "heun" ... for diffusion and flow models. None takes DPM-Solver++
-            in 20 steps for the latter.
+            in 10 aligned steps for the latter.
         settings: of the sampler, such as `steps=20`, `guidance=2.0` or `temperature=0.7`.
 
     Raises:
         GenLabError: unknown names, or a sampler that can't draw from this model.
     """
-    if sampler is None and model.config.generates == "gaussian":
-        sampler, settings = "dpm-solver", {"steps": 20, **settings}
-    elif sampler is None:
-        sampler = "tokens" if model.config.draws_tokens else "prior"
     if isinstance(sampler, SamplerConfig):
-        settings = sampler.model_dump(mode="json") | settings
+        default: dict[str, Any] = sampler.model_dump(mode="json")
+    elif sampler is not None:
+        default = {"sampler": sampler}
+    elif model.config.generates == "gaussian":
+        default = ALIGNED_10
     else:
-        settings = {"sampler": sampler, **settings}
+        default = {"sampler": "tokens" if model.config.draws_tokens else "prior"}
+    settings = default | settings
     config = load_sampler(settings, "genlab.sample")
     device = next(model.parameters()).device
     classes = None if labels is None else _classes(model, labels, n).to(device)

@@ -54,27 +54,27 @@ def test_each_model_is_drawn_by_its_family_s_samplers_alone() -> None:
     assert rows(study) == {
         "vae": ["prior"],
         "glow": ["prior", "prior-t0.7"],
-        "ddpm": ["sde-dpm-20"],
-        "edm": ["sde-dpm-20", "edm-18"],
-        "flow": ["sde-dpm-20"],
+        "ddpm": ["sde-dpm-12"],
+        "edm": ["sde-dpm-12", "edm-18"],
+        "flow": ["sde-dpm-12"],
         "vqvae": [],
         "vqvae-prior": ["prior"],
         "dalle": ["prior", "tokens-w2"],
         "autoencoder": [],
-        "ldm": ["sde-dpm-20", "dpm-20-w2"],
+        "ldm": ["sde-dpm-12", "dpm-10-w2"],
     }
     assert study.notes == []
 
 
 def test_a_model_that_knows_classes_is_guided() -> None:
     assert rows(load(models=["ddpm-conditional"])) == {
-        "ddpm-conditional": ["sde-dpm-20", "dpm-20-w2"]
+        "ddpm-conditional": ["sde-dpm-12", "dpm-10-w2"]
     }
 
 
 def test_the_settings_are_those_of_the_same_row_written_out() -> None:
-    written = {"sampler": "dpm-solver", "steps": 20, "spacing": "karras", "stochastic": True}
-    assert load(models=["ddpm"]) == load(models=["ddpm"], samplers={"sde-dpm-20": written})
+    written = {"sampler": "dpm-solver", "steps": 12, "spacing": "aligned", "stochastic": True}
+    assert load(models=["ddpm"]) == load(models=["ddpm"], samplers={"sde-dpm-12": written})
 
 
 def test_an_empty_list_of_samplers_is_a_mistake() -> None:

@@ -53,7 +53,7 @@ def test_facts_of_the_samplers() -> None:
     + [
         ("ddim", {"eta": 1.5}, "less than or equal to 1"),
         ("ddpm", {"variance": "huge"}, "'small', 'large' or 'learned'"),
-        ("heun", {"spacing": "even"}, "'uniform', 'quadratic', 'karras' or 'log-snr'"),
+        ("heun", {"spacing": "even"}, "'uniform', 'quadratic', 'karras', 'log-snr' or 'aligned'"),
         ("edm", {"churn": -1}, "greater than or equal to 0"),
         ("edm", {"churn_from": 60}, "churn_from 60.0 is above churn_to 50.0"),
         ("predictor-corrector", {"snr": 0}, "greater than 0"),

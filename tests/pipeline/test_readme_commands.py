@@ -38,7 +38,7 @@ def test_the_wrong_command_ends_as_shown_and_the_right_one_plans(bare: Project) 
     right = bare.run("snakemake", LONG, *[part.replace("ddmp", "ddpm") for part in wrong])
     assert right.returncode == 0, right.stdout + right.stderr
     notes = re.findall(r"^note: samplers: '(\S+)' is left out", right.stderr, re.M)
-    assert notes == ["prior-t0.7", "tokens-w2", "dpm-20-w2"]
+    assert notes == ["prior-t0.7", "tokens-w2", "dpm-10-w2"]
     assert {Job("train", model) for model in ("vae", "ddpm")} <= jobs(right.stdout + right.stderr)
 
 

@@ -157,12 +157,12 @@ def test_lists_of_names() -> None:
 def test_guidance_of_zero_tells_nothing() -> None:
     path = Path("config/config.yaml")
     settings = load_study(read_yaml(path), path.parent, path)
-    assert condition_of(settings, "ldm", "dpm-20-w2") == "caption"
-    assert condition_of(settings, "ddpm", "dpm-20") == "nothing"
-    unguided = settings.samplers["dpm-20-w2"].model_copy(update={"guidance": 0})
-    samplers = settings.samplers | {"dpm-20-w2": unguided}
+    assert condition_of(settings, "ldm", "dpm-10-w2") == "caption"
+    assert condition_of(settings, "ddpm", "dpm-10") == "nothing"
+    unguided = settings.samplers["dpm-10-w2"].model_copy(update={"guidance": 0})
+    samplers = settings.samplers | {"dpm-10-w2": unguided}
     settings = settings.model_copy(update={"samplers": samplers})
-    assert condition_of(settings, "ldm", "dpm-20-w2") == "nothing"
+    assert condition_of(settings, "ldm", "dpm-10-w2") == "nothing"
 
 
 def test_standings_of_a_study_are_those_of_its_ranking(trained_study: StudyFolder) -> None:

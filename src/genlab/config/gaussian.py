@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from genlab.config.families import KARRAS_20, DensityKind, FamilyConfig
+from genlab.config.families import ALIGNED_10, DensityKind, FamilyConfig
 from genlab.config.networks import NetworkConfig, UNetConfig
 
 PredictionType = Literal["eps", "x0", "v", "score", "velocity", "edm"]
@@ -47,7 +47,7 @@ class GaussianConfig(FamilyConfig):
 
     @property
     def default_samplers(self) -> dict[str, dict[str, Any]]:
-        guided = {"dpm-20-w2": {"sampler": "dpm-solver", **KARRAS_20, "guidance": 2}}
+        guided = {"dpm-10-w2": {**ALIGNED_10, "guidance": 2}}
         guidable = self.knows_classes or self.takes_prompts
         return super().default_samplers | (guided if guidable else {})
 

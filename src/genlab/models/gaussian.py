@@ -49,7 +49,7 @@ from genlab.processes.ode_likelihood import log_density
 from genlab.processes.paths import GaussianPath, NoiseLevel
 from genlab.processes.spacing import PredictionSpeed
 
-SPEED_SAMPLES = 32
+SPEED_SAMPLES = 16
 """Trajectories along which the speed of a prediction is measured."""
 
 

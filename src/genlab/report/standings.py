@@ -43,7 +43,7 @@ class Standing:
 
     @property
     def name(self) -> str:
-        """The name for people: 'ddpm · dpm-20'."""
+        """The name for people: 'ddpm · dpm-10'."""
         return f"{self.model} · {self.sampler}"
 
     @property
