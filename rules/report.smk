@@ -9,8 +9,10 @@ use rule light as rank with:
         outputs("features", "reference_features", "sample", "calibrate"),
     output:
         "<study>/ranking.json",
-    pathvars:
-        job="rank",
+    log:
+        "<logs>/rank.log",
+    benchmark:
+        "<benchmarks>/rank.tsv"
     params:
         call=f"rank --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -47,8 +49,14 @@ use rule light as league with:
         ),
         "<study>/measurements.csv",
         "<study>/measurements.parquet",
-    pathvars:
-        job="league",
+        of_jobs("<study>/{dataset}/{model}/seed{seed}/tracking/league.json", "train"),
+        of_jobs(
+            "<study>/{dataset}/{model}/seed{seed}/tracking/league_{row}.json", "sample"
+        ),
+    log:
+        "<logs>/league.log",
+    benchmark:
+        "<benchmarks>/league.tsv"
     params:
         call=f"league --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -76,8 +84,10 @@ use rule light as report with:
             caption="../docs/captions/report.rst",
             category="Report",
         ),
-    pathvars:
-        job="report",
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
     params:
         call=f"report --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -99,8 +109,10 @@ use rule light as publish with:
         ),
     output:
         touch("<study>/published"),
-    pathvars:
-        job="publish",
+    log:
+        "<logs>/publish.log",
+    benchmark:
+        "<benchmarks>/publish.tsv"
     params:
         call=f"publish --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
