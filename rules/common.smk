@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from snakemake.exceptions import WorkflowError
 
@@ -32,11 +33,20 @@ from genlab.tracking.mlflow_store import store_number
 STORAGE = workflow.storage_settings.default_storage_provider is not None
 ROOT = Path(workflow.inputfile(RESULTS))
 if workflow.storage_settings.default_storage_provider == "s3":
-    # Snakemake's plugin for S3 remembers of each name whether it was a folder before its job ran.
-    S3Object = (
-        workflow.storage_registry.default_storage_provider.get_storage_object_cls()
-    )
-    S3Object.is_dir = lambda name: any(name.get_subkeys())
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    S3 = workflow.storage_registry.default_storage_provider
+    # The plugin remembers of each name whether it was a folder before the job that makes it ran.
+    S3.get_storage_object_cls().is_dir = lambda name: any(name.get_subkeys())
+    if workflow.is_main_process:
+        BUCKET = urlsplit(workflow.storage_settings.default_storage_prefix).netloc
+        try:
+            S3.s3c.meta.client.head_bucket(Bucket=BUCKET)
+        except (BotoCoreError, ClientError) as error:
+            raise WorkflowError(
+                f"s3://{BUCKET}: {error}\nCreate the bucket, or correct `default-storage-prefix` or"
+                " the variables SNAKEMAKE_STORAGE_S3_* (profiles/kubernetes)."
+            )
 
 # ---- the study, checked as a whole before any job starts --------------------------------------
 # A study given on the command line replaces the default one, it isn't merged into it.
@@ -74,6 +84,9 @@ if not workflow.overwrite_configfiles:
 
 # Jobs end with the process that started them (genlab.app.cli).
 os.environ.update(GENLAB_WORKFLOW=str(os.getpid()))
+
+if STORAGE:  # its jobs don't inherit the environment
+    workflow.register_envvars(*{"GENLAB_GPUS", "GENLAB_RESUME"} & set(os.environ))
 
 if STORAGE and workflow.remote_exec:
     # The code of this checkout, which the job was sent with the Snakefile, not that of its image.

@@ -32,6 +32,10 @@ use rule light as league with:
             "explore",
             "likelihood",
         ),
+        # The memory at its peak; elsewhere a deleted benchmark must not repeat a training
+        of_jobs("<benchmarks>/{dataset}/{model}/seed{seed}/train.tsv", "train")
+        if STORAGE
+        else [],
     output:
         report(
             "<study>/league.csv",
