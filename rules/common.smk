@@ -197,6 +197,18 @@ def outputs(*names):
     return paths
 
 
+def benchmarks(*names):
+    """What Snakemake measured of the study's jobs of these rules, as an input.
+
+    With a storage alone: elsewhere it is found all the same, and if deleted should repeat no job.
+    """
+    paths = []
+    for name in names if STORAGE else ():
+        file = os.path.relpath(getattr(rules, name).benchmark, ROOT.parent)
+        paths += of_jobs([file], name)
+    return paths
+
+
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
 # Small networks gain little from a second thread (1.45 times on two cores), so two jobs side by
 # side, each on half of the cores, finish sooner than one after the other on all of them.

@@ -32,10 +32,7 @@ use rule light as league with:
             "explore",
             "likelihood",
         ),
-        # The memory at its peak; elsewhere a deleted benchmark must not repeat a training
-        of_jobs("<benchmarks>/{dataset}/{model}/seed{seed}/train.tsv", "train")
-        if STORAGE
-        else [],
+        benchmarks("train"),
     output:
         report(
             "<study>/league.csv",
@@ -82,6 +79,7 @@ use rule light as report with:
             "likelihood",
         ),
         outputs(*UNDERSTOOD),
+        benchmarks(*(name for name in JOBS if name not in ("report", "publish"))),
     output:
         report(
             "<study>/report/index.html",
