@@ -25,15 +25,10 @@ include: "rules/understand.smk"
 include: "rules/report.smk"
 
 
-# After the rules: their patterns hold the wildcards within names in angle brackets, which
-# Snakemake fills in later than the constraints that stand before a rule.
-# Data sets and models are those of the study, so Snakemake says of others that no rule makes them.
-wildcard_constraints:
-    dataset="|".join(map(re.escape, STUDY.datasets)),
-    model="|".join(map(re.escape, [*STUDY.models, *STUDY.evaluators, CALIBRATION])),
-    seed="[0-9]+",
-    row="[^/]+",
-    extractor="[^/]+",
+if not STORAGE:
+    # After the rules: their patterns hold the wildcards within names in angle brackets, which
+    # Snakemake fills in later than the constraints that stand before a rule.
+    workflow.global_wildcard_constraints(**CONSTRAINTS)
 
 
 # For the console (src/snakemake_logger_plugin_genlab), which names the report at the end.
@@ -48,6 +43,12 @@ localrules:
     fetch,
     publish,
     league,
+
+
+if STORAGE:
+
+    localrules:
+        prepare,  # reads what `fetch` left beside its output
 
 
 rule all:

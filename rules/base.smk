@@ -1,15 +1,13 @@
 # What the rules have in common: a rule is one call of the command `genlab`, with a log and a
 # benchmark in a place of their own. Those below are never run; the others inherit from them, give
-# `job` (the place) and `call` (the command), and declare what else they need.
+# these places and `call` (the command), and declare what else they need.
 
 
 rule light:  # moments of one core
     log:
-        f"{LOGS}/<job>.log",
+        "<logs>/light.log",
     benchmark:
-        f"{COSTS}/<job>.tsv"
-    pathvars:
-        job="light",
+        "<benchmarks>/light.tsv"
     conda:
         "../envs/genlab.yaml"
     threads: 1
@@ -25,11 +23,9 @@ rule light:  # moments of one core
 
 rule compute:  # a network, on a GPU where there is one
     log:
-        f"{LOGS}/<job>.log",
+        "<logs>/compute.log",
     benchmark:
-        f"{COSTS}/<job>.tsv"
-    pathvars:
-        job="compute",
+        "<benchmarks>/compute.tsv"
     conda:
         "../envs/genlab.yaml"
     threads: 1

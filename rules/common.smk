@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from snakemake.exceptions import WorkflowError
 
@@ -25,6 +26,28 @@ from genlab.results.stages import rows_of, stage_code, study_jobs
 from genlab.config.study import load_study
 from genlab.tracking.mlflow_store import store_number
 
+# ---- where the files lie -----------------------------------------------------------------------
+# With a storage (profiles/kubernetes) each job works in a folder of its own, on copies of the files
+# that its rule declares. Commands get paths below ROOT, the folder of these copies. The rules name
+# the same files as results/...
+STORAGE = workflow.storage_settings.default_storage_provider is not None
+ROOT = Path(workflow.inputfile(RESULTS))
+if workflow.storage_settings.default_storage_provider == "s3":
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    S3 = workflow.storage_registry.default_storage_provider
+    # The plugin remembers of each name whether it was a folder before the job that makes it ran.
+    S3.get_storage_object_cls().is_dir = lambda name: any(name.get_subkeys())
+    if workflow.is_main_process:
+        BUCKET = urlsplit(workflow.storage_settings.default_storage_prefix).netloc
+        try:
+            S3.s3c.meta.client.head_bucket(Bucket=BUCKET)
+        except (BotoCoreError, ClientError) as error:
+            raise WorkflowError(
+                f"s3://{BUCKET}: {error}\nCreate the bucket, or correct `default-storage-prefix` or"
+                " the variables SNAKEMAKE_STORAGE_S3_* (profiles/kubernetes)."
+            )
+
 # ---- the study, checked as a whole before any job starts --------------------------------------
 # A study given on the command line replaces the default one, it isn't merged into it.
 FILES = workflow.overwrite_configfiles or [Path("config/config.yaml")]
@@ -37,17 +60,19 @@ try:
         Path(workflow.basedir) / "config",
         STUDY_FILE,
     )
-    SPECS = study_specs(STUDY, Path(RESULTS))
+    SPECS = study_specs(STUDY, ROOT)
     if workflow.is_main_process:
-        check_source(STUDY, STUDY_FILE, Path(RESULTS))
+        check_source(STUDY, STUDY_FILE, ROOT)
         LOCK.plan()
         if any(entry.training.parameters for entry in STUDY.models.values()):
             from genlab.workflow.sizes import check_sizes  # imports torch
 
-            check_sizes(STUDY, STUDY_FILE, Path(RESULTS))
+            check_sizes(STUDY, STUDY_FILE, ROOT)
         for note in STUDY.notes:
             print(f"note: {note}", file=sys.stderr)
-    else:  # a cluster's job, which reads the Snakefile once more
+    elif STORAGE:  # a job, which reads the Snakefile once more, in an empty folder
+        write_specs(SPECS)
+    else:  # a job on a cluster, beside the specs that were written at the start
         check_specs(SPECS, STUDY_FILE)
 except GenLabError as error:
     raise WorkflowError(str(error))
@@ -59,6 +84,15 @@ if not workflow.overwrite_configfiles:
 
 # Jobs end with the process that started them (genlab.app.cli).
 os.environ.update(GENLAB_WORKFLOW=str(os.getpid()))
+
+if STORAGE:  # its jobs don't inherit the environment
+    workflow.register_envvars(*{"GENLAB_GPUS", "GENLAB_RESUME"} & set(os.environ))
+
+if STORAGE and workflow.remote_exec:
+    # The code of this checkout, which the job was sent with the Snakefile, not that of its image.
+    os.environ.update(PYTHONPATH=str(Path(workflow.basedir) / "src"))
+    # How much a service has received is noted in a file that would be lost with the job's folder.
+    os.environ.update(GENLAB_TRACKING="publish")
 
 
 def start():
@@ -74,22 +108,44 @@ def start():
 
 
 # ---- paths -------------------------------------------------------------------------------------
-STUDY_AT = StudyFolder(Path(RESULTS) / STUDY.name)
+# For commands and specs
+STUDY_AT = StudyFolder(ROOT / STUDY.name)
 DATA = STUDY_AT.data("{dataset}")
 RUN = STUDY_AT.run("{dataset}", "{model}", "{seed}")
 ROW = RUN.samples("{row}")
 CALIBRATION_ROW = STUDY_AT.calibration_row("{dataset}", "{row}")
-LOGS = f"{STUDY_AT.folder}/logs"
-COSTS = f"{STUDY_AT.folder}/benchmarks"
+
+# For what rules read and write
+NAMES = StudyFolder(Path(RESULTS) / STUDY.name)
 
 
 # What stands in angle brackets in the patterns of the rules
 pathvars:
-    study=str(STUDY_AT.folder),  # results/STUDY
-    data=str(DATA.folder),  # results/data/{dataset}
-    run=str(RUN.folder),  # results/STUDY/{dataset}/{model}/seed{seed}
-    row=str(ROW.folder),  # the run's samples/{row}
-    calibration=str(CALIBRATION_ROW.folder),  # results/STUDY/{dataset}/calibration/seed0/samples/{row}
+    study=str(NAMES.folder),  # results/STUDY
+    logs=f"{NAMES.folder}/logs",
+    benchmarks=f"{NAMES.folder}/benchmarks",
+    data=str(NAMES.data("{dataset}").folder),  # results/data/{dataset}
+    run=str(NAMES.run("{dataset}", "{model}", "{seed}").folder),  # results/STUDY/{dataset}/{model}/seed{seed}
+    row=str(NAMES.run("{dataset}", "{model}", "{seed}").samples("{row}").folder),  # the run's samples/{row}
+    calibration=str(NAMES.calibration_row("{dataset}", "{row}").folder),  # results/STUDY/{dataset}/calibration/seed0/samples/{row}
+
+
+# Data sets and models are those of the study, so Snakemake says of others that no rule makes them.
+CONSTRAINTS = {
+    "dataset": "|".join(map(re.escape, STUDY.datasets)),
+    "model": "|".join(map(re.escape, [*STUDY.models, *STUDY.evaluators, CALIBRATION])),
+    "seed": "[0-9]+",
+    "row": "[^/]+",
+    "extractor": "[^/]+",
+}
+if STORAGE:
+    # Before the rules, whose patterns become names in the storage as soon as they are read
+    workflow.global_wildcard_constraints(**CONSTRAINTS)
+
+
+def noted(*arrays):
+    """Arrays, each with the note of its checksum, without which it can't be read."""
+    return [path for array in arrays for path in (array, f"{array}.json")]
 
 
 # All splits of a data set
@@ -99,13 +155,15 @@ ARRAYS = expand(
     kind=["images", "labels", "factors", "captions"],
     allow_missing=True,
 )
-MANIFESTS = [STUDY_AT.data(dataset).manifest for dataset in STUDY.datasets]
+MANIFESTS = [NAMES.data(dataset).manifest for dataset in STUDY.datasets]
 
-REAL_IMAGES = [
-    STUDY_AT.data(dataset).images(split)
-    for dataset in STUDY.datasets
-    for split in ("train", "test")
-]
+REAL_IMAGES = noted(
+    *(
+        NAMES.data(dataset).images(split)
+        for dataset in STUDY.datasets
+        for split in ("train", "test")
+    )
+)
 
 # ---- jobs: their wildcards, by rule ------------------------------------------------------------
 JOBS = study_jobs(STUDY)
@@ -120,16 +178,33 @@ UNDERSTOOD = [
 ]
 
 
+def of_jobs(files, name):
+    """These patterns, filled in for each job of a rule."""
+    jobs = JOBS[name]
+    if jobs and jobs[0]:  # one call for all jobs is quick
+        wildcards = {key: [job[key] for job in jobs] for key in jobs[0]}
+        return expand(files, zip, **wildcards)
+    return expand(files) if jobs else []  # the only one of its rule has no wildcards
+
+
 def outputs(*names):
     """Every file that the study's jobs of these rules write."""
     paths = []
     for name in names:
-        files, jobs = getattr(rules, name).output, JOBS[name]
-        if jobs and jobs[0]:  # one call for all jobs is quick
-            wildcards = {key: [job[key] for job in jobs] for key in jobs[0]}
-            paths += expand(files, zip, **wildcards)
-        elif jobs:  # the only one of its rule, without wildcards
-            paths += expand(files)
+        files = getattr(rules, name).output  # below ROOT
+        paths += of_jobs([os.path.relpath(file, ROOT.parent) for file in files], name)
+    return paths
+
+
+def benchmarks(*names):
+    """What Snakemake measured of the study's jobs of these rules, as an input.
+
+    With a storage alone: elsewhere it is found all the same, and if deleted should repeat no job.
+    """
+    paths = []
+    for name in names if STORAGE else ():
+        file = os.path.relpath(getattr(rules, name).benchmark, ROOT.parent)
+        paths += of_jobs([file], name)
     return paths
 
 
@@ -186,29 +261,30 @@ def likelihood_options(model):
 def first_stage_weights(dataset, model, seed):
     """The weights that a second stage's training starts from; nothing for any other model."""
     first = STUDY.entry(model).model.first_stage_name
-    return [STUDY_AT.run(dataset, first, seed_of(first, seed)).weights] if first else []
+    return [NAMES.run(dataset, first, seed_of(first, seed)).weights] if first else []
 
 
 def extractor_files(dataset):
     """The files that the extractors read: of their training, the images they are fitted to, or
     the user's own."""
-    files, data = [], STUDY_AT.data(dataset)
+    files, data = [], NAMES.data(dataset)
     for name in STUDY.evaluation.extractors:
         if extractor(name).trained:
-            files += [data.manifest, STUDY_AT.run(dataset, name, 0).weights]
+            files += [data.manifest, NAMES.run(dataset, name, 0).weights]
         elif extractor(name).fitted:
-            files += [data.images("train")]
+            files += noted(data.images("train"))
         else:
-            files += extractor(name).files(STUDY.evaluation)
+            # Not in a storage: jobs that read them run where they lie
+            files += map(local, extractor(name).files(STUDY.evaluation))
     return files
 
 
 def row_files(dataset, model, seed):
     """The samples of a run's rows, the classes that were requested, and all features."""
     rows = [
-        STUDY_AT.run(dataset, model, seed).samples(row) for row in rows_of(STUDY, model)
+        NAMES.run(dataset, model, seed).samples(row) for row in rows_of(STUDY, model)
     ]
     requested = [] if model == CALIBRATION else [row.requested for row in rows]
     names = STUDY.evaluation.extractors
     features = [row.features(name) for row in rows for name in names]
-    return [*(row.samples for row in rows), *requested, *features]
+    return [*noted(*(row.samples for row in rows), *requested), *features]

@@ -7,17 +7,22 @@ use rule compute as curve with:
         "<run>/model/summary.json",
         "<run>/model/at",
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/train_captions.npy",
-        "<data>/tokens.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/train_captions.npy",
+            "<data>/tokens.npy",
+        ),
         # Their features are of these images
-        "<data>/test_images.npy",
+        noted("<data>/test_images.npy"),
         reference=REFERENCE,
         weights=lambda w: extractor_files(w.dataset),
     output:
         "<run>/curve/curve.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/curve",
+        "<run>/tracking/curve.json",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/curve.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/curve.tsv"
     threads: HALF
     params:
         call=f"curve --config {RUN.config}",

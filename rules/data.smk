@@ -4,8 +4,10 @@
 use rule light as fetch with:
     output:
         "<data>/fetched.json",
-    pathvars:
-        job="{dataset}/fetch",
+    log:
+        "<logs>/{dataset}/fetch.log",
+    benchmark:
+        "<benchmarks>/{dataset}/fetch.tsv"
     resources:
         gpu=0,
         mem_mb=1000,
@@ -24,12 +26,11 @@ use rule light as prepare with:
         "<data>/manifest.json",
         "<data>/captions.json",
         "<data>/tokenizer.json",
-        "<data>/tokens.npy",
-        "<data>/tokens.npy.json",
-        ARRAYS,
-        [f"{array}.json" for array in ARRAYS],
-    pathvars:
-        job="{dataset}/prepare",
+        noted("<data>/tokens.npy", *ARRAYS),
+    log:
+        "<logs>/{dataset}/prepare.log",
+    benchmark:
+        "<benchmarks>/{dataset}/prepare.tsv"
     threads: HALF if any(data.decodes for data in STUDY.datasets.values()) else 1
     resources:
         gpu=0,

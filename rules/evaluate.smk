@@ -12,16 +12,18 @@ REFERENCE = expand(
 
 use rule compute as features with:
     input:
-        images="<row>/samples.npy",
+        noted("<row>/samples.npy"),
         weights=lambda w: extractor_files(w.dataset),
     output:
         expand("<row>/features/{file}", file=FEATURES, allow_missing=True),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/features_{row}",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/features_{row}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/features_{row}.tsv"
     params:
         call=lambda w, input, output: (
             f"features --config {STUDY_AT.config} --dataset {w.dataset}"
-            f" --images {input.images} --out {Path(output[0]).parent}"
+            f" --images {input[0]} --out {Path(output[0]).parent}"
         ),
         extractors=STUDY.evaluation.extractors,
         code=code_of("features"),
@@ -29,7 +31,7 @@ use rule compute as features with:
 
 use rule features as reference_features with:
     input:
-        images="<data>/{split}_images.npy",
+        noted("<data>/{split}_images.npy"),
         weights=lambda w: extractor_files(w.dataset),
     output:
         expand(
@@ -37,8 +39,10 @@ use rule features as reference_features with:
             file=FEATURES,
             allow_missing=True,
         ),
-    pathvars:
-        job="{dataset}/reference_{split}",
+    log:
+        "<logs>/{dataset}/reference_{split}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/reference_{split}.tsv"
     wildcard_constraints:
         split="train|test",
 
@@ -46,16 +50,20 @@ use rule features as reference_features with:
 use rule light as evaluate with:
     input:
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/train_labels.npy",
-        "<data>/test_images.npy",
-        "<data>/test_labels.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/train_labels.npy",
+            "<data>/test_images.npy",
+            "<data>/test_labels.npy",
+        ),
         reference=REFERENCE,
         rows=lambda w: row_files(w.dataset, w.model, w.seed),
     output:
         "<run>/metrics.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/evaluate",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/evaluate.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/evaluate.tsv"
     resources:
         gpu=0,
         mem_mb=4000,
@@ -74,10 +82,12 @@ use rule light as evaluate with:
 # Reconstructions, measured as if a generator had drawn them.
 use rule compute as rfid with:
     input:
-        "<run>/reconstructions/images.npy",
+        noted("<run>/reconstructions/images.npy"),
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/test_images.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/test_images.npy",
+        ),
         weights=lambda w: extractor_files(w.dataset),
         reference=expand(
             "<study>/{dataset}/reference/train/{file}",
@@ -86,8 +96,11 @@ use rule compute as rfid with:
         ),
     output:
         "<run>/reconstructions/rfid.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/rfid",
+        "<run>/tracking/rfid.json",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/rfid.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/rfid.tsv"
     params:
         call=f"rfid --config {RUN.config}",
         spec=spec_of(RUN.config),
@@ -99,14 +112,19 @@ use rule compute as likelihood with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/test_images.npy",
-        "<data>/test_labels.npy",
-        "<data>/test_captions.npy",
-        "<data>/tokens.npy",
+        noted(
+            "<data>/test_images.npy",
+            "<data>/test_labels.npy",
+            "<data>/test_captions.npy",
+            "<data>/tokens.npy",
+        ),
     output:
         "<run>/likelihood.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/likelihood",
+        "<run>/tracking/likelihood.json",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/likelihood.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/likelihood.tsv"
     params:
         call=lambda w: (
             f"likelihood --config {RUN.config} {likelihood_options(w.model)}".format(

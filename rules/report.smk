@@ -9,8 +9,10 @@ use rule light as rank with:
         outputs("features", "reference_features", "sample", "calibrate"),
     output:
         "<study>/ranking.json",
-    pathvars:
-        job="rank",
+    log:
+        "<logs>/rank.log",
+    benchmark:
+        "<benchmarks>/rank.tsv"
     params:
         call=f"rank --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -30,6 +32,7 @@ use rule light as league with:
             "explore",
             "likelihood",
         ),
+        benchmarks("train"),
     output:
         report(
             "<study>/league.csv",
@@ -47,8 +50,14 @@ use rule light as league with:
         ),
         "<study>/measurements.csv",
         "<study>/measurements.parquet",
-    pathvars:
-        job="league",
+        of_jobs("<study>/{dataset}/{model}/seed{seed}/tracking/league.json", "train"),
+        of_jobs(
+            "<study>/{dataset}/{model}/seed{seed}/tracking/league_{row}.json", "sample"
+        ),
+    log:
+        "<logs>/league.log",
+    benchmark:
+        "<benchmarks>/league.tsv"
     params:
         call=f"league --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -70,14 +79,17 @@ use rule light as report with:
             "likelihood",
         ),
         outputs(*UNDERSTOOD),
+        benchmarks(*(name for name in JOBS if name not in ("report", "publish"))),
     output:
         report(
             "<study>/report/index.html",
             caption="../docs/captions/report.rst",
             category="Report",
         ),
-    pathvars:
-        job="report",
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
     params:
         call=f"report --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),
@@ -99,8 +111,10 @@ use rule light as publish with:
         ),
     output:
         touch("<study>/published"),
-    pathvars:
-        job="publish",
+    log:
+        "<logs>/publish.log",
+    benchmark:
+        "<benchmarks>/publish.tsv"
     params:
         call=f"publish --config {STUDY_AT.config}",
         spec=spec_of(STUDY_AT.config),

@@ -6,14 +6,13 @@ use rule compute as sample with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/train_labels.npy",
-        "<data>/train_captions.npy",
-        "<data>/tokens.npy",
+        noted(
+            "<data>/train_labels.npy",
+            "<data>/train_captions.npy",
+            "<data>/tokens.npy",
+        ),
     output:
-        "<row>/samples.npy",
-        "<row>/samples.npy.json",
-        "<row>/requested.npy",
-        "<row>/requested.npy.json",
+        noted("<row>/samples.npy", "<row>/requested.npy"),
         "<row>/cost.json",
         report(
             "<row>/grid.png",
@@ -23,8 +22,10 @@ use rule compute as sample with:
             labels={"model": "{model}", "seed": "{seed}", "sampler": "{row}"},
         ),
         directory("<row>/figures"),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/sample_{row}",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/sample_{row}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/sample_{row}.tsv"
     threads: HALF
     params:
         call=f"sample --config {ROW.config}",
@@ -36,16 +37,19 @@ use rule compute as sample with:
 use rule light as calibrate with:
     input:
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/train_labels.npy",
-        "<data>/test_images.npy",
-        "<data>/test_labels.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/train_labels.npy",
+            "<data>/test_images.npy",
+            "<data>/test_labels.npy",
+        ),
     output:
-        "<calibration>/samples.npy",
-        "<calibration>/samples.npy.json",
+        noted("<calibration>/samples.npy"),
         "<calibration>/grid.png",
-    pathvars:
-        job="{dataset}/calibrate_{row}",
+    log:
+        "<logs>/{dataset}/calibrate_{row}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/calibrate_{row}.tsv"
     params:
         call=f"calibrate --config {CALIBRATION_ROW.config}",
         spec=spec_of(CALIBRATION_ROW.config),
@@ -59,11 +63,11 @@ use rule compute as reconstruct with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/test_images.npy",
+        noted("<data>/test_images.npy"),
     output:
-        "<run>/reconstructions/images.npy",
-        "<run>/reconstructions/images.npy.json",
+        noted("<run>/reconstructions/images.npy"),
         "<run>/reconstructions/metrics.json",
+        "<run>/tracking/reconstruct.json",
         report(
             "<run>/reconstructions/pairs.png",
             caption="../docs/captions/pairs.rst",
@@ -71,8 +75,10 @@ use rule compute as reconstruct with:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}"},
         ),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/reconstruct",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/reconstruct.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/reconstruct.tsv"
     resources:
         gpu=GPU,
         mem_mb=4000,
@@ -87,12 +93,15 @@ use rule compute as trajectories with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/test_images.npy",
-        "<data>/test_labels.npy",
-        "<data>/train_captions.npy",
-        "<data>/tokens.npy",
+        noted(
+            "<data>/test_images.npy",
+            "<data>/test_labels.npy",
+            "<data>/train_captions.npy",
+            "<data>/tokens.npy",
+        ),
     output:
         "<run>/trajectories/trajectories.json",
+        "<run>/tracking/trajectories.json",
         report(
             directory("<run>/trajectories/figures"),
             patterns=["{figure}.png", "{figure}.gif"],
@@ -101,8 +110,10 @@ use rule compute as trajectories with:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/trajectories",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/trajectories.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/trajectories.tsv"
     threads: HALF
     params:
         call=f"trajectories --config {RUN.config}",

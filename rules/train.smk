@@ -6,9 +6,9 @@
 use rule compute as train with:
     input:
         "<data>/manifest.json",
-        "<data>/tokens.npy",
+        noted("<data>/tokens.npy"),
         "<data>/tokenizer.json",
-        ARRAYS,
+        noted(*ARRAYS),
         first_stage=lambda w: first_stage_weights(w.dataset, w.model, w.seed),
     output:
         "<run>/model/weights.safetensors",
@@ -16,9 +16,13 @@ use rule compute as train with:
         "<run>/model/cost.json",
         "<run>/model/environment.json",
         "<run>/history.jsonl",
+        "<run>/tracking/config.json",
+        "<run>/tracking/train.json",
         directory("<run>/model/at"),  # SHARE.safetensors; empty without learning curves
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/train",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/train.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/train.tsv"
     # A job that was preempted or killed goes on from its checkpoint. On a cluster the Snakemake
     # that submits counts; the one inside the job would add attempts of its own.
     retries: 0 if workflow.remote_exec else 1

@@ -5,12 +5,15 @@ use rule compute as explore with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/train_labels.npy",
-        "<data>/test_images.npy",
-        "<data>/test_labels.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/train_labels.npy",
+            "<data>/test_images.npy",
+            "<data>/test_labels.npy",
+        ),
     output:
         "<run>/latents/latents.json",
+        "<run>/tracking/explore.json",
         report(
             directory("<run>/latents/figures"),
             patterns=["{figure}.png", "{figure}.gif"],
@@ -19,8 +22,10 @@ use rule compute as explore with:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/explore",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/explore.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/explore.tsv"
     params:
         call=f"explore --config {RUN.config}",
         spec=spec_of(RUN.config),
@@ -31,14 +36,19 @@ use rule compute as disentangle with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/train_factors.npy",
-        "<data>/test_images.npy",
-        "<data>/test_factors.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/train_factors.npy",
+            "<data>/test_images.npy",
+            "<data>/test_factors.npy",
+        ),
     output:
         "<run>/disentanglement.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/disentangle",
+        "<run>/tracking/disentangle.json",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/disentangle.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/disentangle.tsv"
     params:
         call=f"disentangle --config {RUN.config}",
         spec=spec_of(RUN.config),
@@ -57,13 +67,13 @@ use rule compute as prompts with:
         ),
         "<data>/manifest.json",
         "<data>/captions.json",
-        "<data>/tokens.npy",
+        noted("<data>/tokens.npy"),
         "<data>/tokenizer.json",
-        ARRAYS,
+        noted(*ARRAYS),
     output:
         "<run>/prompts/prompts.json",
-        "<run>/prompts/kept.npy",
-        "<run>/prompts/kept.npy.json",
+        noted("<run>/prompts/kept.npy"),
+        "<run>/tracking/prompts.json",
         report(
             directory("<run>/prompts/figures"),
             patterns=["{figure}.png"],
@@ -72,8 +82,10 @@ use rule compute as prompts with:
             subcategory="{dataset}",
             labels={"model": "{model}", "seed": "{seed}", "figure": "{figure}"},
         ),
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/prompts",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/prompts.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/prompts.tsv"
     threads: HALF
     params:
         call=f"prompts --config {RUN.config}",
@@ -85,11 +97,14 @@ use rule compute as elbo with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        "<data>/test_images.npy",
+        noted("<data>/test_images.npy"),
     output:
         "<run>/elbo.json",
-    pathvars:
-        job="{dataset}/{model}/seed{seed}/elbo",
+        "<run>/tracking/elbo.json",
+    log:
+        "<logs>/{dataset}/{model}/seed{seed}/elbo.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{model}/seed{seed}/elbo.tsv"
     params:
         call=f"elbo --config {RUN.config}",
         spec=spec_of(RUN.config),
@@ -100,13 +115,17 @@ use rule compute as elbo with:
 use rule compute as elbo_study with:
     input:
         "<data>/manifest.json",
-        "<data>/train_images.npy",
-        "<data>/test_images.npy",
+        noted(
+            "<data>/train_images.npy",
+            "<data>/test_images.npy",
+        ),
     output:
         "<study>/{dataset}/elbo-study/ppca.json",
         "<study>/{dataset}/elbo-study/gradients.json",
-    pathvars:
-        job="{dataset}/elbo-study",
+    log:
+        "<logs>/{dataset}/elbo-study.log",
+    benchmark:
+        "<benchmarks>/{dataset}/elbo-study.tsv"
     params:
         call=f"elbo-study --config {STUDY_AT.config} --dataset {{dataset}}",
         spec=spec_of(STUDY_AT.elbo_study_config),

@@ -24,6 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from genlab.io.files import read_json
 from genlab.io.history import read_history
 from genlab.results.layout import RunFolder
+from genlab.tracking.background import BackgroundMirror
 from genlab.tracking.mirror import ROWS_AT_ONCE, forget, mirror, publish
 from genlab.tracking.record import leave_record
 from genlab.tracking.sinks.mlflow import SystemMetrics
@@ -156,6 +157,19 @@ def test_training_goes_on_without_the_server_and_it_is_sent_later(
     logged = [(row["step"], row["loss"]) for row in read_history(run.history)]
     assert history(local(run), found.info.run_id, "train/loss") == logged
     assert len(logged) == 256 // 32
+
+
+def test_a_training_can_leave_everything_to_the_stage_publish(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENLAB_TRACKING", "publish")
+    background = BackgroundMirror(run, system_metrics=True)
+    background.update()
+    background.finish("RUNNING")
+    assert not (run.outbox / "sent_mlflow.json").exists()
+    publish(run.study)
+    (found,) = runs_in(local(run))
+    assert found.info.status == "FINISHED"
 
 
 def test_a_training_and_its_later_stages_are_one_run(study: Study) -> None:

@@ -17,7 +17,8 @@ results/
                                      at/SHARE.safetensors, where the study has learning curves
         history.jsonl                every logged step
         resume/                      checkpoints and locks; no rule knows of them
-        tracking/                    records for the tracking services; no rule knows of them
+        tracking/                    STAGE.json, records for the tracking services; how much each
+                                     service has received, of which no rule knows
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
         trajectories/                       trajectories.json; figures/: denoising, inversion, inpainting ...
@@ -39,6 +40,7 @@ results/
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -223,6 +225,10 @@ class RunFolder:
 
     @property
     def resume(self) -> Path:
+        """Checkpoints and locks; below the folder GENLAB_RESUME if the environment names one, for
+        jobs whose own folder is gone after them."""
+        if folder := os.environ.get("GENLAB_RESUME"):
+            return Path(folder) / self.folder.relative_to(self.study.results)
         return self.folder / "resume"
 
     @property

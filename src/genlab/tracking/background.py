@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from genlab.io.files import read_json
@@ -12,12 +13,16 @@ from genlab.tracking.sinks.mlflow import SystemMetrics
 
 
 class BackgroundMirror:
-    """Keeps the tracking services up to date in a thread, without delaying the training."""
+    """Keeps the tracking services up to date in a thread, without delaying the training.
+
+    With GENLAB_TRACKING=publish in the environment it sends nothing; `publish` sends everything.
+    """
 
     def __init__(self, run: RunFolder, system_metrics: bool) -> None:
         self.run, self.system_metrics = run, system_metrics
         self.thread: threading.Thread | None = None
         self.monitor: SystemMetrics | None = None
+        self.live = os.environ.get("GENLAB_TRACKING") != "publish"
 
     def _work(self) -> None:
         mirror(self.run, "RUNNING")
@@ -28,7 +33,7 @@ class BackgroundMirror:
 
     def update(self) -> None:
         """Start to send what is new, unless an update is in progress."""
-        if self.thread is None or not self.thread.is_alive():
+        if self.live and (self.thread is None or not self.thread.is_alive()):
             self.thread = threading.Thread(target=self._work, daemon=True)
             self.thread.start()
 
@@ -38,4 +43,5 @@ class BackgroundMirror:
             self.thread.join()
         if self.monitor is not None:
             self.monitor.stop()
-        mirror(self.run, status)
+        if self.live:
+            mirror(self.run, status)
