@@ -228,7 +228,10 @@ class GaussianModel(Model):
         )
 
     def speed(self) -> PredictionSpeed:
-        """How fast the prediction moves, measured without condition, and once for these weights."""
+        """How fast the prediction moves, measured without condition, and once for these weights.
+
+        It takes 320 network evaluations, which the cost of a sample doesn't count.
+        """
         if self._speed is None:
             noise = SampleNoise(0, range(SPEED_SAMPLES), next(self.parameters()).device)
             with torch.no_grad():
