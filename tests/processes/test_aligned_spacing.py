@@ -140,11 +140,7 @@ def make_model() -> DDPM:
 
 @pytest.mark.parametrize(
     "sampler",
-    [
-        kind(steps=4, spacing="aligned")
-        for kind in SAMPLERS.values()
-        if issubclass(kind, SteppedSampler)
-    ],
+    [kind(steps=4, spacing="aligned") for kind in STEPPED],
     ids=lambda sampler: sampler.sampler,
 )
 def test_a_sample_does_not_depend_on_its_batch(sampler: SteppedSampler) -> None:
@@ -163,10 +159,8 @@ def test_the_speed_is_measured_once_for_the_same_weights() -> None:
         for weight in model.parameters():
             weight.mul_(1.5)
     assert not torch.equal(model.eval().speed().squared, speed.squared)
-    evaluations = draw(
-        model, DPMSolverSampler(steps=4, spacing="aligned"), SampleNoise(0, range(2))
-    )
-    assert evaluations.evaluations == 4  # those of the measurement aren't those of a sample
+    drawing = draw(model, DPMSolverSampler(steps=4, spacing="aligned"), SampleNoise(0, range(2)))
+    assert drawing.evaluations == 4  # those of the measurement aren't those of a sample
 
 
 def test_a_denoiser_without_a_model_says_what_is_missing() -> None:

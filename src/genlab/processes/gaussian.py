@@ -336,12 +336,16 @@ def sampling_loop(
 
 
 SPEED_STEPS = 20
+"""Steps of the trajectories along which the speed of a prediction is measured."""
 
 
 def prediction_speed(
     denoiser: Denoiser, noise: SampleNoise, shape: tuple[int, ...]
 ) -> PredictionSpeed:
-    """Measure it along trajectories of DDIM, from `noise`, in steps that are even in log r."""
+    """Measure how fast x_0 moves along trajectories of DDIM that start from `noise`.
+
+    Their steps are even in log r; images are of the given `shape`, without the batch.
+    """
 
     def move(x: Tensor, prediction: Prediction, t: float, s: float) -> Tensor:
         alpha, sigma = denoiser.level(s)
