@@ -17,6 +17,7 @@ from common import Row, held_out_distances, listed, machine, publish, table
 
 import genlab
 from genlab.app.process import keep_freed_memory
+from genlab.data.calibration import fair_share
 from genlab.evaluation.likelihood import measure_likelihood
 
 PRESETS = ("flow", "ddpm", "edm", "score-sde")
@@ -41,13 +42,14 @@ def main() -> None:
     keep_freed_memory()
     digits = genlab.load_data("digits")
     pixels = torch.from_numpy(digits.held_out)
+    measured = pixels[fair_share(len(pixels))[: options.held_out]]
     rows: list[Row] = []
     for preset in options.only:
         for clip in (False, True):
             model = genlab.fit(
                 preset, digits, images_seen=options.images, seed=options.seed, clip=clip
             )
-            bits = measure_likelihood(model, pixels[: options.held_out], 1)["ode"]["bits_per_dim"]
+            bits = measure_likelihood(model, measured, 1)["ode"]["bits_per_dim"]
             for name, settings in SAMPLERS.items():
                 samples = genlab.sample(
                     model, "dpm-solver", options.samples, seed=options.seed, steps=20,
@@ -62,7 +64,7 @@ def main() -> None:
     conditions = (
         f"{options.images:,} images of training, seed {options.seed}, {options.samples} samples a "
         f"row; Frechet distances to the held-out digits, of whose pixels {black(pixels):.3f} are "
-        f"0; bits/dim by the ODE of the first {options.held_out}.\n"
+        f"0; bits/dim by the ODE of {options.held_out} of them.\n"
         f"{listed(here)}.\n"
     )
     publish("backgrounds", f"{table(rows)}\n{conditions}", {"machine": here, "rows": rows})

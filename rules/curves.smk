@@ -12,7 +12,7 @@ use rule compute as curve with:
             "<data>/train_captions.npy",
             "<data>/tokens.npy",
         ),
-        # Their features are of these images
+        # Only their notes are read: reference features record the checksum of their images
         noted("<data>/test_images.npy"),
         reference=REFERENCE,
         weights=lambda w: extractor_files(w.dataset),

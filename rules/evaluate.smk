@@ -84,10 +84,7 @@ use rule compute as rfid with:
     input:
         noted("<run>/reconstructions/images.npy"),
         "<data>/manifest.json",
-        noted(
-            "<data>/train_images.npy",
-            "<data>/test_images.npy",
-        ),
+        noted("<data>/train_images.npy"),
         weights=lambda w: extractor_files(w.dataset),
         reference=expand(
             "<study>/{dataset}/reference/train/{file}",
@@ -112,12 +109,7 @@ use rule compute as likelihood with:
     input:
         "<run>/model/weights.safetensors",
         "<data>/manifest.json",
-        noted(
-            "<data>/test_images.npy",
-            "<data>/test_labels.npy",
-            "<data>/test_captions.npy",
-            "<data>/tokens.npy",
-        ),
+        noted("<data>/test_images.npy"),
     output:
         "<run>/likelihood.json",
         "<run>/tracking/likelihood.json",

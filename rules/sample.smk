@@ -96,6 +96,7 @@ use rule compute as trajectories with:
         noted(
             "<data>/test_images.npy",
             "<data>/test_labels.npy",
+            "<data>/test_captions.npy",
             "<data>/train_captions.npy",
             "<data>/tokens.npy",
         ),

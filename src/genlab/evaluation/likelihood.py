@@ -14,6 +14,7 @@ with equality), and for a lower bound of either.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,9 +30,9 @@ from genlab.processes.noise import SampleNoise
 BATCH = 250  # the random numbers of a bound depend on it, so it is not an option
 
 
-def dequantised(pixels: Tensor, first: int) -> Tensor:
-    """uint8 x [B, C, H, W] -> y = (x + u) / 256; `first` is the number of the first image."""
-    noise = SampleNoise(address("dequantise"), range(first, first + len(pixels)), pixels.device)
+def dequantised(pixels: Tensor, numbers: Sequence[int]) -> Tensor:
+    """uint8 x [B, C, H, W] -> y = (x + u) / 256; `numbers` are those of the images."""
+    noise = SampleNoise(address("dequantise"), numbers, pixels.device)
     y = (pixels.float() + noise.uniform(*pixels.shape[1:])) / 256
     return y.clamp(max=1 - 2**-24)  # 255 + u can round up to 256 in float32
 
@@ -42,31 +43,39 @@ def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
 
 
 @torch.no_grad()
-def bits(model: Model, images: Tensor, kind: DensityKind, k: int) -> Tensor:
+def bits(
+    model: Model, images: Tensor, kind: DensityKind, k: int, numbers: Sequence[int] | None = None
+) -> Tensor:
     """Bits/dim, float64 [N], of uint8 `images` [N, C, H, W] by the estimate `kind`.
 
     Args:
         k: importance samples of kind 'iwae'.
+        numbers: those of the images in their split; None: 0 ... N - 1.
     """
+    numbers = range(len(images)) if numbers is None else numbers
     if not isinstance(model, HasLikelihood):
         raise GenLabError(f"{type(model).__name__} has no density")
     parts = []
     for start in range(0, len(images), BATCH):
-        y = dequantised(images[start : start + BATCH], start)
+        part = slice(start, start + BATCH)
+        y = dequantised(images[part], numbers[part])
         torch.manual_seed(address("likelihood", kind, start))
         parts.append(model.log_density(y, kind, k).double().cpu())
     return bits_per_dim(torch.cat(parts), images[0].numel())
 
 
 @torch.no_grad()
-def bits_by_timestep(model: HasBoundTerms, images: Tensor) -> tuple[Tensor, dict[str, list[float]]]:
+def bits_by_timestep(
+    model: HasBoundTerms, images: Tensor, numbers: Sequence[int]
+) -> tuple[Tensor, dict[str, list[float]]]:
     """`bits` by the kind 'elbo' of a bound over timesteps, and the mean share of one timestep.
 
     The shares are in bits/dim, for blocks of the timesteps t = 1..T, each at its middle.
     """
     results = []
     for start in range(0, len(images), BATCH):
-        y = dequantised(images[start : start + BATCH], start)
+        part = slice(start, start + BATCH)
+        y = dequantised(images[part], numbers[part])
         torch.manual_seed(address("likelihood", "elbo", start))
         blocks, nats = model.bound_terms(y)
         results.append(nats.double().cpu() / (images[0].numel() * math.log(2)))
@@ -76,27 +85,31 @@ def bits_by_timestep(model: HasBoundTerms, images: Tensor) -> tuple[Tensor, dict
     return terms.sum(dim=1), {"t": middles, "bits_per_dim": shares.tolist()}
 
 
-def measure_likelihood(model: Model, images: Tensor, k: int) -> dict[str, Any]:
+def measure_likelihood(
+    model: Model, images: Tensor, k: int, numbers: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Mean bits/dim over uint8 `images` [N, C, H, W] and its standard error, by kind of estimate.
 
     The shares of timesteps are under 'terms' where the ELBO is a sum over timesteps.
 
     Args:
         k: importance samples of kind 'iwae'.
+        numbers: those of the images in their split; None: 0 ... N - 1.
 
     Raises:
         GenLabError: the family has no density of 8-bit pixels, or the model can't evaluate it.
     """
     if not model.config.likelihoods:
         raise GenLabError(f"no bits/dim: {model.config.no_likelihood}")
+    numbers = range(len(images)) if numbers is None else numbers
     measured: dict[str, Any] = {}
     terms: dict[str, Any] = {}
     for kind in model.config.likelihoods:
         try:
             if kind == "elbo" and isinstance(model, HasBoundTerms):
-                values, terms["terms"] = bits_by_timestep(model, images)
+                values, terms["terms"] = bits_by_timestep(model, images, numbers)
             else:
-                values = bits(model, images, kind, k)
+                values = bits(model, images, kind, k, numbers)
         except ValueError as problem:
             raise GenLabError(f"bits/dim by {kind}: {problem}") from None
         error = float(values.std(correction=0) / len(values) ** 0.5)

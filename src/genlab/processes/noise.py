@@ -6,6 +6,8 @@ number of devices, or on the order of batches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,9 @@ class SampleNoise:
     Drawn on the CPU, so that every device gets the same numbers.
     """
 
-    def __init__(self, seed: int, indices: range, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
         self.indices, self.device = indices, device
         self.streams = [generator(seed, "sample", i) for i in indices]
 

@@ -24,12 +24,11 @@ def elbo_study(
     """
     data, folder = study.data(dataset), study.elbo_study(dataset)
     device, origin = pick_device(cpu), data_origin(data)
-    train, test = (
-        dequantised(random_images(read_array(data.images(split)), split, n).to(device), 0)
-        .flatten(1)
-        .double()
+    images = (
+        random_images(read_array(data.images(split)), split, n).to(device)
         for split, n in (("train", config.ppca.train_images), ("test", config.ppca.held_out))
     )
+    train, test = (dequantised(part, range(len(part))).flatten(1).double() for part in images)
     for problem in config.problems(train.shape[1], len(train)):
         raise GenLabError(f"elbo_study: {dataset}: {problem}")
     covariance = spectrum(train)

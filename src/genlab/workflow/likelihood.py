@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from genlab.data.calibration import fair_share
 from genlab.errors import GenLabError
 from genlab.evaluation.likelihood import measure_likelihood
 from genlab.io.arrays import read_array
@@ -21,22 +23,25 @@ def likelihood(
 
     Args:
         k: importance samples of kind 'iwae'.
-        images: number of held-out images, the first ones; None takes all.
+        images: number of held-out images; None takes all. Fewer than all are drawn at random, the
+            same for every run, since the file may be sorted by class.
 
     Raises:
         GenLabError: the family has no density of 8-bit pixels.
     """
     device, origin = pick_device(cpu), run_origin(run)
     model = load_trained(run, device, origin)
-    pixels = torch.from_numpy(read_array(run.data.images("test"))[:images].copy()).to(device)
+    held_out = read_array(run.data.images("test"))
+    numbers = np.sort(fair_share(len(held_out))[:images])
+    pixels = torch.from_numpy(np.array(held_out[numbers])).to(device)
     try:
-        measured = measure_likelihood(model, pixels, k)
+        measured = measure_likelihood(model, pixels, k, numbers.tolist())
     except GenLabError as problem:
         raise GenLabError(f"{run.folder}: {problem}") from None
     write_measured(run.likelihood, measured, origin)
-    numbers = {
+    metrics = {
         f"{kind}_{name}": value
         for kind in model.config.likelihoods
         for name, value in measured[kind].items()
     }
-    leave_record(run, "likelihood", metrics=numbers)
+    leave_record(run, "likelihood", metrics=metrics)

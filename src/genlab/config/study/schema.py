@@ -206,7 +206,7 @@ class LikelihoodConfig(Strict):
     iwae_samples: PositiveInt = 64
     """K of IWAE-K, the number of importance samples in the tighter bound of a VAE."""
     path_images: PositiveInt = 64
-    """Number of held-out images, the first ones, for families on a Gaussian path, which need
+    """Number of held-out images, drawn at random, for families on a Gaussian path, which need
     hundreds of network evaluations per image. All other families use all held-out images."""
 
 

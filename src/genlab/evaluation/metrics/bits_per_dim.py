@@ -45,8 +45,8 @@ class BitsPerDim(Metric):
         "“IWAE-K” (K importance samples) are bounds, and “ODE” is the density of the "
         "probability-flow ODE, up to the error of its solver and of one random estimate of the "
         "trace. All but the last are upper bounds of the cost of storing the 8-bit image. "
-        "The sampling temperature has no effect. Models on a Gaussian path are measured on the "
-        "first {path_images} held-out images only."
+        "The sampling temperature has no effect. Models on a Gaussian path are measured on "
+        "{path_images} of the held-out images only, drawn at random, the same for all models."
     )
 
     def read(self, row: RowRecord) -> Cells:
