@@ -78,7 +78,7 @@ class Standing:
 
 @functools.lru_cache(maxsize=8)  # several sections ask for them
 def read_standings(study: ReportedStudy, dataset: str) -> tuple[Standing, ...]:
-    """Return the rows of a data set by tier and score; none where nothing could be ranked."""
+    """Return the rows of a data set, the best score first; none where nothing could be ranked."""
     entry = read_json(study.folder.ranking)[dataset]
     if not entry["rows"]:
         return ()
@@ -179,7 +179,7 @@ def winners(standings: Sequence[Standing]) -> list[Winner]:
 
 
 def _winner(purpose: str, eligible: Sequence[Standing]) -> Winner:
-    """The first of rows that are sorted by their place."""
+    """The first of rows that are sorted by their score."""
     best = eligible[0]
     ties = [one for one in eligible if one.row in best.ties]
     return Winner(purpose, best, ties, len(eligible) - 1)
