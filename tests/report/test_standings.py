@@ -6,18 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from standings import COPIES, PARTS, standing
 
 from genlab.config.base import read_yaml
-from genlab.config.families import Condition
 from genlab.config.study import load_study
-from genlab.evaluation.memorisation.copying import audit
 from genlab.evaluation.ranking import Contender, rank
 from genlab.io.files import read_json, write_json
 from genlab.report.findings import findings, listed
 from genlab.report.ranking import place
 from genlab.report.standings import (
-    Row,
-    Standing,
     best_of_each_model,
     best_rows,
     condition_of,
@@ -29,32 +26,6 @@ from genlab.report.tracked import best_sampler
 from genlab.results.layout import StudyFolder
 from genlab.workflow.league import league
 
-
-def standing(
-    model: str,
-    sampler: str,
-    fdr: float,
-    tier: int = 1,
-    condition: Condition = "nothing",
-    milliseconds: float = 10,
-    train_seconds: float = 100,
-    evaluations: float = 1,
-    copying: str = "no sign of copying",
-    p: float | str = 1.0,
-    ties: set[Row] | None = None,
-) -> Standing:
-    cells = {
-        "seconds_per_image": milliseconds / 1000, "train_seconds": train_seconds,
-        "evaluations": evaluations, "copying": copying, "copying_p": p,
-    }  # fmt: skip
-    return Standing(
-        model, sampler, "other", condition, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
-        frozenset(ties or ()), cells,
-    )  # fmt: skip
-
-
-COPIES = audit([1e-10], 0.5).verdict
-PARTS = audit([0.5], 1e-10).verdict
 LDM = standing("ldm", "sde", 3.0, 1, "caption", 9.6, 199, 20)
 DALLE = standing("dalle", "prior", 5.0, 2, "caption", 5.2, 149, 49, ties={("flow", "sde")})
 FLOW = standing("flow", "sde", 5.4, 2, "nothing", 27, 159, 20, ties={("dalle", "prior")})

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+
+import numpy as np
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.families import Condition
@@ -12,6 +15,7 @@ from genlab.config.study import Study
 from genlab.evaluation.memorisation.copying import PARTS_VERDICT, WHOLE_VERDICT
 from genlab.io.files import read_json
 from genlab.report.league import in_features_of, mean_cells, readable
+from genlab.report.pareto import on_front
 from genlab.report.ranking import place
 from genlab.report.study import ReportedStudy
 
@@ -136,6 +140,29 @@ def best_rows(study: ReportedStudy) -> set[tuple[str, str, str]]:
         if model != CALIBRATION:
             rows.setdefault((dataset, model), sampler)
     return {(dataset, model, sampler) for (dataset, model), sampler in rows.items()}
+
+
+def priced(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
+    """Return the rows that have a number in a column of the league, each behind its number."""
+    numbers = ((one.number(cost), one) for one in standings)
+    return [(number, one) for number, one in numbers if number is not None]
+
+
+def front(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
+    """Return the rows on the Pareto front of FDr and a cost, from the cheapest to the best.
+
+    Rows that copy training images are left out.
+
+    Args:
+        cost: a column of the league.
+
+    Returns:
+        Pairs of cost and row.
+    """
+    rows = [(number, one) for number, one in priced(standings, cost) if not one.copies]
+    costs = np.array([number for number, _ in rows])
+    scores = np.array([one.fdr for _, one in rows])
+    return sorted(compress(rows, on_front(costs, scores)), key=lambda pair: (pair[0], pair[1].fdr))
 
 
 @dataclass(frozen=True)
