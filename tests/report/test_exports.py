@@ -208,7 +208,7 @@ def test_a_number_may_lack_an_interval(invented: pd.DataFrame) -> None:
     invented.loc[2, ends] = "too few images"
     line = measurements(invented).set_index(["model", "metric"]).loc[("b", "fid")].iloc[0]
     assert line["value"] == 4 and pd.isna(line["low"]) and pd.isna(line["high"])
-    assert r"& \textbf{4} \\" in latex(invented)
+    assert "textbf" not in latex(invented[invented["extractor"] == "x"])  # 5 may be better than 4
 
 
 def test_latex_has_a_table_for_each_extractor(invented: pd.DataFrame) -> None:

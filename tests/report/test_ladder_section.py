@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from tiny import make_study, write_costs
 
-from genlab.evaluation.metrics import Column
+from genlab.evaluation.metrics import ONE_CLASS, Column, metrics
 from genlab.report.league import read_league
 from genlab.report.sections import ladder as section
 from genlab.report.sections.ladder import (
@@ -31,6 +31,7 @@ from genlab.report.sections.ladder import (
     strengths_in,
 )
 from genlab.report.study import ReportedStudy, read_reported_study
+from genlab.report.templates import TEMPLATES
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.workflow.calibration import calibrate
@@ -186,15 +187,30 @@ def test_the_page_of_a_study_with_strengths_has_the_section(measured: StudyFolde
     assert list(content["kinds"]) == ["grain"]
     (dataset,) = content["datasets"]
     cells = {metric["label"]: metric["cells"] for metric in dataset["metrics"]}
-    assert cells["FID"] == [""]  # grain is noticed
+    assert cells["FID"] == [{"blind": "", "missing": None}]  # grain is noticed
     spots = blind_spots(study.league)
     for column in judged_columns():
-        assert bool(cells[column.label][0]) == (spots[column.name] == ["grain"])
+        assert bool(cells[column.label][0]["blind"]) == (spots[column.name] == ["grain"])
+    assert not any(cell["missing"] for of_metric in cells.values() for cell in of_metric)
     report(measured)
     page = measured.report.read_text(encoding="utf-8")
     part = page[page.index('<section id="ladder">') :].partition("</section>")[0]
     assert "<td>FID</td><td>notices</td>" in part.replace("\n", "").replace("    ", "")
     assert "data:image/webp" in part
+
+
+def test_a_metric_without_a_number_says_why(measured: StudyFolder) -> None:
+    """The reason that the league gives, such as for a data set of one class."""
+    study = read_reported_study(measured)
+    of_classes = [c for m in metrics() if "classes" in m.needs for c in m.columns]
+    assert of_classes and not set(of_classes) & set(judged_columns())
+    study.league["inception_score"] = ONE_CLASS
+    (dataset,) = LadderSection().read(study)["datasets"]
+    cells = {metric["label"]: metric["cells"] for metric in dataset["metrics"]}
+    assert cells["IS"] == [{"blind": None, "missing": ONE_CLASS}]
+    template = TEMPLATES.get_template("sections/ladder.html.jinja")
+    shown = template.render(study=study.settings, **LadderSection().read(study))
+    assert f"({ONE_CLASS})" in shown and "too few images" not in shown
 
 
 def test_a_study_without_strengths_has_no_such_section(trained_study: StudyFolder) -> None:

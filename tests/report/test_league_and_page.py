@@ -32,6 +32,7 @@ from genlab.io.files import read_json, write_json
 from genlab.report.league import (
     COLUMNS,
     HEADS,
+    MEASURED,
     NAMES,
     NO_ENCODER,
     NO_LATENTS,
@@ -407,3 +408,18 @@ def test_rows_whose_intervals_reach_the_best_one_are_bold_with_it() -> None:
     best = best_cells(pd.DataFrame(rows))
     assert {i for i, column in best if column == "fid"} == {0, 1}
     assert {i for i, column in best if column == "precision"} == {0, 1}
+
+
+def test_a_column_without_intervals_has_no_best_cell() -> None:
+    """One run each: which is the faster or smaller by chance, nothing says."""
+    columns = {name: column for name, column in MEASURED.items() if column.better != "none"}
+    base = dict.fromkeys(COLUMNS, "0") | {"dataset": "digits", "extractor": "classifier"}
+    rows = [
+        base | {"model": name} | {end: value for c in columns.values() for end in c.names}
+        for name, value in (("a", 1.0), ("b", 2.0), ("c", 2.0))
+    ]
+    best = best_cells(pd.DataFrame(rows))
+    assert {column for _, column in best} == {n for n, c in columns.items() if c.interval}
+    assert not all(column.interval for column in columns.values())
+    for i, column in best:
+        assert (i == 0) == (columns[column].better == "lower")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from standings import COPIES, PARTS, standing
 
 from genlab.config.base import read_yaml
-from genlab.config.families import Condition
 from genlab.config.study import load_study
-from genlab.evaluation.memorisation.copying import audit
+from genlab.evaluation.ranking import Contender, rank
+from genlab.io.files import read_json, write_json
 from genlab.report.findings import findings, listed
+from genlab.report.ranking import place
 from genlab.report.standings import (
-    Row,
-    Standing,
     best_of_each_model,
     best_rows,
     condition_of,
@@ -21,35 +22,10 @@ from genlab.report.standings import (
     winners,
 )
 from genlab.report.study import read_reported_study
+from genlab.report.tracked import best_sampler
 from genlab.results.layout import StudyFolder
 from genlab.workflow.league import league
 
-
-def standing(
-    model: str,
-    sampler: str,
-    fdr: float,
-    tier: int = 1,
-    condition: Condition = "nothing",
-    milliseconds: float = 10,
-    train_seconds: float = 100,
-    evaluations: float = 1,
-    copying: str = "no sign of copying",
-    p: float | str = 1.0,
-    ties: set[Row] | None = None,
-) -> Standing:
-    cells = {
-        "seconds_per_image": milliseconds / 1000, "train_seconds": train_seconds,
-        "evaluations": evaluations, "copying": copying, "copying_p": p,
-    }  # fmt: skip
-    return Standing(
-        model, sampler, "other", condition, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,
-        frozenset(ties or ()), cells,
-    )  # fmt: skip
-
-
-COPIES = audit([1e-10], 0.5).verdict
-PARTS = audit([0.5], 1e-10).verdict
 LDM = standing("ldm", "sde", 3.0, 1, "caption", 9.6, 199, 20)
 DALLE = standing("dalle", "prior", 5.0, 2, "caption", 5.2, 149, 49, ties={("flow", "sde")})
 FLOW = standing("flow", "sde", 5.4, 2, "nothing", 27, 159, 20, ties={("dalle", "prior")})
@@ -163,6 +139,33 @@ def test_guidance_of_zero_tells_nothing() -> None:
     samplers = settings.samplers | {"dpm-10-w2": unguided}
     settings = settings.model_copy(update={"samplers": samplers})
     assert condition_of(settings, "ldm", "dpm-10-w2") == "nothing"
+
+
+def contender(score: float, sd: float) -> Contender:
+    """A row of one training whose log score has this standard deviation over sampling seeds."""
+    return Contender(np.log([score]), np.array([sd]), np.zeros(8))
+
+
+def test_a_wide_interval_makes_no_row_the_best(trained_study: StudyFolder) -> None:
+    """Tiers need not follow the scores: the third row is so uncertain that no other beats it."""
+    scores, spreads = [1.0, 1.2, 1.6], [0.02, 0.02, 0.5]
+    ranks = rank([contender(*pair) for pair in zip(scores, spreads, strict=True)])
+    assert [one.tier for one in ranks] == [1, 2, 1]
+    names = [("vae", "copier"), ("ddpm", "sure"), ("ddpm", "unsure")]
+    entries = [
+        {"model": model, "sampler": sampler, "fdr": score, "tier": one.tier}
+        for (model, sampler), score, one in zip(names, scores, ranks, strict=True)
+    ]
+    assert sorted(entries, key=place) == entries
+    assert best_sampler({"rows": entries[::-1]}, "ddpm") == "sure"
+    league(trained_study)
+    content = read_json(trained_study.ranking)
+    rows = {(row["model"], row["sampler"]): row for row in content["stripes"]["rows"]}
+    rows["vae", "prior"] |= {"fdr": 1.2, "tier": 2}
+    rows["ddpm", "ddim-3"] |= {"fdr": 1.6, "tier": 1}
+    write_json(trained_study.ranking, content)
+    standings = read_standings(read_reported_study(trained_study), "stripes")
+    assert [(one.model, one.tier) for one in standings] == [("vae", 2), ("ddpm", 1)]
 
 
 def test_standings_of_a_study_are_those_of_its_ranking(trained_study: StudyFolder) -> None:

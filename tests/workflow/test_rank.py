@@ -67,7 +67,7 @@ def test_one_seed_says_nothing_about_training(trained_study: StudyFolder) -> Non
     assert {row["spreads"][0] for row in rows} == {UNKNOWN}
 
 
-def test_the_page_shows_models_by_tier_and_calibration_rows_last(
+def test_the_page_shows_models_by_score_and_calibration_rows_last(
     trained_study: StudyFolder,
 ) -> None:
     at = trained_study
@@ -77,7 +77,7 @@ def test_the_page_shows_models_by_tier_and_calibration_rows_last(
     order = [row["calibration"] for row in rows]
     assert order == sorted(order)
     models = [row for row in rows if not row["calibration"]]
-    assert [row["tier"] for row in models] == sorted(row["tier"] for row in models)
+    assert [row["fdr"] for row in models] == sorted(row["fdr"] for row in models)
     text = ranking_markdown(content, table)
     assert text.count("\n") == 2 + len(rows)
     write_costs(at)

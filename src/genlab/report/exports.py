@@ -112,8 +112,9 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def latex(league: pd.DataFrame) -> str:
     """The league for a paper: a table in the style of booktabs for each data set and extractor.
 
-    Its columns are those that rank models. The best cell of each is bold; intervals are in the
-    cells. A comment above each table names what all of its numbers have in common.
+    Its columns are those that rank models. The best cells of those with intervals are bold;
+    intervals are in the cells. A comment above each table names what all of its numbers have in
+    common.
     """
     return "\n".join(_tables(league))
 

@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
@@ -43,6 +45,14 @@ sns.set_theme(
 def palette(n: int) -> list[Any]:
     """Return `n` colours that differ: safe for colour-blind readers up to ten."""
     return list(sns.color_palette("colorblind" if n <= 10 else "husl", n))
+
+
+def mark(
+    axis: Axes, x: float, y: float, colour: Any, marker: str, *, hollow: bool
+) -> PathCollection:
+    """Draw a point; the mark of a row that copies training images is hollow."""
+    inside = "none" if hollow else [colour]
+    return axis.scatter(x, y, s=38, marker=marker, facecolors=inside, edgecolors=[colour], zorder=2)
 
 
 def png(figure: Figure) -> bytes:

@@ -290,17 +290,18 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
-    """Index and column of the cells with the best number that rival models reach.
+    """Index and column of the cells that are bold: the best number, and what ties with it.
 
-    Models compete on one data set; in one extractor's features where a metric depends on them.
-    Where a number has an interval, all rows whose interval overlaps that of the best one are best.
+    Models compete on one data set; in one extractor's features where a metric depends on them. All
+    rows whose interval overlaps that of the best number are best. Without intervals nothing says
+    whether a difference is one, so no number is.
     """
     best: set[tuple[int, str]] = set()
     models = table[table["model"] != CALIBRATION]
     for metric in metrics():
         group_by = ["dataset", "extractor"] if metric.of_extractor else ["dataset"]
         for column in metric.columns:
-            if column.better == "none":
+            if column.better == "none" or not column.interval:
                 continue
             for _, group in models.groupby(group_by):
                 numbers = pd.to_numeric(group[column.name], errors="coerce").dropna()
@@ -311,14 +312,12 @@ def best_cells(table: pd.DataFrame) -> set[tuple[int, str]]:
 
 
 def _ties(rows: pd.DataFrame, numbers: pd.Series, column: Column) -> pd.Index:
-    """The rows with the best of `numbers`, and those that can't be told from one of these."""
+    """The rows whose interval overlaps that of the best of `numbers`; none if that has none."""
     sign = 1 if column.better == "lower" else -1
-    record = sign * numbers == (sign * numbers).min()
-    if column.interval:
-        ends = rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
-        near, far = (sign * ends).min(axis=1), (sign * ends).max(axis=1)
-        record |= near < far[record].max()
-    ties: pd.Index = rows.index[record]
+    ends = sign * rows[list(column.ends)].apply(pd.to_numeric, errors="coerce")
+    near, far = ends.min(axis=1), ends.max(axis=1)
+    best = (sign * numbers == (sign * numbers).min()) & far.notna()
+    ties: pd.Index = rows.index[best | (near < far[best].max())]
     return ties
 
 

@@ -24,13 +24,16 @@ SOURCES = ("training", "sampling", "reference")
 UNKNOWN = "one seed"
 
 
-def place(row: Mapping[str, Any]) -> tuple[bool, int, float]:
-    """Return a key that sorts rows: models by tier and score, calibration rows after them by score.
+def place(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """Return a key that sorts rows: models by score, calibration rows after them by score.
+
+    The tier is no key: a row with a wide interval may be of a better tier than one with a better
+    score.
 
     Args:
         row: of an entry of `ranking.json`.
     """
-    return row["model"] == CALIBRATION, row.get("tier", 0), row["fdr"]
+    return row["model"] == CALIBRATION, row["fdr"]
 
 
 def columns_beside() -> list[str]:
@@ -39,9 +42,7 @@ def columns_beside() -> list[str]:
 
 
 def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of one data set's ranking in the order of the table.
-
-    Models come by tier and score, calibration rows after them by score.
+    """Return the rows of one data set's ranking, sorted by `place`.
 
     Args:
         ranking: an entry of `ranking.json`.

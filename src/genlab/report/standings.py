@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+
+import numpy as np
 
 from genlab.config.evaluators import CALIBRATION
 from genlab.config.families import Condition
@@ -12,6 +15,7 @@ from genlab.config.study import Study
 from genlab.evaluation.memorisation.copying import PARTS_VERDICT, WHOLE_VERDICT
 from genlab.io.files import read_json
 from genlab.report.league import in_features_of, mean_cells, readable
+from genlab.report.pareto import on_front
 from genlab.report.ranking import place
 from genlab.report.study import ReportedStudy
 
@@ -78,7 +82,7 @@ class Standing:
 
 @functools.lru_cache(maxsize=8)  # several sections ask for them
 def read_standings(study: ReportedStudy, dataset: str) -> tuple[Standing, ...]:
-    """Return the rows of a data set by tier and score; none where nothing could be ranked."""
+    """Return the rows of a data set, the best score first; none where nothing could be ranked."""
     entry = read_json(study.folder.ranking)[dataset]
     if not entry["rows"]:
         return ()
@@ -138,6 +142,29 @@ def best_rows(study: ReportedStudy) -> set[tuple[str, str, str]]:
     return {(dataset, model, sampler) for (dataset, model), sampler in rows.items()}
 
 
+def priced(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
+    """Return the rows that have a number in a column of the league, each behind its number."""
+    numbers = ((one.number(cost), one) for one in standings)
+    return [(number, one) for number, one in numbers if number is not None]
+
+
+def front(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
+    """Return the rows on the Pareto front of FDr and a cost, from the cheapest to the best.
+
+    Rows that copy training images are left out.
+
+    Args:
+        cost: a column of the league.
+
+    Returns:
+        Pairs of cost and row.
+    """
+    rows = [(number, one) for number, one in priced(standings, cost) if not one.copies]
+    costs = np.array([number for number, _ in rows])
+    scores = np.array([one.fdr for _, one in rows])
+    return sorted(compress(rows, on_front(costs, scores)), key=lambda pair: (pair[0], pair[1].fdr))
+
+
 @dataclass(frozen=True)
 class Winner:
     """The best row among those that serve a purpose."""
@@ -179,7 +206,7 @@ def winners(standings: Sequence[Standing]) -> list[Winner]:
 
 
 def _winner(purpose: str, eligible: Sequence[Standing]) -> Winner:
-    """The first of rows that are sorted by their place."""
+    """The first of rows that are sorted by their score."""
     best = eligible[0]
     ties = [one for one in eligible if one.row in best.ties]
     return Winner(purpose, best, ties, len(eligible) - 1)

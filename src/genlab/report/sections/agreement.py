@@ -12,23 +12,27 @@ import seaborn as sns
 from genlab.config.evaluators import CALIBRATION
 from genlab.evaluation.metrics import metrics
 from genlab.report.figures import data_uri, png
+from genlab.report.league import NO_SAMPLER
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 
 FEWEST = 4
 """Rows from which on a rank correlation says anything."""
+MOST_ANNOTATED = 24
+"""Scores up to which every cell of the figure has its number."""
 
 
 def quality_scores(league: pd.DataFrame) -> pd.DataFrame:
     """Return one column for each metric and feature space that ranks, one line for each row.
 
     Values are oriented so that higher is better, and averaged over seeds. Costs are left out, and
-    so are metrics that some row has no number in.
+    so are metrics that some row has no number in. A model that draws no samples has no line.
 
     Args:
         league: the rows of one data set.
     """
-    models = league[league["model"] != CALIBRATION]
+    rows = league[(league["model"] != CALIBRATION) & (league["sampler"] != NO_SAMPLER)]
+    keys = [rows[name] for name in ("model", "sampler", "extractor")]
     scores = {}
     for metric in metrics():
         if "samples" not in metric.needs or "model" in metric.needs:
@@ -36,10 +40,8 @@ def quality_scores(league: pd.DataFrame) -> pd.DataFrame:
         for column in metric.columns:
             if column.better == "none":
                 continue
-            numbers = models.assign(value=pd.to_numeric(models[column.name], errors="coerce"))
-            by_space = numbers.pivot_table(
-                index=["model", "sampler"], columns="extractor", values="value", dropna=False
-            )
+            numbers = pd.to_numeric(rows[column.name], errors="coerce")
+            by_space = numbers.groupby(keys).mean().unstack("extractor")
             sign = -1 if column.better == "lower" else 1
             for space in by_space if metric.of_extractor else by_space.columns[:1]:
                 label = f"{column.label}, {space}" if metric.of_extractor else column.label
@@ -50,11 +52,13 @@ def quality_scores(league: pd.DataFrame) -> pd.DataFrame:
 
 def agreement_figure(tau: pd.DataFrame) -> bytes:
     """Draw Kendall's tau between all pairs of scores as a heat map."""
-    side = 1.8 + 0.34 * len(tau)
-    figure, axis = plt.subplots(figsize=(side + 1.5, side), layout="constrained")
+    annotated = len(tau) <= MOST_ANNOTATED
+    side = 1.8 + len(tau) * (0.34 if annotated else 0.15)  # inches; small cells fit the page
+    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     sns.heatmap(
-        tau, vmin=-1, vmax=1, cmap="vlag", square=True, annot=len(tau) <= 24, fmt=".1f",
-        annot_kws={"size": 6}, cbar_kws={"label": "Kendall's tau", "shrink": 0.6}, ax=axis,
+        tau, vmin=-1, vmax=1, cmap="vlag", square=True, annot=annotated, fmt=".1f",
+        annot_kws={"size": 6}, xticklabels=True, yticklabels=True,
+        cbar_kws={"label": "Kendall's tau", "shrink": 0.6, "aspect": 30}, ax=axis,
     )  # fmt: skip
     axis.tick_params(labelsize=7)
     axis.set(xlabel="", ylabel="")
@@ -64,12 +68,12 @@ def agreement_figure(tau: pd.DataFrame) -> bytes:
 class AgreementSection(Section):
     """Kendall's tau between metrics and feature spaces."""
 
-    title = "Do the rulers agree?"
+    title = "Do metrics and feature spaces agree?"
     order = 26
     introduction = (
         "Kendall's tau between the orders in which two scores put the models' rows: 1 is the same "
         "order, 0 is chance, −1 the reverse. Scores are turned so that higher is better. Where two "
-        "rulers disagree, they measure different things, and a single one of them ranks nothing."
+        "scores disagree, they measure different things, and neither of them ranks models alone."
     )
 
     def applies(self, study: ReportedStudy) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -12,11 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from genlab.config.evaluators import CALIBRATION
-from genlab.evaluation.metrics import Column
-from genlab.report.figures import MARKERS, PLAIN, data_uri, palette, png
-from genlab.report.league import MEASURED, in_features_of
-from genlab.report.pareto import on_front
+from genlab.report.figures import MARKERS, PLAIN, data_uri, mark, palette, png
+from genlab.report.league import MEASURED
 from genlab.report.sections import Section
+from genlab.report.standings import Standing, front, priced, read_standings
 from genlab.report.study import ReportedStudy
 
 COSTS = (
@@ -24,24 +24,8 @@ COSTS = (
     "joules_per_image",
 )  # fmt: skip
 """Columns of the league that say what a row costs."""
-QUALITY = "fdr"
-"""Column of the score that ranks rows."""
 UNEVEN = 1.3
 """Ratio between the times of an evaluation of one network from which readers are warned."""
-
-
-def cost_rows(league: pd.DataFrame, extractor: str, quality: Column) -> pd.DataFrame:
-    """The rows of all models in the features of `extractor`, each the mean over the seeds.
-
-    Returns:
-        Columns dataset, model, sampler, `quality` and COSTS; NaN where there is no number.
-    """
-    models = league[in_features_of(league, extractor) & (league["model"] != CALIBRATION)]
-    numbers = [quality.name, *COSTS]
-    rows = models.assign(**{n: pd.to_numeric(models[n], errors="coerce") for n in numbers})
-    keys = ["dataset", "model", "sampler"]
-    means = rows.groupby(keys, sort=False)[numbers].mean().reset_index()
-    return means.dropna(subset=[quality.name])
 
 
 def uneven_times(league: pd.DataFrame) -> list[str]:
@@ -57,34 +41,22 @@ def uneven_times(league: pd.DataFrame) -> list[str]:
     return [f"{name} ({ratio:.2g} times)" for name, ratio in ratios.items() if ratio > UNEVEN]
 
 
-class Front(NamedTuple):
-    """The rows on a Pareto front, from the cheapest to the best: `cost` is the column's head."""
-
-    cost: str
-    rows: list[str]
-
-
-def fronts(rows: pd.DataFrame, quality: Column) -> dict[str, pd.DataFrame]:
-    """The rows on the front of each cost that differs between rows, from the cheapest."""
-    sign = -1 if quality.better == "higher" else 1
-    result = {}
-    for cost in COSTS:
-        part = rows.dropna(subset=[cost])
-        if part[cost].nunique() > 1:
-            front = on_front(part[cost].to_numpy(), sign * part[quality.name].to_numpy())
-            result[cost] = part[front].sort_values([cost, quality.name])
-    return result
+def fronts(standings: Sequence[Standing]) -> dict[str, list[tuple[float, Standing]]]:
+    """The front of each cost that differs between rows: pairs of cost and row."""
+    numbers = {cost: {number for number, _ in priced(standings, cost)} for cost in COSTS}
+    return {cost: front(standings, cost) for cost in COSTS if len(numbers[cost]) > 1}
 
 
-def pareto_plot(rows: pd.DataFrame, quality: Column) -> bytes:
-    """Draw quality against each cost: a colour for each model, a marker for each sampler.
+def pareto_plot(standings: Sequence[Standing]) -> bytes:
+    """Draw FDr against each cost: a colour for each model, a marker for each sampler.
 
-    A line joins the rows on the Pareto front.
+    A line joins the rows on the Pareto front. Rows that copy training images have hollow marks and
+    are left out of it.
 
     Args:
-        rows: as `cost_rows` returns them, of one data set.
+        standings: of one data set.
     """
-    shown = fronts(rows, quality)
+    shown = fronts(standings)
     columns = min(len(shown), 3)
     height = -(-len(shown) // columns)
     figure, axes = plt.subplots(
@@ -93,35 +65,35 @@ def pareto_plot(rows: pd.DataFrame, quality: Column) -> bytes:
     )  # fmt: skip
     for axis in axes.flat[len(shown) :]:
         axis.remove()
-    models, samplers = (list(dict.fromkeys(rows[name])) for name in ("model", "sampler"))
+    models, samplers = (
+        list(dict.fromkeys(names)) for names in zip(*(one.row for one in standings), strict=True)
+    )
     colours = dict(zip(models, palette(len(models)), strict=True))
     markers = dict(zip(samplers, cycle(MARKERS), strict=False))
-    for axis, (cost, front) in zip(axes.flat, shown.items(), strict=False):
-        axis.plot(front[cost], front[quality.name], color="0.4", lw=1, zorder=1)
-        for _, row in rows.dropna(subset=[cost]).iterrows():
-            axis.scatter(
-                row[cost], row[quality.name], color=colours[row["model"]],
-                marker=markers[row["sampler"]], s=36, linewidths=0.4, edgecolors="white", zorder=2,
-            )  # fmt: skip
-        _scale(axis, rows, cost, quality.name)
+    for axis, (cost, best) in zip(axes.flat, shown.items(), strict=False):
+        axis.plot([x for x, _ in best], [one.fdr for _, one in best], color="0.4", lw=1, zorder=1)
+        rows = priced(standings, cost)
+        for x, one in rows:
+            colour, marker = colours[one.model], markers[one.sampler]
+            mark(axis, x, one.fdr, colour, marker, hollow=one.copies)
+        _scale(axis, [x for x, _ in rows])
         axis.set_xlabel(MEASURED[cost].head)
     for axis in axes[:, 0]:
-        axis.set_ylabel(quality.head)
+        axis.set_ylabel(MEASURED["fdr"].head)
     handles = [Line2D([], [], color=c, marker="o", ls="", label=m) for m, c in colours.items()]
     handles += [Line2D([], [], color="0.4", marker=m, ls="", label=s) for s, m in markers.items()]
     figure.legend(handles=handles, loc="outside right upper", fontsize="x-small", frameon=False)
     return png(figure)
 
 
-def _scale(axis: Axes, rows: pd.DataFrame, cost: str, quality: str) -> None:
-    """Make an axis logarithmic where all of its numbers are positive, with plain numbers."""
-    if (rows[cost].dropna() > 0).all():
+def _scale(axis: Axes, costs: Sequence[float]) -> None:
+    """Make both axes logarithmic, that of costs where all are positive; with plain numbers."""
+    if min(costs) > 0:
         axis.set_xscale("log")
-    if (rows[quality] > 0).all():
-        axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(PLAIN)
-        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(PLAIN)
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def cost_bars(costs: pd.DataFrame) -> bytes:
@@ -149,22 +121,20 @@ class CostSection(Section):
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:
         costs = study.costs
-        extractor, quality = study.settings.evaluation.extractors[0], MEASURED[QUALITY]
-        rows = cost_rows(study.league, extractor, quality)
+        standings = {name: read_standings(study, name) for name in study.settings.datasets}
         plots = [
             {
                 "dataset": dataset,
-                "figure": data_uri(pareto_plot(part, quality)),
+                "figure": data_uri(pareto_plot(rows)),
                 "fronts": [
-                    Front(MEASURED[cost].head, list(front["model"] + ", " + front["sampler"]))
-                    for cost, front in fronts(part, quality).items()
+                    {"cost": MEASURED[cost].head, "rows": [one.name for _, one in best]}
+                    for cost, best in shown.items()
                 ],
             }
-            for dataset, part in rows.groupby("dataset", sort=False)
-            if len(part) > 2 and fronts(part, quality)  # two points need no figure
+            for dataset, rows in standings.items()
+            if len(rows) > 2 and (shown := fronts(rows))  # two points need no figure
         ]
         return {
-            "quality": quality.head,
             "uneven": uneven_times(study.league),
             "ratio": UNEVEN,
             "plots": plots,

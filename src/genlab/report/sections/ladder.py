@@ -21,7 +21,7 @@ from genlab.config.evaluators import CALIBRATION
 from genlab.config.study import Study
 from genlab.evaluation.metrics import Column, ComputedMetric, metrics
 from genlab.report.figures import data_uri, png
-from genlab.report.league import in_features_of
+from genlab.report.league import in_features_of, is_reason
 from genlab.report.sections import Section
 from genlab.report.study import ReportedStudy
 
@@ -32,9 +32,12 @@ PANEL = 1.9, 1.35  # inches
 
 
 def judged_columns() -> list[Column]:
-    """The columns of metrics of generated images that say which values are better."""
-    computed = [metric for metric in metrics() if isinstance(metric, ComputedMetric)]
-    return [c for metric in computed for c in metric.columns if c.better != "none" and not c.text]
+    """The columns of metrics of generated images that say which values are better.
+
+    Metrics of requested classes are left out: nobody requests the classes of calibration rows.
+    """
+    judged = [m for m in metrics() if isinstance(m, ComputedMetric) and "classes" not in m.needs]
+    return [c for metric in judged for c in metric.columns if c.better != "none" and not c.text]
 
 
 class Scores(NamedTuple):
@@ -94,8 +97,9 @@ def ladders(league: pd.DataFrame) -> Iterator[Ladder]:
 def blindness(rungs: Scores) -> str | None:
     """Why a metric is blind to a flaw, by its scores on the rungs; '' if it notices the flaw.
 
-    It notices a flaw that makes it worse at the strongest, and at no strength better than at a
-    weaker one. Where there are intervals, better and worse mean that they do not overlap.
+    It is blind if the strongest flaw is not significantly worse than real images, or if some
+    strength is significantly better than a weaker one. Significant means that the intervals do not
+    overlap; without intervals, any difference is.
 
     Returns:
         None where a score is missing.
@@ -204,6 +208,12 @@ def suspects_of(league: pd.DataFrame, settings: Study, extractor: str) -> pd.Ser
     return of_calibration | league["model"].isin(cheats)
 
 
+def _cell(rungs: pd.DataFrame, column: Column) -> dict[str, str | None]:
+    """Why a metric is blind to a flaw, '' if it is not; or the `missing` reason for a score."""
+    reasons = (str(cell) for cell in rungs[column.name] if is_reason(cell, column.name))
+    return {"blind": blindness(scores(rungs, column)), "missing": next(reasons, None)}
+
+
 class LadderSection(Section):
     """Metrics on images with flaws of known kind and strength."""
 
@@ -242,7 +252,7 @@ class LadderSection(Section):
             "metrics": [
                 {
                     "label": column.label,
-                    "cells": [blindness(scores(ladder.rungs, column)) for ladder in chosen],
+                    "cells": [_cell(ladder.rungs, column) for ladder in chosen],
                     "preferred": preferred_to_real(league, suspects, column),
                 }
                 for column in judged_columns()

@@ -1,4 +1,4 @@
-"""The section on the league: every row of the study, the best values in bold."""
+"""The section on the league: every row of the study, the best values with intervals in bold."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class LeagueSection(Section):
     order = 10
     introduction = (
         "Every row of the study: one for each run, sampler and feature space. Bold marks the best "
-        "model of a column among the rows of one data set and space, and all rows whose 95 % "
-        "intervals overlap its own. Grey rows calibrate the metrics: <em>real</em> is the score of "
-        "held-out images, <em>noise</em> that of uniform noise. Click a head to rank by it."
+        "value of a column among the models of one data set and space, and all values whose 95 % "
+        "intervals overlap its own. Columns without intervals have no bold values. Grey rows "
+        "calibrate the metrics: <em>real</em> is the score of held-out images, <em>noise</em> that "
+        "of uniform noise. Click a head to rank by it."
     )
 
     def read(self, study: ReportedStudy) -> dict[str, Any]:

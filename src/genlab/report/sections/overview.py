@@ -15,16 +15,16 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from genlab.report.figures import INK, MARKERS, PLAIN, palette, svg
+from genlab.report.figures import INK, MARKERS, PLAIN, mark, palette, svg
 from genlab.report.findings import findings
 from genlab.report.league import MEASURED, is_reason
-from genlab.report.pareto import on_front
 from genlab.report.pictures import Picture, strip
 from genlab.report.sections import Section
 from genlab.report.sections.runs import run_anchor
 from genlab.report.standings import (
     Standing,
     best_of_each_model,
+    front,
     read_standings,
     winners,
 )
@@ -59,23 +59,20 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     shown = [one for one in standings if one.milliseconds]
     cost = np.array([one.milliseconds for one in shown])
     score = np.array([one.fdr for one in shown])
-    copies = np.array([one.copies for one in shown], dtype=bool)
-    front = ~copies & on_front(cost, np.where(copies, np.inf, score))
+    best = [shown.index(one) for _, one in front(shown, "seconds_per_image")]
     groups = list(dict.fromkeys(one.group for one in sorted(shown, key=lambda one: one.group)))
     colours = dict(zip(groups, palette(len(groups)), strict=True))
     markers = dict(zip(groups, MARKERS * len(groups), strict=False))
     figure, axis = plt.subplots(figsize=(7, 3.7), layout="constrained")
     axis.set(xscale="log", yscale="log", xlabel="ms per image (lower is better)",
              ylabel="FDr (lower is better)")  # fmt: skip
-    steps = sorted(np.flatnonzero(front), key=lambda i: (cost[i], -score[i]))
-    axis.plot(cost[steps], score[steps], color=INK, ls="--", lw=1, zorder=1)
+    axis.plot(cost[best], score[best], color=INK, ls="--", lw=1, zorder=1)
     titles = {}
     intervals = []
     for i, one in enumerate(shown):
-        colour = colours[one.group]
-        dot = axis.scatter(cost[i], score[i], s=38, edgecolors=[colour],
-                           facecolors="none" if copies[i] else [colour],
-                           marker=markers[one.group], zorder=2)  # fmt: skip
+        dot = mark(
+            axis, cost[i], score[i], colours[one.group], markers[one.group], hollow=one.copies
+        )
         (interval,) = axis.plot(
             [cost[i]] * 2, [one.low, one.high], color=colours[one.group], lw=1.2, zorder=1
         )
@@ -90,7 +87,7 @@ def cost_figure(standings: Sequence[Standing], real: float | None, name: str) ->
     axis.minorticks_off()
     if real is not None:
         axis.axhline(real, color=INK, ls=":", lw=1)
-    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in steps], intervals)
+    _label_points(axis, [(cost[i], score[i], shown[i].model) for i in best], intervals)
     handles = [
         Line2D([], [], color=colours[group], marker=markers[group], ls="", label=group)
         for group in groups

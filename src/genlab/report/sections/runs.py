@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from genlab.config.study import Study
 from genlab.io.files import read_json
 from genlab.io.history import Row, read_history
 from genlab.report.league import NO_SAMPLER
@@ -60,13 +61,21 @@ def _run(study: ReportedStudy, run: RunFolder) -> dict[str, Any]:
         # Another number of threads gives other bytes.
         "train": f"OMP_NUM_THREADS={environment['threads']} "
         f"genlab train --config {run.config}{option}",
-        "checks": [
-            f"genlab verify-row {run.model_name} {row} --study {study.settings.name}"
-            for row in samplers
-        ],
+        "checks": [verify_command(study.settings, run, row) for row in samplers],
         "strips": [(row, strip(run.samples(row), f"{run_label(run)}, {row}")) for row in shown],
         "loss": loss_line(read_history(run.history)),
     }
+
+
+def verify_command(settings: Study, run: RunFolder, row: str) -> str:
+    """Return the command that verifies a row; the first data set and seed need no option."""
+    dataset, seed = next(iter(settings.datasets)), f"seed{settings.seeds[0]}"
+    command = f"genlab verify-row {run.model_name} {row} --study {settings.name}"
+    if run.dataset != dataset:
+        command += f" --dataset {run.dataset}"
+    if run.folder.name != seed:
+        command += f" --seed {run.folder.name.removeprefix('seed')}"
+    return command
 
 
 def loss_line(history: list[Row]) -> str:
