@@ -9,7 +9,7 @@ from tiny import write_costs
 
 from genlab.config.families.vae import VAEConfig
 from genlab.config.study import Study
-from genlab.evaluation.fd_ratio import real_distance
+from genlab.evaluation.fd_ratio import Ratio, real_distance
 from genlab.evaluation.metrics.fid import frechet
 from genlab.evaluation.ranking import Rank
 from genlab.io.files import read_json, write_json
@@ -18,7 +18,7 @@ from genlab.report.ranking import UNKNOWN, ranked_rows, ranking_markdown
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.workflow.league import league
-from genlab.workflow.rank import _contradiction, rank_rows, trained_rulers
+from genlab.workflow.rank import _contradiction, _score, rank_rows, trained_rulers
 from genlab.workflow.report import report
 
 
@@ -57,6 +57,16 @@ def test_a_score_is_the_distance_to_held_out_images_over_that_of_real_ones(
     expected = real / real_distance(training, held_out, samples)
     assert rows["calibration", "real"]["fdr"] == pytest.approx(expected, rel=1e-6)
     assert "tier" not in rows["calibration", "real"]
+
+
+def test_the_ratios_of_the_spaces_multiply_to_the_score() -> None:
+    """FDr is their geometric mean, whatever the seeds scored; spaces that don't rank are shown."""
+    none = np.zeros(2)
+    values = ({"a": 2.0, "b": 30.0, "c": 5.0}, {"a": 4.0, "b": 1.5, "c": 7.0})
+    runs = [{name: Ratio(value, none, none) for name, value in run.items()} for run in values]
+    score = _score(runs, ["a", "b"])
+    assert score["ratios"] == pytest.approx({"a": 8**0.5, "b": 45**0.5, "c": 35**0.5})
+    assert score["fdr"] == pytest.approx((score["ratios"]["a"] * score["ratios"]["b"]) ** 0.5)
 
 
 def test_one_seed_says_nothing_about_training(trained_study: StudyFolder) -> None:

@@ -139,7 +139,10 @@ def _contender(runs: list[Ratios], spaces: list[str]) -> Contender:
 
 
 def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
-    """FDr, its 95 % interval, its spreads, and the ratio in each space; means over seeds."""
+    """FDr, its 95 % interval, its spreads, and the ratio in each space.
+
+    Means over seeds are geometric, as that over spaces is: FDr is the geometric mean of the ratios.
+    """
     row = _contender(runs, spaces)
     parts, (low, high) = spread(row), interval(row, [row])
     value = float(np.exp(row.mean))
@@ -150,7 +153,7 @@ def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
         "sd_training": None if parts.training is None else value * parts.training,
         "sd_sampling": value * parts.sampling,
         "sd_reference": value * parts.reference,
-        "ratios": {name: float(np.mean([run[name].value for run in runs])) for name in runs[0]},
+        "ratios": {name: float(np.exp(_contender(runs, [name]).mean)) for name in runs[0]},
     }
 
 
