@@ -64,7 +64,7 @@ def test_the_ratios_of_the_spaces_multiply_to_the_score() -> None:
     none = np.zeros(2)
     values = ({"a": 2.0, "b": 30.0, "c": 5.0}, {"a": 4.0, "b": 1.5, "c": 7.0})
     runs = [{name: Ratio(value, none, none) for name, value in run.items()} for run in values]
-    score = _score(runs, ["a", "b"])
+    score = _score("model", runs, ["a", "b"])
     assert score["ratios"] == pytest.approx({"a": 8**0.5, "b": 45**0.5, "c": 35**0.5})
     assert score["fdr"] == pytest.approx((score["ratios"]["a"] * score["ratios"]["b"]) ** 0.5)
 

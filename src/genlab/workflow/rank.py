@@ -64,7 +64,7 @@ def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any
     }
     ranked = _ranked(rows, ranking)
     content = [
-        {**_names(row), **_score(runs, ranking), **ranked.get(row, {})}
+        {**_names(row), **_score(row[0], runs, ranking), **ranked.get(row, {})}
         for row, runs in {**calibration, **rows}.items()
     ]
     return {**facts, "rows": content}
@@ -128,22 +128,23 @@ def _names(row: Row) -> dict[str, str]:
     return {"model": row[0], "sampler": row[1]}
 
 
-def _contender(runs: list[Ratios], spaces: list[str]) -> Contender:
+def _contender(model: str, runs: list[Ratios], spaces: list[str]) -> Contender:
     """The scores of a row over its seeds, in the mean of `spaces`."""
     scores = [mean_ratio({name: run[name] for name in spaces}) for run in runs]
     return Contender(
+        model,
         np.log([score.value for score in scores]),
         np.array([score.log_sampling for score in scores]),
         np.mean([score.of_reference / score.value for score in scores], axis=0),
     )
 
 
-def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
+def _score(model: str, runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
     """FDr, its 95 % interval, its spreads, and the ratio in each space.
 
     Means over seeds are geometric, as that over spaces is: FDr is the geometric mean of the ratios.
     """
-    row = _contender(runs, spaces)
+    row = _contender(model, runs, spaces)
     parts, (low, high) = spread(row), interval(row, [row])
     value = float(np.exp(row.mean))
     return {
@@ -153,16 +154,16 @@ def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
         "sd_training": None if parts.training is None else value * parts.training,
         "sd_sampling": value * parts.sampling,
         "sd_reference": value * parts.reference,
-        "ratios": {name: float(np.exp(_contender(runs, [name]).mean)) for name in runs[0]},
+        "ratios": {name: float(np.exp(_contender(model, runs, [name]).mean)) for name in runs[0]},
     }
 
 
 def _ranked(rows: Mapping[Row, list[Ratios]], spaces: list[str]) -> dict[Row, dict[str, Any]]:
     """Tier, rank interval and ties of each row; the two spaces that contradict each other."""
-    contenders = [_contender(runs, spaces) for runs in rows.values()]
+    contenders = [_contender(model, runs, spaces) for (model, _), runs in rows.items()]
     overall = rank(contenders)
     alone = {
-        name: rank([_contender(runs, [name]) for runs in rows.values()])
+        name: rank([_contender(model, runs, [name]) for (model, _), runs in rows.items()])
         for name in (spaces if len(spaces) > 1 else ())
     }
     result: dict[Row, dict[str, Any]] = {}
