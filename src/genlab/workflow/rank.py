@@ -67,7 +67,7 @@ def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any
         {**_names(row), **_score(row[0], runs, ranking), **ranked.get(row, {})}
         for row, runs in {**calibration, **rows}.items()
     ]
-    return {**facts, "rows": content}
+    return {**facts, "samples": measured[ranking[0]].compared["test"], "rows": content}
 
 
 def trained_rulers(settings: Study) -> dict[str, list[str]]:
@@ -94,6 +94,9 @@ class _Space:
     that were made from them."""
     real: dict[str, float]
     """The distance of real images, by the split that is the reference."""
+    compared: dict[str, int]
+    """How many images of a row are compared, by the split that is the reference: no more than there
+    are other real images."""
 
     @classmethod
     def read(cls, study: StudyFolder, dataset: str, name: str, settings: Study) -> _Space | None:
@@ -102,15 +105,18 @@ class _Space:
             split: reference_features(study, dataset, name, split)["features"]
             for split in ("train", "test")
         }
-        samples = settings.evaluation.samples
+        others = {"test": reference["train"], "train": reference["test"]}
+        compared = {
+            split: min(settings.evaluation.samples, len(images)) for split, images in others.items()
+        }
         real = {
-            "test": real_distance(reference["test"], reference["train"], samples),
-            "train": real_distance(reference["train"], reference["test"], samples),
+            split: real_distance(reference[split], others[split], count)
+            for split, count in compared.items()
         }
         if any(not value for value in real.values()):
             return None
         distances = {split: value for split, value in real.items() if value is not None}
-        return cls(study, dataset, name, reference, distances)
+        return cls(study, dataset, name, reference, distances, compared)
 
     def ratio(self, model: str, seed: int, row: str) -> Ratio:
         """Return the distance of a row, divided by that of real images."""
@@ -119,7 +125,7 @@ class _Space:
         generated = read_features(at.features(self.name), origin)["features"]
         held_out = model == CALIBRATION and KINDS[split_row(row)[0]].origin == "held-out"
         split = "train" if held_out else "test"
-        estimate = frechet_estimate(generated, self.reference[split])
+        estimate = frechet_estimate(generated[: self.compared[split]], self.reference[split])
         assert estimate is not None  # as many images as those of `real`
         return ratio(estimate, self.real[split])
 
