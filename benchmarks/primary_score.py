@@ -68,7 +68,7 @@ def candidates(league: pd.DataFrame, ranking: Mapping[str, object]) -> list[Cand
     ratios = {(row["model"], row["sampler"]): row["ratios"] for row in rows}
     model = next(row for row in rows if row["model"] != CALIBRATION)
     lines = league[(league["model"] == model["model"]) & (league["sampler"] == model["sampler"])]
-    held_out = lines.groupby("extractor")["fid_held_out"].mean()
+    held_out = lines.groupby("extractor")["fid_held_out"].agg(geometric)  # as the ratios are
     real = {s: held_out[s] / model["ratios"][s] for s in model["ratios"]}
 
     def by_ratio(mean: Callable[[np.ndarray], float]) -> Callable[[pd.DataFrame], float]:

@@ -189,6 +189,15 @@ def test_a_wrong_table_is_named_when_planning(
         config(tmp_path, **{"table": "t.csv", **values}).check()
 
 
+def test_a_factor_that_varies_in_an_ignored_split_alone_is_refused(tmp_path: Path) -> None:
+    """`val` is not used beside `test`."""
+    names = ["train/a.png", "train/b.png", "test/c.png", "val/d.png"]
+    rows = [{"file": name, "size": "2" if name == names[-1] else "1"} for name in names]
+    write(tmp_path / "own", pictures(names) | {"t.csv": as_csv(rows)})
+    with pytest.raises(GenLabError, match=r"factor_columns: 'size' has 1 values \('1'\)"):
+        config(tmp_path, table="t.csv", captions=["{file}"], factor_columns=["size"]).check()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [(b"{", "can't be read"), (b"[1]", "can\'t be read .line 1 is no object"),

@@ -152,6 +152,18 @@ def mixed(seed: int) -> tuple[Floats, Ints]:
     return factors @ mixing + 0.3 * noise(len(factors), 4, seed), factors
 
 
+def test_a_factor_that_never_varies_holds_no_information() -> None:
+    """All scores stay numbers: its entropy is 0, and so is what latents know of it."""
+    varied = np.repeat(np.arange(4), 50)
+    factors = np.stack([varied, np.zeros_like(varied)], axis=1)
+    latents = varied[:, None].astype(float)
+    result = measure((latents, factors), (latents, factors), ["a", "b"])
+    assert result["information"] == [[1], [0]]
+    assert result["mig"] == pytest.approx(1 / 2)
+    scores = [value for value in result.values() if isinstance(value, float)]
+    assert np.isfinite(scores).all()
+
+
 def test_scale_and_order_of_the_latents_do_not_matter() -> None:
     code, factors = mixed(0)
     order, scale = np.array([2, 0, 3, 1]), np.array([0.25, -8.0, 2.0, 64.0])

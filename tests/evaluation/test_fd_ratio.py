@@ -35,14 +35,30 @@ def test_other_real_images_score_1() -> None:
     assert abs(np.mean(scores) - 1) < 4 * error
 
 
+@pytest.mark.parametrize("others", [24, 100, 399])
+def test_perfect_samples_score_1_where_there_are_few_other_real_images(others: int) -> None:
+    """As many samples are compared. All 400 of them would score below .1 beside 24 real images."""
+    random = np.random.default_rng(3)
+    scores = []
+    for _ in range(100):
+        real = normal(800, random)
+        distance = real_distance(real, normal(others, random), others)
+        assert distance is not None
+        scores.append(fd_ratio(normal(400, random)[:others], real, distance).value)
+    error = np.std(np.log(scores), ddof=1) / np.sqrt(len(scores))
+    assert abs(np.mean(np.log(scores))) < 4 * error
+
+
 def test_the_distance_of_real_images_is_the_mean_over_disjoint_subsets() -> None:
     random = np.random.default_rng(1)
     real, others = normal(300, random), normal(250, random)
-    few = real_distance(real, others, 1000)  # all that there are
-    estimate = frechet_estimate(others, real)
-    assert estimate is not None
-    assert few == pytest.approx(estimate.value)
-    assert real_distance(real, others[: DIMENSIONS - 1], 1000) is None
+    estimates = [frechet_estimate(others, real), frechet_estimate(others[:5], real)]
+    assert estimates[0] is not None
+    assert real_distance(real, others, 250) == pytest.approx(estimates[0].value)
+    halves = real_distance(real, others, 125)
+    assert halves is not None
+    assert halves > 1.5 * estimates[0].value  # half the images, twice the distance
+    assert estimates[1] is real_distance(real, others, 5) is None
 
 
 def test_the_mean_over_spaces_is_geometric_and_so_are_its_influences() -> None:

@@ -141,6 +141,21 @@ def test_equal_samples_have_no_root_trace() -> None:
     assert (estimate.of_samples == 0).all()
 
 
+@pytest.mark.parametrize("constant", [1.0, 0.1])  # 0.1: the mean of equal numbers is rounded
+def test_equal_reference_vectors_have_no_root_trace(constant: float) -> None:
+    """The same with the roles exchanged, and |m_1 - m_2|^2 where both sets are constant."""
+    x, _ = pair(np.random.default_rng(3), 60, 90)
+    y = np.full((90, F), constant)
+    expected = ((x.mean(axis=0) - constant) ** 2).sum() + x.var(axis=0, ddof=1).sum()
+    estimate = estimate_of(x, y)
+    assert estimate.value == pytest.approx(expected, rel=1e-9)
+    assert 0 < estimate.sd_samples < estimate.value
+    assert estimate.sd_reference < 1e-9 * estimate.value  # 0 but for rounding
+    both = estimate_of(np.full((60, F), constant + 2), y)
+    assert both.value == pytest.approx(4 * F, rel=1e-9)
+    assert both.half_width == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("n", "value", "interval"), [(15, False, False), (17, True, False), (18, True, True)]
 )

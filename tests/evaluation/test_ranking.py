@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from genlab.evaluation.ranking import (
     p_values,
     rank,
     spread,
+    within_trainings,
 )
 
 REFERENCE = 400  # real images
@@ -29,20 +33,25 @@ def contenders(
     training: float = 0.05,
     sampling: float = 0.02,
     shared: float = 0.2,
+    samplers: int = 1,
 ) -> list[Contender]:
     """Rows with these true log scores, measured against one random set of real images.
 
     Args:
         training: standard deviation over training seeds; `sampling` over sampling seeds.
+        samplers: number of successive rows that share their model, and so their trainings.
         shared: standard deviation of the influence of a real image, the same on all rows.
     """
     influence = shared * random.standard_normal(REFERENCE)
     rows = []
-    for mean in means:
+    trained = np.zeros(seeds)
+    for i, mean in enumerate(means):
         own = influence + 0.02 * random.standard_normal(REFERENCE)
-        noise = training * random.standard_normal(seeds) + sampling * random.standard_normal(seeds)
-        scores = mean + noise + own.mean()
-        rows.append(Contender(scores, np.full(seeds, sampling), own - own.mean()))
+        if i % samplers == 0:
+            trained = training * random.standard_normal(seeds)
+        scores = mean + trained + sampling * random.standard_normal(seeds) + own.mean()
+        model = f"model {i // samplers}"
+        rows.append(Contender(model, scores, np.full(seeds, sampling), own - own.mean()))
     return rows
 
 
@@ -91,7 +100,7 @@ def test_pairing_removes_what_all_rows_share() -> None:
     random = np.random.default_rng(3)
     rows = contenders([0.0, 0.03], random, seeds=1, training=0, sampling=0.001, shared=2)
     paired = p_values(rows)[0, 1]
-    shuffled = Contender(rows[1].log_scores, rows[1].sampling, rows[1].influence[::-1])
+    shuffled = replace(rows[1], influence=rows[1].influence[::-1])
     assert paired < 1e-4
     assert p_values([rows[0], shuffled])[0, 1] > 0.5
 
@@ -101,9 +110,74 @@ def test_p_values_of_many_seeds_are_those_of_the_t_test() -> None:
     random = np.random.default_rng(4)
     scores = random.standard_normal((2, 6))
     none: NDArray[np.float64] = np.zeros(REFERENCE)
-    rows = [Contender(x, np.zeros(6), none) for x in scores]
+    rows = [Contender(name, x, np.zeros(6), none) for name, x in zip("ab", scores, strict=True)]
     assert p_values(rows)[0, 1] == pytest.approx(stats.ttest_ind(*scores).pvalue)
-    assert between_trainings(rows)[1] == 10
+    assert between_trainings(rows).freedom == 10
+
+
+def test_two_rows_of_one_model_are_compared_by_the_t_test_for_pairs() -> None:
+    """Without noise of samples and of real images, scipy's test of related samples."""
+    random = np.random.default_rng(7)
+    scores = random.standard_normal(6) + 0.1 * random.standard_normal((2, 6))
+    rows = [Contender("a", x, np.zeros(6), np.zeros(REFERENCE)) for x in scores]
+    assert p_values(rows)[0, 1] == pytest.approx(stats.ttest_rel(*scores).pvalue)
+    assert between_trainings(rows).freedom == 5  # six trainings, not twelve
+
+
+def test_with_one_seed_rows_of_one_model_are_compared_like_those_of_two() -> None:
+    rows = contenders([0.0, 0.03], np.random.default_rng(12), seeds=1)
+    shared = [replace(row, model="a") for row in rows]
+    assert 0 < p_values(rows)[0, 1] < 1
+    assert p_values(shared)[0, 1] == p_values(rows)[0, 1]
+
+
+def test_the_variance_within_trainings_is_the_mean_over_all_pairs_of_rows() -> None:
+    random = np.random.default_rng(8)
+    none = np.zeros(REFERENCE)
+    models = {"a": random.standard_normal((3, 4)), "b": random.standard_normal((2, 4))}
+    rows = [Contender(name, x, np.zeros(4), none) for name, y in models.items() for x in y]
+    pairs = {
+        name: np.mean([(x - z).var(ddof=1) for x, z in combinations(y, 2)])
+        for name, y in models.items()
+    }
+    pooled = within_trainings(rows)
+    assert pooled.freedom == 2 * 3 + 1 * 3
+    assert pooled.variance == pytest.approx((6 * pairs["a"] + 3 * pairs["b"]) / 9)
+
+
+def test_samplers_of_one_training_are_told_apart_where_trainings_differ_more() -> None:
+    """The second sampler of each model is 10 % worse; trainings differ by 30 %, samples by 1 %."""
+    random = np.random.default_rng(9)
+    draws, apart = 60, 0
+    for _ in range(draws):
+        rows = contenders([0.0, np.log(1.1)] * 4, random, training=0.3, sampling=0.01, samplers=2)
+        apart += [i + 1 in r.ties for i, r in enumerate(rank(rows))][::2].count(False)
+    assert apart > 0.95 * 4 * draws
+
+
+@pytest.mark.parametrize("spread_of_samples", [0.01, 0.3])
+def test_samplers_of_equal_models_tie_in_95_of_100_draws(spread_of_samples: float) -> None:
+    """All of 12 rows, whether trainings differ much more than samples or not."""
+    random = np.random.default_rng(10)
+    draws, apart = 200, 0
+    for _ in range(draws):
+        rows = contenders([0.0] * 12, random, training=0.3, sampling=spread_of_samples, samplers=3)
+        apart += any(len(r.ties) < 11 for r in rank(rows))
+    assert apart <= stats.binom.ppf(0.999, draws, 0.05)
+
+
+def test_a_sampler_that_varies_more_than_others_is_not_judged_by_their_variance() -> None:
+    """One model of ten has samplers whose scores change with the training by 30 %, others by 1 %.
+
+    The pooled variance is a third of it: two equal samplers would differ in 30 of 100 draws.
+    """
+    random = np.random.default_rng(11)
+    draws, apart = 200, 0
+    for _ in range(draws):
+        rows = contenders([0.0] * 20, random, training=0.3, sampling=0.01, samplers=2)
+        own = [replace(r, log_scores=r.log_scores + 0.3 * random.standard_normal(3)) for r in rows]
+        apart += 1 not in rank([*own[:2], *rows[2:]])[0].ties
+    assert apart <= stats.binom.ppf(0.999, draws, 0.05)
 
 
 def test_the_spread_separates_its_three_sources() -> None:
@@ -113,7 +187,8 @@ def test_the_spread_separates_its_three_sources() -> None:
     assert parts.sampling == pytest.approx(0.1)
     assert parts.training == pytest.approx(0.3, rel=0.05)  # four standard errors, 1 / sqrt(8000)
     assert parts.reference == pytest.approx(0.2 / REFERENCE**0.5, rel=0.2)
-    assert spread(Contender(row.log_scores[:1], row.sampling[:1], row.influence)).training is None
+    one = replace(row, log_scores=row.log_scores[:1], sampling=row.sampling[:1])
+    assert spread(one).training is None
 
 
 def test_the_interval_of_a_score_covers_it() -> None:

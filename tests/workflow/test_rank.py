@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import write_costs
+from tiny import TEST, TRAIN, write_costs
 
 from genlab.config.families.vae import VAEConfig
 from genlab.config.study import Study
-from genlab.evaluation.fd_ratio import real_distance
+from genlab.evaluation.fd_ratio import Ratio, real_distance
 from genlab.evaluation.metrics.fid import frechet
 from genlab.evaluation.ranking import Rank
 from genlab.io.files import read_json, write_json
@@ -18,7 +18,7 @@ from genlab.report.ranking import UNKNOWN, ranked_rows, ranking_markdown
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.workflow.league import league
-from genlab.workflow.rank import _contradiction, rank_rows, trained_rulers
+from genlab.workflow.rank import _contradiction, _score, _Space, rank_rows, trained_rulers
 from genlab.workflow.report import report
 
 
@@ -57,6 +57,40 @@ def test_a_score_is_the_distance_to_held_out_images_over_that_of_real_ones(
     expected = real / real_distance(training, held_out, samples)
     assert rows["calibration", "real"]["fdr"] == pytest.approx(expected, rel=1e-6)
     assert "tier" not in rows["calibration", "real"]
+
+
+def test_the_ratios_of_the_spaces_multiply_to_the_score() -> None:
+    """FDr is their geometric mean, whatever the seeds scored; spaces that don't rank are shown."""
+    none = np.zeros(2)
+    values = ({"a": 2.0, "b": 30.0, "c": 5.0}, {"a": 4.0, "b": 1.5, "c": 7.0})
+    runs = [{name: Ratio(value, none, none) for name, value in run.items()} for run in values]
+    score = _score("model", runs, ["a", "b"])
+    assert score["ratios"] == pytest.approx({"a": 8**0.5, "b": 45**0.5, "c": 35**0.5})
+    assert score["fdr"] == pytest.approx((score["ratios"]["a"] * score["ratios"]["b"]) ** 0.5)
+
+
+def test_no_more_samples_are_compared_than_there_are_other_real_images(
+    trained_study: StudyFolder,
+) -> None:
+    """A hundred samples of a study with 96 training and 64 held-out images; the first ones."""
+    at = trained_study
+    settings = read_study(at.config)
+    evaluation = settings.evaluation
+
+    def space(samples: int) -> _Space:
+        changed = evaluation.model_copy(update={"samples": samples})
+        update = {"evaluation": changed}
+        result = _Space.read(at, "stripes", "classifier", settings.model_copy(update=update))
+        assert result is not None
+        return result
+
+    assert space(100).compared == {"test": TRAIN, "train": TEST}
+    few = space(evaluation.samples - 4)
+    first = features(at, "vae", "prior")[: evaluation.samples - 4]
+    training, held_out = real_features(at, "train"), real_features(at, "test")
+    expected = frechet(first, held_out) / real_distance(held_out, training, len(first))
+    assert few.ratio("vae", 0, "prior").value == pytest.approx(expected, rel=1e-6)
+    assert read_json(at.ranking)["stripes"]["samples"] == evaluation.samples
 
 
 def test_one_seed_says_nothing_about_training(trained_study: StudyFolder) -> None:

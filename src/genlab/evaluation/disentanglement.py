@@ -72,13 +72,16 @@ def mutual_information(a: Ints, b: Ints) -> float:
 
 
 def information_matrix(latents: Floats, factors: Ints) -> Floats:
-    """I(z_j; v_k) / H(v_k), on [0, 1]: latents [N, L], factors [N, K] -> [K, L]."""
+    """I(z_j; v_k) / H(v_k), on [0, 1]: latents [N, L], factors [N, K] -> [K, L].
+
+    0 for a factor that has one value in all N images: there is nothing to know of it.
+    """
     binned = discretise(latents)
     matrix: Floats = np.array(
         [[mutual_information(z, v) for z in binned.T] for v in factors.T]
     )  # [K, L]
     entropies: Floats = np.array([[entropy(np.bincount(v))] for v in factors.T])  # [K, 1]
-    return matrix / entropies
+    return np.divide(matrix, entropies, out=np.zeros_like(matrix), where=entropies > 0)
 
 
 def gaps(information: Floats) -> Floats:

@@ -8,6 +8,9 @@ images reach, and no single space, which a model could be tuned on (arXiv:2604.2
 mean is the geometric one: ratios of a hundred in one space and of two in another are usual, and an
 arithmetic mean would be that of the first space alone.
 
+Where there are fewer other real images than samples, only that many samples are compared, the first
+ones: more of them would have a smaller distance, and perfect samples would score far below 1.
+
 The real images are held out: distances to the training images reward learning them by heart. A row
 that was made from held-out images, as some calibration rows are, is measured against the training
 images instead.
@@ -47,20 +50,19 @@ class Ratio:
         return float(self.of_samples.std()) / math.sqrt(len(self.of_samples)) / self.value
 
 
-def real_distance(reference: Array, others: Array, samples: int) -> float | None:
-    """Return the Frechet distance that as many real images as `samples` have.
+def real_distance(reference: Array, others: Array, count: int) -> float | None:
+    """Return the Frechet distance of `count` other real images.
 
     Args:
         reference: features [M, F] of the real images that rows are measured against.
         others: features [K, F] of other real images, of which disjoint subsets are taken.
+        count: images of each row that are compared, at most K.
 
     Returns:
         The mean over the subsets; None where there are too few images.
     """
     order = generator("distance of real images").permutation(len(others))
-    subsets = [order[i : i + samples] for i in range(0, len(others) - samples + 1, samples)]
-    if not subsets:  # fewer other images than samples
-        subsets = [order]
+    subsets = [order[i : i + count] for i in range(0, len(others) - count + 1, count)]
     estimates = [frechet_estimate(others[subset], reference) for subset in subsets[:SUBSETS]]
     values = [estimate.value for estimate in estimates if estimate is not None]
     return float(np.mean(values)) if len(values) == len(estimates) else None

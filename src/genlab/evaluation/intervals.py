@@ -101,10 +101,10 @@ def frechet_estimate(
     n, m, d = len(x), len(y), m1 - m2
     # Coordinates y and z in which S_1 and S_2 are diagonal, with the eigenvalues of S_1 S_2.
     values, vectors = np.linalg.eigh(s2)
-    kept = values > NEGLIGIBLE * values[-1]
+    kept = values > NEGLIGIBLE * values.max(initial=0)  # none where all vectors are equal
     left = vectors[:, kept] * np.sqrt(values[kept])  # S_2 = L L^T
     eigenvalues, vectors = np.linalg.eigh(left.T @ s1 @ left)
-    kept = eigenvalues > NEGLIGIBLE * eigenvalues[-1]
+    kept = eigenvalues > NEGLIGIBLE * eigenvalues.max(initial=0)
     eigenvalues = eigenvalues[kept]
     to_y = left @ vectors[:, kept]
     to_z = s1 @ to_y / np.sqrt(eigenvalues)

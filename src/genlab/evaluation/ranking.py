@@ -9,6 +9,10 @@ things make it vary:
   the same real images, so much of this cancels in a difference: the influences are subtracted image
   by image (paired).
 
+Rows of one model, drawn by several samplers, share their trainings. Two of them are compared seed
+by seed, so that what a training does to both cancels in their differences. Each training counts
+once, however many rows it has.
+
 Two rows differ where a t test of their mean log scores says so, corrected for all pairs by Holm's
 method (1979) at a family-wise level of 5 %. A row's rank interval counts the rows that are
 significantly better and worse (Mogstad, Romano, Shaikh & Wilhelm 2024, Review of Economic Studies
@@ -18,9 +22,10 @@ significantly better and worse (Mogstad, Romano, Shaikh & Wilhelm 2024, Review o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +39,8 @@ LEVEL = 0.05
 class Contender:
     """The scores of one row, one for each training seed; lower is better."""
 
+    model: str
+    """Rows of one model have the same trainings, in the same order."""
     log_scores: Array
     """[K], natural logarithms."""
     sampling: Array
@@ -87,19 +94,65 @@ def spread(row: Contender) -> Spread:
     return Spread(training, sampling, reference)
 
 
-def between_trainings(rows: Sequence[Contender]) -> tuple[float | None, int]:
-    """Return the variance of a log score over training and sampling seeds, pooled over rows.
+class Pooled(NamedTuple):
+    """An estimate of a variance, pooled over models.
 
-    Pooled, because two or three seeds of one row say little about its variance.
-
-    Returns:
-        The variance, None where no row has several seeds; its degrees of freedom.
+    Two or three seeds of one row say little about its variance. With one seed nothing is known of
+    it: it is 0 then, with infinite freedom.
     """
-    freedom = sum(len(row.log_scores) - 1 for row in rows)
-    if freedom == 0:
-        return None, 0
-    squares = sum(float(((row.log_scores - row.mean) ** 2).sum()) for row in rows)
-    return squares / freedom, freedom
+
+    variance: float
+    freedom: float
+
+
+def between_trainings(rows: Sequence[Contender]) -> Pooled:
+    """Return the variance of a log score over training and sampling seeds.
+
+    The variances of rows of one model are averaged: they are mostly that of the same trainings.
+    """
+    return _pooled(
+        (float(scores.var(axis=1, ddof=1).mean()), scores.shape[1] - 1)
+        for scores in _by_model(rows)
+        if scores.shape[1] > 1
+    )
+
+
+def within_trainings(rows: Sequence[Contender]) -> Pooled:
+    """Return the variance, over seeds, of the difference of two log scores of one model.
+
+    It is the mean over all pairs of rows of a model. With R rows and K seeds that is twice the mean
+    square of what row means and seed means leave over, which has (R - 1) (K - 1) degrees of
+    freedom.
+    """
+    return _pooled(
+        (2 * float((_interaction(scores) ** 2).sum()) / freedom, freedom)
+        for scores in _by_model(rows)
+        if (freedom := (len(scores) - 1) * (scores.shape[1] - 1))
+    )
+
+
+def _interaction(scores: Array) -> Array:
+    """Scores [R, K] less the means of their rows and of their columns."""
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    result: Array = centred - centred.mean(axis=0)
+    return result
+
+
+def _by_model(rows: Sequence[Contender]) -> list[Array]:
+    """The log scores of each model, [R, K] for R rows and K seeds."""
+    models: dict[str, list[Array]] = {}
+    for row in rows:
+        models.setdefault(row.model, []).append(row.log_scores)
+    return [np.stack(scores) for scores in models.values()]
+
+
+def _pooled(estimates: Iterable[tuple[float, int]]) -> Pooled:
+    """Average variances, weighted by their degrees of freedom."""
+    estimates = list(estimates)
+    freedom = sum(weight for _, weight in estimates)
+    if not freedom:
+        return Pooled(0.0, math.inf)
+    return Pooled(sum(variance * weight for variance, weight in estimates) / freedom, freedom)
 
 
 def interval(row: Contender, rows: Sequence[Contender]) -> tuple[float, float]:
@@ -109,38 +162,55 @@ def interval(row: Contender, rows: Sequence[Contender]) -> tuple[float, float]:
     """
     from scipy import stats
 
-    variance, freedom = between_trainings(rows)
-    error = math.sqrt(_variance_of_mean(row, variance) + spread(row).reference ** 2)
-    quantile = stats.t.ppf(0.975, freedom) if variance is not None else stats.norm.ppf(0.975)
+    between = between_trainings(rows)
+    error = math.sqrt(_over_seeds(row, between.variance) + spread(row).reference ** 2)
+    quantile = stats.t.ppf(0.975, between.freedom)
     return math.exp(row.mean - quantile * error), math.exp(row.mean + quantile * error)
 
 
-def _variance_of_mean(row: Contender, pooled: float | None) -> float:
+def _over_seeds(row: Contender, pooled: float) -> float:
     """The variance of the mean log score over training and sampling seeds."""
-    sampling = float(np.mean(row.sampling**2))
-    return max(pooled or 0.0, sampling) / len(row.log_scores)
+    return max(pooled, float(np.mean(row.sampling**2))) / len(row.log_scores)
+
+
+def _over_shared_seeds(a: Contender, b: Contender, pooled: float) -> float:
+    """The variance of the difference of two mean log scores of one model.
+
+    Samplers differ in how much their rows vary, so it is at least that of these two rows. Nor is it
+    less than that of their samples, as if they were independent: samplers may start from the same
+    noise, which makes it smaller.
+    """
+    differences = a.log_scores - b.log_scores
+    own = float(differences.var(ddof=1)) if len(differences) > 1 else 0.0
+    sampling = float(np.mean(a.sampling**2 + b.sampling**2))
+    return max(pooled, own, sampling) / len(differences)
 
 
 def p_values(rows: Sequence[Contender]) -> Array:
-    """Return two-sided p values [R, R] of paired t tests between the mean log scores of all rows.
+    """Return two-sided p values [R, R] of t tests between the mean log scores of all rows.
 
-    The variance over seeds is pooled; without several seeds, the normal distribution is used, and
-    nothing is known of the training seed.
+    All are paired by real image, those of one model by training seed as well. With one seed the
+    distribution is normal, and nothing is known of another training.
     """
     from scipy import stats
 
-    variance, freedom = between_trainings(rows)
+    between, within = between_trainings(rows), within_trainings(rows)
     p = np.ones((len(rows), len(rows)))
-    for a, b in combinations(range(len(rows)), 2):
-        difference = rows[a].influence - rows[b].influence  # paired by real image
+    for i, j in combinations(range(len(rows)), 2):
+        a, b = rows[i], rows[j]
+        difference = a.influence - b.influence  # paired by real image
         total = float(difference.var()) / len(difference)
-        total += _variance_of_mean(rows[a], variance) + _variance_of_mean(rows[b], variance)
+        if a.model == b.model:
+            total += _over_shared_seeds(a, b, within.variance)
+            freedom = within.freedom
+        else:
+            total += _over_seeds(a, between.variance) + _over_seeds(b, between.variance)
+            freedom = between.freedom
         if total == 0:
-            p[a, b] = p[b, a] = float(rows[a].mean == rows[b].mean)
+            p[i, j] = p[j, i] = float(a.mean == b.mean)
             continue
-        z = abs(rows[a].mean - rows[b].mean) / math.sqrt(total)
-        tail = stats.norm.sf(z) if variance is None else stats.t.sf(z, freedom)
-        p[a, b] = p[b, a] = min(1.0, 2 * float(tail))
+        z = abs(a.mean - b.mean) / math.sqrt(total)
+        p[i, j] = p[j, i] = min(1.0, 2 * float(stats.t.sf(z, freedom)))
     return p
 
 

@@ -64,10 +64,10 @@ def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any
     }
     ranked = _ranked(rows, ranking)
     content = [
-        {**_names(row), **_score(runs, ranking), **ranked.get(row, {})}
+        {**_names(row), **_score(row[0], runs, ranking), **ranked.get(row, {})}
         for row, runs in {**calibration, **rows}.items()
     ]
-    return {**facts, "rows": content}
+    return {**facts, "samples": measured[ranking[0]].compared["test"], "rows": content}
 
 
 def trained_rulers(settings: Study) -> dict[str, list[str]]:
@@ -94,6 +94,9 @@ class _Space:
     that were made from them."""
     real: dict[str, float]
     """The distance of real images, by the split that is the reference."""
+    compared: dict[str, int]
+    """How many images of a row are compared, by the split that is the reference: no more than there
+    are other real images."""
 
     @classmethod
     def read(cls, study: StudyFolder, dataset: str, name: str, settings: Study) -> _Space | None:
@@ -102,15 +105,18 @@ class _Space:
             split: reference_features(study, dataset, name, split)["features"]
             for split in ("train", "test")
         }
-        samples = settings.evaluation.samples
+        others = {"test": reference["train"], "train": reference["test"]}
+        compared = {
+            split: min(settings.evaluation.samples, len(images)) for split, images in others.items()
+        }
         real = {
-            "test": real_distance(reference["test"], reference["train"], samples),
-            "train": real_distance(reference["train"], reference["test"], samples),
+            split: real_distance(reference[split], others[split], count)
+            for split, count in compared.items()
         }
         if any(not value for value in real.values()):
             return None
         distances = {split: value for split, value in real.items() if value is not None}
-        return cls(study, dataset, name, reference, distances)
+        return cls(study, dataset, name, reference, distances, compared)
 
     def ratio(self, model: str, seed: int, row: str) -> Ratio:
         """Return the distance of a row, divided by that of real images."""
@@ -119,7 +125,7 @@ class _Space:
         generated = read_features(at.features(self.name), origin)["features"]
         held_out = model == CALIBRATION and KINDS[split_row(row)[0]].origin == "held-out"
         split = "train" if held_out else "test"
-        estimate = frechet_estimate(generated, self.reference[split])
+        estimate = frechet_estimate(generated[: self.compared[split]], self.reference[split])
         assert estimate is not None  # as many images as those of `real`
         return ratio(estimate, self.real[split])
 
@@ -128,19 +134,23 @@ def _names(row: Row) -> dict[str, str]:
     return {"model": row[0], "sampler": row[1]}
 
 
-def _contender(runs: list[Ratios], spaces: list[str]) -> Contender:
+def _contender(model: str, runs: list[Ratios], spaces: list[str]) -> Contender:
     """The scores of a row over its seeds, in the mean of `spaces`."""
     scores = [mean_ratio({name: run[name] for name in spaces}) for run in runs]
     return Contender(
+        model,
         np.log([score.value for score in scores]),
         np.array([score.log_sampling for score in scores]),
         np.mean([score.of_reference / score.value for score in scores], axis=0),
     )
 
 
-def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
-    """FDr, its 95 % interval, its spreads, and the ratio in each space; means over seeds."""
-    row = _contender(runs, spaces)
+def _score(model: str, runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
+    """FDr, its 95 % interval, its spreads, and the ratio in each space.
+
+    Means over seeds are geometric, as that over spaces is: FDr is the geometric mean of the ratios.
+    """
+    row = _contender(model, runs, spaces)
     parts, (low, high) = spread(row), interval(row, [row])
     value = float(np.exp(row.mean))
     return {
@@ -150,16 +160,16 @@ def _score(runs: list[Ratios], spaces: list[str]) -> dict[str, Any]:
         "sd_training": None if parts.training is None else value * parts.training,
         "sd_sampling": value * parts.sampling,
         "sd_reference": value * parts.reference,
-        "ratios": {name: float(np.mean([run[name].value for run in runs])) for name in runs[0]},
+        "ratios": {name: float(np.exp(_contender(model, runs, [name]).mean)) for name in runs[0]},
     }
 
 
 def _ranked(rows: Mapping[Row, list[Ratios]], spaces: list[str]) -> dict[Row, dict[str, Any]]:
     """Tier, rank interval and ties of each row; the two spaces that contradict each other."""
-    contenders = [_contender(runs, spaces) for runs in rows.values()]
+    contenders = [_contender(model, runs, spaces) for (model, _), runs in rows.items()]
     overall = rank(contenders)
     alone = {
-        name: rank([_contender(runs, [name]) for runs in rows.values()])
+        name: rank([_contender(model, runs, [name]) for (model, _), runs in rows.items()])
         for name in (spaces if len(spaces) > 1 else ())
     }
     result: dict[Row, dict[str, Any]] = {}

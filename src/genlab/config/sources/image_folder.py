@@ -154,10 +154,10 @@ class ImageFolderConfig(LabelledConfig):
 
     @functools.cached_property
     def values(self) -> dict[str, tuple[str, ...]]:
-        """Values of every factor, in their natural order."""
+        """Values of every factor that pictures of the two splits have, in their natural order."""
         if not self.factor_columns:
             return {}
-        rows = self.fields(self.listing.pictures).values()
+        rows = self.fields([name for name, _ in self.layout.train + self.layout.test]).values()
         return {
             column: tuple(sorted({row[column] for row in rows}, key=natural))
             for column in self.factor_columns
@@ -226,6 +226,7 @@ class ImageFolderConfig(LabelledConfig):
                 f"unreadable: {self.unreadable} of the {len(self.layout.train)} training or "
                 f"{len(self.layout.test)} held-out pictures may be skipped; set fewer than {fewest}"
             )
+        self._check_factors()
         super().check()
 
     def _check_table(self) -> None:
@@ -245,6 +246,9 @@ class ImageFolderConfig(LabelledConfig):
                 )
         if self.rows:
             _ = self.fields(self.listing.pictures)  # each has a row
+
+    def _check_factors(self) -> None:
+        """Refuse factors that don't vary, or have too many values."""
         for column, values in self.values.items():
             if not 1 < len(values) <= MOST_VALUES:
                 raise GenLabError(

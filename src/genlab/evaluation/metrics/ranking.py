@@ -20,9 +20,10 @@ class Ranking(Metric):
     explanation = (
         "Fréchet distance to the held-out images, divided by that of as many other real images, "
         "in the geometric mean over feature spaces that no model of the study trained on: 1 is "
-        "what real images reach. It is the mean over seeds, the same in all rows of one model and "
-        "sampler. Rows of one tier can't be told apart; “2 to 5” is the interval of the rank "
-        "(Holm's correction over all pairs, 95 % for all rows together)."
+        "what real images reach. Where there are fewer other real images than samples, only that "
+        "many samples are compared. It is the geometric mean over seeds, the same in all rows of "
+        "one model and sampler. Rows of one tier can't be told apart; “2 to 5” is the interval of "
+        "the rank (Holm's correction over all pairs, 95 % for all rows together)."
     )
 
     def read(self, row: RowRecord) -> Cells:
