@@ -50,7 +50,7 @@ class WorkflowLock:
         try:
             self.marks.parent.mkdir(exist_ok=True)
             self.lock.acquire(timeout=seconds)
-        except (Timeout, OSError, NotImplementedError):  # held by another process, or not supported by the file system
+        except (Timeout, OSError, NotImplementedError):  # held by another process, or unsupported
             return False
         return True
 
@@ -62,7 +62,10 @@ class WorkflowLock:
         if not self._acquire(0 if self._running() else PLANNING_SECONDS):
             return
         if any(self.marks.glob("*.lock")):
-            print("note: the last workflow in this folder was killed; its lock is removed", file=sys.stderr)
+            print(
+                "note: the last workflow in this folder was killed; its lock is removed",
+                file=sys.stderr,
+            )
             shutil.rmtree(self.marks)
 
     def run(self) -> None:

@@ -14,13 +14,10 @@ from typing import Any
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
 from genlab.config.base import Strict, build, dump_yaml, read_yaml
-from genlab.config.sources import DatasetConfig, build_source
-from genlab.errors import ConfigError
-from genlab.config.families import FamilyConfig, build_family
 from genlab.config.evaluators import CALIBRATION, seed_of
-from genlab.io.files import write_text
-from genlab.results.layout import RunFolder, StudyFolder
+from genlab.config.families import FamilyConfig, build_family
 from genlab.config.samplers import SamplerConfig
+from genlab.config.sources import DatasetConfig, build_source
 from genlab.config.study import (
     EvaluationConfig,
     ModelEntry,
@@ -29,6 +26,9 @@ from genlab.config.study import (
     TrainingConfig,
     load_sampler,
 )
+from genlab.errors import ConfigError
+from genlab.io.files import write_text
+from genlab.results.layout import RunFolder, StudyFolder
 
 
 class RunSpec(Strict):
