@@ -11,8 +11,8 @@ from genlab.config.evaluators import trained_evaluators
 from genlab.config.samplers import SAMPLERS, SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
 from genlab.config.study.check import check_study
-from genlab.config.study.presets import load_model, yaml_names
-from genlab.config.study.schema import ModelEntry, Study, StudyFile, TrainingConfig
+from genlab.config.study.presets import build_training, load_model, yaml_names
+from genlab.config.study.schema import ModelEntry, Study, StudyFile
 from genlab.errors import ConfigError, GenLabError, nearest, shown
 
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report", "tensorboard")
@@ -153,10 +153,10 @@ def _obstacle(
 
 def _check_training(file: StudyFile, source: str | Path) -> None:
     """Validate each `training` on its own; merged into a model, the error would blame the model."""
-    build(TrainingConfig, file.training, f"{source}: training")
+    build_training(file.training, f"{source}: training")
     for evaluator in trained_evaluators().values():
         key = f"{evaluator.section}.{evaluator.key}"
-        build(TrainingConfig, evaluator.training(file), f"{source}: {key}")
+        build_training(evaluator.training(file), f"{source}: {key}")
 
 
 def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
