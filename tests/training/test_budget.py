@@ -20,11 +20,11 @@ from genlab.io.files import read_json
 from genlab.io.history import read_history
 from genlab.models.base import Facts, build_model
 from genlab.results.layout import StudyFolder
-from genlab.results.spec import read_run
+from genlab.results.spec import read_run, read_study
 from genlab.training.budget import SCHEDULER, Trial, measure_speed
 from genlab.training.size import fits, parameter_count
 from genlab.training.trainer import make_accelerator
-from genlab.workflow.sizes import check_sizes
+from genlab.workflow.sizes import check_sizes, planned_facts
 from genlab.workflow.train import begin_training, train
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -152,6 +152,20 @@ def test_models_of_different_sizes_are_refused_with_a_table(tmp_path: Path) -> N
         f"  ddpm on digits: {other:,} parameters, {other / own:.2f} of it",
     ]
     check_sizes(study(own, models=["vae"]), "mine.yaml", tmp_path)
+
+
+def test_a_model_is_counted_for_the_data_as_they_will_be(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """The size of the manifest's images counts as long as the data set keeps its settings."""
+    at = tiny_study()
+    settings = read_study(at.config)
+    facts = planned_facts(settings, "stripes", at.results)
+    assert facts == Facts.of(read_json(at.data("stripes").manifest))
+    stripes = settings.datasets["stripes"]
+    larger = stripes.model_copy(update={"size": 2 * SIDE})
+    resized = settings.model_copy(update={"datasets": {"stripes": larger}})
+    assert planned_facts(resized, "stripes", at.results) == Facts((1, 2 * SIDE, 2 * SIDE), 2)
 
 
 def test_first_stages_and_models_of_unknown_size_are_left_to_their_training(
