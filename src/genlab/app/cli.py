@@ -424,10 +424,13 @@ def features(
 def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
     row: Annotated[
-        list[str] | None, typer.Option(help="A row; without it, all that have features.")
+        list[str] | None,
+        typer.Option(
+            help="A row; metrics.json then holds the named rows alone. Default: all with features."
+        ),
     ] = None,
 ) -> None:
-    """Compute the metrics of a run's rows from their features."""
+    """Compute the metrics of a run's rows from their features: metrics.json."""
     from genlab.workflow.evaluate import evaluate as stage
 
     work(stage, RunFolder(run), row)
