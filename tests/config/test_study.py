@@ -144,6 +144,17 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"evaluation": None},
         ["mine.yaml: evaluation: expected 'key: value'", "is empty; write a value, or leave the"],
     ),
+    "an evaluator among the models": (
+        {"models": ["vae", {"preset": "autoencoder-latent", "training": {"images": 640}}]},
+        [
+            "mine.yaml: models: 'autoencoder-latent' is an evaluator; change its training under "
+            "evaluation.autoencoder_latent"
+        ],
+    ),
+    "an evaluator that the study doesn't need": (
+        {"models": ["judge"]},
+        ["models: 'judge' is an evaluator; change its training under prompts.judge"],
+    ),
     "an entry without a preset": (
         {"models": [{"name": "mine"}]},
         ["mine.yaml: models: {'name': 'mine'} has no `preset:`; write {preset: NAME, ...}: known:"],

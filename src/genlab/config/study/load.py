@@ -69,6 +69,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     _check_unique((str(seed) for seed in file.seeds), "seeds", source)
     models = [load_model(entry, file.training, config_dir, source) for entry in file.models]
     _check_unique((entry.name for entry in models), "models", source)
+    _check_no_evaluators(models, source)
     evaluators = _load_evaluators(file, models, config_dir, source)
     models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
@@ -167,6 +168,15 @@ def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
             remedy = "give one of them another `name:`" if key == "models" else "remove one of them"
             raise ConfigError(f"{source}: {key}: '{name}' is listed twice; {remedy}")
         previous.add(name)
+
+
+def _check_no_evaluators(models: Iterable[ModelEntry], source: str | Path) -> None:
+    """Refuse evaluators among the models that a study lists."""
+    for entry in models:
+        if evaluator := trained_evaluators().get(entry.name):
+            key = f"{evaluator.section}.{evaluator.key}"
+            remedy = f"change its training under {key}" if evaluator.section else "remove it"
+            raise ConfigError(f"{source}: models: '{entry.name}' is an evaluator; {remedy}")
 
 
 def _load_evaluators(
