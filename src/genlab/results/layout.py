@@ -50,6 +50,14 @@ from genlab.config.evaluators import CALIBRATION, CLASSIFIER, CLIP, JUDGE
 RESULTS = "results"
 
 
+def with_parents(path: Path) -> Path:
+    """Return the path of a folder so that its parents have their names, which the layout reads.
+
+    A path that names results/ is returned as it is, so that messages stay short.
+    """
+    return path if RESULTS in path.parts else Path(os.path.normpath(path.absolute()))
+
+
 @dataclass(frozen=True)
 class DataFolder:
     """A prepared data set."""
