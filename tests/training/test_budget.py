@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from tiny import SIDE, stripes
 
 import genlab
+from genlab.config.base import Precision
 from genlab.config.study import Study, TrainingConfig, load_study
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.files import read_json
@@ -21,9 +23,9 @@ from genlab.io.history import read_history
 from genlab.models.base import Facts, build_model
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_run, read_study
-from genlab.training.budget import SCHEDULER, Trial, measure_speed
+from genlab.training.budget import SCHEDULER, Trial, measure_speed, with_images
 from genlab.training.size import fits, parameter_count
-from genlab.training.trainer import make_accelerator
+from genlab.training.trainer import Training, make_accelerator
 from genlab.workflow.sizes import check_sizes, planned_facts
 from genlab.workflow.train import begin_training, train
 
@@ -44,6 +46,27 @@ def test_a_trial_measures_images_per_second(tiny_study: Callable[..., StudyFolde
     assert trial.rate > 0
     assert trial.preparation == state.progress.seconds
     assert state.progress.step >= 3 + 5  # warm-up, and one look at the clock
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_of_a_trial_stays_in_memory(
+    tiny_study: Callable[..., StudyFolder], precision: Precision
+) -> None:
+    """Not its model, not its optimiser's moments; the same accelerator then trains."""
+    run = tiny_study(training={"seconds": 0.5}).run("stripes", "vae", 0)
+    spec, accelerator = read_run(run.config), make_accelerator(precision, cpu=True)
+    spec = spec.model_copy(update={"training": TrainingConfig(images=256, batch_size=32)})
+    kept: list[weakref.ref[Any]] = []
+
+    def begin(training: TrainingConfig) -> Training:
+        state = begin_training(run, spec, accelerator)
+        kept.extend(map(weakref.ref, (state, state.model, *state.optimizers, *state.steppers)))
+        return state
+
+    with_images(TrainingConfig(seconds=0.5), begin)
+    assert len(kept) == 4
+    assert [kind() for kind in kept] == [None] * 4
+    begin(spec.training).step()
 
 
 @pytest.mark.skipif(not SCHEDULER.exists(), reason="the system doesn't say how long it waited")
