@@ -134,27 +134,33 @@ def read_study(path: Path) -> Study:
     """The resolved study, from its `study.yaml`; equal to the `Study` that was written.
 
     Raises:
-        ConfigError: the file is missing, or a value in it is invalid.
+        ConfigError: the file is missing, lacks a part, or a value in it is invalid.
     """
     values = read_yaml(path)
 
-    def entry(one: dict[str, Any], key: str) -> dict[str, Any]:
-        return one | {"model": build_family(one["model"], f"{path}: {key}: model")}
+    def entries(part: str) -> dict[str, Any]:
+        return {
+            name: one | {"model": build_family(one["model"], f"{path}: {part}.{name}: model")}
+            for name, one in values[part].items()
+        }
 
-    typed: dict[str, Any] = {
-        "datasets": {
-            name: build_source(one, f"{path}: datasets.{name}")
-            for name, one in values["datasets"].items()
-        },
-        "models": {name: entry(one, f"models.{name}") for name, one in values["models"].items()},
-        "samplers": {
-            row: load_sampler(one, f"{path}: samplers.{row}")
-            for row, one in values["samplers"].items()
-        },
-    }
-    typed["evaluators"] = {
-        name: entry(one, f"evaluators.{name}") for name, one in values["evaluators"].items()
-    }
+    try:
+        typed: dict[str, Any] = {
+            "datasets": {
+                name: build_source(one, f"{path}: datasets.{name}")
+                for name, one in values["datasets"].items()
+            },
+            "models": entries("models"),
+            "samplers": {
+                row: load_sampler(one, f"{path}: samplers.{row}")
+                for row, one in values["samplers"].items()
+            },
+            "evaluators": entries("evaluators"),
+        }
+    except (KeyError, AttributeError, TypeError):  # no such part, or not a mapping
+        raise ConfigError(
+            f"{path}: not a study that this version wrote; run the workflow again"
+        ) from None
     return build(Study, values | typed, path)
 
 
