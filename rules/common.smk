@@ -102,7 +102,8 @@ def start():
         LOCK.run()
         write_specs(SPECS)
         for name, data in STUDY.datasets.items():
-            hashes(data.own_files, STUDY_AT.data(name).hashes, keep=True)
+            if data.own_files:  # the cache for downloaded files is written by `fetch`
+                hashes(data.own_files, STUDY_AT.data(name).hashes, keep=True)
         STUDY_AT.source.write_text(STUDY_FILE, encoding="utf-8")
     except (GenLabError, OSError) as error:
         raise WorkflowError(str(error))

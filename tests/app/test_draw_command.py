@@ -314,6 +314,14 @@ def test_the_run_that_was_finished_last_draws(tmp_path: Path) -> None:
         find_run(tmp_path, "ldm")
 
 
+def test_a_run_is_found_from_its_own_folder(
+    study: StudyFolder, genlab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.run("stripes", "dalle", 0).folder)
+    ended = genlab("draw", PROMPT, "--run", ".", "--candidates", 2, "--out", "best.png")
+    assert ended.status == 0, ended.err
+
+
 def test_the_guidance_is_the_one_that_was_found_best(study: StudyFolder) -> None:
     run = study.run("stripes", "dalle", 0)
     assert choose_sampler(run, {}) == TokenSampler(guidance=2.0)  # the study's own

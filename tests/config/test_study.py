@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,17 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an empty section": (
         {"evaluation": None},
         ["mine.yaml: evaluation: expected 'key: value'", "is empty; write a value, or leave the"],
+    ),
+    "an evaluator among the models": (
+        {"models": ["vae", {"preset": "autoencoder-latent", "training": {"images": 640}}]},
+        [
+            "mine.yaml: models: 'autoencoder-latent' is an evaluator; change its training under "
+            "evaluation.autoencoder_latent"
+        ],
+    ),
+    "an evaluator that the study doesn't need": (
+        {"models": ["judge"]},
+        ["models: 'judge' is an evaluator; change its training under prompts.judge"],
     ),
     "an entry without a preset": (
         {"models": [{"name": "mine"}]},
@@ -702,6 +714,67 @@ def test_the_strongest_layer_wins_and_the_others_fill_in() -> None:
     assert ddpm.training.batch_size == preset["training"]["batch_size"]  # the preset
     assert ddpm.model.model_dump()["network"]["channels"] == 8
     assert ddpm.model.model_dump()["network"]["patch"] == preset["network"]["patch"]
+
+
+IMAGES, SECONDS = {"images": 640}, {"seconds": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("weaker", "stronger", "images", "seconds"),
+    [
+        (SECONDS, IMAGES, 640, None),
+        (IMAGES, SECONDS, 160_000, 60.0),
+        (SECONDS, {"ema": 0.5}, 160_000, 60.0),
+        (IMAGES, {"seconds": None}, 640, None),
+        (SECONDS, {"seconds": None, **IMAGES}, 640, None),
+    ],
+)
+def test_the_length_of_a_training_is_that_of_the_strongest_layer_that_sets_it(
+    weaker: dict[str, Any],
+    stronger: dict[str, Any],
+    images: int,
+    seconds: float | None,
+    own_config: Path,
+) -> None:
+    """In images or seconds: the command line over a file, a model over a study or a preset."""
+    preset = {"preset": "ddpm", "training": weaker}
+    (own_config / "models/brief.yaml").write_text(yaml.safe_dump(preset))
+    (own_config / "models/classifier.yaml").write_text(
+        yaml.safe_dump({"family": "classifier", "training": weaker})
+    )
+    studies = [
+        merge({"training": weaker}, {"training": stronger}),
+        {"training": weaker, "models": [{"preset": "ddpm", "training": stronger}]},
+        {"models": [{"preset": "brief", "name": "ddpm", "training": stronger}]},
+        {"models": [{"preset": "brief", "name": "ddpm"}], "training": stronger},
+    ]
+    for changes in studies:
+        training = load(changes, own_config).models["ddpm"].training
+        assert (training.images, training.seconds) == (images, seconds)
+    evaluation = {"evaluation": {"classifier": stronger}}
+    training = load(evaluation, own_config).evaluators["classifier"].training
+    assert (training.images, training.seconds) == (images, seconds)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"training": IMAGES | SECONDS}, "mine.yaml: training"),
+        (
+            {"models": [{"preset": "ddpm", "training": IMAGES | SECONDS}]},
+            "mine.yaml: models: ddpm: training",
+        ),
+        (
+            {"evaluation": {"classifier": IMAGES | SECONDS}},
+            "mine.yaml: evaluation.classifier",
+        ),
+        ({"prompts": {"clip": IMAGES | SECONDS}}, "mine.yaml: prompts.clip"),
+    ],
+)
+def test_one_layer_sets_the_length_of_a_training_once(changes: dict[str, Any], where: str) -> None:
+    message = f"{where}: images: 640 and seconds: 60 each set the length of the training"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(changes)
 
 
 def test_values_from_the_command_line_arrive_as_strings_and_are_understood() -> None:

@@ -7,6 +7,7 @@ The study that they are made in never ran: `planned` lets Snakemake believe that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -238,3 +239,15 @@ def test_another_study_inherits_nothing_from_the_default_one(bare: Project) -> N
     assert list(study["samplers"]) == ["prior", "ddpm-3", "ddim-3"]
     assert study["description"] == ""
     assert not (bare.root / "results/default").exists()
+
+
+def test_checksums_of_downloaded_files_are_kept_for_the_next_start(bare: Project) -> None:
+    """A file that did not change isn't read again, so a false checksum in the cache is believed."""
+    name = "results/data/digits/fetched.json"
+    fetched, cache = bare.root / name, (bare.root / name).with_name("hashes.json")
+    bare.snakemake("--cores", CORES, name, study=None)
+    ((path, entry),) = json.loads(cache.read_text()).items()
+    cache.write_text(json.dumps({path: [*entry[:-1], "0" * 64]}))
+    fetched.unlink()
+    bare.snakemake("--cores", CORES, name, study=None)
+    assert json.loads(fetched.read_text())["files"] == {path: "0" * 64}

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -46,6 +47,7 @@ from genlab.report.league import (
 )
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import KEY, metrics_origin
+from genlab.workflow.evaluate import evaluate
 from genlab.workflow.league import league
 from genlab.workflow.report import report
 
@@ -75,6 +77,22 @@ def test_every_row_is_in_the_league_and_no_cell_is_empty(reported: StudyFolder) 
     reasons = {NO_MODEL, NO_ENCODER, NO_LATENTS, NO_CODES, NOT_REQUESTED, NOT_MEASURED, NOT_RANKED}
     for cell in table.drop(columns=list(NAMES)).to_numpy().ravel():
         assert cell in reasons or math.isfinite(float(cell))
+
+
+def test_a_row_without_metrics_is_named_with_what_measures_it(
+    trained_study: StudyFolder, genlab: Callable[..., Any]
+) -> None:
+    """As after `genlab evaluate --row` with some of a run's rows."""
+    run = trained_study.run("stripes", "calibration", 0)
+    evaluate(run, ["real"])
+    ended = genlab("league", "--config", trained_study.config)
+    command = f"genlab evaluate --run {run.folder}"
+    assert ended.status == 1
+    assert ended.err == (
+        f"error: {run.metrics}: no metrics of noise; to measure all rows: {command}\n"
+    )
+    assert genlab(*command.split()[1:]).status == 0
+    assert genlab("league", "--config", trained_study.config).status == 0
 
 
 def test_a_cell_without_a_number_says_why(reported: StudyFolder) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from genlab.errors import GenLabError
 from genlab.results.lock import WorkflowLock
@@ -95,7 +99,50 @@ def test_marks_of_a_killed_workflow_are_removed(
     lock.run()
 
 
-def test_a_folder_that_cannot_be_written_is_planned_in_all_the_same(tmp_path: Path) -> None:
-    """Its specs can't be written either, which is said when they are."""
-    (tmp_path / "file").write_text("")
-    WorkflowLock(tmp_path / "file").plan()
+def a_folder_in_its_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.mkdir(parents=True)
+
+
+def a_file_in_place_of_its_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.parent.write_text("")
+
+
+def a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS without its lock service."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+
+
+def a_file_of_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+
+
+@pytest.mark.parametrize(
+    ("obstruct", "number"),
+    [
+        (a_folder_in_its_place, errno.EISDIR),
+        (a_file_in_place_of_its_folder, errno.EEXIST),
+        (a_file_system_without_locks, errno.ENOLCK),
+        (a_file_of_another_user, errno.EACCES),
+    ],
+)
+def test_a_lock_that_does_not_work_is_named_when_a_workflow_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    obstruct: Callable[[Path, pytest.MonkeyPatch], None],
+    number: int,
+) -> None:
+    """A study is planned without it, as `snakemake -n` does."""
+    path = tmp_path / ".snakemake" / "genlab.lock"
+    obstruct(path, monkeypatch)
+    lock = WorkflowLock(path.parent)
+    lock.plan()
+    message = f"{path}: can't be locked: {os.strerror(number)}"
+    with pytest.raises(GenLabError, match=f"^{re.escape(message)}$"):
+        lock.run()

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genlab.workflow.prepare import prepare
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array, write_array
 from genlab.io.files import note_path
 from genlab.models.store import read_tensors
-from genlab.workflow.models import load_trained
 from genlab.report.league import read_league
 from genlab.results.layout import StudyFolder
 from genlab.results.origin import data_origin, read_measured, read_metrics, run_origin
-from genlab.workflow.sample import sample
 from genlab.workflow.evaluate import evaluate
 from genlab.workflow.features import features
+from genlab.workflow.models import load_trained
+from genlab.workflow.prepare import prepare
 from genlab.workflow.rfid import rfid
+from genlab.workflow.sample import sample
 
 OTHER = "made from another version of the study"
 
@@ -54,9 +54,7 @@ DAMAGED: dict[str, tuple[Callable[[StudyFolder], Path], Callable[[StudyFolder], 
     ),
     "the classifier that measures": (
         lambda at: at.classifier("stripes").weights,
-        lambda at: features(
-            at, "stripes", row(at), row(at).parent / "features", cpu=True
-        ),
+        lambda at: features(at, "stripes", row(at), row(at).parent / "features", cpu=True),
     ),
     "features": (
         lambda at: at.run("stripes", "vae", 0).samples("prior").features("classifier"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from genlab.config.base import dump_yaml, read_yaml
 from genlab.config.study import load_study
@@ -37,4 +40,32 @@ def test_an_invalid_value_is_named_with_its_place(tmp_path: Path) -> None:
     assert "family: ddpm" in text
     path.write_text(text.replace("family: ddpm", "family: ddpn"), encoding="utf-8")
     with pytest.raises(GenLabError, match=r"study\.yaml: models\.ddpm: model: family: .*ddpm"):
+        read_study(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"evaluators": None},
+        {"models": ["vae", "ddpm"]},
+        {"models": {"vae": {"preset": "vae"}}},
+        {"models": {"vae": "vae"}},
+        {"samplers": {"prior": "prior"}},
+        {"datasets": {"sprites": None}},
+    ],
+)
+def test_a_study_of_another_form_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    """As another version wrote it, or after a change by hand."""
+    study = load_study(read_yaml(CONFIG / "studies/smoke.yaml"), CONFIG, "smoke.yaml")
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study.model_dump(mode="json") | change), encoding="utf-8")
+    message = f"{path}: not a study that this version wrote; run the workflow again"
+    with pytest.raises(GenLabError, match=re.escape(message)):
+        read_study(path)
+
+
+def test_a_study_without_a_part_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: mine\n")
+    with pytest.raises(GenLabError, match="not a study that this version wrote"):
         read_study(path)

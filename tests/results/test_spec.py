@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from genlab.config.base import build, dump_yaml, merge, read_yaml
-from genlab.config.sources import source_class
 from genlab.config.families import build_family
 from genlab.config.networks import DiTConfig
 from genlab.config.samplers import SAMPLERS, settings
+from genlab.config.sources import source_class
 from genlab.config.study import load_model, load_study
 from genlab.errors import GenLabError
 from genlab.results.layout import StudyFolder

@@ -37,8 +37,10 @@ PACKAGES = ("models", "nn", "processes", "samplers", "training", "sampling", "da
             "report", "workflow")  # fmt: skip
 
 MEASURING = {"features", "reference_features", "evaluate", "rfid"}
-OF_MODEL = {"train", "sample", "reconstruct", "trajectories", "likelihood", "explore", "disentangle",
-            "prompts", "curve", "elbo"}  # fmt: skip
+OF_MODEL = {
+    *("train", "sample", "reconstruct", "trajectories", "likelihood", "explore", "disentangle"),
+    *("prompts", "curve", "elbo"),
+}
 NETWORKS = OF_MODEL | MEASURING | {"elbo_study"}
 PICTURES = {"league", "report"}
 
@@ -79,7 +81,11 @@ AT_MOST = {
     **{
         f"evaluation.{module}": {"evaluate"} | PICTURES
         for module in (
-            "accuracy_score", "array_cache", "gaussian_mmd", "jackknife", "neighbours",
+            "accuracy_score",
+            "array_cache",
+            "gaussian_mmd",
+            "jackknife",
+            "neighbours",
             "sliced_wasserstein",
         )
     },

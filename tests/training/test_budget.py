@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,18 @@ import pytest
 from tiny import SIDE, stripes
 
 import genlab
+from genlab.config.base import Precision
 from genlab.config.study import Study, TrainingConfig, load_study
 from genlab.errors import ConfigError, GenLabError
 from genlab.io.files import read_json
 from genlab.io.history import read_history
 from genlab.models.base import Facts, build_model
 from genlab.results.layout import StudyFolder
-from genlab.results.spec import read_run
-from genlab.training.budget import SCHEDULER, Trial, measure_speed
+from genlab.results.spec import read_run, read_study
+from genlab.training.budget import SCHEDULER, Trial, measure_speed, with_images
 from genlab.training.size import fits, parameter_count
-from genlab.training.trainer import make_accelerator
-from genlab.workflow.sizes import check_sizes
+from genlab.training.trainer import Training, make_accelerator
+from genlab.workflow.sizes import check_sizes, planned_facts
 from genlab.workflow.train import begin_training, train
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -44,6 +46,27 @@ def test_a_trial_measures_images_per_second(tiny_study: Callable[..., StudyFolde
     assert trial.rate > 0
     assert trial.preparation == state.progress.seconds
     assert state.progress.step >= 3 + 5  # warm-up, and one look at the clock
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_of_a_trial_stays_in_memory(
+    tiny_study: Callable[..., StudyFolder], precision: Precision
+) -> None:
+    """Not its model, not its optimiser's moments; the same accelerator then trains."""
+    run = tiny_study(training={"seconds": 0.5}).run("stripes", "vae", 0)
+    spec, accelerator = read_run(run.config), make_accelerator(precision, cpu=True)
+    spec = spec.model_copy(update={"training": TrainingConfig(images=256, batch_size=32)})
+    kept: list[weakref.ref[Any]] = []
+
+    def begin(training: TrainingConfig) -> Training:
+        state = begin_training(run, spec, accelerator)
+        kept.extend(map(weakref.ref, (state, state.model, *state.optimizers, *state.steppers)))
+        return state
+
+    with_images(TrainingConfig(seconds=0.5), begin)
+    assert len(kept) == 4
+    assert [kind() for kind in kept] == [None] * 4
+    begin(spec.training).step()
 
 
 @pytest.mark.skipif(not SCHEDULER.exists(), reason="the system doesn't say how long it waited")
@@ -152,6 +175,20 @@ def test_models_of_different_sizes_are_refused_with_a_table(tmp_path: Path) -> N
         f"  ddpm on digits: {other:,} parameters, {other / own:.2f} of it",
     ]
     check_sizes(study(own, models=["vae"]), "mine.yaml", tmp_path)
+
+
+def test_a_model_is_counted_for_the_data_as_they_will_be(
+    tiny_study: Callable[..., StudyFolder],
+) -> None:
+    """The size of the manifest's images counts as long as the data set keeps its settings."""
+    at = tiny_study()
+    settings = read_study(at.config)
+    facts = planned_facts(settings, "stripes", at.results)
+    assert facts == Facts.of(read_json(at.data("stripes").manifest))
+    stripes = settings.datasets["stripes"]
+    larger = stripes.model_copy(update={"size": 2 * SIDE})
+    resized = settings.model_copy(update={"datasets": {"stripes": larger}})
+    assert planned_facts(resized, "stripes", at.results) == Facts((1, 2 * SIDE, 2 * SIDE), 2)
 
 
 def test_first_stages_and_models_of_unknown_size_are_left_to_their_training(

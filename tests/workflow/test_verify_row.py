@@ -291,6 +291,14 @@ def test_random_faults_are_named(published: Published, hundredth: int) -> None:
     assert len(published.compare(*ROWS[0])) == 13
 
 
+def test_a_study_is_found_from_its_own_folder(
+    published: Published, genlab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(published.at.folder)
+    ended = genlab("verify-row", "calibration", "real", "--study", ".", "--gpus", 0)
+    assert (ended.status, ended.err) == (0, "")
+
+
 def test_another_processor_must_reproduce_the_intervals(
     published: Published, tmp_path: Path, genlab: Callable[..., Any]
 ) -> None:

@@ -19,7 +19,14 @@ from genlab import __version__
 from genlab.app.process import work
 from genlab.course import SECONDS
 from genlab.errors import GenLabError
-from genlab.results.layout import RESULTS, DataFolder, RunFolder, SampleFolder, StudyFolder
+from genlab.results.layout import (
+    RESULTS,
+    DataFolder,
+    RunFolder,
+    SampleFolder,
+    StudyFolder,
+    with_parents,
+)
 
 STRENGTH = 0.6
 """Default of `--strength`."""
@@ -73,7 +80,7 @@ def folder(config: Path) -> Path:
     """The folder of the file that `--config` names."""
     if not config.is_file():
         raise GenLabError(f"{config}: no such file; `snakemake --cores all` writes it")
-    return config.parent
+    return with_parents(config.parent)
 
 
 @app.command(rich_help_panel="For you")
@@ -135,7 +142,7 @@ def draw(
         {name: value for name, value in settings.items() if value is not None},
         SourcePicture(image, STRENGTH if strength is None else strength, mask) if image else None,
     )
-    chosen = RunFolder(run) if run else find_run(Path(RESULTS), model, dataset)
+    chosen = RunFolder(with_parents(run)) if run else find_run(Path(RESULTS), model, dataset)
     work(command, chosen, request, out, cpu=gpus == 0)
 
 
@@ -424,13 +431,16 @@ def features(
 def evaluate(
     run: Annotated[Path, typer.Option(help="The run's folder, results/STUDY/DATASET/MODEL/seedK")],
     row: Annotated[
-        list[str] | None, typer.Option(help="A row; without it, all that have features.")
+        list[str] | None,
+        typer.Option(
+            help="A row; metrics.json then holds the named rows alone. Default: all with features."
+        ),
     ] = None,
 ) -> None:
-    """Compute the metrics of a run's rows from their features."""
+    """Compute the metrics of a run's rows from their features: metrics.json."""
     from genlab.workflow.evaluate import evaluate as stage
 
-    work(stage, RunFolder(run), row)
+    work(stage, RunFolder(with_parents(run)), row)
 
 
 @stage_command()

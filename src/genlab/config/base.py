@@ -27,6 +27,8 @@ T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K")
 
 DEFAULT_BACKBONE = "unet"  # of a network without the key `backbone`
+LENGTHS = ("images", "seconds")
+"""Keys of a training, each of which sets its length."""
 
 Precision = Literal["fp32", "bf16", "auto"]
 """Number format of the layers. 'auto' is bf16 on processors with instructions for it, and fp32 on
@@ -273,24 +275,34 @@ def build(kind: type[T], values: Any, source: str | Path) -> T:
         raise ConfigError(f"{source}: {error}") from None
 
 
-def _same_backbone(base: dict[str, Any], value: dict[str, Any]) -> bool:
-    """Return whether `value` changes the network `base` rather than replacing it by another."""
+def lengths(values: Mapping[str, Any]) -> list[str]:
+    """Return the keys by which a training's `values` set its length."""
+    return [key for key in LENGTHS if values.get(key) is not None]
+
+
+def _below(value: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Return what still applies of `base` when `value` is merged into it."""
     backbone = base.get("backbone", DEFAULT_BACKBONE)
-    return bool(value.get("backbone", backbone) == backbone)
+    if value.get("backbone", backbone) != backbone:
+        return {}
+    if lengths(value):
+        return {key: old for key, old in base.items() if key not in LENGTHS}
+    return base
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
     """Merge mappings recursively; values of later layers replace those of earlier ones.
 
     A network with another `backbone` replaces the earlier network as a whole, since the sizes of
-    one backbone do not apply to another.
+    one backbone do not apply to another. The length of a training, `images` or `seconds`, replaces
+    an earlier one, whichever of the two that is.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             base = merged.get(key)
-            if isinstance(value, dict) and isinstance(base, dict) and _same_backbone(base, value):
-                merged[key] = merge(base, value)
+            if isinstance(value, dict) and isinstance(base, dict):
+                merged[key] = merge(_below(value, base), value)
             else:
                 merged[key] = value
     return merged

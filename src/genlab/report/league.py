@@ -31,6 +31,7 @@ from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import OF_ROW, read_measured, read_metrics, row_origin, run_origin
 from genlab.results.spec import RunSpec, read_run, read_study
+from genlab.results.stages import rows_of
 
 KEYS = {
     "dataset": "data set",
@@ -165,10 +166,29 @@ def _places(study: StudyFolder, dataset: str) -> Places:
     return {(row["model"], row["sampler"]): row for row in rows}
 
 
-def rows_of_run(run: RunFolder, extractors: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A mapping for each row and extractor of one run, or of the calibration rows.
+def _metrics_of_rows(run: RunFolder, settings: Study) -> dict[str, dict[str, Any]]:
+    """The metrics of the rows of a run, as `read_metrics` returns them.
+
+    Raises:
+        GenLabError: a row of the study has no metrics.
+    """
+    measured = read_metrics(run)
+    missing = [row for row in rows_of(settings, run.model_name) if row not in measured]
+    if missing:
+        raise GenLabError(
+            f"{run.metrics}: no metrics of {', '.join(missing)}; to measure all rows: "
+            f"genlab evaluate --run {run.folder}"
+        )
+    return measured
+
+
+def rows_of_run(run: RunFolder, settings: Study) -> Iterator[dict[str, Any]]:
+    """A mapping for each row and extractor of one run of a study, or of the calibration rows.
 
     A model that only reconstructs has one row, which says that it draws no samples.
+
+    Raises:
+        GenLabError: a row of the study has no metrics.
     """
     models = [] if run.model_name == CALIBRATION else _chain(run)
     seed = int(run.folder.name.removeprefix("seed"))
@@ -177,7 +197,10 @@ def rows_of_run(run: RunFolder, extractors: Sequence[str]) -> Iterator[dict[str,
     classes = len(read_json(run.data.manifest)["classes"])
     places = _places(run.study, run.dataset)
     draws = not models or models[0].family.generates != "nothing"
-    measured = read_metrics(run) if draws else {NO_SAMPLER: {name: {} for name in extractors}}
+    if draws:
+        measured = _metrics_of_rows(run, settings)
+    else:
+        measured = {NO_SAMPLER: {name: {} for name in settings.evaluation.extractors}}
     for row, by_extractor in measured.items():
         at = run.samples(row)
         cost = read_measured(at.cost, row_origin(at)) if models and draws else {}
@@ -193,12 +216,11 @@ def rows_of_run(run: RunFolder, extractors: Sequence[str]) -> Iterator[dict[str,
 
 def _rows(study: StudyFolder, settings: Study) -> Iterator[dict[str, Any]]:
     """One mapping for each data set, model, seed, sampler and extractor; calibration rows first."""
-    extractors = settings.evaluation.extractors
     for dataset in settings.datasets:
         if settings.evaluation.calibration:
-            yield from rows_of_run(study.run(dataset, CALIBRATION, 0), extractors)
+            yield from rows_of_run(study.run(dataset, CALIBRATION, 0), settings)
         for model, seed in product(settings.models, settings.seeds):
-            yield from rows_of_run(study.run(dataset, model, seed), extractors)
+            yield from rows_of_run(study.run(dataset, model, seed), settings)
 
 
 def read_league(study: StudyFolder) -> pd.DataFrame:

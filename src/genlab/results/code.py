@@ -86,7 +86,7 @@ class _Walk:
             elif isinstance(value, list):
                 self.nodes(name, _flat(value) if isinstance(node, ast.Delete) else value, message)
             elif value is not None and value != 0:
-                self.parts.append(f"{name}={ascii(value)}")
+                self.parts.append(f"{name}={value!a}")
 
     def nodes(self, name: str, values: Sequence[ast.AST | str | None], message: bool) -> None:
         """Write the field `name` of a node. In a list of keys, None stands for `**`."""

@@ -21,7 +21,7 @@ results/
                                      service has received, of which no rule knows
         reconstructions/             images.npy, metrics.json, rfid.json, pairs.png
         latents/                     latents.json; figures/: interpolation, traversals ...
-        trajectories/                       trajectories.json; figures/: denoising, inversion, inpainting ...
+        trajectories/                trajectories.json; figures/: denoising, inversion ...
         curve/                       config.yaml, curve.json: quality along the training
         disentanglement.json         where the data set's factors are known
         prompts/                     config.yaml, prompts.json, kept.npy and figures/, of a model
@@ -45,9 +45,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genlab.config.curves import share_name
-from genlab.config.evaluators import CLASSIFIER, CLIP, CALIBRATION, JUDGE
+from genlab.config.evaluators import CALIBRATION, CLASSIFIER, CLIP, JUDGE
 
 RESULTS = "results"
+
+
+def with_parents(path: Path) -> Path:
+    """Return the path of a folder so that its parents have their names, which the layout reads.
+
+    A path that names results/ is returned as it is, so that messages stay short.
+    """
+    return path if RESULTS in path.parts else Path(os.path.normpath(path.absolute()))
 
 
 @dataclass(frozen=True)
@@ -226,7 +234,8 @@ class RunFolder:
     @property
     def resume(self) -> Path:
         """Checkpoints and locks; below the folder GENLAB_RESUME if the environment names one, for
-        jobs whose own folder is gone after them."""
+        jobs whose own folder is gone after them.
+        """
         if folder := os.environ.get("GENLAB_RESUME"):
             return Path(folder) / self.folder.relative_to(self.study.results)
         return self.folder / "resume"
@@ -267,7 +276,7 @@ class RunFolder:
 
     @property
     def trajectories(self) -> Path:
-        """Paths between noise and image: trajectories.json, which describes the figures beside it."""
+        """Paths between noise and image: trajectories.json, and the figures that it describes."""
         return self.folder / "trajectories"
 
     @property

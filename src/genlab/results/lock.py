@@ -46,34 +46,49 @@ class WorkflowLock:
             return number if _alive(number) else None
         return None
 
-    def _acquire(self, seconds: float) -> bool:
-        try:
-            self.marks.parent.mkdir(exist_ok=True)
-            self.lock.acquire(timeout=seconds)
-        except (Timeout, OSError, NotImplementedError):  # held by another process, or not supported by the file system
-            return False
-        return True
+    def _acquire(self, seconds: float) -> None:
+        """Acquire the lock, or wait for it.
+
+        Raises:
+            Timeout: another process holds it; a subclass of OSError.
+            OSError: the lock file can't be opened or locked.
+            NotImplementedError: from filelock before 4, where the file system has no locks.
+        """
+        self.marks.parent.mkdir(exist_ok=True)
+        self.lock.acquire(timeout=seconds)
 
     def plan(self) -> None:
         """Acquire the lock if it is free, and remove the marks of a killed workflow.
 
-        If a workflow runs, nothing is done; Snakemake's own marks prevent conflicts.
+        If a workflow runs, nothing is done; Snakemake's own marks prevent conflicts. Nor is
+        anything done where the lock doesn't work: `run` reports that.
         """
-        if not self._acquire(0 if self._running() else PLANNING_SECONDS):
+        try:
+            self._acquire(0 if self._running() else PLANNING_SECONDS)
+        except (OSError, NotImplementedError):
             return
         if any(self.marks.glob("*.lock")):
-            print("note: the last workflow in this folder was killed; its lock is removed", file=sys.stderr)
+            print(
+                "note: the last workflow in this folder was killed; its lock is removed",
+                file=sys.stderr,
+            )
             shutil.rmtree(self.marks)
 
     def run(self) -> None:
         """Hold the lock until this process ends, to run a workflow.
 
         Raises:
-            GenLabError: another process plans or runs a workflow.
+            GenLabError: another process plans or runs a workflow, or the lock doesn't work.
         """
-        if not self.lock.is_locked and not self._acquire(PLANNING_SECONDS):
-            raise GenLabError(
-                f"process {self._running() or '?'} plans or runs a workflow in this folder; wait "
-                "for it or end it, then run again"
-            )
+        if not self.lock.is_locked:
+            try:
+                self._acquire(PLANNING_SECONDS)
+            except Timeout:
+                raise GenLabError(
+                    f"process {self._running() or '?'} plans or runs a workflow in this folder; "
+                    "wait for it or end it, then run again"
+                ) from None
+            except (OSError, NotImplementedError) as error:
+                reason = getattr(error, "strerror", error)
+                raise GenLabError(f"{self.lock.lock_file}: can't be locked: {reason}") from None
         self.holder.write_text(str(os.getpid()), encoding="utf-8")

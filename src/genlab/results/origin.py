@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from genlab.config.base import Strict, short_hash
-from genlab.errors import GenLabError
 from genlab.config.evaluators import CALIBRATION
+from genlab.errors import GenLabError
+from genlab.io.files import read_json, write_json
 from genlab.results.layout import DataFolder, RunFolder, SampleFolder
 from genlab.results.spec import read_dataset, read_evaluation, read_run, read_samples
-from genlab.io.files import read_json, write_json
 
 KEY = "made_from"
 OF_ROW = "row"

@@ -14,13 +14,10 @@ from typing import Any
 from pydantic import BaseModel, NonNegativeInt, PositiveInt, SerializeAsAny, field_validator
 
 from genlab.config.base import Strict, build, dump_yaml, read_yaml
-from genlab.config.sources import DatasetConfig, build_source
-from genlab.errors import ConfigError
-from genlab.config.families import FamilyConfig, build_family
 from genlab.config.evaluators import CALIBRATION, seed_of
-from genlab.io.files import write_text
-from genlab.results.layout import RunFolder, StudyFolder
+from genlab.config.families import FamilyConfig, build_family
 from genlab.config.samplers import SamplerConfig
+from genlab.config.sources import DatasetConfig, build_source
 from genlab.config.study import (
     EvaluationConfig,
     ModelEntry,
@@ -29,6 +26,9 @@ from genlab.config.study import (
     TrainingConfig,
     load_sampler,
 )
+from genlab.errors import ConfigError
+from genlab.io.files import write_text
+from genlab.results.layout import RunFolder, StudyFolder
 
 
 class RunSpec(Strict):
@@ -134,27 +134,33 @@ def read_study(path: Path) -> Study:
     """The resolved study, from its `study.yaml`; equal to the `Study` that was written.
 
     Raises:
-        ConfigError: the file is missing, or a value in it is invalid.
+        ConfigError: the file is missing, lacks a part, or a value in it is invalid.
     """
     values = read_yaml(path)
 
-    def entry(one: dict[str, Any], key: str) -> dict[str, Any]:
-        return one | {"model": build_family(one["model"], f"{path}: {key}: model")}
+    def entries(part: str) -> dict[str, Any]:
+        return {
+            name: one | {"model": build_family(one["model"], f"{path}: {part}.{name}: model")}
+            for name, one in values[part].items()
+        }
 
-    typed: dict[str, Any] = {
-        "datasets": {
-            name: build_source(one, f"{path}: datasets.{name}")
-            for name, one in values["datasets"].items()
-        },
-        "models": {name: entry(one, f"models.{name}") for name, one in values["models"].items()},
-        "samplers": {
-            row: load_sampler(one, f"{path}: samplers.{row}")
-            for row, one in values["samplers"].items()
-        },
-    }
-    typed["evaluators"] = {
-        name: entry(one, f"evaluators.{name}") for name, one in values["evaluators"].items()
-    }
+    try:
+        typed: dict[str, Any] = {
+            "datasets": {
+                name: build_source(one, f"{path}: datasets.{name}")
+                for name, one in values["datasets"].items()
+            },
+            "models": entries("models"),
+            "samplers": {
+                row: load_sampler(one, f"{path}: samplers.{row}")
+                for row, one in values["samplers"].items()
+            },
+            "evaluators": entries("evaluators"),
+        }
+    except (KeyError, AttributeError, TypeError):  # no such part, or not a mapping
+        raise ConfigError(
+            f"{path}: not a study that this version wrote; run the workflow again"
+        ) from None
     return build(Study, values | typed, path)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from genlab.config.evaluators import CLIP, CALIBRATION, JUDGE, extractor
+from genlab.config.evaluators import CALIBRATION, CLIP, JUDGE, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.samplers import SAMPLERS
 from genlab.config.study import Study
@@ -58,7 +58,9 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
         "calibrate": rows(of_calibration),
         "reconstruct": runs(lambda family: family.reconstructs),
         "trajectories": runs(lambda family: family.generates == "gaussian"),
-        "reference_features": [{**data, "split": split} for data in of_data for split in ("train", "test")],
+        "reference_features": [
+            {**data, "split": split} for data in of_data for split in ("train", "test")
+        ],
         "features": rows([*of_runs, *of_calibration]),
         "evaluate": [job for job in [*of_runs, *of_calibration] if rows_of(study, job["model"])],
         "rfid": runs(lambda family: family.reconstructs),

@@ -11,6 +11,7 @@ seconds would shorten the whole training.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,5 +86,10 @@ def with_images(
     """
     if training.seconds is None:
         return training
-    trial = measure_speed(begin(training), min(TRIAL_SHARE * training.seconds, LONGEST_TRIAL))
+    state = begin(training)
+    accelerator = state.accelerator
+    trial = measure_speed(state, min(TRIAL_SHARE * training.seconds, LONGEST_TRIAL))
+    del state
+    accelerator.free_memory()  # its references to the trial's model and optimisers
+    gc.collect()  # in mixed precision the model refers to itself, by its wrapped `forward`
     return training.model_copy(update={"images": trial.images(training.seconds)})

@@ -43,7 +43,7 @@ from genlab.report.published import (
 from genlab.report.tracked import Numbers, row_numbers
 from genlab.results.layout import RunFolder, SampleFolder
 from genlab.results.origin import KEY, run_origin
-from genlab.results.spec import RunSpec, read_evaluation, read_run
+from genlab.results.spec import RunSpec, read_evaluation, read_run, read_study
 from genlab.tracking.mlflow_store import store_uri, stored_metrics, without_password
 from genlab.workflow.feature_files import features_origin, read_features
 
@@ -224,10 +224,10 @@ def compare_published(at: SampleFolder) -> Iterator[Compared]:
         GenLabError: names the first difference.
     """
     study, row = at.run.study, at.folder.name
-    extractors = read_evaluation(study.evaluation).extractors
+    settings = read_study(study.config)
     rows = [
         {column: cells[column] for column in COLUMNS}
-        for cells in rows_of_run(at.run, extractors)
+        for cells in rows_of_run(at.run, settings)
         if cells["sampler"] == row
     ]
     for path, read in ((study.league, read_csv_rows), (study.league_parquet, read_parquet_rows)):
@@ -244,7 +244,7 @@ def compare_published(at: SampleFolder) -> Iterator[Compared]:
     difference = table_difference(study.report, read_page_rows(study.report), page)
     yield _result(_name(study.report, at), _cells(page), difference)
     if at.run.model_name != CALIBRATION:
-        yield _compare_stored(at, row_numbers(rows, extractors))
+        yield _compare_stored(at, row_numbers(rows, settings.evaluation.extractors))
 
 
 def _cells(rows: list[dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from genlab.errors import ConfigError
 from genlab.io.files import read_json
 from genlab.models.base import Facts, Model, build_model
 from genlab.results.layout import StudyFolder
+from genlab.results.origin import KEY
 from genlab.training.size import TOLERANCE, fits, parameter_count
 
 
@@ -16,11 +17,12 @@ def planned_facts(study: Study, dataset: str, results: Path) -> Facts | None:
     """The facts that models of a data set are built for; None where some are not known yet.
 
     The number of classes, and of tokens in a caption, may be known only once it is prepared.
+    A manifest of other settings of the data set doesn't count.
     """
-    manifest = StudyFolder(results / study.name).data(dataset).manifest
-    if manifest.exists():
-        return Facts.of(read_json(manifest))
-    config = study.datasets[dataset]
+    path, config = StudyFolder(results / study.name).data(dataset).manifest, study.datasets[dataset]
+    manifest = read_json(path) if path.exists() else {}
+    if manifest.get(KEY) == config.digest:
+        return Facts.of(manifest)
     return Facts(config.shape, config.class_count) if config.class_count else None
 
 

@@ -17,7 +17,7 @@ import torch
 from genlab.config.evaluators import CALIBRATION
 from genlab.errors import GenLabError, nearest
 from genlab.io.files import read_json
-from genlab.results.layout import RESULTS, RunFolder, SampleFolder, StudyFolder
+from genlab.results.layout import RESULTS, RunFolder, SampleFolder, StudyFolder, with_parents
 from genlab.results.spec import read_study
 from genlab.results.stages import rows_of
 from genlab.tracking.provenance import processor
@@ -71,7 +71,7 @@ def find_study(name: str) -> StudyFolder:
     Raises:
         GenLabError: there is none.
     """
-    for folder in (Path(name), Path(RESULTS) / name):
+    for folder in (with_parents(Path(name)), Path(RESULTS) / name):
         if StudyFolder(folder).config.is_file():
             return StudyFolder(folder)
     raise GenLabError(

@@ -11,8 +11,8 @@ from genlab.config.evaluators import trained_evaluators
 from genlab.config.samplers import SAMPLERS, SamplerConfig
 from genlab.config.sources import DatasetConfig, build_source
 from genlab.config.study.check import check_study
-from genlab.config.study.presets import load_model, yaml_names
-from genlab.config.study.schema import ModelEntry, Study, StudyFile, TrainingConfig
+from genlab.config.study.presets import build_training, load_model, yaml_names
+from genlab.config.study.schema import ModelEntry, Study, StudyFile
 from genlab.errors import ConfigError, GenLabError, nearest, shown
 
 RESERVED_DATASETS = ("benchmarks", "logs", "published", "report", "tensorboard")
@@ -69,6 +69,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     _check_unique((str(seed) for seed in file.seeds), "seeds", source)
     models = [load_model(entry, file.training, config_dir, source) for entry in file.models]
     _check_unique((entry.name for entry in models), "models", source)
+    _check_no_evaluators(models, source)
     evaluators = _load_evaluators(file, models, config_dir, source)
     models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
@@ -153,10 +154,10 @@ def _obstacle(
 
 def _check_training(file: StudyFile, source: str | Path) -> None:
     """Validate each `training` on its own; merged into a model, the error would blame the model."""
-    build(TrainingConfig, file.training, f"{source}: training")
+    build_training(file.training, f"{source}: training")
     for evaluator in trained_evaluators().values():
         key = f"{evaluator.section}.{evaluator.key}"
-        build(TrainingConfig, evaluator.training(file), f"{source}: {key}")
+        build_training(evaluator.training(file), f"{source}: {key}")
 
 
 def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
@@ -167,6 +168,15 @@ def _check_unique(names: Iterable[str], key: str, source: str | Path) -> None:
             remedy = "give one of them another `name:`" if key == "models" else "remove one of them"
             raise ConfigError(f"{source}: {key}: '{name}' is listed twice; {remedy}")
         previous.add(name)
+
+
+def _check_no_evaluators(models: Iterable[ModelEntry], source: str | Path) -> None:
+    """Refuse evaluators among the models that a study lists."""
+    for entry in models:
+        if evaluator := trained_evaluators().get(entry.name):
+            key = f"{evaluator.section}.{evaluator.key}"
+            remedy = f"change its training under {key}" if evaluator.section else "remove it"
+            raise ConfigError(f"{source}: models: '{entry.name}' is an evaluator; {remedy}")
 
 
 def _load_evaluators(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genlab.config.base import build, merge, read_yaml
+from genlab.config.base import build, lengths, merge, read_yaml
 from genlab.config.evaluators import trained_evaluators
 from genlab.config.families import FamilyConfig, build_family, family_names
 from genlab.config.study.schema import ModelEntry, TrainingConfig
@@ -20,6 +20,21 @@ def yaml_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
+def build_training(values: dict[str, Any], where: str | Path) -> TrainingConfig:
+    """Validate the values of a training, as an author writes them.
+
+    Raises:
+        ConfigError: a value is unusable, or two of them set the length.
+    """
+    training = build(TrainingConfig, values, where)
+    if len(lengths(values)) > 1:
+        raise ConfigError(
+            f"{where}: images: {training.images} and seconds: {training.seconds:g} each set the "
+            "length of the training; remove one of them"
+        )
+    return training
+
+
 def resolve(values: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, FamilyConfig]:
     """Validate a model's merged values: its training and its hyperparameters.
 
@@ -27,7 +42,7 @@ def resolve(values: dict[str, Any], where: str | Path) -> tuple[TrainingConfig, 
         ConfigError: a value is unusable, or the family can't be trained with `accumulation`.
     """
     hyperparameters = {key: value for key, value in values.items() if key != "training"}
-    training = build(TrainingConfig, values.get("training", {}), f"{where}: training")
+    training = build_training(values.get("training", {}), f"{where}: training")
     family = build_family(hyperparameters, where)
     if training.accumulation > 1 and family.needs_whole_batch:
         raise ConfigError(

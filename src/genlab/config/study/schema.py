@@ -72,7 +72,7 @@ class TrainingConfig(Strict):
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Seconds to train for on this machine, in place of `images`. A trial before the training
     measures its speed, as far as no other work takes the core, and fixes the number of images. So
-    another call ends with other weights."""
+    another call ends with other weights. A model's own `images` replaces the study's `seconds`."""
     parameters: PositiveInt | None = None
     """Number of parameters that a model which draws images must have, within 5 %; null takes any
     size. The length of the training is still that of `images` or `seconds`."""
