@@ -65,6 +65,10 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
 
 
+onsuccess:
+    delete_finished_checkpoints(STUDY_AT)
+
+
 # A job that Slurm ended, or never began, says why in Slurm's log alone.
 onerror:
     for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):

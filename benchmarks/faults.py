@@ -184,10 +184,10 @@ class Study:
                 stages.append(words[2])
         return stages
 
-    def training_ends(self) -> dict[Path, int]:
-        """When each training ended."""
-        weights = (self.root / RESULTS).glob("*/*/seed*/model/weights.safetensors")
-        return {path: path.stat().st_mtime_ns for path in weights}
+    def training_seconds(self) -> dict[Path, float]:
+        """How long each training that ended took; a step more would change it."""
+        costs = (self.root / RESULTS).glob("*/*/seed*/model/cost.json")
+        return {path: json.loads(path.read_text())["train_seconds"] for path in costs}
 
 
 def _without_times(path: Path) -> bytes:
@@ -206,8 +206,8 @@ def kill_study(folder: Path, expected: dict[str, str], kills: int, seed: int) ->
     while remaining:
         study = Study(folder / f"killed{studies}")
         studies += 1
+        finished: dict[Path, float] = {}
         while remaining:
-            before = study.training_ends()
             process = study.begin()
             delay = rng.uniform(1, 25)
             try:
@@ -218,20 +218,25 @@ def kill_study(folder: Path, expected: dict[str, str], kills: int, seed: int) ->
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 remaining -= 1
-            _check_not_repeated(before, study.training_ends())
-        before = study.training_ends()
+            finished = _check_not_repeated(finished, study.training_seconds())
         study.finish()
-        _check_not_repeated(before, study.training_ends())
+        _check_not_repeated(finished, study.training_seconds())
         study.check(expected)
         shutil.rmtree(study.root)
     for stage, number in sorted(stages.items()):
         yield {"fault": f"SIGKILL during {stage}", "times": number, "end": "same bytes"}
 
 
-def _check_not_repeated(before: dict[Path, int], after: dict[Path, int]) -> None:
-    for path, end in before.items():
-        if after.get(path) != end:
+def _check_not_repeated(finished: dict[Path, float], now: dict[Path, float]) -> dict[Path, float]:
+    """Compare trainings that had `finished` with those `now`; some may have to be noted again.
+
+    Returns:
+        The seconds of all trainings that ever finished.
+    """
+    for path, seconds in finished.items():
+        if now.get(path, seconds) != seconds:
             raise Failure(f"{path}: was trained again")
+    return now | finished
 
 
 def damage_files(

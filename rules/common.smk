@@ -19,6 +19,7 @@ from genlab.config.base import merge, read_yaml, short_hash
 from genlab.errors import GenLabError
 from genlab.io.hashes import digest, hashes
 from genlab.config.evaluators import CALIBRATION, extractor, seed_of
+from genlab.results.checkpoints import delete_finished_checkpoints
 from genlab.results.layout import RESULTS, StudyFolder
 from genlab.results.lock import WorkflowLock
 from genlab.results.spec import check_source, check_specs, study_specs, write_specs

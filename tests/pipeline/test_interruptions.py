@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -34,11 +35,12 @@ def write_study(project: Project, path: str = STUDY, **changes: object) -> None:
     (project.root / path).write_text(yaml.safe_dump(content | changes))
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 0.05) -> None:
+    """Look every few `seconds`."""
     end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, what
-        time.sleep(0.05)
+        time.sleep(seconds)
 
 
 def trainer(project: Project) -> int | None:
@@ -136,6 +138,30 @@ def test_a_killed_workflow_goes_on_with_the_same_command(
     log = bare.root / "results/short/logs/sprites/vae/seed0/train.log"
     wait_until(lambda: "step" in log.read_text(), "the training says nothing")
     assert "resuming at step" in log.read_text()
+
+
+def test_a_training_that_ended_is_not_repeated_if_its_workflow_did_not_know(bare: Project) -> None:
+    """The workflow is killed between the last file of a training and the end of its job."""
+    write_study(bare, training={"images": 640})
+    run, command = bare.root / RUN, ("snakemake", "--cores", CORES, WEIGHTS, "--configfile", STUDY)
+    cost = run / "model/cost.json"
+    workflow = bare.begin(*command, log=bare.root / "said.txt")
+    wait_until(cost.exists, "the training does not end", seconds=0.005)
+    left = trainer(bare)
+    workflow.kill()
+    workflow.wait()
+    assert left is not None
+    wait_until(lambda: not runs(left), "the training outlives its workflow")
+    weights, seconds = (bare.root / WEIGHTS).read_bytes(), json.loads(cost.read_text())
+    assert list((run / "resume").glob("*.safetensors"))
+
+    again = bare.run(*command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    log = bare.root / "results/short/logs/sprites/vae/seed0/train.log"
+    assert "resuming at step 20 of 20" in log.read_text()
+    assert (bare.root / WEIGHTS).read_bytes() == weights
+    assert json.loads(cost.read_text()) == seconds
+    assert not list((run / "resume").glob("*.safetensors"))
 
 
 def test_a_plan_writes_nothing(bare: Project) -> None:

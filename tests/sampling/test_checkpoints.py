@@ -24,6 +24,7 @@ from genlab.models.vae import VAE
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import run_origin
 from genlab.results.spec import read_run
+from genlab.results.stages import training_code
 from genlab.training import resume
 from genlab.workflow.models import load_trained
 
@@ -181,8 +182,8 @@ def test_a_damaged_resume_point_stops_the_training(
 ) -> None:
     """It is named rather than passed over: hours of work may be in it."""
     run = tiny_study().run("stripes", "vae", 0)
-    data = sha256(run.data.manifest)[:16]
-    path = run.resume / f"{read_run(run.config).digest}-{data}-fp32.safetensors"
+    spec, data = read_run(run.config), sha256(run.data.manifest)[:16]
+    path = run.resume / f"{spec.digest}-{training_code(spec)}-{data}-fp32.safetensors"
     path.parent.mkdir()
     path.write_bytes(b"damaged")
     ended = genlab("train", "--config", run.config, "--gpus", 0)

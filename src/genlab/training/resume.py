@@ -52,8 +52,8 @@ class Checkpoint:
     """Where a checkpoint lies, and which training it belongs to.
 
     Attributes:
-        point: a digest of what the training depends on: configuration, seed, data, first stage,
-            precision.
+        point: a digest of what the training depends on: configuration, seed, code, data, first
+            stage, precision.
     """
 
     path: Path

@@ -243,6 +243,7 @@ class Training:
         """Train to the end of the budget, or until there are `signals`.
 
         The last step writes no checkpoint: its weights are not known to be good before `finish`.
+        A training that continues from its end takes no step.
 
         Args:
             checkpoint_seconds: time between checkpoints; it changes no result.

@@ -24,6 +24,7 @@ from genlab.io.files import read_json, replacing, sha256, write_json, write_text
 from genlab.io.history import append_history
 from genlab.models.base import Facts, build_model
 from genlab.models.store import save_model
+from genlab.results.checkpoints import delete_checkpoints
 from genlab.results.layout import RunFolder
 from genlab.results.origin import KEY, run_origin, write_measured
 from genlab.results.spec import RunSpec, read_run, read_tracking
@@ -95,8 +96,8 @@ def only_trainer(run: RunFolder) -> Iterator[None]:
 def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> Training:
     """Prepare the training of a run, from its checkpoint where there is one.
 
-    A checkpoint belongs to this spec, this data, this very first stage and this precision, and to
-    the number of images where a trial fixes it.
+    A checkpoint belongs to this spec, this code, this data, this very first stage and this
+    precision, and to the number of images where a trial fixes it.
 
     Raises:
         GenLabError: the model has another size than the study's budget.
@@ -121,7 +122,8 @@ def begin_training(run: RunFolder, spec: RunSpec, accelerator: Accelerator) -> T
     below = first_stage_run(run, spec)
     inputs = [run.data.manifest, *([below.weights] if below else [])]
     precision = training_precision(spec.training, accelerator)
-    point = "-".join([spec.digest, *(sha256(path)[:16] for path in inputs), precision])
+    parts = [spec.digest, training_code(spec), *(sha256(path)[:16] for path in inputs), precision]
+    point = "-".join(parts)
     training = spec.training
     if training.seconds is not None:
         training = _images_once(run.resume / f"{point}.json", training, begin)
@@ -196,9 +198,14 @@ def begin_history(run: RunFolder, state: Training) -> None:
 
 
 def finish_training(run: RunFolder, state: Training, environment: dict[str, str]) -> None:
-    """Write the weights of a training and what is recorded of it; delete its checkpoints."""
+    """Write a last checkpoint, the weights of a training, and what is recorded of it.
+
+    Snakemake deletes these files if it is killed before it knows that the job has ended. The next
+    attempt then makes them again from the checkpoint, without a step.
+    """
     origin = run_origin(run)
     weights = state.finish()
+    state.save_checkpoint()
     save_model(run.weights, state.model, weights.averaged, {KEY: origin})
     publish_kept(run, state)
     summary = {
@@ -218,9 +225,9 @@ def finish_training(run: RunFolder, state: Training, environment: dict[str, str]
     write_json(run.environment, environment)
     losses = {f"held_out_{name}": value for name, value in weights.losses.items()}
     leave_record(run, "train", metrics=losses)
-    for pattern in ("*.safetensors", "*.part", "*.json"):
-        for path in run.resume.glob(pattern):
-            path.unlink()
+    # Within a workflow its end deletes them (Snakefile), unless it doesn't see the folder.
+    if "GENLAB_WORKFLOW" not in os.environ or "GENLAB_RESUME" in os.environ:
+        delete_checkpoints(run)
 
 
 def publish_kept(run: RunFolder, state: Training) -> None:
