@@ -17,7 +17,7 @@ from common import Row, held_out_distances, listed, machine, publish, table
 
 import genlab
 from genlab.app.process import keep_freed_memory
-from genlab.data.calibration import fair_share
+from genlab.data.arrays import fair_share
 from genlab.evaluation.likelihood import measure_likelihood
 
 PRESETS = ("flow", "ddpm", "edm", "score-sde")

@@ -18,8 +18,8 @@ from genlab.api import load_data
 from genlab.config.base import read_yaml
 from genlab.config.calibration import KINDS as FACTS
 from genlab.config.calibration import calibration_rows, dropped_classes, split_row
-from genlab.data.arrays import hold_out
-from genlab.data.calibration import KINDS, RealImages, calibration_images, fair_share
+from genlab.data.arrays import fair_share, hold_out
+from genlab.data.calibration import KINDS, RealImages, calibration_images
 from genlab.data.pictures import tile
 from genlab.errors import GenLabError
 from genlab.io.arrays import read_array

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.families import DensityKind
-from genlab.data.calibration import fair_share
+from genlab.data.arrays import fair_share
 from genlab.errors import GenLabError
 from genlab.evaluation.likelihood import (
     BATCH,

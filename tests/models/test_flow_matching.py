@@ -126,18 +126,23 @@ def test_reflow_s_noise_is_not_what_samples_start_from() -> None:
 
 
 @torch.no_grad()
-def test_reflow_learns_its_pairs_and_not_the_images() -> None:
-    """Its loss by hand, on the same random numbers."""
+@pytest.mark.parametrize("held_out", [False, True])
+def test_reflow_learns_its_pairs_and_not_the_images(held_out: bool) -> None:
+    """Its loss by hand, on the same random numbers; held-out pairs are others."""
     first = awake(make_flow(clip=False))
     flow = make_flow(first, clip=False)
     flow.measure(np.zeros((20, *SHAPE), dtype=np.uint8))
-    assert flow.pairs is not None
+    assert flow.pairs is not None and flow.held_out_pairs is not None
+    noise = torch.cat([flow.pairs[1], flow.held_out_pairs[1]])
+    assert len(noise.flatten(1).unique(dim=0)) == len(noise) > 20
+    flow.train(not held_out)
+    pairs = flow.held_out_pairs if held_out else flow.pairs
     batch = Batch(torch.rand(64, *SHAPE), torch.zeros(64, dtype=torch.int64))
     torch.manual_seed(2)
     loss = flow.loss(batch)["loss"]
     torch.manual_seed(2)
-    which, t = torch.randint(20, (64,)), torch.rand(64, dtype=torch.float64)
-    x0, eps = (end[which] for end in flow.pairs)
+    which, t = torch.randint(len(pairs[0]), (64,)), torch.rand(64, dtype=torch.float64)
+    x0, eps = (end[which] for end in pairs)
     share = t.float()[:, None, None, None]
     velocity = flow.network((1 - share) * x0 + share * eps, (1000 * t).float())
     torch.testing.assert_close(loss, (velocity - (eps - x0)).square().mean(), rtol=1e-4, atol=0)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from tiny import make_study
 
-from genlab.data.calibration import fair_share
+from genlab.data.arrays import fair_share
 from genlab.data.randomness import generator
 from genlab.evaluation.metrics import TOO_FEW, Comparison, measure
 from genlab.evaluation.metrics.used_codes import NO_CODES

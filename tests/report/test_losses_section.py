@@ -53,4 +53,4 @@ def test_each_seed_has_its_own_held_out_losses_in_its_own_colour(
         at_the_end = of_model[of_model["images"] == 300]["loss"]
         assert low < at_the_end.min() and at_the_end.max() < high
         names = [text.get_text() for text in axis.get_legend().get_texts()]
-        assert names == ["0", "1", "7", "first held-out images", "all held-out images"]
+        assert names == ["0", "1", "7", "some held-out images", "all held-out images"]

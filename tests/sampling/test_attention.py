@@ -67,3 +67,25 @@ def test_recording_grows_with_every_call_and_ends_with_the_context() -> None:
 def test_a_model_without_text_has_no_maps() -> None:
     with pytest.raises(GenLabError, match="LatentDiffusion: has no cross-attention to text"):
         attention_maps(make_ldm(text=False), DDIMSampler(steps=1), SampleNoise(0, range(3)), TOKENS)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n", [3, 20])  # the speed is measured on 16 samples
+def test_measuring_the_speed_for_aligned_steps_is_not_recorded(n: int) -> None:
+    """The maps of a new model are those of one whose speed is known."""
+    sampler = DDIMSampler(steps=2, spacing="aligned")
+    new, measured = make_ldm(), make_ldm()
+    measured.load_state_dict(new.state_dict())
+    measured.speed()
+    first, second = (
+        attention_maps(model, sampler, SampleNoise(0, range(n)), captions(n))[1]
+        for model in (new, measured)
+    )
+    assert torch.equal(first, second)
+
+
+def test_without_guidance_no_token_has_a_map() -> None:
+    with pytest.raises(GenLabError, match="guidance: 0 ignores the prompts"):
+        attention_maps(
+            make_ldm(), DDIMSampler(steps=1, guidance=0), SampleNoise(0, range(3)), TOKENS
+        )

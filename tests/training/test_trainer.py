@@ -12,14 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from small_models import small_model
 from tiny import make_study
 
 from genlab.errors import GenLabError
 from genlab.io.files import read_json
 from genlab.io.history import append_history, read_history
 from genlab.models.base import Batch
+from genlab.models.batches import Batches, Table
 from genlab.models.store import read_tensors
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.spec import read_run
@@ -312,9 +315,56 @@ def test_held_out_losses_are_means_over_images(tiny_study: Callable[..., StudyFo
     run = tiny_study().run("stripes", "classifier", 0)
     state = begin_training(run, read_run(run.config), make_accelerator("fp32", cpu=True))
     state.model.eval()
-    whole, parts = (validate(state.model, state.held_out, size) for size in (64, 40))
+    whole, parts = (validate(state.model, state.held_out, at_once=size) for size in (64, 40))
     assert parts == pytest.approx(whole, rel=1e-5)  # sums of float32
     assert not state.held_out.table.images.flags.writeable
+
+
+def recorded_validation(
+    family: str, held_out: Table, images: int | None, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[list[int]], float]:
+    """Labels of each batch that is validated, and the loss, which is their mean.
+
+    The batches of the training have 16 images.
+    """
+    model, labels = small_model(family), []
+
+    def loss(batch: Batch) -> dict[str, torch.Tensor]:
+        labels.append(batch.labels.tolist())
+        return {"loss": batch.labels.float().mean()}
+
+    monkeypatch.setattr(model, "loss", loss)
+    return labels, validate(model, Batches(held_out, 16, 0), images)["loss"]
+
+
+def test_some_held_out_images_represent_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The split is sorted by class: its first half has one class only."""
+    images, labels = np.zeros((64, 1, 8, 8), np.uint8), np.repeat([0, 1], 32)
+    (some,), share = recorded_validation("ddpm", Table(images, labels), 32, monkeypatch)
+    assert len(some) == 32
+    assert 0.25 < share < 0.75  # all but 1e-4 of such draws
+    batches, share = recorded_validation("ddpm", Table(images, labels), None, monkeypatch)
+    assert sorted(batches[0]) == labels.tolist()
+    assert share == 0.5
+
+
+@pytest.mark.parametrize("family", ["clip", "contrastive", "flow_matching"])
+def test_a_loss_that_needs_whole_batches_is_validated_in_those_of_the_training(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one is filled up, and counts for its own images only."""
+    table = Table(np.zeros((40, 1, 8, 8), np.uint8), np.arange(40))
+    batches, loss = recorded_validation(family, table, None, monkeypatch)
+    assert [len(batch) for batch in batches] == [16, 16, 16]
+    assert {*batches[0], *batches[1], *batches[2]} == {*range(40)}
+    assert batches[2][:8] == batches[1][8:]
+    means = [sum(batch) / 16 for batch in batches]
+    assert loss == pytest.approx((16 * means[0] + 16 * means[1] + 8 * means[2]) / 40)
+    batches, _ = recorded_validation(family, table, 5, monkeypatch)
+    assert [len(batch) for batch in batches] == [16]
+    few = Table(table.images[:7], table.labels[:7])
+    batches, _ = recorded_validation(family, few, None, monkeypatch)
+    assert [len(batch) for batch in batches] == [7]
 
 
 @pytest.mark.parametrize("model", ["vae", "ddpm"])

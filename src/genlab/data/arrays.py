@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genlab.data.randomness import generator
+
 
 @dataclass(frozen=True)
 class Split:
@@ -74,6 +76,14 @@ def hold_out(
         for mask in (~held_out, held_out)
     )
     return train, test
+
+
+def fair_share(held_out: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return a random order of the held-out images, whose first n represent all of them.
+
+    Their own order may be sorted by class.
+    """
+    return generator(seed, "calibration", "real").permutation(held_out)
 
 
 def alternate_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:

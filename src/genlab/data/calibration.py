@@ -37,6 +37,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from genlab.config.calibration import dropped_classes, split_row
+from genlab.data.arrays import fair_share
 from genlab.data.randomness import generator
 from genlab.errors import GenLabError
 
@@ -75,14 +76,6 @@ class RealImages:
     def real(self) -> Iterator[Picture]:
         """The images of the row `real`."""
         return (self.held_out[i] for i in self.order[: self.samples])
-
-
-def fair_share(held_out: int, seed: int = 0) -> NDArray[np.int64]:
-    """Return a random order of the held-out images, whose first n represent all of them.
-
-    Their own order may be sorted by class.
-    """
-    return generator(seed, "calibration", "real").permutation(held_out)
 
 
 def blur(image: Picture, sigma: float, random: Generator) -> Picture:

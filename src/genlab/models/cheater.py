@@ -104,7 +104,10 @@ class Cheater(Model):
         return images
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """FD of `config.samples` random images; the batch does not matter."""
+        """FD of `config.samples` random images from the training images.
+
+        The batch does not matter, so a held-out loss is that of other random images.
+        """
         z = torch.randn(self.config.samples, self.config.latent, device=batch.images.device)
         return {"loss": self.distance(self.first_stage.features(self.images_of(z))).float()}
 

@@ -11,10 +11,10 @@ least (Tong et al. 2024, arXiv:2302.00482, section 3.3; Pooladian et al. 2023, a
 The noise is permuted, so labels stay with their images.
 
 `first_stage` ("reflow") trains on the pairs of another flow: noise, and the image that its ODE maps
-it to (2209.03003, equation 1 with algorithm 1). As many pairs as there are training images are
-computed before the first step; the training images themselves are not used. That takes
-2 `reflow_steps` - 1 network evaluations a pair, which count as training time. If both models have
-the same network, training starts from the first one's weights, as in the paper.
+it to (2209.03003, equation 1 with algorithm 1). Before the first step, as many pairs as there are
+training images are computed, and `HELD_OUT_PAIRS` more for the held-out loss. The images themselves
+are not used. A pair takes 2 `reflow_steps` - 1 network evaluations, which count as training time.
+If both models have the same network, training starts from the first one's weights, as in the paper.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ from genlab.processes.paths import LinearPath
 from genlab.samplers import heun
 
 PAIRS_AT_ONCE = 100
+HELD_OUT_PAIRS = 500
+"""Pairs of reflow that are not trained on."""
+
+Pairs = tuple[Tensor, Tensor]
+"""Ends (x_0, eps) of lines, [N, C, H, W] each."""
 
 
 @torch.library.custom_op("genlab::assignment", mutates_args=())  # compiled as one opaque step
@@ -74,7 +79,8 @@ class FlowMatching(GaussianModel):
         self.prediction = "velocity"
         if isinstance(first_stage, FlowMatching) and first_stage.config.network == config.network:
             self.network.load_state_dict(first_stage.network.state_dict())
-        self.pairs: tuple[Tensor, Tensor] | None = None  # of reflow: (x_0, eps), [N, C, H, W] each
+        self.pairs: Pairs | None = None  # of reflow, to train on
+        self.held_out_pairs: Pairs | None = None  # of reflow
 
     def draw_times(self, n: int, device: torch.device) -> Tensor:
         """t ~ U[0, 1], or logit-normal."""
@@ -84,10 +90,11 @@ class FlowMatching(GaussianModel):
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The ends (x_0, eps) of lines, paired by `pairing` or by the first stage."""
-        if self.pairs is not None:
+        pairs = self.pairs if self.training else self.held_out_pairs
+        if pairs is not None:
             labels = batch.labels
-            which = torch.randint(len(self.pairs[0]), labels.shape, device=labels.device)
-            return self.pairs[0][which], self.pairs[1][which]
+            which = torch.randint(len(pairs[0]), labels.shape, device=labels.device)
+            return pairs[0][which], pairs[1][which]
         x0, eps = super().pair(batch)
         if self.config.pairing == "independent":
             return x0, eps
@@ -95,22 +102,27 @@ class FlowMatching(GaussianModel):
             return x0, nearest_noise(x0, eps)
         return x0, own_rows(nearest_noise(whole_batch(x0), whole_batch(eps)))  # of all processes
 
-    @torch.no_grad()
     def measure(self, images: NDArray[np.uint8]) -> None:
-        """Compute the pairs of reflow; pair i is a function of i and the first stage."""
+        """Compute the pairs of reflow: one for each of the images, and those that are held out."""
         if self.first_stage is None:
             return
+        n = len(images)
+        self.pairs = self._pairs_of(self.first_stage, range(n))
+        self.held_out_pairs = self._pairs_of(self.first_stage, range(n, n + HELD_OUT_PAIRS))
+
+    @torch.no_grad()
+    def _pairs_of(self, flow: FlowMatching, indices: range) -> Pairs:
+        """The pairs `indices` of `flow`; pair i is a function of i and its weights."""
         device = next(self.parameters()).device
         images_of_noise, noise = [], []
-        for begin in range(0, len(images), PAIRS_AT_ONCE):
-            which = range(begin, min(begin + PAIRS_AT_ONCE, len(images)))
+        for begin in range(0, len(indices), PAIRS_AT_ONCE):
+            which = indices[begin : begin + PAIRS_AT_ONCE]
             # A separate seed, so that samples start from other noise.
             eps = SampleNoise(address("reflow"), which, device).normal(*self.shape)
             *_, last = heun.sample(
-                self.first_stage.denoiser(), GivenNoise(eps), self.shape,
-                steps=self.config.reflow_steps,
-            )  # fmt: skip
+                flow.denoiser(), GivenNoise(eps), self.shape, steps=self.config.reflow_steps
+            )
             x0 = last.x.float()
             images_of_noise.append(x0.clamp(-1, 1) if self.config.clip else x0)
             noise.append(eps)
-        self.pairs = torch.cat(images_of_noise), torch.cat(noise)
+        return torch.cat(images_of_noise), torch.cat(noise)

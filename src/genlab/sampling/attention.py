@@ -58,8 +58,12 @@ def attention_maps(
         the tokens at every position and are 0 for padding. (h, w) is the grid of the path.
 
     Raises:
-        GenLabError: the model has no cross-attention.
+        GenLabError: the model has no cross-attention, or the guidance scale is 0.
     """
+    if sampler.guidance == 0:
+        raise GenLabError("guidance: 0 ignores the prompts, so their tokens receive no attention")
+    if sampler.spacing == "aligned":
+        model.speed()  # now, so that its evaluations are not among those recorded
     with recorded_attention(model.network) as recorded:
         drawing = draw(model, sampler, noise, tokens)
     if not recorded:
@@ -87,6 +91,9 @@ def attention_rows(
     Returns:
         Rows uint8 [B, C, H, W]. Maps are as large as the images, and as bright as the maximum
         over each token's row allows.
+
+    Raises:
+        GenLabError: as `attention_maps`.
     """
     drawing, maps = attention_maps(model, sampler, noise, tokens.expand(len(noise), -1))
     large = F.interpolate(maps, model.shape[1:], mode="nearest")  # [B, L, H, W]

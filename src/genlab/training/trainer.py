@@ -23,12 +23,13 @@ from tqdm import tqdm
 from genlab.config.base import Precision
 from genlab.config.curves import share_name, steps_at
 from genlab.config.study import TrainingConfig
+from genlab.data.arrays import fair_share
 from genlab.data.randomness import address
 from genlab.errors import GenLabError
 from genlab.io.energy import EnergyMeter
 from genlab.io.history import as_lines
 from genlab.models.base import Batch, Model
-from genlab.models.batches import Batches, Table, flip, load
+from genlab.models.batches import AT_ONCE, Batches, Table, flip, load
 from genlab.models.devices import allow_tf32, pick_device, resolve_precision, visible_cards
 from genlab.training import resume
 from genlab.training.log import Log, not_finite
@@ -40,7 +41,8 @@ from genlab.training.size import check_size
 VALIDATIONS = 10
 """The loss on held-out images is measured after every 1/10 of the training ..."""
 VALIDATION_IMAGES = 200
-"""... on so many of them: about 1 % of the time of a training on 64,000 images."""
+"""... on so many of them, or one batch where a loss needs whole batches: about 1 % of the time of a
+training on 64,000 images."""
 SIGNAL_CHECK_STEPS = 5
 """Steps after which several processes tell each other of signals; they wait for that."""
 
@@ -57,21 +59,28 @@ def set_seed(number: int) -> None:
 
 @torch.no_grad()
 def validate(
-    model: Model, batches: Batches, batch_size: int, images: int | None = None
+    model: Model, batches: Batches, images: int | None = None, at_once: int = AT_ONCE
 ) -> dict[str, float]:
     """Means of `model.loss` over a split; its random numbers depend on the seed alone.
 
+    A loss that needs whole batches is measured on batches as large as those of the training, so
+    that both can be compared. The last one is filled up with images of the one before it.
+
     Args:
-        images: only the first so many of the split; None: all.
+        images: only so many images, which represent the split; None: all.
+        at_once: images of a batch, where its size does not matter.
     """
+    order, whole = fair_share(len(batches.table.images)), bool(model.config.needs_whole_batch)
+    size = batches.batch_size if whole else at_once
+    if images is not None:
+        order = order[: max(images, size if whole else 0)]
     totals: dict[str, float] = {}
-    n = min(len(batches.table.images), images or len(batches.table.images))
-    for start in range(0, n, batch_size):
-        indices = np.arange(start, min(start + batch_size, n))
-        batch = load(batches.table, indices, batches.device)
+    for start in range(0, len(order), size):
+        end = min(start + size, len(order))
+        indices = order[max(end - size, 0) if whole else start : end]
         torch.manual_seed(address(batches.seed, "validate", start))
-        for name, value in model.loss(batch).items():
-            totals[name] = totals.get(name, 0.0) + float(value) * len(batch.images) / n
+        for name, value in model.loss(load(batches.table, indices, batches.device)).items():
+            totals[name] = totals.get(name, 0.0) + float(value) * (end - start) / len(order)
     return totals
 
 
@@ -321,12 +330,12 @@ class Training:
         """Losses on held-out images, of the averaged weights where there are any.
 
         Args:
-            images: only on the first so many; None: on all.
+            images: as in `validate`.
         """
         raw = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.ema or raw)
         self.model.eval()
-        losses = validate(self.model, self.held_out, 500, images)
+        losses = validate(self.model, self.held_out, images)
         self.model.load_state_dict(raw)
         self.model.train()
         return losses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genlab.data.arrays import Split
+from genlab.data.arrays import Split, fair_share
 from genlab.evaluation.linear_probe import linear_probe
 from genlab.io.arrays import read_array
 from genlab.io.files import read_json
@@ -48,8 +48,12 @@ def explore(run: RunFolder, *, cpu: bool = False) -> None:
 
 
 def _linear_probe(space: LatentSpace) -> float | None:
-    """Accuracy of a linear classifier of the latents, on at most MAX_IMAGES held-out images."""
-    latents = encode(space.model, space.held_out.images[:MAX_IMAGES], space.device)
-    labels = np.array(space.held_out.labels[:MAX_IMAGES])
+    """Accuracy of a linear classifier of the latents, on at most MAX_IMAGES held-out images.
+
+    These are drawn at random, since the file may be sorted by class.
+    """
+    subset = np.sort(fair_share(len(space.held_out.images))[:MAX_IMAGES])
+    latents = encode(space.model, space.held_out.images[subset], space.device)
+    labels = np.array(space.held_out.labels[subset])
     train = (space.latents.double().numpy(), space.classes.numpy())
     return linear_probe(train, (latents.double().numpy(), labels), ACTIVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genlab.data.calibration import fair_share
+from genlab.data.arrays import fair_share
 from genlab.errors import GenLabError
 from genlab.evaluation.likelihood import measure_likelihood
 from genlab.io.arrays import read_array

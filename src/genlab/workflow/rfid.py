@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genlab.data.calibration import fair_share
+from genlab.data.arrays import fair_share
 from genlab.evaluation.extractors import features_of
 from genlab.evaluation.metrics.fid import frechet
 from genlab.io.arrays import read_array, read_note

@@ -18,8 +18,8 @@ from genlab.report.study import ReportedStudy, read_run_file
 
 PANELS = 60
 """Most panels of a figure; a study with more models has several figures."""
-ON_FIRST: dict[str, Any] = {"ls": "--", "lw": 1, "marker": "."}
-"""How the losses on the first held-out images are drawn"""
+ON_SOME: dict[str, Any] = {"ls": "--", "lw": 1, "marker": "."}
+"""How the losses on some held-out images are drawn"""
 ON_ALL: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "mec": "white", "zorder": 3}
 """How the loss on all held-out images is drawn"""
 
@@ -36,7 +36,7 @@ def late_range(losses: NDArray[np.float64]) -> tuple[float, float]:
 def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
     """Draw training loss against images seen, a panel for each model, a line for each seed.
 
-    The losses on the first held-out images are a dashed line in the colour of their seed; the one
+    The losses on some held-out images are a dashed line in the colour of their seed; the one
     on all of them is a point.
 
     Args:
@@ -58,10 +58,10 @@ def loss_curves(history: pd.DataFrame, held_out: pd.DataFrame) -> bytes:
         for seed, curve in part.groupby("seed", sort=False):
             axis.plot(curve["images"], curve["loss"], color=colours[seed], lw=1, label=seed)
         for (seed, on_all), curve in tested.groupby(["seed", "all"], sort=False):
-            style = ON_ALL if on_all else ON_FIRST
+            style = ON_ALL if on_all else ON_SOME
             axis.plot(curve["images"], curve["loss"], color=colours[seed], **style)
         if not tested["all"].all():
-            axis.plot([], [], color="0.3", label="first held-out images", **ON_FIRST)
+            axis.plot([], [], color="0.3", label="some held-out images", **ON_SOME)
         axis.plot([], [], color="0.3", label="all held-out images", **ON_ALL)
         ranges = [late_range(curve["loss"].to_numpy()) for _, curve in part.groupby("seed")]
         low = min(*(low for low, _ in ranges), tested["loss"].min())
@@ -81,7 +81,7 @@ class LossesSection(Section):
     introduction = (
         "The training loss of each model. Families have different losses in different units, so "
         "compare the shapes of the curves and not their heights. A dashed line shows the loss on "
-        "the first held-out images during the training, a diamond the loss on all of them at its "
+        "some held-out images during the training, a diamond the loss on all of them at its "
         "end; both have the colour of the seed. A dashed line that rises while the other one falls "
         "means that the model overfits."
     )
@@ -110,9 +110,9 @@ class LossesSection(Section):
 
 
 def _held_out(history: pd.DataFrame, summary: dict[str, Any]) -> pd.DataFrame:
-    """The losses on held-out images: on the first ones on the way, on all of them at the end."""
+    """The losses on held-out images: on some of them on the way, on all of them at the end."""
     end = history.iloc[[-1]].assign(held_out_loss=summary["held_out"]["loss"], all=True)
     measured = [history.dropna(subset="held_out_loss")] if "held_out_loss" in history else []
-    first = [table.assign(all=False) for table in measured]
-    points = pd.concat([*first, end])[["model", "seed", "images", "held_out_loss", "all"]]
+    some = [table.assign(all=False) for table in measured]
+    points = pd.concat([*some, end])[["model", "seed", "images", "held_out_loss", "all"]]
     return points.rename(columns={"held_out_loss": "loss"})
