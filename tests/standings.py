@@ -27,7 +27,8 @@ def standing(
     cells = {
         "seconds_per_image": milliseconds / 1000, "train_seconds": train_seconds,
         "evaluations": evaluations, "copying": copying, "copying_p": p, "fdr": fdr,
-        "parameters": 500, "train_joules": NOT_MEASURED, "joules_per_image": NOT_MEASURED,
+        "parameters": 500, "recall": 0.5, "bits_per_dim": "no likelihood",
+        "train_joules": NOT_MEASURED, "joules_per_image": NOT_MEASURED,
     }  # fmt: skip
     return Standing(
         model, sampler, "other", condition, tier, str(tier), fdr, 0.9 * fdr, 1.1 * fdr,

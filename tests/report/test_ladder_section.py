@@ -195,7 +195,7 @@ def test_the_page_of_a_study_with_strengths_has_the_section(measured: StudyFolde
     report(measured)
     page = measured.report.read_text(encoding="utf-8")
     part = page[page.index('<section id="ladder">') :].partition("</section>")[0]
-    assert "<td>FID</td><td>notices</td>" in part.replace("\n", "").replace("    ", "")
+    assert "FID</th><td>notices</td>" in part.replace("\n", "").replace("    ", "")
     assert "data:image/webp" in part
 
 

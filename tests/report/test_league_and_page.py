@@ -356,7 +356,7 @@ def test_classes_are_sorted_as_numbers(reported: StudyFolder) -> None:
         page.goto(reported.report.as_uri())
         page.locator("#classes th", has_text="across").click()
         rows = [title.rsplit(" ", 1)[1] for title in
-                page.locator("#classes tbody td:first-child").all_text_contents()]  # fmt: skip
+                page.locator("#classes tbody th").all_text_contents()]  # fmt: skip
         cells = page.locator("#classes tbody td:nth-child(2)").all_text_contents()
     assert rows == [*map(str, KIDS), "few"]
     assert cells[0] == "-2 · 22" and cells[-1] == "(too few)"

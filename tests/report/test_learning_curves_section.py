@@ -178,7 +178,7 @@ def page(trained_study: StudyFolder) -> str:
 def test_the_page_says_who_changed_places(page: str) -> None:
     part = page[page.index('<section id="learning-curves">') :].partition("</section>")[0]
     assert "Is the ranking settled?" in part
-    assert "<td>50 %</td>" in part and ">-1.00</td>" in part
+    assert ">50 %</th>" in part and ">-1.00</td>" in part
     assert "ddpm and vae" in part
     assert part.count("<img") == 2
     # Both are without bias, so the sets of real images need not have one size.

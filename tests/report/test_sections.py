@@ -122,6 +122,17 @@ def test_every_section_has_a_template_and_a_place_of_its_own() -> None:
     assert len({section.title for section in sections}) == len(sections)
 
 
+def test_every_head_says_what_it_is_the_head_of() -> None:
+    """Of a row, a column, or a group of columns as wide as the head; for screen readers."""
+    for path in (PACKAGE / "report").rglob("*.jinja"):
+        text = path.read_text(encoding="utf-8")
+        heads = re.findall(r"<th\b.*?>", text)
+        assert all(re.search(r'scope="(row|col|colgroup)"', head) for head in heads), path
+        groups = [int(span) for span in re.findall(r'<colgroup span="(\d+)"', text)]
+        widths = [int(span) for span in re.findall(r'colspan="(\d+)" scope="colgroup"', text)]
+        assert groups[len(groups) - len(widths) :] == widths, path
+
+
 def test_names_of_sections_are_known_without_importing_them() -> None:
     """Planning a workflow needs the names for the code hash, and must stay fast."""
     code = "import sys, genlab.report.sections; print(*sys.modules)"

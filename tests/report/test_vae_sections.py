@@ -110,9 +110,9 @@ def without(study: ReportedStudy, **changes: Any) -> ReportedStudy:
 
 def cells(html: str) -> list[list[str]]:
     """The text of every cell in the body of every table, by row."""
-    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
-    texts = [re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL) for row in rows]
-    return [row for row in texts if row]
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
+    rows = [row for body in bodies for row in re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)]
+    return [re.findall(r"<t[dh]\b.*?>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
 
 
 def test_rate_and_distortion_compare_models_of_one_likelihood(

@@ -14,7 +14,10 @@ from genlab.evaluation.metrics.fid import frechet
 from genlab.evaluation.ranking import Rank
 from genlab.io.files import read_json, write_json
 from genlab.report.league import read_league
+from genlab.report.page import render_section
 from genlab.report.ranking import UNKNOWN, ranked_rows, ranking_markdown
+from genlab.report.sections.ranking import RankingSection
+from genlab.report.study import read_reported_study
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.workflow.league import league
@@ -120,6 +123,24 @@ def test_the_page_shows_models_by_score_and_calibration_rows_last(
     page = at.report.read_text()
     assert "Ranks of all rows" in page
     assert "One training seed tells nothing" in page
+
+
+def test_the_page_names_the_spaces_that_contradict_each_other(trained_study: StudyFolder) -> None:
+    """In a column of its own, so that no reader needs a mouse; without contradictions, in none."""
+
+    def shown() -> str:
+        study = read_reported_study(trained_study)
+        return render_section(RankingSection(), study)
+
+    league(trained_study)
+    assert "contradiction" not in shown()
+    content = read_json(trained_study.ranking)
+    row = next(row for row in content["stripes"]["rows"] if row["model"] == "ddpm")
+    row["contradiction"] = ["classifier", "low-level"]
+    write_json(trained_study.ranking, content)
+    assert '<th scope="col" class="words">contradiction</th>' in shown()
+    assert '<td class="words">classifier – low-level</td>' in shown()
+    assert "title=" not in shown()
 
 
 def test_the_league_repeats_the_ranks(trained_study: StudyFolder) -> None:

@@ -72,8 +72,9 @@ class MemorisationSection(Section):
     introduction = (
         "A model that returns its training images has a perfect Fréchet distance to them. This "
         "audit compares samples with held-out images: how near are both to the training images? "
-        "The verdict rests on the ratio of the distances to the nearest and to the second-nearest "
-        "training image, which is small for a copy and not for a blurred sample. "
+        "The verdict combines two kinds of test. Is the ratio of the distances to the nearest and "
+        "to the second-nearest training image too small, as for copies of whole images? Are parts "
+        "of samples nearer to training than to held-out images? "
         "<em>real</em> shows what held-out images score."
     )
 
