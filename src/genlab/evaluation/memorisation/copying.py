@@ -25,6 +25,7 @@ import numpy as np
 
 from genlab.evaluation.intervals import QUANTILE, IntervalEstimate, share_interval
 from genlab.evaluation.memorisation.neighbours import Double, Index, Neighbours, Space
+from genlab.evaluation.memorisation.ratios import copied
 
 FEWEST = 10
 """Samples, and held-out images, that a cell needs to count in C_T."""
@@ -41,8 +42,6 @@ WHOLE_VERDICT = "nearer to the training images than held-out images are"
 """The verdict on copies of whole images."""
 PARTS_VERDICT = "parts are nearer to the training than to held-out images"
 """The verdict on copied parts."""
-COPY_RATIO = 1 / 3
-"""A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
 
 
 def superiority(x: Double, y: Double) -> tuple[float, float]:
@@ -120,8 +119,8 @@ def authenticity(space: Space, samples: Neighbours) -> IntervalEstimate:
 
 
 def copies(samples: Neighbours) -> IntervalEstimate:
-    """The share of samples with d_1 / d_2 < COPY_RATIO, in %."""
-    return share(int((samples.ratios < COPY_RATIO).sum()), len(samples.ratios))
+    """The share of samples that are copies by their ratio d_1 / d_2, in %."""
+    return share(int(copied(samples.ratios).sum()), len(samples.ratios))
 
 
 def share(k: int, n: int) -> IntervalEstimate:
