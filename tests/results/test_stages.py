@@ -74,7 +74,7 @@ AT_MOST = {
     "evaluation.metrics.kid": {"evaluate", "curve"} | PICTURES,
     "evaluation.learning_curve": {"curve"},
     "evaluation.fd_ratio": {"rank"},
-    "evaluation.ranking": {"rank"},
+    "evaluation.ranking": {"rank"} | PICTURES,
     "evaluation.intervals": {"evaluate", "rfid", "curve", "rank"} | PICTURES,
     "evaluation.root_trace": {"evaluate", "rfid", "curve", "rank"} | PICTURES,
     **{

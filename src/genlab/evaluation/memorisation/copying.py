@@ -33,7 +33,7 @@ TAILS = (0.005, 0.02)
 """Shares of the smallest ratios that are tested for themselves."""
 FEWEST_IN_TAIL = 10
 LEVEL = 0.01
-"""Below this p-value, combined from all tests, the verdict is copying."""
+"""Below this p-value, combined from all tests, the verdict is copying: on 1 % of honest rows."""
 P_RANGE = (1e-300, 0.99)
 """p-values are clipped to this range: one that is nearer to 1 could outweigh all others."""
 LEAST_P = 1e-99
@@ -42,6 +42,8 @@ WHOLE_VERDICT = "nearer to the training images than held-out images are"
 """The verdict on copies of whole images."""
 PARTS_VERDICT = "parts are nearer to the training than to held-out images"
 """The verdict on copied parts."""
+NO_VERDICT = "no sign of copying"
+"""The verdict where nothing is found."""
 
 
 def superiority(x: Double, y: Double) -> tuple[float, float]:
@@ -189,7 +191,7 @@ class Audit(NamedTuple):
     def verdict(self) -> str:
         """The verdict in words."""
         if not self.copying:
-            return "no sign of copying"
+            return NO_VERDICT
         p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
         return f"{PARTS_VERDICT if self.parts else WHOLE_VERDICT} ({p})"
 
