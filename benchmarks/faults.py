@@ -199,8 +199,14 @@ def _without_times(path: Path) -> bytes:
     return json.dumps(clean(json.loads(path.read_text(encoding="utf-8")))).encode()
 
 
-def kill_study(folder: Path, expected: dict[str, str], kills: int, seed: int) -> Iterator[Row]:
-    """Kill all processes at random moments; the same command continues, to the end."""
+def kill_study(
+    folder: Path, expected: dict[str, str], kills: int, seed: int, longest: float
+) -> Iterator[Row]:
+    """Kill all processes at random moments; the same command continues, to the end.
+
+    Args:
+        longest: seconds between the start of the study and a kill, at most.
+    """
     rng, remaining, stages = random.Random(seed), kills, collections.Counter[str]()
     studies = 0
     while remaining:
@@ -209,7 +215,7 @@ def kill_study(folder: Path, expected: dict[str, str], kills: int, seed: int) ->
         finished: dict[Path, float] = {}
         while remaining:
             process = study.begin()
-            delay = rng.uniform(1, 25)
+            delay = rng.uniform(1, longest)
             try:
                 process.communicate(timeout=delay)
                 break  # it ended
@@ -418,7 +424,7 @@ def main() -> None:
             "clock": set_clock_back(folder, whole.root, expected),
             "disk": fill_disk(folder, expected),
             "damages": damage_files(folder, whole.root, expected, options.damages, options.seed),
-            "kills": kill_study(folder, expected, options.kills, options.seed),
+            "kills": kill_study(folder, expected, options.kills, options.seed, 0.4 * seconds),
         }
         try:
             for part in options.parts:

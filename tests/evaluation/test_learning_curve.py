@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
 from genlab.evaluation.learning_curve import copied_share, measure_quality, nearest_ratios
+from genlab.evaluation.memorisation.copying import copies
+from genlab.evaluation.memorisation.neighbours import feature_space
 from genlab.evaluation.metrics import Features, Images
 
 CONFIG = EvaluationConfig(samples=200)
@@ -29,11 +32,21 @@ def test_ratios_are_those_of_brute_force() -> None:
     assert copied_share(samples, training) == 43 / 300
 
 
-def test_copies_are_found_and_copies_of_twins_are_not() -> None:
+def test_copies_are_found_of_twins_as_well_and_as_the_audit_finds_them() -> None:
+    """Twins are an image that the training set holds twice; a sample near both is like neither."""
     training = images(0, 20)
     assert copied_share(training[:10], training) == 1
     twins = np.concatenate([training, training])
-    assert nearest_ratios(training, twins).tolist() == [1] * 20
+    samples = np.concatenate([training[:5], training[5:10] ^ 3, images(1, 10)])
+    assert copied_share(samples, twins) == 0.25
+    assert copied_share(samples, training) == 0.5
+    for real in (training, twins):
+        neighbours = feature_space(flat(real), flat(training)).search(flat(samples))
+        assert copies(neighbours).value == 100 * copied_share(samples, real)
+
+
+def flat(pixels: Images) -> NDArray[np.float32]:
+    return pixels.reshape(len(pixels), -1).astype(np.float32)
 
 
 def space(seed: int, n: int) -> Features:

@@ -335,6 +335,25 @@ def test_fld_is_0_for_fresh_samples_and_punishes_bad_missing_and_copied_ones() -
     assert likelihood.fld(samples, training, held_out[:5]) is None
 
 
+@pytest.mark.parametrize("count", [60, 200, 800])
+def test_fld_of_a_perfect_model_is_0_however_few_training_images_there_are(count: int) -> None:
+    """400 samples; beside 60 training images all of them would have an FLD of -12, beside 200 -6.
+
+    The standard deviation of one draw is 2.3 at 60 training images, so that of the mean .7.
+    """
+    width = normal(9, 16, 16) / 4  # of correlated features
+
+    def fld(seed: int) -> float:
+        training, held_out, samples = (
+            normal(seed + i, n, 16) @ width for i, n in enumerate((count, 1000, 400))
+        )
+        result = likelihood.fld(samples, training, held_out)
+        assert result is not None
+        return result.value
+
+    assert np.mean([fld(10 * k + 100) for k in range(12)]) == pytest.approx(0, abs=2)
+
+
 # Digits
 
 

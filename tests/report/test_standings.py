@@ -5,15 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.typing import NDArray
+from scipy import stats
 from standings import COPIES, PARTS, standing
 
 from genlab.config.base import read_yaml
+from genlab.config.evaluators import CALIBRATION
 from genlab.config.study import load_study
+from genlab.evaluation.memorisation.copying import (
+    NO_VERDICT,
+    WHOLE_VERDICT,
+    Audit,
+    audit,
+    ratio_tests,
+)
 from genlab.evaluation.ranking import Contender, rank
 from genlab.io.files import read_json, write_json
 from genlab.report.findings import findings, listed
-from genlab.report.ranking import place
+from genlab.report.league import mean_cells, read_league, without_chance_copies
+from genlab.report.ranking import place, ranked_rows
 from genlab.report.standings import (
     best_of_each_model,
     best_rows,
@@ -21,9 +33,10 @@ from genlab.report.standings import (
     read_standings,
     winners,
 )
-from genlab.report.study import read_reported_study
+from genlab.report.study import ReportedStudy, read_reported_study
 from genlab.report.tracked import best_sampler
 from genlab.results.layout import StudyFolder
+from genlab.results.spec import read_study
 from genlab.workflow.league import league
 
 LDM = standing("ldm", "sde", 3.0, 1, "caption", 9.6, 199, 20)
@@ -108,6 +121,83 @@ def test_copies_win_nothing() -> None:
     assert findings([thief], 1)[0].startswith("thief · prior shows signs of copying")
     overfitted = standing("thief", "prior", 1.0, 1, "nothing", 1, 10, copying=PARTS, p=1e-9)
     assert winners([overfitted, *ROWS])[0].standing == overfitted
+
+
+def audits_of(p_values: NDArray[np.float64], parts: bool = False) -> pd.DataFrame:
+    """The league's columns on copying for p-values [rows, seeds], each with its own verdict."""
+    rows, seeds = p_values.shape
+    return pd.DataFrame({
+        "model": [f"model {i // seeds}" for i in range(rows * seeds)],
+        "copying": [Audit(p, parts).verdict for p in p_values.ravel()],
+        "copying_p": p_values.ravel(),
+    })  # fmt: skip
+
+
+def barred(audits: pd.DataFrame) -> set[str]:
+    """Models with a verdict on whole images in any seed."""
+    return set(audits.loc[audits["copying"].str.startswith(WHOLE_VERDICT), "model"])
+
+
+def test_an_honest_row_is_barred_in_one_of_100_studies_at_most() -> None:
+    """13 rows and 3 seeds. Without the correction .99^39 = .68 of such studies bar none."""
+    random = np.random.default_rng(0)
+    studies = [audits_of(random.uniform(size=(13, 3))) for _ in range(1000)]
+    uncorrected = sum(bool(barred(audits)) for audits in studies)
+    corrected = sum(bool(barred(without_chance_copies(audits))) for audits in studies)
+    assert uncorrected == pytest.approx(1000 * (1 - 0.99**39), abs=60)  # 4 standard deviations
+    assert corrected <= stats.binom.ppf(0.999, 1000, 0.01)
+
+
+def test_a_row_that_copies_in_one_seed_of_three_is_always_barred() -> None:
+    """5 % of the samples are copies; audits of real tests, and of 38 honest ones beside it."""
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        p_values = random.uniform(size=(13, 3))
+        ratios, held_out = random.beta(8, 2, 500), random.beta(8, 2, 500)
+        ratios[:25] = 0.01
+        p_values[5, 1] = audit(ratio_tests(ratios, held_out), random.uniform()).p
+        audits = without_chance_copies(audits_of(p_values))
+        assert "model 5" in barred(audits)
+        assert (audits["copying_p"] == p_values.ravel()).all()
+
+
+def test_only_verdicts_of_models_on_whole_images_are_corrected() -> None:
+    p_values = np.full((13, 1), 0.005)
+    parts, whole = audits_of(p_values, parts=True), audits_of(p_values)
+    assert without_chance_copies(parts).equals(parts)
+    assert barred(without_chance_copies(whole)) == set()
+    whole.loc[3, "model"] = CALIBRATION
+    whole = whole.astype({"copying_p": object})
+    whole.loc[[4, 5], ["copying", "copying_p"]] = "too few images"
+    after = without_chance_copies(whole)
+    assert barred(after) == {CALIBRATION}
+    assert (after.loc[[4, 5], "copying"] == "too few images").all()
+
+
+@pytest.mark.parametrize(("p", "copies"), [(0.009, False), (0.004, True)])
+def test_standings_and_ranks_have_the_corrected_verdict(
+    p: float, copies: bool, trained_study: StudyFolder
+) -> None:
+    """Two rows are audited, so .009 counts as .018."""
+    table = read_league(trained_study)
+    table.loc[table["model"] == "vae", ["copying", "copying_p"]] = Audit(p, False).verdict, p
+    table.loc[table["model"] == "ddpm", ["copying", "copying_p"]] = NO_VERDICT, 0.5
+    study = ReportedStudy(trained_study, read_study(trained_study.config), table)
+    standings = {one.model: one for one in read_standings(study, "stripes")}
+    assert standings["vae"].copies is copies and not standings["ddpm"].copies
+    assert standings["vae"].cells["copying_p"] == p
+    ranking = read_json(trained_study.ranking)["stripes"]
+    shown = {row["model"]: row["beside"][0]["text"] for row in ranked_rows(ranking, table)}
+    assert shown["vae"].startswith(WHOLE_VERDICT) is copies
+
+
+def test_parts_are_named_beside_a_smaller_p_of_no_consequence(trained_study: StudyFolder) -> None:
+    """Of the runs of a row; a verdict on whole images that may be chance is none."""
+    run = read_league(trained_study).iloc[[0]]
+    runs = pd.concat([run, run], ignore_index=True)
+    runs["copying"], runs["copying_p"] = [NO_VERDICT, PARTS], [0.004, 0.006]
+    assert mean_cells(runs)["copying"] == PARTS
+    assert mean_cells(runs)["copying_p"] == 0.006
 
 
 @pytest.mark.parametrize(("tie", "said"), [(False, True), (True, False)])

@@ -1,9 +1,8 @@
 """One point of a learning curve: the quality of samples, and how many of them are copies.
 
-A sample x counts as a copy of a training image if the nearest one, a1, is much nearer than the
-second nearest, a2: ||x - a1|| < k ||x - a2|| with k = 1/3 (Yoon et al. 2023; Bonnaire et al. 2025,
-arXiv:2505.17638, section 2). The distance is that of pixels. An image that the training set holds
-twice is never found to be copied.
+Copies are counted by the distance of pixels, as Bonnaire et al. (2025, arXiv:2505.17638, section 2)
+do it; `genlab.evaluation.memorisation.ratios` has the rule. The league's column "copies" follows
+the same rule, but moves each sample by up to a pixel.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
+from genlab.evaluation.memorisation.ratios import copied, distance_ratios
 from genlab.evaluation.metrics import Comparison, Features, Images, Values
 from genlab.evaluation.metrics.fid import FID
 from genlab.evaluation.metrics.kid import KID
 
-COPY_RATIO = 1 / 3
-"""k: samples whose nearest training image is nearer than k times the second nearest are copies."""
 CHUNK = 256
 
 
@@ -25,7 +23,7 @@ def nearest_ratios(samples: Images, training: Images) -> NDArray[np.float64]:
     """||x - a1|| / ||x - a2|| of each sample x, [N], for its two nearest training images.
 
     Products in float32 find the two images, by ||x - a||^2 = ||x||^2 - 2 x . a + ||a||^2; integers
-    measure their distances. Where both are 0 the ratio is 1.
+    measure their distances.
 
     Args:
         samples: uint8 [N, C, H, W].
@@ -33,21 +31,20 @@ def nearest_ratios(samples: Images, training: Images) -> NDArray[np.float64]:
     """
     a = training.reshape(len(training), -1).astype(np.float32) / 255  # [M, D]
     a_squared = np.square(a).sum(axis=1)
-    ratios = np.ones(len(samples))
+    ratios = np.empty(len(samples))
     for start in range(0, len(samples), CHUNK):
         pixels = samples[start : start + CHUNK].reshape(-1, a.shape[1])  # [B, D]
         distances = a_squared - 2 * (pixels.astype(np.float32) / 255) @ a.T  # less ||x||^2
         two = np.argpartition(distances, 1, axis=1)[:, :2]  # [B, 2]
         images = training[two].reshape(len(pixels), 2, -1).astype(np.int64)
         squared = np.square(images - pixels[:, None].astype(np.int64)).sum(axis=2)
-        first, second = np.sqrt(np.sort(squared, axis=1)).T  # [B] each
-        np.divide(first, second, out=ratios[start : start + len(pixels)], where=second > 0)
+        ratios[start : start + len(pixels)] = distance_ratios(np.sqrt(np.sort(squared, axis=1)))
     return ratios
 
 
 def copied_share(samples: Images, training: Images) -> float:
     """Share of the samples that are copies of a training image."""
-    return float((nearest_ratios(samples, training) < COPY_RATIO).mean())
+    return float(copied(nearest_ratios(samples, training)).mean())
 
 
 def measure_quality(

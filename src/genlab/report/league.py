@@ -17,7 +17,12 @@ from genlab.config.evaluators import CALIBRATION, Evaluator, extractor
 from genlab.config.families import FamilyConfig
 from genlab.config.study import Study
 from genlab.errors import GenLabError
-from genlab.evaluation.memorisation.copying import WHOLE_VERDICT
+from genlab.evaluation.memorisation.copying import (
+    LEVEL,
+    NO_VERDICT,
+    PARTS_VERDICT,
+    WHOLE_VERDICT,
+)
 from genlab.evaluation.metrics import (
     ONE_CLASS,
     Cells,
@@ -27,6 +32,7 @@ from genlab.evaluation.metrics import (
     RowRecord,
     metrics,
 )
+from genlab.evaluation.ranking import holm
 from genlab.io.files import read_json
 from genlab.results.layout import RunFolder, StudyFolder
 from genlab.results.origin import OF_ROW, read_measured, read_metrics, row_origin, run_origin
@@ -267,14 +273,38 @@ def mean_cell(runs: pd.Series, column: str) -> float | str:
     return words[0] if words else float(pd.to_numeric(runs).mean())
 
 
+def without_chance_copies(audits: pd.DataFrame) -> pd.DataFrame:
+    """The league of one data set, without verdicts on copies of whole images that may be chance.
+
+    One audit of an honest row errs with a chance of LEVEL, 40 of them with up to a third. A verdict
+    stands if its p-value is below LEVEL after Holm's correction over all audits of models. Then no
+    honest row has one, up to a chance of LEVEL. The p-values stay as they are.
+
+    Args:
+        audits: one line for each model, seed and sampler.
+    """
+    p_values = pd.to_numeric(audits["copying_p"], errors="coerce")
+    p_values = p_values[audits["model"] != CALIBRATION].dropna()
+    corrected = pd.Series(holm(p_values.to_numpy()), p_values.index)
+    whole = audits["copying"].astype(str).str.startswith(WHOLE_VERDICT)
+    chance = whole & (corrected.reindex(audits.index) >= LEVEL)
+    return audits.assign(copying=audits["copying"].mask(chance, NO_VERDICT))
+
+
+def _severity(verdict: str) -> int:
+    """0 for a verdict on whole images, 1 on parts, 2 otherwise."""
+    verdicts = (WHOLE_VERDICT, PARTS_VERDICT, "")
+    return next(i for i, beginning in enumerate(verdicts) if verdict.startswith(beginning))
+
+
 def mean_cells(runs: pd.DataFrame) -> dict[str, float | str]:
     """The mean of every column over the runs of a row; of the verdicts on copying, the worst."""
     cells = {name: mean_cell(runs[name], name) for name in MEASURED}
     p_values = pd.to_numeric(runs["copying_p"], errors="coerce").dropna()
     verdicts = runs.loc[p_values.index, "copying"].astype(str)
     if len(verdicts):
-        whole_first = zip(~verdicts.str.startswith(WHOLE_VERDICT), p_values, verdicts, strict=True)
-        _, cells["copying_p"], cells["copying"] = min(whole_first)
+        worst_first = zip(verdicts.map(_severity), p_values, verdicts, strict=True)
+        _, cells["copying_p"], cells["copying"] = min(worst_first)
     return cells
 
 

@@ -15,6 +15,7 @@ from genlab.report.league import (
     markdown_table,
     mean_cells,
     readable,
+    without_chance_copies,
 )
 
 BESIDE = ("copying", "train_seconds", "seconds_per_image", "evaluations", "bits_per_dim")
@@ -48,7 +49,7 @@ def ranked_rows(ranking: Mapping[str, Any], league: pd.DataFrame) -> list[dict[s
         ranking: an entry of `ranking.json`.
         league: the rows of this data set; those of its first extractor are read.
     """
-    first = league.drop_duplicates(["model", "sampler", "seed"])
+    first = without_chance_copies(league.drop_duplicates(["model", "sampler", "seed"]))
     runs = dict(iter(first.groupby(["model", "sampler"])))
     rows = sorted(ranking["rows"], key=place)
     return [_ranked_row(row, runs[row["model"], row["sampler"]]) for row in rows]

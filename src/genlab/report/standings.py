@@ -14,7 +14,7 @@ from genlab.config.families import Condition
 from genlab.config.study import Study
 from genlab.evaluation.memorisation.copying import PARTS_VERDICT, WHOLE_VERDICT
 from genlab.io.files import read_json
-from genlab.report.league import in_features_of, mean_cells, readable
+from genlab.report.league import in_features_of, mean_cells, readable, without_chance_copies
 from genlab.report.pareto import on_front
 from genlab.report.ranking import place
 from genlab.report.study import ReportedStudy
@@ -65,7 +65,10 @@ class Standing:
 
     @property
     def copies(self) -> bool:
-        """Whether the audit found copies of whole images in any run: then the row wins nothing."""
+        """Whether the audit found copies of whole images in any run: then the row wins nothing.
+
+        Verdicts are corrected for the number of audits (`without_chance_copies`).
+        """
         return str(self.cells["copying"]).startswith(WHOLE_VERDICT)
 
     @property
@@ -89,7 +92,8 @@ def read_standings(study: ReportedStudy, dataset: str) -> tuple[Standing, ...]:
     league = study.league[
         (study.league["dataset"] == dataset) & in_features_of(study.league, entry["spaces"][0])
     ]
-    runs = dict(iter(league.groupby(["model", "sampler"], sort=False)))
+    audited = without_chance_copies(league)
+    runs = dict(iter(audited.groupby(["model", "sampler"], sort=False)))
     standings = []
     for row in sorted(entry["rows"], key=place):
         if "tier" not in row:  # a calibration row

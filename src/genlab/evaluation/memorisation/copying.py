@@ -25,6 +25,7 @@ import numpy as np
 
 from genlab.evaluation.intervals import QUANTILE, IntervalEstimate, share_interval
 from genlab.evaluation.memorisation.neighbours import Double, Index, Neighbours, Space
+from genlab.evaluation.memorisation.ratios import copied
 
 FEWEST = 10
 """Samples, and held-out images, that a cell needs to count in C_T."""
@@ -32,7 +33,7 @@ TAILS = (0.005, 0.02)
 """Shares of the smallest ratios that are tested for themselves."""
 FEWEST_IN_TAIL = 10
 LEVEL = 0.01
-"""Below this p-value, combined from all tests, the verdict is copying."""
+"""Below this p-value, combined from all tests, the verdict is copying: on 1 % of honest rows."""
 P_RANGE = (1e-300, 0.99)
 """p-values are clipped to this range: one that is nearer to 1 could outweigh all others."""
 LEAST_P = 1e-99
@@ -41,8 +42,8 @@ WHOLE_VERDICT = "nearer to the training images than held-out images are"
 """The verdict on copies of whole images."""
 PARTS_VERDICT = "parts are nearer to the training than to held-out images"
 """The verdict on copied parts."""
-COPY_RATIO = 1 / 3
-"""A sample with a smaller d_1 / d_2 counts as a copy (Gu et al. 2023, section 2)."""
+NO_VERDICT = "no sign of copying"
+"""The verdict where nothing is found."""
 
 
 def superiority(x: Double, y: Double) -> tuple[float, float]:
@@ -120,8 +121,8 @@ def authenticity(space: Space, samples: Neighbours) -> IntervalEstimate:
 
 
 def copies(samples: Neighbours) -> IntervalEstimate:
-    """The share of samples with d_1 / d_2 < COPY_RATIO, in %."""
-    return share(int((samples.ratios < COPY_RATIO).sum()), len(samples.ratios))
+    """The share of samples that are copies by their ratio d_1 / d_2, in %."""
+    return share(int(copied(samples.ratios).sum()), len(samples.ratios))
 
 
 def share(k: int, n: int) -> IntervalEstimate:
@@ -190,7 +191,7 @@ class Audit(NamedTuple):
     def verdict(self) -> str:
         """The verdict in words."""
         if not self.copying:
-            return "no sign of copying"
+            return NO_VERDICT
         p = f"p = {self.p:.1g}" if self.p > LEAST_P else f"p < {LEAST_P:g}"
         return f"{PARTS_VERDICT if self.parts else WHOLE_VERDICT} ({p})"
 

@@ -11,6 +11,10 @@ whose widths maximise the likelihood of the training images, and held-out images
 with C the same mean for Gaussians around one part of the training images, fitted to the others. A
 sample that copies a training image gets a width near 0 and no likelihood from held-out images, so
 FLD punishes copies as well as bad and missing samples; 0 is a perfect model.
+
+More centres give more likelihood, so both mixtures have the same number m. The training images are
+split in two, so m is at most half of their number; of more samples the first m are taken. The
+authors' program takes all samples, which puts a perfect model below 0 there.
 """
 
 from __future__ import annotations
@@ -55,8 +59,11 @@ class HeldOutLikelihood:
         return result
 
     def fld(self, samples: Float) -> IntervalEstimate:
-        """FLD of features [m, F], with a normal interval over the held-out images."""
-        samples = self._standardised(samples)
+        """FLD of features [N, F], with a normal interval over the held-out images.
+
+        The centres are the first m = min(N, M / 2) samples.
+        """
+        samples = self._standardised(samples[: len(self.training) // 2])
         variances = fit_variances(samples, self.training)
         gaps = -log_likelihood(self.held_out, samples, variances) - self._baseline(len(samples))
         gaps *= 100 / samples.shape[1]
@@ -65,11 +72,10 @@ class HeldOutLikelihood:
         return IntervalEstimate(value, value - spread, value + spread)
 
     def _baseline(self, count: int) -> Double:
-        """-log p of each held-out image for min(count, M / 2) training images as centres."""
+        """-log p of each held-out image for `count` training images as centres."""
         if count not in self._baselines:
             order = generator("memorisation", "fld").permutation(len(self.training))
-            size = min(count, len(order) // 2)
-            centres, rest = self.training[order[:size]], self.training[order[size:]]
+            centres, rest = self.training[order[:count]], self.training[order[count:]]
             variances = fit_variances(centres, rest)
             self._baselines[count] = -log_likelihood(self.held_out, centres, variances)
         return self._baselines[count]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.data.randomness import generator
+from genlab.evaluation.memorisation.ratios import distance_ratios
 from genlab.evaluation.neighbours import blocks
 
 Float = NDArray[np.float32]
@@ -48,8 +49,7 @@ class Neighbours(NamedTuple):
     @property
     def ratios(self) -> Double:
         """d_1 / d_2 in [0, 1], [N]; 0 for an exact copy, of a repeated training image as well."""
-        first, second = self.distances.T
-        return np.where(first > 0, first / np.maximum(second, np.finfo(np.float64).tiny), 0.0)
+        return distance_ratios(self.distances)
 
 
 class Space(ABC):

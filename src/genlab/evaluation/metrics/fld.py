@@ -15,9 +15,11 @@ class FLD(FeatureMetric):
     explanation = (
         "Gaussians around the samples, of widths that fit the training images, score the held-out "
         "images: their negative log-likelihood in hundredths of a nat per feature, less that of "
-        "Gaussians around training images. It is about 0 for a perfect model, and punishes bad, "
-        "missing and copied samples alike. The row “real” consists of the very images that are "
-        "scored, so its FLD is far below 0. The 95 % interval is that of the finite held-out set."
+        "as many Gaussians around training images. It is about 0 for a perfect model, and punishes "
+        "bad, missing and copied samples alike. Where there are more samples than half of the "
+        "training images, only the first ones are used, as many as that half. The row “real” "
+        "consists of the very images that are scored, so its FLD is far below 0. The 95 % interval "
+        "is that of the finite held-out set."
     )
 
     def compute(self, comparison: Comparison) -> Values:

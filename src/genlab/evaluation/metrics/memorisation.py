@@ -37,9 +37,10 @@ class Memorisation(RowMetric):
         "Fisher's exact test. Another test asks whether parts of samples are nearer to training "
         "than to held-out images more often than chance. “copying p” combines the p-values by "
         "Cauchy's distribution (Liu & Xie 2020), where the test of parts has half of the weight; "
-        "the verdict is copying below 0.01. “copies” is the share of samples "
-        "whose ratio in pixels is below 1/3. C_T and AuthPct of pixels are those of features, in "
-        "pixels."
+        "the verdict is copying below 0.01. Copies of whole images count against a row only if p "
+        "is below 0.01 after Holm's correction over all rows and seeds of its data set. “copies” "
+        "is the share of samples whose ratio in pixels is below 1/3. C_T and AuthPct of pixels are "
+        "those of features, in pixels."
     )
 
     def compute(self, row: RowComparison) -> RowValues:
