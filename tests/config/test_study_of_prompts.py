@@ -10,10 +10,12 @@ import pytest
 from genlab.config.base import merge
 from genlab.config.families.ddpm import DDPMConfig
 from genlab.config.families.vae import VAEConfig
+from genlab.config.sources.sprites import SpritesConfig
 from genlab.config.study import Study, load_study
 from genlab.errors import ConfigError
 from genlab.results.layout import StudyFolder
-from genlab.results.spec import read_prompts, read_run, study_specs, write_specs
+from genlab.results.spec import read_prompts, read_run, read_runs, study_specs, write_specs
+from genlab.results.stages import study_jobs
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY: dict[str, Any] = {
@@ -52,6 +54,25 @@ def test_without_a_model_that_takes_prompts_there_is_neither_clip_nor_judge(tmp_
     assert not {"clip", "judge"} & study.evaluators.keys()
     found = written(study, tmp_path)
     assert not [name for name in found if "clip" in name or "judge" in name or "prompts" in name]
+
+
+@pytest.mark.usefixtures("prompting")
+def test_the_judge_is_trained_where_it_can_check_a_caption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLIP is in any case: `genlab draw` ranks by it. All that names the runs agrees."""
+    monkeypatch.setattr(SpritesConfig, "checkable", False)
+    study = load(datasets=["digits", "sprites"])
+    expected = {("digits", "clip"), ("digits", "judge"), ("sprites", "clip")}
+    jobs = study_jobs(study)
+    trained = {(job["dataset"], job["model"]) for job in jobs["train"]}
+    assert {run for run in trained if run[1] in ("clip", "judge")} == expected
+    assert {job["dataset"] for job in jobs["prompts"]} == {"digits"}
+    write_specs(study_specs(study, tmp_path))
+    runs = read_runs(StudyFolder(tmp_path / "mine"))
+    assert {(run.dataset, run.model_name) for run in runs} == trained
+    assert all(run.config.exists() for run in runs)
+    assert not StudyFolder(tmp_path / "mine").judge("sprites").folder.exists()
 
 
 @pytest.mark.usefixtures("prompting")

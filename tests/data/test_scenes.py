@@ -289,6 +289,20 @@ def test_captions_by_class_are_refused() -> None:
         build(ScenesConfig, {"source": "scenes", "captions": ["a {name}"]}, "scenes.yaml")
 
 
+def test_unseen_scenes_come_with_all_that_a_family_reads(
+    prepared: Callable[[str], DataFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their captions too, for a family that reads them and knows factors."""
+    data, family = prepared("read"), build_family({"family": "judge"}, "here")
+    monkeypatch.setattr(type(family), "reads_captions", True)
+    table, half = read_table(data, "train", family), SMALL["unseen"] // 2
+    assert table.captions is not None and table.tokens is not None
+    train, unseen = (read_array(data.captions(split)) for split in ("train", "unseen"))
+    assert np.array_equal(table.captions, np.concatenate([train, unseen[:half]]))
+    assert np.array_equal(table.tokens, read_array(data.tokens))
+    assert len(read_table(data, "unseen", family).images) == SMALL["unseen"]
+
+
 def test_the_judge_is_trained_on_half_of_the_unseen_scenes_and_asked_about_the_others(
     prepared: Callable[[str], DataFolder],
 ) -> None:

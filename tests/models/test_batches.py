@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from genlab.config.families import build_family
 from genlab.io.arrays import write_array
 from genlab.models.base import Batch
 from genlab.models.batches import Batches, Table, flip, in_parts, load, to_float, to_uint8
 from genlab.results.layout import DataFolder
-from genlab.workflow.data import read_factors
+from genlab.workflow.data import read_factors, read_table
 
 
 def batches(n: int, size: int, seed: int, part: tuple[int, int] = (0, 1)) -> Batches:
@@ -91,6 +92,16 @@ def test_parts_hold_every_image_once_in_order() -> None:
     parts = list(in_parts(images, "cpu", size=3))
     assert [len(part) for part in parts] == [3, 3, 1]
     assert torch.equal(torch.cat(parts), to_float(torch.from_numpy(images)))
+
+
+def test_a_split_is_read_as_far_as_the_family_needs_it(tmp_path: Path) -> None:
+    """No other file is there."""
+    data = DataFolder(tmp_path)
+    write_array(data.images("train"), np.zeros((2, 1, 4, 4), np.uint8))
+    write_array(data.labels("train"), np.array([1, 0]))
+    table = read_table(data, "train", build_family({"family": "vae"}, "here"))
+    assert table.labels.tolist() == [1, 0]
+    assert (table.captions, table.tokens, table.factors) == (None, None, None)
 
 
 @pytest.mark.parametrize(("factors", "expected"), [(2, [[7, 5], [8, 6]]), (0, [[3], [4]])])

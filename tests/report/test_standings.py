@@ -231,15 +231,15 @@ def test_guidance_of_zero_tells_nothing() -> None:
     assert condition_of(settings, "ldm", "dpm-10-w2") == "nothing"
 
 
-def contender(score: float, sd: float) -> Contender:
+def contender(model: str, score: float, sd: float) -> Contender:
     """A row of one training whose log score has this standard deviation over sampling seeds."""
-    return Contender(np.log([score]), np.array([sd]), np.zeros(8))
+    return Contender(model, np.log([score]), np.array([sd]), np.zeros(8))
 
 
 def test_a_wide_interval_makes_no_row_the_best(trained_study: StudyFolder) -> None:
     """Tiers need not follow the scores: the third row is so uncertain that no other beats it."""
     scores, spreads = [1.0, 1.2, 1.6], [0.02, 0.02, 0.5]
-    ranks = rank([contender(*pair) for pair in zip(scores, spreads, strict=True)])
+    ranks = rank([contender(*row) for row in zip("abc", scores, spreads, strict=True)])
     assert [one.tier for one in ranks] == [1, 2, 1]
     names = [("vae", "copier"), ("ddpm", "sure"), ("ddpm", "unsure")]
     entries = [

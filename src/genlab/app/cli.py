@@ -312,7 +312,7 @@ def sample(
 
 @stage_command()
 def calibrate(config: RowConfig) -> None:
-    """Write a calibration row: held-out real images, or noise."""
+    """Write a calibration row: real images, or images with a known flaw."""
     from genlab.workflow.calibration import calibrate as stage
 
     work(stage, SampleFolder(folder(config)))
@@ -461,7 +461,7 @@ def rank(config: StudyConfig) -> None:
 
 @stage_command()
 def league(config: StudyConfig) -> None:
-    """Bring all rows together: league.csv, .parquet, .md and .tex, and the long table."""
+    """Bring all rows together: league.csv, .parquet, .md, .tex and .html, and the long table."""
     from genlab.workflow.league import league as stage
 
     work(stage, StudyFolder(folder(config)))

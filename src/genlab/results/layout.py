@@ -3,15 +3,27 @@
 The rules in rules/ name the same paths as patterns.
 
 results/
-  data/DATASET/                      config.yaml, raw/, images, labels, captions, manifest.json
+  data/DATASET/                      config.yaml; raw/, the downloaded files
+    fetched.json                     the raw files and their checksums
+    hashes.json                      the cache of these checksums
+    decoded/                         the user's own pictures as decoded
+    SPLIT_KIND.npy                   images, labels, factors, captions of train, test and unseen
+    captions.json                    each different caption once; in tokens.npy as tokens
+    tokenizer.json                   trained on the captions of training images
+    manifest.json                    shapes, classes, checksum of the arrays
   mlflow.db, mlflow-artifacts/       the tracking store
   STUDY/
     study.yaml                       the resolved study
+    evaluation.yaml, tracking.yaml,  one section of it each
+      elbo_study.yaml
+    source.txt                       the name of the study's file
+    logs/, benchmarks/               what each job printed, and what Snakemake measured of it
     tensorboard/                     event files in DATASET/MODEL/seedK; rows in folders below
+    sent.json, published             the tracking store; the marker that it received everything
     DATASET/
       reference/SPLIT/EXTRACTOR.npz  features of the training and of the held-out images
       elbo-study/                    the bound on probabilistic PCA, gradient estimators
-      MODEL/seedK/                   one run (`classifier`, `clip`, `judge`, `calibration` as well)
+      MODEL/seedK/                   one run; evaluators and `calibration` have seed 0 alone
         config.yaml                  its spec, written when a workflow starts to run
         model/                       weights, summary.json, cost.json, environment.json;
                                      at/SHARE.safetensors, where the study has learning curves
@@ -26,9 +38,10 @@ results/
         disentanglement.json         where the data set's factors are known
         prompts/                     config.yaml, prompts.json, kept.npy and figures/, of a model
                                      that takes prompts
-        elbo.json                    where the study has a elbo_study
+        elbo.json                    where the study has an `elbo_study:`
         likelihood.json              bits/dim of the held-out images
-        samples/ROW/                 config.yaml, samples.npy, requested.npy, grid.png, features/,
+        samples/ROW/                 config.yaml, samples.npy, requested.npy, cost.json, grid.png,
+                                     features/EXTRACTOR.npz;
                                      figures/: strip.png of a sampler that takes steps
         metrics.json                 of every row
     ranking.json, .md                scores, rank intervals and tiers
@@ -36,6 +49,8 @@ results/
       .tex, .html
     measurements.csv, .parquet       the same numbers, one in each line
     report/index.html
+
+Beside each array NAME.npy lies its note NAME.npy.json: its checksum, and what it was made from.
 """
 
 from __future__ import annotations

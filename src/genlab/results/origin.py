@@ -3,7 +3,11 @@
     origin    made from                                                recorded in
     data      the configuration in results/data/DATASET/config.yaml    the manifest's `made_from`
     run       its spec and the manifest's hash of the data             weights, measurements
-    row       its spec and the origin of its run (or data)             samples, features, metrics
+    row       its spec and the origin of its run (or data)             samples, their classes, cost
+    features  the checksum of the images and the extractor's origin    EXTRACTOR.npz
+    metrics   the origin of their row and the study's `evaluation:`    each row of metrics.json
+
+The origin of features is computed in `genlab.workflow.feature_files`.
 
 Every stage computes the origin that its input should have from the current specs, and refuses an
 input with another origin, because it belongs to another version of the study.

@@ -181,7 +181,7 @@ def read_runs(study: StudyFolder) -> list[RunFolder]:
         study.run(dataset, model, seed)
         for dataset in settings.datasets
         for model, seeds in [
-            *((name, (0,)) for name in settings.evaluators),
+            *((name, (0,)) for name in settings.evaluators_of(dataset)),
             *((name, settings.seeds) for name in settings.models),
         ]
         for seed in seeds
@@ -263,7 +263,7 @@ def study_specs(study: Study, results: Path) -> Specs:
             row = SampleSpec(row=kind, seed=0, samples=evaluation.samples)
             configs[at.run(dataset, CALIBRATION, 0).samples(kind).config] = row
         runs = [(m, seed) for m in study.models.values() for seed in study.seeds]
-        for entry, seed in [*runs, *((entry, 0) for entry in study.evaluators.values())]:
+        for entry, seed in [*runs, *((one, 0) for one in study.evaluators_of(dataset).values())]:
             run = at.run(dataset, entry.name, seed)
             configs[run.config] = run_spec(study, dataset, entry, seed)
             if spec := prompts_spec(study, entry, seed):

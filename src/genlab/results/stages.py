@@ -38,7 +38,9 @@ def study_jobs(study: Study) -> dict[str, list[Job]]:
         for seed in study.seeds
     ]
     of_evaluators: list[Job] = [
-        {**data, "model": name, "seed": 0} for data in of_data for name in study.evaluators
+        {**data, "model": name, "seed": 0}
+        for data in of_data
+        for name in study.evaluators_of(data["dataset"])
     ]
     of_calibration: list[Job] = [{**data, "model": CALIBRATION, "seed": 0} for data in of_data]
 

@@ -22,7 +22,7 @@ def run_role(spec: RunSpec) -> str:
 
 
 def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Tags by which runs are searched and grouped. What an evaluator is told is not among them."""
+    """Tags by which runs are searched and grouped. Evaluators have no tag for the condition."""
     role = run_role(spec)
     return {
         "study": spec.study,

@@ -147,6 +147,10 @@ def publish(study: StudyFolder) -> None:
 
 
 def forget(run: RunFolder) -> None:
-    """Forget what was sent, so that the next update opens a new run in every service."""
+    """Delete the run's records and what was sent of them.
+
+    The next update then opens a new run in every service. The stages that follow a training leave
+    new records.
+    """
     for note in run.outbox.glob("*.json"):
         note.unlink()

@@ -21,19 +21,19 @@ def read_table(data: DataFolder, split: str, family: FamilyConfig) -> Table:
     if family.reads_captions:
         captions, tokens = read_array(data.captions(split)), read_array(data.tokens)
         table = table._replace(captions=captions, tokens=tokens)
-    if family.knows_factors:
-        table = table._replace(factors=read_factors(data, split))
-    half = len(read_array(data.labels("unseen"))) // 2
-    if family.knows_factors and split == "train" and half:
-        more = read_table(data, "unseen", family)
-        table = Table(
-            np.concatenate([table.images, more.images[:half]]),
-            np.concatenate([table.labels, more.labels[:half]]),
-            factors=np.concatenate(
-                [read_factors(data, part)[:end] for part, end in ((split, None), ("unseen", half))]
-            ),
-        )
-    return table
+    if not family.knows_factors:
+        return table
+    table = table._replace(factors=read_factors(data, split))
+    half = len(read_array(data.labels("unseen"))) // 2 if split == "train" else 0
+    if not half:
+        return table
+    unseen = read_table(data, "unseen", family)
+    rows = {
+        name: np.concatenate([array, getattr(unseen, name)[:half]])
+        for name, array in table._asdict().items()
+        if array is not None and name != "tokens"
+    }
+    return table._replace(**rows)
 
 
 def read_factors(data: DataFolder, split: str) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from genlab.errors import GenLabError, nearest
 from genlab.registry import classes_in
 
 if TYPE_CHECKING:
+    from genlab.config.sources import DatasetConfig
     from genlab.config.study import EvaluationConfig, StudyFile
 
 CALIBRATION = "calibration"
@@ -62,6 +63,10 @@ class Evaluator:
         if self.section == "prompts":
             return any(family.takes_prompts for family in families)
         return self.name in extractors
+
+    def trains_on(self, data: DatasetConfig) -> bool:
+        """Whether a study that needs it trains it on this data set."""
+        return True
 
     def training(self, file: StudyFile) -> dict[str, Any]:
         """The changes that a study makes to its training."""

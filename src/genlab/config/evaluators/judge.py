@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from genlab.config.evaluators import JUDGE, Evaluator
+
+if TYPE_CHECKING:
+    from genlab.config.sources import DatasetConfig
 
 
 class FactorClassifier(Evaluator):
@@ -11,3 +16,7 @@ class FactorClassifier(Evaluator):
     name = JUDGE
     trained = True
     section = "prompts"
+
+    def trains_on(self, data: DatasetConfig) -> bool:
+        """Where it can tell if a picture shows what its caption says."""
+        return data.checkable

@@ -74,10 +74,11 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
     models = _with_first_stages(models, evaluators, file.training, config_dir, source)
     takes_prompts = any(entry.model.takes_prompts for entry in models)
     samplers, models = _load_samplers(file, models, config_dir, source)
+    datasets = {name: load_dataset(name, config_dir, source) for name in file.datasets}
     fields = {
         "name": file.name,
         "description": file.description,
-        "datasets": {name: load_dataset(name, config_dir, source) for name in file.datasets},
+        "datasets": datasets,
         "models": {entry.name: entry for entry in models},
         "seeds": file.seeds,
         "samplers": samplers,
@@ -87,7 +88,7 @@ def load_study(values: dict[str, Any], config_dir: Path, source: str | Path) -> 
         "elbo_study": file.elbo_study,
         "prompts": file.prompts if takes_prompts else None,
         "tracking": file.tracking,
-        "evaluators": evaluators,
+        "evaluators": _without_other_datasets(evaluators, datasets),
     }
     study = build(Study, fields, source)
     problems = [f"{source}: {line}" for line in check_study(study, file.models, config_dir)]
@@ -196,6 +197,23 @@ def _load_evaluators(
                 f"{path}: family: must be {evaluator.key}, because other models are measured by it"
             )
     return entries
+
+
+def _without_other_datasets(
+    evaluators: dict[str, ModelEntry], datasets: dict[str, DatasetConfig]
+) -> dict[str, ModelEntry]:
+    """Return `evaluators`, each with the data sets that it is not trained on."""
+    known = trained_evaluators()
+    return {
+        name: entry.model_copy(
+            update={
+                "other_datasets": tuple(
+                    each for each, data in datasets.items() if not known[name].trains_on(data)
+                )
+            }
+        )
+        for name, entry in evaluators.items()
+    }
 
 
 def _with_first_stages(

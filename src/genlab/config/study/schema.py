@@ -239,6 +239,9 @@ class ModelEntry(Strict):
     """Rows of the study that are drawn from other models only: those that the `models:` of their
     sampler names."""
 
+    other_datasets: tuple[Name, ...] = ()
+    """Data sets of the study that this evaluator is not trained on."""
+
     def obstacle(self, row: str, sampler: SamplerConfig) -> str | None:
         """Return why the study's `row` is not drawn from this model; None if it is."""
         if row in self.other_rows:
@@ -267,7 +270,7 @@ class Study(Strict):
     """None if no model takes prompts."""
     tracking: TrackingConfig = TrackingConfig()
     evaluators: dict[Name, ModelEntry]
-    """Models that other models are measured by; each is trained once per data set."""
+    """Models that other models are measured by; `evaluators_of` names those of a data set."""
 
     @property
     def features(self) -> dict[str, int]:
@@ -293,6 +296,14 @@ class Study(Strict):
                     f"({details})"
                 )
         return notes
+
+    def evaluators_of(self, dataset: str) -> dict[str, ModelEntry]:
+        """Return the evaluators that are trained on a data set, each once, by name."""
+        return {
+            name: entry
+            for name, entry in self.evaluators.items()
+            if dataset not in entry.other_datasets
+        }
 
     def entry(self, model: str) -> ModelEntry:
         """Return the entry of a model or an evaluator."""
