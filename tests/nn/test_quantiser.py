@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genlab.nn import quantiser as quantiser_module
 from genlab.nn.quantiser import EPSILON, Quantiser, perplexity
+from genlab.training.shares import BatchNoise, BatchShare
 
 
 def started(codes: int = 5, width: int = 3, restart_below: float = 0.0) -> Quantiser:
@@ -131,6 +133,29 @@ def test_the_first_training_batch_makes_the_codebook(codes: int) -> None:
     first = quantiser.codebook()
     quantiser(torch.randn(2, 3, 2, 2))
     assert torch.equal(quantiser.codebook(), first)
+
+
+@pytest.mark.parametrize(("images", "side"), [(4, 1), (4, 2), (2, 1)])
+def test_processes_that_share_a_batch_start_with_the_same_codes(
+    images: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the whole batch has as many vectors as two views of a share have images."""
+    z = torch.randn(images, 3, side, side)
+    monkeypatch.setattr(
+        quantiser_module, "whole_batch", lambda rows: z.movedim(1, -1).flatten(1, 2)
+    )
+    codebooks = []
+    for shares in (1, 2):
+        for number in range(shares):
+            quantiser, share = (
+                Quantiser(3, 3, decay=1.0, restart_below=0.0),
+                BatchShare(number, shares),
+            )
+            torch.manual_seed(1)
+            with BatchNoise(share, images // shares):
+                codebooks.append(quantiser._random_vectors(share.rows(z)))
+    assert torch.equal(codebooks[0], codebooks[1])
+    assert torch.equal(codebooks[0], codebooks[2])
 
 
 def test_a_loaded_codebook_does_not_start_again() -> None:

@@ -136,8 +136,8 @@ class Quantiser(nn.Module):
         """Random vectors [K, D] from z [B, h w, D] of all processes, one for each code."""
         flat = whole_batch(z).flatten(0, 1)
         n, repetitions = len(flat), -(-self.codes // len(flat))
-        # Without repetition if there are enough vectors
-        u = torch.rand(repetitions * n, device=flat.device).view(repetitions, n)
+        # In place, see `BatchNoise`; without repetition if there are enough vectors
+        u = torch.empty(repetitions, n, device=flat.device).uniform_()
         return flat[u.argsort(dim=1).flatten()[: self.codes]]
 
     @torch.no_grad()
