@@ -35,6 +35,8 @@ MIN_RATIO, MAX_RATIO = 0.002, 160.0
 """Bounds of the ratios sigma / alpha that steps are placed at: beyond them noise is invisible, or
 the image is."""
 MAX_BETA = 0.999
+ROUNDING = 1e-6
+"""Indices of levels that differ by less are the same."""
 
 
 class NoiseLevel(NamedTuple):
@@ -139,7 +141,7 @@ class DiscretePath(_UnitVariancePath):
         """The index 0..T-1 of times t, not always whole; 0 for times before the first level."""
         index = t * len(self) - 1
         whole = index.round()  # (i + 1) / T * T need not be i + 1 to the last bit
-        index = torch.where((index - whole).abs() < 1e-6, whole, index)
+        index = torch.where((index - whole).abs() < ROUNDING, whole, index)
         return index.clamp(0, len(self) - 1)
 
     def _segment(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,7 +161,8 @@ class DiscretePath(_UnitVariancePath):
 
     def rates(self, t: Tensor) -> NoiseLevel:
         before, after, _ = self._segment(t)
-        speed = (after - before) * len(self)
+        constant = t * len(self) < 1 - ROUNDING  # before the first level
+        speed = torch.where(constant, 0.0, (after - before) * len(self))
         alpha, sigma = self.level(t)
         return NoiseLevel(-sigma * speed, alpha * speed)
 
