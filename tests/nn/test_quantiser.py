@@ -207,7 +207,7 @@ def test_under_autocast_distances_are_float32() -> None:
     assert indices.flatten().tolist() == [0, 1] and vectors.dtype == torch.float32
 
 
-def test_usage_is_that_of_the_last_complete_epoch() -> None:
+def test_reported_counts_are_those_of_the_last_complete_epoch() -> None:
     """During the first epoch what there is of it; outside of training that of the batch."""
     quantiser = started(codes=6)
     codes_of_epoch: dict[int, list[int]] = {}
@@ -215,9 +215,9 @@ def test_usage_is_that_of_the_last_complete_epoch() -> None:
         indices = quantiser(torch.randn(2, 3, 2, 2), epoch).indices
         codes_of_epoch.setdefault(epoch, []).extend(indices.flatten().tolist())
         used = codes_of_epoch[max(epoch - 1, 0)]
-        assert quantiser.usage(indices).tolist() == [used.count(k) for k in range(6)]
+        assert quantiser.reported_counts(indices).tolist() == [used.count(k) for k in range(6)]
     indices = torch.tensor([[[0, 2, 2]]])
-    assert quantiser.eval().usage(indices).tolist() == [1, 0, 2, 0, 0, 0]
+    assert quantiser.eval().reported_counts(indices).tolist() == [1, 0, 2, 0, 0, 0]
 
 
 @given(counts=st.lists(st.integers(0, 50), min_size=2, max_size=8).filter(any))

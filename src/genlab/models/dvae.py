@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from genlab.config.families.dvae import DVAEConfig
 from genlab.models.base import Batch
 from genlab.models.discrete import DiscreteAutoencoder
-from genlab.nn.quantiser import usage
+from genlab.nn.quantiser import code_counts
 
 
 def cosine(start: float, end: float, progress: float, share: float) -> float:
@@ -91,7 +91,7 @@ class DVAE(DiscreteAutoencoder):
             if self.training
             else self.lookup(indices)
         )
-        counts = usage(indices, config.codes)
+        counts = code_counts(indices, config.codes)
         values = self.statistics(batch.images, self.decode(vectors), counts)
         kl = kl_to_uniform(logits).sum(dim=(1, 2)).mean() / math.prod(self.shape)
         loss = values["distortion"] + beta * kl
