@@ -79,7 +79,7 @@ class GaussianPath(ABC):
     def conditioning(self, t: Tensor) -> Tensor:
         """The input by which a network is given the time t, of the shape of t.
 
-        It lies on 0..1000; on -1550..1100 for EDM.
+        It lies on 0..1000; for EDM on about -1550..1100 in sampling, and unbounded in training.
         """
 
     def level(self, t: Tensor | float) -> NoiseLevel:
@@ -103,14 +103,14 @@ class GaussianPath(ABC):
         return [self.t_max * (1 - i / steps) for i in range(steps)]
 
 
-class _UnitVariancePath(GaussianPath):
-    """A path on which image and noise both have variance 1: sampling starts from N(0, I)."""
+class _UnitPriorPath(GaussianPath):
+    """A path whose sampling starts from N(0, I), whatever trace of the image alpha(t) leaves."""
 
     def prior_std(self, t: float) -> float:
         return 1.0
 
 
-class DiscretePath(_UnitVariancePath):
+class DiscretePath(_UnitPriorPath):
     """T levels of alpha_bar = prod (1 - beta), index i at time (i + 1) / T.
 
     Between two levels the angle phi, (alpha, sigma) = (cos phi, sin phi), is interpolated linearly.
@@ -185,7 +185,7 @@ class DiscretePath(_UnitVariancePath):
         return [(i + 1) / len(self) for i in respaced(len(self), steps)]
 
 
-class VPPath(_UnitVariancePath):
+class VPPath(_UnitPriorPath):
     """Variance preserving: beta(t) rises linearly from `low` to `high`."""
 
     def __init__(self, low: float = 0.1, high: float = 20.0) -> None:
