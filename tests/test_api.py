@@ -166,6 +166,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         ),
         (lambda: genlab.fit("vae", IMAGES / 255), r"images: expected uint8 \[N, C, H, W\]"),
         (lambda: genlab.fit("vae", IMAGES, labels=[1, 2]), "labels: expected 96 classes"),
+        (lambda: genlab.fit("vae", IMAGES, labels=96 * [0.5]), "labels: expected whole numbers"),
         (lambda: genlab.fit("vae", IMAGES[:, :, :4]), "images must be square"),
         (lambda: genlab.fit("vae", IMAGES[:, :, :7, :7]), "must be|divisible"),
         (lambda: genlab.fit("ldm", IMAGES), "'ldm' reads captions"),
@@ -219,6 +220,16 @@ def test_samples_of_a_class_are_requested_by_labels() -> None:
     assert torch.equal(ones[1::2], in_turn[1::2]) and not torch.equal(ones[0], in_turn[0])
     with pytest.raises(GenLabError, match="labels: the classes are 0 to 1"):
         genlab.sample(model, "ddim", n=4, steps=3, labels=2)
+    for labels, message in (
+        ([0, 1, 0], r"expected 4 classes, or one for all, got \(3,\)"),
+        ([[0, 1], [0, 1]], r"expected 4 classes, or one for all, got \(2, 2\)"),
+        ([0.7], "expected whole numbers, got float64"),
+    ):
+        with pytest.raises(GenLabError, match=f"labels: {message}"):
+            genlab.sample(model, "ddim", n=4, steps=3, labels=labels)
+    for name in ("n", "batch_size"):
+        with pytest.raises(GenLabError, match=f"^{name}: must be at least 1, got 0"):
+            genlab.sample(model, **{name: 0})
     with pytest.raises(GenLabError, match="knows no classes"):
         genlab.sample(genlab.fit("vae", IMAGES, **BUDGET, **VAE), n=1, labels=1)
 

@@ -81,7 +81,8 @@ class ImageData:
 
 
 Images = ImageData | NDArray[np.uint8] | Tensor | str | Path
-"""Images as the functions below take them: arrays, a data set's name, a folder or a zip file."""
+"""Images as the functions below take them: what `load_data` returns, uint8 [N, C, H, W], the name
+of a data set, or a folder or zip file of pictures."""
 
 
 def load_data(source: str | Path, **settings: Any) -> ImageData:
@@ -152,11 +153,23 @@ def as_data(images: Images, labels: ArrayLike | None = None) -> ImageData:
             f"images: expected uint8 [N, C, H, W] with 1 or 3 channels, got {pixels.dtype} "
             f"{list(pixels.shape)}"
         )
-    numbers = np.zeros(len(pixels), np.int64) if labels is None else np.asarray(labels, np.int64)
+    numbers = np.zeros(len(pixels), np.int64) if labels is None else _whole_numbers(labels)
     if numbers.shape != (len(pixels),) or (numbers < 0).any():
         raise GenLabError(f"labels: expected {len(pixels)} classes from 0, got {numbers.shape}")
     classes = tuple(map(str, range(int(numbers.max(initial=0)) + 1)))
     return ImageData(pixels, numbers, pixels[:0], numbers[:0], classes)
+
+
+def _whole_numbers(labels: ArrayLike) -> NDArray[np.int64]:
+    """Labels as int64.
+
+    Raises:
+        GenLabError: they are no whole numbers.
+    """
+    numbers = np.asarray(labels)
+    if numbers.dtype.kind not in "iu":
+        raise GenLabError(f"labels: expected whole numbers, got {numbers.dtype}")
+    return numbers.astype(np.int64)
 
 
 def _resolve(
@@ -278,8 +291,12 @@ def sample(
         settings: of the sampler, such as `steps=20`, `guidance=2.0` or `temperature=0.7`.
 
     Raises:
-        GenLabError: unknown names, or a sampler that can't draw from this model.
+        GenLabError: unknown names, numbers below 1, labels that don't fit, or a sampler that can't
+            draw from this model.
     """
+    for name, number in (("n", n), ("batch_size", batch_size)):
+        if number < 1:
+            raise GenLabError(f"{name}: must be at least 1, got {number}")
     if isinstance(sampler, SamplerConfig):
         default: dict[str, Any] = sampler.model_dump(mode="json")
     elif sampler is not None:
@@ -304,11 +321,14 @@ def _classes(model: Model, labels: ArrayLike, n: int) -> Tensor:
     """The requested classes int64 [n].
 
     Raises:
-        GenLabError: the model knows no classes, or not these.
+        GenLabError: the model knows no classes, or not these, or there are not `n` of them.
     """
     if not model.config.knows_classes:
         raise GenLabError(f"labels: this {type(model).__name__} knows no classes")
-    numbers = np.broadcast_to(np.asarray(labels, np.int64), (n,))
+    numbers = _whole_numbers(labels)
+    if numbers.shape not in ((), (1,), (n,)):
+        raise GenLabError(f"labels: expected {n} classes, or one for all, got {numbers.shape}")
+    numbers = np.broadcast_to(numbers, (n,))
     if (numbers < 0).any() or (numbers >= model.classes).any():
         raise GenLabError(f"labels: the classes are 0 to {model.classes - 1}")
     return torch.from_numpy(numbers.copy())

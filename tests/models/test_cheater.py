@@ -23,6 +23,7 @@ from genlab.models.batches import to_float, to_uint8
 from genlab.models.cheater import Cheater, FrechetDistance
 from genlab.models.classifier import Classifier
 from genlab.processes.noise import SampleNoise
+from genlab.training.shares import BatchNoise, BatchShare
 
 Space = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Features [N, F] of images [N, C, H, W]."""
@@ -105,6 +106,23 @@ def test_it_wins_in_the_features_it_trained_on_and_loses_in_others() -> None:
 
     assert distance(in_features, samples) < distance(in_features, grain)
     assert distance(in_pixels, samples) > distance(in_pixels, grain)
+
+
+def test_processes_that_share_a_batch_draw_the_same_images() -> None:
+    """Also where the batch, or a view of two of a share, has as many images as are drawn."""
+    cheater = make_cheater(stripes(TRAIN, 0)[0][:, None])
+    batch = Batch(torch.rand(256, 1, 8, 8), torch.zeros(256, dtype=torch.int64))
+    losses = []
+    for shares in (1, 2):
+        for number in range(shares):
+            share = BatchShare(number, shares)
+            torch.manual_seed(1)
+            with torch.no_grad(), BatchNoise(share, 256 // shares):
+                losses.append(cheater.loss(share.batch(batch))["loss"])
+    torch.manual_seed(1)
+    z = torch.randn(256, 8)
+    features = cheater.first_stage.features(cheater.images_of(z))
+    assert [float(loss) for loss in losses] == 3 * [float(cheater.distance(features).float())]
 
 
 def test_the_classifier_stays_as_it_is() -> None:

@@ -14,7 +14,7 @@ from torch.distributions import Normal
 
 from genlab.nn.likelihoods import (
     Bernoulli,
-    DiscretizedLogistic,
+    DiscretisedLogistic,
     Gaussian,
     Likelihood,
     PredictedLogistic,
@@ -23,9 +23,9 @@ from genlab.nn.likelihoods import (
 GREYS = torch.arange(256, dtype=torch.float64) / 255
 
 
-def logistic(log_scale: float) -> DiscretizedLogistic:
+def logistic(log_scale: float) -> DiscretisedLogistic:
     """In float64, with this scale."""
-    p = DiscretizedLogistic().double()
+    p = DiscretisedLogistic().double()
     torch.nn.init.constant_(p.log_scale, log_scale)
     return p
 
@@ -91,9 +91,9 @@ def test_bernoulli_is_that_of_torch() -> None:
     torch.testing.assert_close(Bernoulli().log_prob(images, logits), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("p", [Bernoulli(), Gaussian(0.1), Gaussian(), DiscretizedLogistic()])
+@pytest.mark.parametrize("p", [Bernoulli(), Gaussian(0.1), Gaussian(), DiscretisedLogistic()])
 def test_the_mean_maximises_the_likelihood_of_itself(
-    p: Bernoulli | Gaussian | DiscretizedLogistic,
+    p: Bernoulli | Gaussian | DiscretisedLogistic,
 ) -> None:
     """The mean image of a decoder's output is the image to which that output is the best answer."""
     raw = torch.linspace(-2, 2, 9)
@@ -113,7 +113,7 @@ def test_the_mean_maximises_the_likelihood_of_itself(
     ("p", "values"),
     [
         (Bernoulli(), torch.tensor([0.0, 1.0])),
-        (DiscretizedLogistic(), GREYS.float()),
+        (DiscretisedLogistic(), GREYS.float()),
         (PredictedLogistic(), GREYS.float()),
     ],
 )

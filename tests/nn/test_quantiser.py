@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genlab.nn import quantiser as quantiser_module
 from genlab.nn.quantiser import EPSILON, Quantiser, perplexity
+from genlab.training.shares import BatchNoise, BatchShare
 
 
 def started(codes: int = 5, width: int = 3, restart_below: float = 0.0) -> Quantiser:
@@ -133,6 +135,29 @@ def test_the_first_training_batch_makes_the_codebook(codes: int) -> None:
     assert torch.equal(quantiser.codebook(), first)
 
 
+@pytest.mark.parametrize(("images", "side"), [(4, 1), (4, 2), (2, 1)])
+def test_processes_that_share_a_batch_start_with_the_same_codes(
+    images: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the whole batch has as many vectors as two views of a share have images."""
+    z = torch.randn(images, 3, side, side)
+    monkeypatch.setattr(
+        quantiser_module, "whole_batch", lambda rows: z.movedim(1, -1).flatten(1, 2)
+    )
+    codebooks = []
+    for shares in (1, 2):
+        for number in range(shares):
+            quantiser, share = (
+                Quantiser(3, 3, decay=1.0, restart_below=0.0),
+                BatchShare(number, shares),
+            )
+            torch.manual_seed(1)
+            with BatchNoise(share, images // shares):
+                codebooks.append(quantiser._random_vectors(share.rows(z)))
+    assert torch.equal(codebooks[0], codebooks[1])
+    assert torch.equal(codebooks[0], codebooks[2])
+
+
 def test_a_loaded_codebook_does_not_start_again() -> None:
     trained = Quantiser(4, 3, decay=1.0, restart_below=0.0)
     trained(torch.randn(2, 3, 2, 2))
@@ -182,7 +207,7 @@ def test_under_autocast_distances_are_float32() -> None:
     assert indices.flatten().tolist() == [0, 1] and vectors.dtype == torch.float32
 
 
-def test_usage_is_that_of_the_last_complete_epoch() -> None:
+def test_reported_counts_are_those_of_the_last_complete_epoch() -> None:
     """During the first epoch what there is of it; outside of training that of the batch."""
     quantiser = started(codes=6)
     codes_of_epoch: dict[int, list[int]] = {}
@@ -190,9 +215,9 @@ def test_usage_is_that_of_the_last_complete_epoch() -> None:
         indices = quantiser(torch.randn(2, 3, 2, 2), epoch).indices
         codes_of_epoch.setdefault(epoch, []).extend(indices.flatten().tolist())
         used = codes_of_epoch[max(epoch - 1, 0)]
-        assert quantiser.usage(indices).tolist() == [used.count(k) for k in range(6)]
+        assert quantiser.reported_counts(indices).tolist() == [used.count(k) for k in range(6)]
     indices = torch.tensor([[[0, 2, 2]]])
-    assert quantiser.eval().usage(indices).tolist() == [1, 0, 2, 0, 0, 0]
+    assert quantiser.eval().reported_counts(indices).tolist() == [1, 0, 2, 0, 0, 0]
 
 
 @given(counts=st.lists(st.integers(0, 50), min_size=2, max_size=8).filter(any))

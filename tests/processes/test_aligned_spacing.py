@@ -45,12 +45,12 @@ def log_ratios(path: GaussianPath, times: list[float]) -> Tensor:
 
 
 def bell(logs: Tensor) -> Tensor:
-    """A speed V that is high around r = e."""
+    """A squared speed Q that is high around r = e."""
     return torch.exp(-((logs - 1) ** 2) / 4.5) + 0.02
 
 
 def held_error(edges: Tensor) -> float:
-    """The integral of V (lambda - lambda_k)^2 over all steps between `edges`, by quadrature."""
+    """The integral of Q b^2 over all steps between `edges`, b the distance into a step."""
     shares = (torch.arange(50, dtype=torch.float64) + 0.5) / 50
     widths = -edges.diff()
     inside = edges[:-1, None] - widths[:, None] * shares
@@ -59,7 +59,7 @@ def held_error(edges: Tensor) -> float:
 
 @paths
 def test_the_error_of_holding_a_prediction_is_least(path: GaussianPath) -> None:
-    """Hoelder: no N steps have less than (integral of V^(1/3))^3 / (3 N^2), for many steps."""
+    """Hoelder: no N steps have less than (integral of Q^(1/3))^3 / (3 N^2), for many steps."""
     low, high = (math.log(ratio) for ratio in path.ratios)
     logs = torch.linspace(high, low, 4001, dtype=torch.float64)
     speed = PredictionSpeed(logs, bell((logs[1:] + logs[:-1]) / 2))
@@ -97,7 +97,7 @@ def test_the_speed_of_gaussian_data_has_a_closed_form(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On N(0, s^2) the ODE carries x_0 = s^2 / sqrt(s^2 + r^2) z, so
-    V = s^4 r^4 / (s^2 + r^2)^3 E z^2. DDIM's error is of first order: 1 % with 600 steps."""
+    Q = s^4 r^4 / (s^2 + r^2)^3 E z^2. DDIM's error is of first order: 1 % with 600 steps."""
     monkeypatch.setattr(gaussian, "SPEED_STEPS", 600)
     s, size = 0.7, 4
     mean, covariance = torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64)

@@ -79,6 +79,20 @@ def test_rates_are_the_derivatives_of_the_levels(path: GaussianPath) -> None:
         torch.testing.assert_close(rate, derivative, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_discrete_path_does_not_move_before_its_first_level(schedule: str) -> None:
+    """Finite differences of the levels; at the first level they are those of what follows."""
+    path, h = DiscretePath(SCHEDULES[schedule](50)), 1e-7
+    t = torch.tensor([0.2, 0.9, 1.5, 7.3], dtype=torch.float64) / 50
+    for before, after, rate in zip(
+        path.level(t - h), path.level(t + h), path.rates(t), strict=True
+    ):
+        torch.testing.assert_close(rate, (after - before) / (2 * h), rtol=1e-4, atol=1e-6)
+    assert path.rates(t[:2]).sigma.tolist() == [0, 0]
+    at_level, later = path.rates(torch.tensor([1.0, 1.01], dtype=torch.float64) / 50).sigma.tolist()
+    assert at_level == pytest.approx(later, rel=0.01) and later > 0
+
+
 def coefficients(path: GaussianPath, t: Tensor) -> tuple[Tensor, Tensor]:
     """f and g^2 of dx = f x dt + g dw, at times t (Lu et al. 2022, 2206.00927, section 2.1)."""
     (alpha, sigma), rates = path.level(t), path.rates(t)

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 
 from genlab.config.families.autoencoder_latent import AutoencoderLatentConfig
 from genlab.models.base import Batch, Model
-from genlab.nn.layers import group_norm
-from genlab.nn.trunk import Trunk
-
-PATCH = 4  # side of the blocks of pixels that the decoder draws
+from genlab.nn.trunk import Trunk, patch_decoder
 
 
 class DenoisingAutoencoder(Model):
@@ -28,24 +25,12 @@ class DenoisingAutoencoder(Model):
         self, config: AutoencoderLatentConfig, shape: tuple[int, int, int], classes: int
     ) -> None:
         super().__init__(config, shape, classes)
-        colours, *sides = shape
-        c, (rows, columns) = 2 * config.channels, (-(-side // PATCH) for side in sides)
         self.encoder = nn.Sequential(
             Trunk(shape, config.channels, config.hidden),
             nn.Linear(config.hidden, config.latent),
         )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.latent, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, c * rows * columns),
-            nn.SiLU(),
-            nn.Unflatten(1, (c, rows, columns)),
-            nn.Conv2d(c, c, 3, padding=1),
-            group_norm(c),
-            nn.SiLU(),
-            nn.Conv2d(c, PATCH**2 * colours, 3, padding=1),
-            nn.PixelShuffle(PATCH),
-        ).to(memory_format=torch.channels_last)
+        decoder = patch_decoder(config.latent, config.hidden, 2 * config.channels, shape)
+        self.decoder = decoder.to(memory_format=torch.channels_last)
 
     def encode(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] on [0, 1] -> z [B, config.latent]."""

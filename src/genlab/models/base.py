@@ -51,6 +51,11 @@ class Batch(NamedTuple):
     factors: Tensor | None = None
 
 
+def ramp(progress: float, share: float) -> float:
+    """Linear from 0 to 1 over the first `share` of the training, then 1."""
+    return min(progress / share, 1.0) if share else 1.0
+
+
 class Model(nn.Module):
     """A model of a family.
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genlab.models.vae import VAE, ramp
+from genlab.models.base import ramp
+from genlab.models.vae import VAE
 
 
 class BetaVAE(VAE):

@@ -36,12 +36,12 @@ class DiscreteAutoencoder(Autoencoder):
         """Codes int64 [B, h, w] -> parameters of p(x|e), as `decode`."""
         return self.decode(self.lookup(indices))
 
-    def statistics(self, images: Tensor, decoded: Tensor, usage: Tensor) -> dict[str, Tensor]:
-        """`distortion`, `mse`, and statistics of codes that are used `usage` [K] times."""
+    def statistics(self, images: Tensor, decoded: Tensor, counts: Tensor) -> dict[str, Tensor]:
+        """`distortion`, `mse`, and statistics of codes that are used `counts` [K] times."""
         return {
             **self.distortion(images, decoded),
-            "perplexity": perplexity(usage),
-            "used_codes": (usage > 0).sum().float(),
+            "perplexity": perplexity(counts),
+            "used_codes": (counts > 0).sum().float(),
         }
 
     def reconstruct(self, images: Tensor) -> Tensor:

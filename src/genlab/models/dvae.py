@@ -23,15 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from genlab.config.families.dvae import DVAEConfig
-from genlab.models.base import Batch
+from genlab.models.base import Batch, ramp
 from genlab.models.discrete import DiscreteAutoencoder
-from genlab.nn.quantiser import usage
+from genlab.nn.quantiser import code_counts
 
 
 def cosine(start: float, end: float, progress: float, share: float) -> float:
     """From `start` to `end` over the first `share` of the training by half a cosine, then `end`."""
-    phase = min(progress / share, 1.0) if share else 1.0
-    return end + (start - end) * (1 + math.cos(math.pi * phase)) / 2
+    return end + (start - end) * (1 + math.cos(math.pi * ramp(progress, share))) / 2
 
 
 def gumbel(like: Tensor) -> Tensor:
@@ -91,7 +90,7 @@ class DVAE(DiscreteAutoencoder):
             if self.training
             else self.lookup(indices)
         )
-        counts = usage(indices, config.codes)
+        counts = code_counts(indices, config.codes)
         values = self.statistics(batch.images, self.decode(vectors), counts)
         kl = kl_to_uniform(logits).sum(dim=(1, 2)).mean() / math.prod(self.shape)
         loss = values["distortion"] + beta * kl

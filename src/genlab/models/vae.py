@@ -24,7 +24,6 @@ of KL_j) (Kingma et al. 2016, arXiv:1606.04934, equation 15).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,7 +32,7 @@ from torch import Tensor, nn
 
 from genlab.config.families import DensityKind
 from genlab.config.families.vae import VAEOptions
-from genlab.models.base import Batch, Model
+from genlab.models.base import Batch, Model, ramp
 from genlab.models.latents import ACTIVE
 from genlab.nn.collectives import mean_over_processes
 from genlab.nn.densities import (
@@ -46,10 +45,10 @@ from genlab.nn.densities import (
 )
 from genlab.nn.layers import group_norm
 from genlab.nn.likelihoods import make_likelihood
+from genlab.nn.trunk import PATCH, patch_decoder
 from genlab.processes.noise import SampleNoise
 
 LOGVAR_RANGE = (-12.0, 8.0)  # keeps exp() finite in the first steps; never reached later
-PATCH = 4  # side of the blocks of pixels that become channels
 LATENTS_AT_ONCE = 1000  # number of latents decoded at a time for K draws an image
 
 
@@ -91,11 +90,6 @@ def log_weight(
     return log_w
 
 
-def ramp(progress: float, share: float) -> float:
-    """Linear from 0 to 1 over the first `share` of the training, then 1."""
-    return min(progress / share, 1.0) if share else 1.0
-
-
 class VAE(Model):
     """An encoder and a decoder, each with convolutions on a grid of H/4 and one hidden layer.
 
@@ -108,29 +102,17 @@ class VAE(Model):
         super().__init__(config, shape, classes)
         channels, height, width = shape
         c = config.channels
-        grid = (c, height // PATCH, width // PATCH)
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(PATCH),
             nn.Conv2d(PATCH**2 * channels, c, 3, padding=1),
             group_norm(c),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(math.prod(grid), config.hidden),
+            nn.Linear(c * (height // PATCH) * (width // PATCH), config.hidden),
             nn.SiLU(),
             nn.Linear(config.hidden, 2 * config.latent),
         )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.latent, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, math.prod(grid)),
-            nn.SiLU(),
-            nn.Unflatten(1, grid),
-            nn.Conv2d(c, c, 3, padding=1),
-            group_norm(c),
-            nn.SiLU(),
-            nn.Conv2d(c, PATCH**2 * channels, 3, padding=1),
-            nn.PixelShuffle(PATCH),
-        )
+        self.decoder = patch_decoder(config.latent, config.hidden, c, shape)
         self.likelihood = make_likelihood(config.likelihood, config.sigma)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ class VQVAE(DiscreteAutoencoder):
         so far, and outside of training those of this batch.
         """
         vectors, indices, commitment = self.quantise(batch.images, batch.epoch)
-        usage = self.quantiser.usage(indices)
-        values = self.statistics(batch.images, self.decode(vectors), usage)
+        counts = self.quantiser.reported_counts(indices)
+        values = self.statistics(batch.images, self.decode(vectors), counts)
         loss = values["distortion"] + self.config.commitment * commitment
         return {"loss": loss, **values, "commitment": commitment}

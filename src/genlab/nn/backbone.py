@@ -16,7 +16,9 @@ def make_network(
     outputs: int = 1,
     context: int = 0,
 ) -> nn.Module:
-    """Build a network (x [B, C, H, W], t [B] on 0..1000, labels int64 [B]) -> [B, M C, H, W].
+    """Build a network (x [B, C, H, W], t [B], labels int64 [B]) -> [B, M C, H, W].
+
+    t is the conditioning value, see `GaussianPath.conditioning`.
 
     Args:
         shape: (C, H, W) of x.

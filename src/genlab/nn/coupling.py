@@ -68,11 +68,12 @@ class CouplingNetwork(nn.Module):
 
 
 class AffineCoupling(Bijection):
-    """z_a = s (x_a + t), z_b = x_b, where (log s, t) are computed from x_b (Glow, table 1).
+    """z_a = s (x_a + t), z_b = x_b, where (log s, t) are computed from x_b.
 
-    b is the first half of the channels and a the second; `flip` exchanges them. s = sigmoid(s' + 2)
-    as in the authors' code, near 1 at first. s' is the network's output, softly limited to -4..4,
-    so that no coupling scales an unlikely z without bound.
+    That is the authors' code of Glow; its table 1 adds the shift after scaling. b is the first half
+    of the channels and a the second; `flip` exchanges them. s = sigmoid(s' + 2) as in that code,
+    near 1 at first. s' is the network's output, softly limited to -4..4, so that no coupling scales
+    an unlikely z without bound.
     """
 
     def __init__(self, real: Tensor, hidden: int, flip: bool = False) -> None:

@@ -89,9 +89,10 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """x [B, C, H, W], t [B] on the scale 0..1000, labels int64 [B] -> [B, M C, H, W].
+    """x [B, C, H, W], t [B], labels int64 [B] -> [B, M C, H, W].
 
-    H and W must be divisible by `config.patch`.
+    t is the conditioning value, see `GaussianPath.conditioning`. H and W must be divisible by
+    `config.patch`.
 
     Args:
         shape: (C, H, W) of the images.

@@ -81,9 +81,9 @@ class Fold(Bijection):
 class ActNorm(Bijection):
     """z = exp(log_s) (x + b), channel by channel (Glow, section 3.1).
 
-    The first batch in training mode sets both such that every channel of z has mean 0 and variance
-    1; afterwards they are ordinary parameters. `initialised` is saved with them, so this happens
-    once.
+    That is the authors' code; Glow's table 1 adds the shift after scaling. The first batch in
+    training mode sets both such that every channel of z has mean 0 and variance 1; afterwards they
+    are ordinary parameters. `initialised` is saved with them, so this happens once.
     """
 
     initialised: Tensor  # bool []

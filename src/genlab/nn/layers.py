@@ -40,10 +40,10 @@ def attend(
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Embed times `t` [B], on the scale 0..1000, as cosines and sines [B, dim].
+    """Embed conditioning values `t` [B] as cosines and sines [B, dim], with `dim` even.
 
-    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, with `dim` even. Computed in float64: the
-    last bit of a float32 cosine depends on its place in the batch.
+    t is as of `GaussianPath.conditioning`. Vaswani et al. 2017 (arXiv:1706.03762), section 3.5.
+    Computed in float64: the last bit of a float32 cosine depends on its place in the batch.
     """
     half = dim // 2
     places = torch.arange(half, dtype=torch.float64, device=t.device)

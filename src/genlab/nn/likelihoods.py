@@ -6,7 +6,7 @@ for each pixel. Each likelihood gives log p of every pixel in nats, a mean image
     Bernoulli           black and white images, or grey values taken as probabilities of white
     Gaussian            N(m, sigma^2), a density on [0, 1]; sigma is fixed, or a single one is
                         learned ("sigma-VAE", Rybkin et al. 2021, arXiv:2006.13202)
-    DiscretizedLogistic probabilities of the 256 grey values (Salimans et al. 2017,
+    DiscretisedLogistic probabilities of the 256 grey values (Salimans et al. 2017,
                         arXiv:1701.05517, equation 2, with one component and one learned scale)
     PredictedLogistic   the same, with a decoded scale for each pixel
 """
@@ -125,7 +125,7 @@ def draw_logistic(m: Tensor, log_s: Tensor, random: torch.Generator) -> Tensor:
     return (255 * x).round().clamp(0, 255) / 255  # the bins at both ends are open
 
 
-class DiscretizedLogistic(Likelihood):
+class DiscretisedLogistic(Likelihood):
     """`discretised_logistic` of decoded locations and one learned scale for all pixels."""
 
     discrete = True
@@ -150,7 +150,8 @@ class PredictedLogistic(Likelihood):
 
     discrete = True
     MIDDLE = (0.5, -2.0)
-    MIN_LOG_SCALE = -7.0  # all but 3 % of the mass within one grey value
+    # 97 % of the mass lies within one grey value of the location; a bin holds at most 79 %.
+    MIN_LOG_SCALE = -7.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,4 +185,4 @@ def make_likelihood(name: str, sigma: float | None) -> Likelihood:
     """The likelihood that a configuration names; `sigma` is that of a fixed Gaussian."""
     if name == "bernoulli":
         return Bernoulli()
-    return DiscretizedLogistic() if name == "logistic" else Gaussian(sigma)
+    return DiscretisedLogistic() if name == "logistic" else Gaussian(sigma)

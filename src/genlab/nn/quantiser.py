@@ -52,7 +52,7 @@ def perplexity(counts: Tensor) -> Tensor:
     return nats.exp()
 
 
-def usage(indices: Tensor, codes: int) -> Tensor:
+def code_counts(indices: Tensor, codes: int) -> Tensor:
     """Number of uses of each of K = `codes` codes in `indices`, int64 [K].
 
     Unlike `torch.bincount` it does not wait for a GPU.
@@ -122,22 +122,22 @@ class Quantiser(nn.Module):
             self._follow(vectors, k, epoch)
         return Quantised(z + (e - z).detach(), indices, commitment)
 
-    def usage(self, indices: Tensor) -> Tensor:
+    def reported_counts(self, indices: Tensor) -> Tensor:
         """Number of uses of each code, int64 [K].
 
         In training, those of the last complete epoch, or of the first epoch so far; otherwise those
         in `indices`.
         """
         if not self.training:
-            return usage(indices, self.codes)
+            return code_counts(indices, self.codes)
         return torch.where(self.last_epoch.any(), self.last_epoch, self.this_epoch)
 
     def _random_vectors(self, z: Tensor) -> Tensor:
         """Random vectors [K, D] from z [B, h w, D] of all processes, one for each code."""
         flat = whole_batch(z).flatten(0, 1)
         n, repetitions = len(flat), -(-self.codes // len(flat))
-        # Without repetition if there are enough vectors
-        u = torch.rand(repetitions * n, device=flat.device).view(repetitions, n)
+        # In place, see `BatchNoise`; without repetition if there are enough vectors
+        u = torch.empty(repetitions, n, device=flat.device).uniform_()
         return flat[u.argsort(dim=1).flatten()[: self.codes]]
 
     @torch.no_grad()
@@ -155,7 +155,7 @@ class Quantiser(nn.Module):
         statistics.
         """
         flat = z.flatten(0, 1)
-        n = usage(k, self.codes)
+        n = code_counts(k, self.codes)
         # Sorted by code, vectors are summed in the order of the batch. So the sums are reproducible
         # to the last bit, unlike `index_add` on a GPU.
         sums = F.embedding_bag(k.argsort(stable=True), flat, n.cumsum(0) - n, mode="sum")  # [K, D]

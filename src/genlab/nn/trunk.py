@@ -1,4 +1,4 @@
-"""The convolutions that CLIP, the judge, the contrastive encoder and the autoencoder share."""
+"""Convolutions that several families share: an encoder of images, and a decoder of latents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.nn.layers import group_norm
+
+PATCH = 4
+"""Side of the blocks of pixels that are folded into channels."""
 
 
 class Trunk(nn.Sequential):
@@ -42,3 +45,28 @@ class Trunk(nn.Sequential):
         for layer in self:
             x = layer(x)
         return x
+
+
+def patch_decoder(
+    latent: int, hidden: int, channels: int, shape: tuple[int, int, int]
+) -> nn.Sequential:
+    """z [B, latent] -> [B, C, H, W], by a hidden layer and convolutions on a grid of H/4.
+
+    Args:
+        channels: channels on the grid.
+        shape: (C, H, W); sides are rounded up to a multiple of 4.
+    """
+    colours, *sides = shape
+    rows, columns = (-(-side // PATCH) for side in sides)
+    return nn.Sequential(
+        nn.Linear(latent, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, channels * rows * columns),
+        nn.SiLU(),
+        nn.Unflatten(1, (channels, rows, columns)),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        group_norm(channels),
+        nn.SiLU(),
+        nn.Conv2d(channels, PATCH**2 * colours, 3, padding=1),
+        nn.PixelShuffle(PATCH),
+    )

@@ -179,9 +179,10 @@ class Grow(nn.Module):
 
 
 class UNet(nn.Module):
-    """x [B, C, H, W], t [B] on 0..1000, labels int64 [B] or texts of B -> [B, M C, H, W].
+    """x [B, C, H, W], t [B], labels int64 [B] or texts of B -> [B, M C, H, W].
 
-    H and W must be divisible by `config.patch * 2 ** (len(config.multipliers) - 1)`.
+    t is the conditioning value, see `GaussianPath.conditioning`. H and W must be divisible by
+    `config.patch * 2 ** (len(config.multipliers) - 1)`.
 
     Args:
         classes: number of labels; the label `classes` stands for none. 0: no labels.

@@ -37,17 +37,15 @@ from genlab.processes.noise import SampleNoise
 from genlab.processes.paths import CLEAN, GaussianPath, NoiseLevel
 from genlab.processes.spacing import PredictionSpeed, aligned_times, step_times
 
-EIGHT = 8
+ROW_MULTIPLE = 8
+"""SIMD kernels treat the tail of an array differently. In float32 that changes a last bit, which
+can flip the rounding to bfloat16 and move a sample by grey values. Batches padded to multiples of
+this number have no tail, so a sample does not depend on its batch."""
 
 
 def padded_rows(n: int, device: torch.device) -> Tensor:
-    """Indices of n rows, int64, repeated until their number is a multiple of 8.
-
-    SIMD kernels treat the tail of an array differently. In float32 that changes a last bit, which
-    can flip the rounding to bfloat16 and move a sample by grey values. Batches padded to multiples
-    of 8 have no tail, so a sample does not depend on its batch.
-    """
-    return torch.arange(-(-n // EIGHT) * EIGHT, device=device) % n
+    """Indices of n rows, int64, repeated until their number is a multiple of `ROW_MULTIPLE`."""
+    return torch.arange(-(-n // ROW_MULTIPLE) * ROW_MULTIPLE, device=device) % n
 
 
 def as_time(t: float | Tensor, device: torch.device) -> Tensor:
@@ -280,7 +278,10 @@ class Denoiser:
 
 
 class Step(NamedTuple):
-    """State of a sampler: x_t and the x_0 predicted before it, both [B, C, H, W] on [-1, 1]."""
+    """State of a sampler: x_t, and the x_0 predicted from the state before it; both [B, C, H, W].
+
+    Only a clipped x_0 lies on [-1, 1].
+    """
 
     x: Tensor
     x0: Tensor

@@ -5,12 +5,12 @@
 are the slopes of a step, its result (order 5), and its estimated error, the difference to the
 embedded method of order 4 (Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, "Solving Ordinary
 Differential Equations I", table II.5.2). k_7 is the slope at x' and begins the next step, so a step
-costs six evaluations. A step is accepted where the norm of the error is at most
+costs six evaluations. A step is accepted where the norm of
 
-    atol + rtol max(|x|, |x'|)
+    error / (atol + rtol max(|x|, |x'|))
 
-and repeated with a shorter step otherwise; the next step size follows from the error estimate (the
-same, section II.4).
+is below 1, and repeated with a shorter step otherwise; the next step size follows from the error
+estimate (the same, section II.4).
 
 Each sample has its own time, step and error. So it does not depend on the other samples of its
 batch, and samples that have reached the end are not evaluated any more.

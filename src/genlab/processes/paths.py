@@ -35,6 +35,8 @@ MIN_RATIO, MAX_RATIO = 0.002, 160.0
 """Bounds of the ratios sigma / alpha that steps are placed at: beyond them noise is invisible, or
 the image is."""
 MAX_BETA = 0.999
+ROUNDING = 1e-6
+"""Indices of levels that differ by less are the same."""
 
 
 class NoiseLevel(NamedTuple):
@@ -77,7 +79,7 @@ class GaussianPath(ABC):
     def conditioning(self, t: Tensor) -> Tensor:
         """The input by which a network is given the time t, of the shape of t.
 
-        It lies on 0..1000; on -1550..1100 for EDM.
+        It lies on 0..1000; for EDM on about -1550..1100 in sampling, and unbounded in training.
         """
 
     def level(self, t: Tensor | float) -> NoiseLevel:
@@ -101,14 +103,14 @@ class GaussianPath(ABC):
         return [self.t_max * (1 - i / steps) for i in range(steps)]
 
 
-class _UnitVariancePath(GaussianPath):
-    """A path on which image and noise both have variance 1: sampling starts from N(0, I)."""
+class _UnitPriorPath(GaussianPath):
+    """A path whose sampling starts from N(0, I), whatever trace of the image alpha(t) leaves."""
 
     def prior_std(self, t: float) -> float:
         return 1.0
 
 
-class DiscretePath(_UnitVariancePath):
+class DiscretePath(_UnitPriorPath):
     """T levels of alpha_bar = prod (1 - beta), index i at time (i + 1) / T.
 
     Between two levels the angle phi, (alpha, sigma) = (cos phi, sin phi), is interpolated linearly.
@@ -139,7 +141,7 @@ class DiscretePath(_UnitVariancePath):
         """The index 0..T-1 of times t, not always whole; 0 for times before the first level."""
         index = t * len(self) - 1
         whole = index.round()  # (i + 1) / T * T need not be i + 1 to the last bit
-        index = torch.where((index - whole).abs() < 1e-6, whole, index)
+        index = torch.where((index - whole).abs() < ROUNDING, whole, index)
         return index.clamp(0, len(self) - 1)
 
     def _segment(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,7 +161,8 @@ class DiscretePath(_UnitVariancePath):
 
     def rates(self, t: Tensor) -> NoiseLevel:
         before, after, _ = self._segment(t)
-        speed = (after - before) * len(self)
+        constant = t * len(self) < 1 - ROUNDING  # before the first level
+        speed = torch.where(constant, 0.0, (after - before) * len(self))
         alpha, sigma = self.level(t)
         return NoiseLevel(-sigma * speed, alpha * speed)
 
@@ -182,7 +185,7 @@ class DiscretePath(_UnitVariancePath):
         return [(i + 1) / len(self) for i in respaced(len(self), steps)]
 
 
-class VPPath(_UnitVariancePath):
+class VPPath(_UnitPriorPath):
     """Variance preserving: beta(t) rises linearly from `low` to `high`."""
 
     def __init__(self, low: float = 0.1, high: float = 20.0) -> None:

@@ -64,7 +64,7 @@ class PredictionSpeed(NamedTuple):
 
     Attributes:
         log_ratios: float64 [K + 1], falling values of log r.
-        squared: V float64 [K]: E |d x_0 / d log r|^2 between them, per value of the image.
+        squared: Q float64 [K]: E |d x_0 / d log r|^2 between them, per value of the image.
     """
 
     log_ratios: Tensor
@@ -76,10 +76,10 @@ def aligned_times(path: GaussianPath, steps: int, speed: PredictionSpeed) -> lis
 
     The idea is that of Align Your Steps (Sabour et al. 2024, arXiv:2404.14507): choose the times by
     the error that the model itself makes. A solver of first order holds x_0 over a step of length h
-    in log r. To the end of the step the squared error of that adds up to V h^3 / 3. The sum over
-    all steps is least where V h^3 is the same for each of them, so V^(1/3) is the density of the
-    steps. The first one is at the path's largest ratio; the others are in the middle of parts of
-    equal weight.
+    in log r. At distance b into the step the squared error of the held x_0 is Q b^2; integrated
+    over the step it is Q h^3 / 3. The sum over all steps is least for a step density proportional
+    to Q^(1/3). The first step is at the path's largest ratio; the other N - 1 are at the quantiles
+    (i + 1/2) / (N - 1) of that density.
 
     Raises:
         ValueError: fewer than one step.

@@ -33,7 +33,10 @@ def make_optimizers(model: nn.Module, training: TrainingConfig) -> list[torch.op
 
 
 def learning_rate(training: TrainingConfig, step: int) -> float:
-    """Learning rate of step 0, 1, ...: linear warm-up, then the decay of the configuration."""
+    """Learning rate of step 0, 1, ...: linear warm-up, then the decay of the configuration.
+
+    Under a decay the rate of the last step is 0, so its gradient moves no weight.
+    """
     done = (step + 1) / training.steps
     if done <= training.warmup:
         return training.learning_rate * done / training.warmup

@@ -52,6 +52,9 @@ class BatchNoise(TorchFunctionMode):
     The share gets its rows of them, so all shares together see the numbers that the whole batch
     would see. Tensors of another first dimension, and calls with a `generator`, are left as they
     are. The former have the same numbers in every share, since each starts from the same seed.
+
+    What belongs to no image may happen to have as many rows. It is drawn in place, by
+    `Tensor.normal_` or `Tensor.uniform_`, which are left as they are.
     """
 
     def __init__(self, share: BatchShare, images: int) -> None:
