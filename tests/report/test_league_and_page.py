@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browser import blank_page, needs_chromium
 
 from genlab.config.evaluators import extractor
@@ -212,6 +213,15 @@ def test_the_league_s_own_page_is_sorted_by_a_click(reported: StudyFolder) -> No
         assert cell_text(table.loc[table["parameters"] == str(sizes[-1])].iloc[0], "fid") == (
             fid.inner_text()
         )
+
+
+@needs_chromium
+def test_screen_readers_read_the_league_s_own_page(reported: StudyFolder) -> None:
+    """By the rules of axe-core."""
+    with blank_page() as page:
+        page.goto(reported.league_html.as_uri())
+        violations = Axe().run(page).response["violations"]
+    assert [one["id"] for one in violations] == []
 
 
 def test_the_markdown_is_one_table(reported: StudyFolder) -> None:

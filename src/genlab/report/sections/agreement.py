@@ -54,7 +54,7 @@ def agreement_figure(tau: pd.DataFrame) -> bytes:
     """Draw Kendall's tau between all pairs of scores as a heat map."""
     annotated = len(tau) <= MOST_ANNOTATED
     side = 1.8 + len(tau) * (0.34 if annotated else 0.15)  # inches; small cells fit the page
-    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, axis = plt.subplots(figsize=(side + 0.9, side - 0.4), layout="constrained")
     sns.heatmap(
         tau, vmin=-1, vmax=1, cmap="vlag", square=True, annot=annotated, fmt=".1f",
         annot_kws={"size": 6}, xticklabels=True, yticklabels=True,
@@ -73,7 +73,7 @@ class AgreementSection(Section):
     introduction = (
         "Kendall's tau between the orders in which two scores put the models' rows: 1 is the same "
         "order, 0 is chance, −1 the reverse. Scores are turned so that higher is better. Where two "
-        "scores disagree, they measure different things, and neither of them ranks models alone."
+        "scores disagree, they measure different things, so a ranking needs both."
     )
 
     def applies(self, study: ReportedStudy) -> bool:

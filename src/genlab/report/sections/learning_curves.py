@@ -88,7 +88,7 @@ def memory_curves(points: pd.DataFrame) -> bytes:
         axis.set_xlabel(BUDGETS["images"])
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes[0].axhline(0, color="0.3", ls="--", lw=1)
-    axes[0].set_ylabel("FD∞ to held-out − FD∞ to training")
+    axes[0].set_ylabel("FD∞ to held-out\n− FD∞ to training")
     axes[1].set_ylabel("copies among the samples")
     axes[1].yaxis.set_major_formatter(PercentFormatter(1))
     return png(figure)
