@@ -349,7 +349,7 @@ def test_some_held_out_images_represent_all_of_them(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("family", ["clip", "contrastive", "flow_matching"])
-def test_a_loss_that_needs_whole_batches_is_validated_in_those_of_the_training(
+def test_where_its_size_matters_a_batch_is_validated_that_is_as_large_as_in_training(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last one is filled up, and counts for its own images only."""
@@ -365,6 +365,15 @@ def test_a_loss_that_needs_whole_batches_is_validated_in_those_of_the_training(
     few = Table(table.images[:7], table.labels[:7])
     batches, _ = recorded_validation(family, few, None, monkeypatch)
     assert [len(batch) for batch in batches] == [7]
+
+
+@pytest.mark.parametrize("family", ["cheater", "glow", "vqvae"])
+def test_a_batch_that_is_whole_in_training_only_is_validated_in_any_size(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(np.zeros((40, 1, 8, 8), np.uint8), np.arange(40))
+    batches, _ = recorded_validation(family, table, None, monkeypatch)
+    assert [len(batch) for batch in batches] == [40]
 
 
 @pytest.mark.parametrize("model", ["vae", "ddpm"])

@@ -98,6 +98,11 @@ class Model(nn.Module):
             self.first_stage.eval()
         return self
 
+    @property
+    def batch_size_matters(self) -> bool:
+        """Whether a loss depends on the number of images in its batch, outside of training too."""
+        return False
+
     def measure(self, images: NDArray[np.uint8]) -> None:
         """Learn from all training images, uint8 [N, C, H, W], what can't be learned in steps.
 

@@ -41,6 +41,10 @@ class CLIP(Model):
         self.text_projection = nn.Linear(config.width, config.embedding, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE) / FASTER))
 
+    @property
+    def batch_size_matters(self) -> bool:
+        return True
+
     def embed_images(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] on [0, 1] -> unit vectors [B, E]."""
         return F.normalize(self.image_projection(self.image_encoder(images)).float(), dim=1)

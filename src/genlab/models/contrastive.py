@@ -37,6 +37,10 @@ class Contrastive(Model):
             nn.Linear(config.features, config.projection),
         )
 
+    @property
+    def batch_size_matters(self) -> bool:
+        return True
+
     def features(self, images: Tensor) -> Tensor:
         """images [B, C, H, W] on [0, 1] -> h = f(x), [B, config.features]."""
         features: Tensor = self.body(images)

@@ -82,6 +82,10 @@ class FlowMatching(GaussianModel):
         self.pairs: Pairs | None = None  # of reflow, to train on
         self.held_out_pairs: Pairs | None = None  # of reflow
 
+    @property
+    def batch_size_matters(self) -> bool:
+        return self.config.pairing == "ot"
+
     def draw_times(self, n: int, device: torch.device) -> Tensor:
         """t ~ U[0, 1], or logit-normal."""
         if self.config.times == "uniform":

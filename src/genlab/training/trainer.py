@@ -41,7 +41,7 @@ from genlab.training.size import check_size
 VALIDATIONS = 10
 """The loss on held-out images is measured after every 1/10 of the training ..."""
 VALIDATION_IMAGES = 200
-"""... on so many of them, or one batch where a loss needs whole batches: about 1 % of the time of a
+"""... on so many of them, or on one batch where its size matters: about 1 % of the time of a
 training on 64,000 images."""
 SIGNAL_CHECK_STEPS = 5
 """Steps after which several processes tell each other of signals; they wait for that."""
@@ -63,14 +63,14 @@ def validate(
 ) -> dict[str, float]:
     """Means of `model.loss` over a split; its random numbers depend on the seed alone.
 
-    A loss that needs whole batches is measured on batches as large as those of the training, so
-    that both can be compared. The last one is filled up with images of the one before it.
+    Where the size of a batch matters, batches are as large as in training, so that both losses can
+    be compared. The last batch is filled up with images of the one before it.
 
     Args:
         images: only so many images, which represent the split; None: all.
-        at_once: images of a batch, where its size does not matter.
+        at_once: images of a batch where its size does not matter.
     """
-    order, whole = fair_share(len(batches.table.images)), bool(model.config.needs_whole_batch)
+    order, whole = fair_share(len(batches.table.images)), model.batch_size_matters
     size = batches.batch_size if whole else at_once
     if images is not None:
         order = order[: max(images, size if whole else 0)]

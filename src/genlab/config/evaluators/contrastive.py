@@ -26,7 +26,7 @@ class ContrastiveEncoder(Evaluator):
     def quality(self, held_out: Mapping[str, float], classes: int) -> str:
         return (
             f"{100 * held_out['accuracy']:.1f} % of views of held-out images are nearest to the "
-            "other view of the same image, among all views of up to 500 images."
+            "other view of the same image, among all views of a batch as large as in training."
         )
 
     def dimensions(self, model: FamilyConfig | None) -> int:
