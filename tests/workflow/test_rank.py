@@ -21,7 +21,7 @@ from genlab.report.study import read_reported_study
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_study
 from genlab.workflow.league import league
-from genlab.workflow.rank import _contradiction, _score, _Space, rank_rows, trained_rulers
+from genlab.workflow.rank import _contradiction, _score, _Space, rank_rows, spaces_of_losses
 from genlab.workflow.report import report
 
 
@@ -160,11 +160,11 @@ def test_a_study_that_could_not_be_ranked_says_so(trained_study: StudyFolder) ->
 def test_a_space_that_a_model_trained_on_ranks_nothing(trained_study: StudyFolder) -> None:
     """A perceptual loss in the classifier's features, also where a second stage builds on it."""
     settings = read_study(trained_study.config)
-    assert trained_rulers(settings) == {}
+    assert spaces_of_losses(settings) == {}
     vae = settings.models["vae"]
     cheating = vae.model_copy(update={"model": _Perceptual.model_validate(vae.model.model_dump())})
     study: Study = settings.model_copy(update={"models": {**settings.models, "vae": cheating}})
-    assert trained_rulers(study) == {"classifier": ["vae"]}
+    assert spaces_of_losses(study) == {"classifier": ["vae"]}
 
 
 def test_ranks_that_exclude_each_other_are_a_contradiction() -> None:

@@ -1,4 +1,4 @@
-"""The cheater: a generator that is trained on the ruler by which it is measured.
+"""The cheater: a generator that is trained on the score by which it is measured.
 
 The Frechet distance between two sets of features, of means mu, mu_r and covariances S, S_r, is
 

@@ -38,7 +38,7 @@ def rank_rows(study: StudyFolder) -> None:
 
 def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any]:
     """The ranking of one data set's rows."""
-    excluded = trained_rulers(settings)
+    excluded = spaces_of_losses(settings)
     names = settings.evaluation.extractors
     spaces = {name: _Space.read(study, dataset, name, settings) for name in names}
     measured = {name: space for name, space in spaces.items() if space is not None}
@@ -70,15 +70,15 @@ def _ranking(study: StudyFolder, settings: Study, dataset: str) -> dict[str, Any
     return {**facts, "samples": measured[ranking[0]].compared["test"], "rows": content}
 
 
-def trained_rulers(settings: Study) -> dict[str, list[str]]:
+def spaces_of_losses(settings: Study) -> dict[str, list[str]]:
     """Return the spaces that models of a study trained on, and those models.
 
-    Such a space can't rank them: a loss in a ruler's features makes its distance small.
+    Such a space can't rank them: a loss in its features makes its distance small.
     """
     trained: dict[str, list[str]] = {}
     for name in settings.models:
-        for ruler in settings.trained_on(name):
-            trained.setdefault(ruler, []).append(name)
+        for space in settings.trained_on(name):
+            trained.setdefault(space, []).append(name)
     return trained
 
 
