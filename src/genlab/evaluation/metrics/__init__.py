@@ -64,7 +64,7 @@ class Column:
     """In tables and figures."""
     unit: str = ""
     better: Better = "none"
-    """Which values are better; the best one is bold, if it has an interval. 'none' ranks nothing."""
+    """Which values are better; the best one is bold if it has an interval. 'none' ranks nothing."""
     text: bool = False
     """Whether it holds words."""
     over_seeds: bool = True
