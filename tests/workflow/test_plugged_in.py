@@ -158,13 +158,12 @@ def test_a_new_metric_is_one_file(
     heads = re.findall(r"<th.*?>(.*?)</th>", league[: league.index("</thead>")])
     cells = re.findall(r"<td.*?>(.*?)</td>", league[: league.index("</tbody>")])
     column = cells[heads.index("mean shift") :: len(heads)]
-    shifts = table["mean_shift"].astype(float)
-    best = "vae" if shifts["vae", "prior"] < shifts["ddpm", "ddim-3"] else "ddpm"
-    assert ["<strong>" in cell for cell in column] == [model == best for model, _ in table.index]
+    assert len(column) == len(table)
+    assert not any("<strong>" in cell for cell in column)  # it has no interval
     assert "Distance between the mean features of 32 samples and the training images." in page
 
     record = read_json(at.run("stripes", "vae", 0).outbox / "league_prior.json")  # for MLflow
-    assert record["metrics"]["mean_shift"] == shifts["vae", "prior"]
+    assert record["metrics"]["mean_shift"] == float(table.loc[("vae", "prior"), "mean_shift"])
 
 
 def test_a_new_extractor_is_two_files_and_a_word_in_a_study(
