@@ -56,16 +56,18 @@ def test_nothing_of_a_trial_stays_in_memory(
     run = tiny_study(training={"seconds": 0.5}).run("stripes", "vae", 0)
     spec, accelerator = read_run(run.config), make_accelerator(precision, cpu=True)
     spec = spec.model_copy(update={"training": TrainingConfig(images=256, batch_size=32)})
-    kept: list[weakref.ref[Any]] = []
+    references: list[weakref.ref[Any]] = []
 
     def begin(training: TrainingConfig) -> Training:
         state = begin_training(run, spec, accelerator)
-        kept.extend(map(weakref.ref, (state, state.model, *state.optimizers, *state.steppers)))
+        references.extend(
+            map(weakref.ref, (state, state.model, *state.optimizers, *state.steppers))
+        )
         return state
 
     with_images(TrainingConfig(seconds=0.5), begin)
-    assert len(kept) == 4
-    assert [kind() for kind in kept] == [None] * 4
+    assert len(references) == 4
+    assert [kind() for kind in references] == [None] * 4
     begin(spec.training).step()
 
 

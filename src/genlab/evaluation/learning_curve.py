@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlab.config.study import EvaluationConfig
-from genlab.evaluation.memorisation.ratios import copied, distance_ratios
+from genlab.evaluation.memorisation.ratios import copy_mask, distance_ratios
 from genlab.evaluation.metrics import Comparison, Features, Images, Values
 from genlab.evaluation.metrics.fid import FID
 from genlab.evaluation.metrics.kid import KID
@@ -44,7 +44,7 @@ def nearest_ratios(samples: Images, training: Images) -> NDArray[np.float64]:
 
 def copied_share(samples: Images, training: Images) -> float:
     """Share of the samples that are copies of a training image."""
-    return float(copied(nearest_ratios(samples, training)).mean())
+    return float(copy_mask(nearest_ratios(samples, training)).mean())
 
 
 def measure_quality(

@@ -14,7 +14,7 @@ with equality), and for a lower bound of either.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,20 @@ def dequantised(pixels: Tensor, numbers: Sequence[int]) -> Tensor:
     return y.clamp(max=1 - 2**-24)  # 255 + u can round up to 256 in float32
 
 
+def _dequantised_batches(
+    images: Tensor, numbers: Sequence[int] | None
+) -> Iterator[tuple[int, Tensor]]:
+    """Batches of `dequantised` images, each behind the index of its first one.
+
+    Args:
+        numbers: those of the images in their split; None: 0 ... N - 1.
+    """
+    numbers = range(len(images)) if numbers is None else numbers
+    for start in range(0, len(images), BATCH):
+        part = slice(start, start + BATCH)
+        yield start, dequantised(images[part], numbers[part])
+
+
 def bits_per_dim(nats: Tensor, dimensions: int) -> Tensor:
     """log p(y) in nats, for y in [0, 1)^D -> bits for each dimension of the 8-bit image."""
     return -nats / (dimensions * math.log(2)) + 8
@@ -52,13 +66,10 @@ def bits(
         k: importance samples of kind 'iwae'.
         numbers: those of the images in their split; None: 0 ... N - 1.
     """
-    numbers = range(len(images)) if numbers is None else numbers
     if not isinstance(model, HasLikelihood):
         raise GenLabError(f"{type(model).__name__} has no density")
     parts = []
-    for start in range(0, len(images), BATCH):
-        part = slice(start, start + BATCH)
-        y = dequantised(images[part], numbers[part])
+    for start, y in _dequantised_batches(images, numbers):
         torch.manual_seed(address("likelihood", kind, start))
         parts.append(model.log_density(y, kind, k).double().cpu())
     return bits_per_dim(torch.cat(parts), images[0].numel())
@@ -66,16 +77,14 @@ def bits(
 
 @torch.no_grad()
 def bits_by_timestep(
-    model: HasBoundTerms, images: Tensor, numbers: Sequence[int]
+    model: HasBoundTerms, images: Tensor, numbers: Sequence[int] | None = None
 ) -> tuple[Tensor, dict[str, list[float]]]:
     """`bits` by the kind 'elbo' of a bound over timesteps, and the mean share of one timestep.
 
     The shares are in bits/dim, for blocks of the timesteps t = 1..T, each at its middle.
     """
     results = []
-    for start in range(0, len(images), BATCH):
-        part = slice(start, start + BATCH)
-        y = dequantised(images[part], numbers[part])
+    for start, y in _dequantised_batches(images, numbers):
         torch.manual_seed(address("likelihood", "elbo", start))
         blocks, nats = model.bound_terms(y)
         results.append(nats.double().cpu() / (images[0].numel() * math.log(2)))
@@ -101,7 +110,6 @@ def measure_likelihood(
     """
     if not model.config.likelihoods:
         raise GenLabError(f"no bits/dim: {model.config.no_likelihood}")
-    numbers = range(len(images)) if numbers is None else numbers
     measured: dict[str, Any] = {}
     terms: dict[str, Any] = {}
     for kind in model.config.likelihoods:

@@ -146,7 +146,7 @@ def best_rows(study: ReportedStudy) -> set[tuple[str, str, str]]:
     return {(dataset, model, sampler) for (dataset, model), sampler in rows.items()}
 
 
-def priced(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
+def rows_with_cost(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standing]]:
     """Return the rows that have a number in a column of the league, each behind its number."""
     numbers = ((one.number(cost), one) for one in standings)
     return [(number, one) for number, one in numbers if number is not None]
@@ -163,7 +163,7 @@ def front(standings: Sequence[Standing], cost: str) -> list[tuple[float, Standin
     Returns:
         Pairs of cost and row.
     """
-    rows = [(number, one) for number, one in priced(standings, cost) if not one.copies]
+    rows = [(number, one) for number, one in rows_with_cost(standings, cost) if not one.copies]
     costs = np.array([number for number, _ in rows])
     scores = np.array([one.fdr for _, one in rows])
     return sorted(compress(rows, on_front(costs, scores)), key=lambda pair: (pair[0], pair[1].fdr))

@@ -203,12 +203,12 @@ def _without_other_datasets(
     evaluators: dict[str, ModelEntry], datasets: dict[str, DatasetConfig]
 ) -> dict[str, ModelEntry]:
     """Return `evaluators`, each with the data sets that it is not trained on."""
-    known = trained_evaluators()
+    configs = trained_evaluators()
     return {
         name: entry.model_copy(
             update={
                 "other_datasets": tuple(
-                    each for each, data in datasets.items() if not known[name].trains_on(data)
+                    each for each, data in datasets.items() if not configs[name].trains_on(data)
                 )
             }
         )

@@ -25,7 +25,7 @@ import numpy as np
 
 from genlab.evaluation.intervals import QUANTILE, IntervalEstimate, share_interval
 from genlab.evaluation.memorisation.neighbours import Double, Index, Neighbours, Space
-from genlab.evaluation.memorisation.ratios import copied
+from genlab.evaluation.memorisation.ratios import copy_mask
 
 FEWEST = 10
 """Samples, and held-out images, that a cell needs to count in C_T."""
@@ -122,7 +122,7 @@ def authenticity(space: Space, samples: Neighbours) -> IntervalEstimate:
 
 def copies(samples: Neighbours) -> IntervalEstimate:
     """The share of samples that are copies by their ratio d_1 / d_2, in %."""
-    return share(int(copied(samples.ratios).sum()), len(samples.ratios))
+    return share(int(copy_mask(samples.ratios).sum()), len(samples.ratios))
 
 
 def share(k: int, n: int) -> IntervalEstimate:

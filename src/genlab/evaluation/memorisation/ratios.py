@@ -23,6 +23,6 @@ def distance_ratios(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return ratios
 
 
-def copied(ratios: NDArray[np.float64]) -> NDArray[np.bool_]:
+def copy_mask(ratios: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which samples are copies, by their `distance_ratios` [N]."""
     return ratios < COPY_RATIO

@@ -16,7 +16,7 @@ from genlab.config.evaluators import CALIBRATION
 from genlab.report.figures import MARKERS, PLAIN, data_uri, mark, palette, png
 from genlab.report.league import MEASURED
 from genlab.report.sections import Section
-from genlab.report.standings import Standing, front, priced, read_standings
+from genlab.report.standings import Standing, front, read_standings, rows_with_cost
 from genlab.report.study import ReportedStudy
 
 COSTS = (
@@ -43,7 +43,7 @@ def uneven_times(league: pd.DataFrame) -> list[str]:
 
 def fronts(standings: Sequence[Standing]) -> dict[str, list[tuple[float, Standing]]]:
     """The front of each cost that differs between rows: pairs of cost and row."""
-    numbers = {cost: {number for number, _ in priced(standings, cost)} for cost in COSTS}
+    numbers = {cost: {number for number, _ in rows_with_cost(standings, cost)} for cost in COSTS}
     return {cost: front(standings, cost) for cost in COSTS if len(numbers[cost]) > 1}
 
 
@@ -72,7 +72,7 @@ def pareto_plot(standings: Sequence[Standing]) -> bytes:
     markers = dict(zip(samplers, cycle(MARKERS), strict=False))
     for axis, (cost, best) in zip(axes.flat, shown.items(), strict=False):
         axis.plot([x for x, _ in best], [one.fdr for _, one in best], color="0.4", lw=1, zorder=1)
-        rows = priced(standings, cost)
+        rows = rows_with_cost(standings, cost)
         for x, one in rows:
             colour, marker = colours[one.model], markers[one.sampler]
             mark(axis, x, one.fdr, colour, marker, hollow=one.copies)
