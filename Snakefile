@@ -69,9 +69,10 @@ onsuccess:
     delete_finished_checkpoints(STUDY_AT)
 
 
-# A job that Slurm ended, or never began, says why in Slurm's log alone.
+# A job that a cluster ended, or never began, says why in the cluster's log alone.
 onerror:
-    for path in sorted(Path(".snakemake/slurm_logs").rglob("*.log")):
-        if path.stat().st_mtime >= workflow.start_time.timestamp():
-            lines = path.read_text(errors="replace").splitlines()
-            print(f"\n{path}:", *lines[-30:], sep="\n  ", file=sys.stderr)
+    for folder in ("slurm_logs", "auxiliary/kubernetes-logs"):
+        for path in sorted(Path(".snakemake", folder).rglob("*.log")):
+            if path.stat().st_mtime >= workflow.start_time.timestamp():
+                lines = path.read_text(errors="replace").splitlines()
+                print(f"\n{path}:", *lines[-50:], sep="\n  ", file=sys.stderr)

@@ -13,12 +13,12 @@ rule light:  # moments of one core
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=30,
     params:
         call="--help",
     shell:
-        "genlab {params.call} > {log} 2>&1"
+        f"genlab {{params.call}} {LOGGED}"
 
 
 rule compute:  # a network, on a GPU where there is one
@@ -31,9 +31,9 @@ rule compute:  # a network, on a GPU where there is one
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=720,
     params:
         call="--help",
     shell:
-        "genlab {params.call} --gpus {resources.gpu} > {log} 2>&1"
+        f"genlab {{params.call}} --gpus {{resources.gpu}} {LOGGED}"

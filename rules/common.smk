@@ -211,6 +211,11 @@ def benchmarks(*names):
     return paths
 
 
+# ---- what a job says ----------------------------------------------------------------------------
+# On Kubernetes also to its pod, whose output Snakemake shows if the job fails.
+LOGGED = "2>&1 | tee {log}" if STORAGE else "> {log} 2>&1"
+
+
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
 # Small networks gain little from a second thread (1.45 times on two cores), so two jobs side by
 # side, each on half of the cores, finish sooner than one after the other on all of them.
@@ -228,6 +233,11 @@ if SUBMITS and GPU and workflow.global_resources.get("gpu") == 0:
         " If you gave no limit, it is that of profiles/default: use --workflow-profile, not"
         " --profile."
     )
+
+
+def memory(mb):
+    """A job's memory in MB: after a failed attempt, which may have had too little, as much again."""
+    return lambda wildcards, attempt: mb * attempt
 
 
 # ---- what a rule reads of the study -------------------------------------------------------------

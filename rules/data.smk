@@ -10,7 +10,7 @@ use rule light as fetch with:
         "<benchmarks>/{dataset}/fetch.tsv"
     resources:
         gpu=0,
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=120,
     params:
         call=f"fetch --config {DATA.config}",
@@ -34,7 +34,7 @@ use rule light as prepare with:
     threads: HALF if any(data.decodes for data in STUDY.datasets.values()) else 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=120,
     params:
         call=f"prepare --config {DATA.config}",

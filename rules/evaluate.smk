@@ -66,7 +66,7 @@ use rule light as evaluate with:
         "<benchmarks>/{dataset}/{model}/seed{seed}/evaluate.tsv"
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
     params:
         call=lambda w: " ".join(

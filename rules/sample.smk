@@ -81,7 +81,7 @@ use rule compute as reconstruct with:
         "<benchmarks>/{dataset}/{model}/seed{seed}/reconstruct.tsv"
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=30,
     params:
         call=f"reconstruct --config {RUN.config}",

@@ -29,7 +29,7 @@ use rule compute as train with:
     threads: HALF
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=1440,
     params:
         call=f"train --config {RUN.config}",

@@ -1,4 +1,8 @@
-"""A Slurm cluster on this machine: the real daemons, two nodes, GPUs that are device files only."""
+"""A Slurm cluster on this machine: the real daemons, two nodes, GPUs that are device files only.
+
+A job that takes more memory than it requested is killed. A job of the partition `urgent` preempts
+others, which are requeued; they wait `cred_expire` seconds before they start again.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ ClusterName=genlab
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={ports[0]}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -40,6 +44,11 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 MpiDefault=none
 ReturnToService=2
 MinJobAge=3600
@@ -47,7 +56,8 @@ KillWait=5
 GresTypes=gpu
 NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[1]},{ports[2]} \
 CPUs=8 RealMemory=16000 Gres=gpu:2
-PartitionName=all Nodes=n[1-2] Default=YES State=UP
+PartitionName=all Nodes=n[1-2] Default=YES State=UP PriorityTier=1
+PartitionName=urgent Nodes=n[1-2] State=UP PriorityTier=2
 """
 GRES_CONF = "NodeName=n[1-2] Name=gpu File=/dev/null,/dev/zero\n"
 

@@ -19,6 +19,10 @@ PARTS = ("Snakefile", "rules", "config", "profiles", "envs", "docs", "src")
 RESULTS = ("results", ".snakemake")
 SMOKE = "config/studies/smoke.yaml"
 CORES = "2"
+MADE_AGAIN = [
+    f"results/smoke/sprites/{model}/seed0/metrics.json" for model in ("vae", "ddpm", "vqvae-prior")
+]
+"""Targets of the smoke study that need most kinds of jobs"""
 LONG = "--verbose"
 """Makes Snakemake announce each job with its files and resources, as `jobs` reads it."""
 
@@ -120,3 +124,16 @@ class Project:
         after = change(before)
         assert after != before
         file.write_text(after, encoding="utf-8")
+
+
+def files_made_again(twin: Project, smoke: Project) -> int:
+    """How many weights, samples and metrics of `MADE_AGAIN` two projects have, byte for byte."""
+    compared = 0
+    for target in MADE_AGAIN:
+        run = Path(target).parent
+        made = [Path(target), run / "model/weights.safetensors"]
+        made += [path.relative_to(twin.root) for path in (twin.root / run).rglob("samples.npy")]
+        for path in made:
+            assert (twin.root / path).read_bytes() == (smoke.root / path).read_bytes(), path
+        compared += len(made)
+    return compared

@@ -71,7 +71,7 @@ def test_the_container_runs_with_the_versions_that_are_shipped() -> None:
     assert {pin: contained[pin] for pin in shipped} == shipped
     assert {name for name, _ in contained.keys() - shipped.keys()} == {
         "psycopg2-binary",
-        "snakemake-executor-plugin-kubernetes", "kubernetes", "durationpy", "oauthlib",
+        "snakemake-executor-plugin-kubernetes", "kubernetes", "oauthlib",
         "requests-oauthlib", "snakemake-storage-plugin-s3", "boto3", "botocore", "jmespath",
         "s3transfer",
     }  # fmt: skip

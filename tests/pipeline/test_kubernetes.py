@@ -1,11 +1,12 @@
-"""The profile for Kubernetes: its plan, and its storage, a bucket of an S3 server on this machine.
+"""The profile for Kubernetes: its executor, and its storage, a bucket of an S3 server here.
 
-Jobs run as pods do, each in a new empty folder (`pods/snakemake_executor_plugin_pods`), so they
-have no other files than those that their rules declare.
+The executor talks to a cluster whose pods are processes on this machine, each in a new empty folder
+(`pods.py`). So jobs have no other files than those that their rules declare.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,11 @@ import boto3
 import pytest
 from mlflow import MlflowClient
 from moto.server import ThreadedMotoServer
+from pods import EVICTED, Cluster
 from project import CORES, JOB, LONG, Project
 
 BUCKET, PREFIX = "genlab", "main"  # as in the profile
-KEYS = {"ACCESS_KEY": "key", "SECRET_KEY": "secret"}
-PODS = Path(__file__).parent / "pods"
+KEYS = {"ACCESS_KEY": "an-access-key", "SECRET_KEY": "a-secret-key"}
 STUDY = """
 name: tiny
 datasets: [sprites]
@@ -57,6 +58,13 @@ def bucket(address: str) -> Any:
 
 
 @pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster that evicts the first training."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), evicts="train").running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A checkout of the project with a tiny study: the files that git knows are sent to jobs."""
     project = Project.copy(tmp_path_factory.mktemp("kubernetes") / "project")
@@ -66,13 +74,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def call(project: Project, address: str, *arguments: str, gpus: str = "0") -> CompletedProcess[str]:
-    """Call Snakemake with the profile and the tiny study."""
+def checkpoints(project: Project) -> Path:
+    """Where each pod finds the volume for checkpoints."""
+    return project.root.parent / "checkpoints"
+
+
+def call(
+    project: Project, address: str, *arguments: str, gpus: str = "0", cluster: str = "none"
+) -> CompletedProcess[str]:
+    """Call Snakemake with the profile and the tiny study.
+
+    Args:
+        cluster: the file that describes it.
+    """
     variables = {f"SNAKEMAKE_STORAGE_S3_{name}": key for name, key in KEYS.items()} | {
         "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL": address,
-        "PYTHONPATH": f"{project.root / 'src'}:{PODS}",
         "GENLAB_GPUS": gpus,
-        "GENLAB_RESUME": str(project.root.parent / "checkpoints"),
+        "GENLAB_RESUME": str(checkpoints(project)),
+        "KUBECONFIG": cluster,
     }
     return project.run(
         "env", *(f"{name}={value}" for name, value in variables.items()),
@@ -81,29 +100,47 @@ def call(project: Project, address: str, *arguments: str, gpus: str = "0") -> Co
     )  # fmt: skip
 
 
-def in_pods(project: Project, address: str) -> str:
-    """What Snakemake said of the study, whose jobs ran in pods."""
+def in_pods(project: Project, address: str, cluster: Cluster, *more: str) -> CompletedProcess[str]:
+    """Run the study, its jobs in pods."""
     threads = ("--set-threads", "train=1", "--jobs", CORES, "--local-cores", CORES)
-    quick = ("--retries", "0", "--seconds-between-status-checks", "1")
-    done = call(project, address, "--executor", "pods", *threads, *quick)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    volume = ("--kubernetes-persistent-volumes", f"checkpoints:{checkpoints(project)}")
+    quick = ("--seconds-between-status-checks", "1")
+    return call(project, address, *threads, *volume, *quick, *more, cluster=str(cluster.config))
+
+
+def test_a_job_that_failed_says_why(
+    project: Project, address: str, bucket: Any, cluster: Cluster, tmp_path: Path
+) -> None:
+    """In the pod's output, as its log is in the bucket alone."""
+    broken = tmp_path / "genlab"
+    broken.write_text("#!/bin/sh\necho 'shapes.zip: no such file; download it again'\nexit 1\n")
+    broken.chmod(0o755)
+    first = f"export PATH={tmp_path}:$PATH; pip() {{ :; }}"
+    done = in_pods(
+        project, address, cluster, "--until", "calibrate", "--precommand", first,
+        "--retries", "0",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "\n  shapes.zip: no such file; download it again\n" in done.stderr
 
 
 @pytest.fixture(scope="module")
-def output(project: Project, address: str, bucket: Any) -> str:
+def output(project: Project, address: str, bucket: Any, cluster: Cluster) -> str:
     """What Snakemake said of the study's first run."""
-    return in_pods(project, address)
+    done = in_pods(project, address, cluster)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def test_jobs_need_no_other_files_than_their_rules_declare(output: str, bucket: Any) -> None:
     """And all that they make is in the bucket, logs and times too, but nothing of the sources."""
     stored = {entry.key for entry in bucket.objects.all()}
     assert all(name.startswith(f"{PREFIX}/results/") for name in stored)
-    jobs = [details for rule, details in JOB.findall(output) if rule != "all"]
+    details = [lines for rule, lines in JOB.findall(output) if rule != "all"]
+    jobs = {tuple(re.findall(r"s3://genlab/(\S+) \(send to storage\)", lines)) for lines in details}
     assert len(jobs) == len(re.findall(r"^\d+ of \d+ steps", output, re.M)) - 1
-    for details in jobs:
-        made = re.findall(r"s3://genlab/(\S+) \(send to storage\)", details)
+    assert len(details) == len(jobs) + 1  # the evicted one was announced twice
+    for made in jobs:
         assert len(made) >= 3  # log and benchmark among them
         for name in made:
             assert name in stored or f"{name}/.snakemake_timestamp" in stored
@@ -134,8 +171,27 @@ def test_checkpoints_lie_on_the_volume_that_the_environment_names(
     assert (project.root.parent / "checkpoints/tiny/sprites/vae/seed0/last").is_file()
 
 
-def test_a_second_call_does_nothing(project: Project, address: str, output: str) -> None:
-    assert "Nothing to be done" in in_pods(project, address)
+def test_an_evicted_training_is_sent_again_with_twice_the_memory(
+    project: Project, cluster: Cluster, output: str
+) -> None:
+    logs = (project.root / ".snakemake/auxiliary/kubernetes-logs").glob("*.log")
+    assert any(EVICTED in log.read_text() for log in logs)
+    memory = [each["resources"]["requests"]["memory"] for each in cluster.containers("train")]
+    assert memory[0] == "4000M"
+    assert sorted(memory[1:]) == ["4000M", "8000M"]  # of the classifier and the model
+
+
+def test_jobs_and_keys_are_deleted_at_the_end(cluster: Cluster, output: str) -> None:
+    """And the keys stand in no description of a Job."""
+    assert cluster.submitted and not (cluster.jobs or cluster.pods or cluster.secrets)
+    for key in KEYS.values():
+        assert key not in json.dumps(cluster.submitted)
+
+
+def test_a_second_call_does_nothing(
+    project: Project, address: str, cluster: Cluster, output: str
+) -> None:
+    assert "Nothing to be done" in in_pods(project, address, cluster).stderr
 
 
 def requests(output: str) -> dict[str, dict[str, str]]:

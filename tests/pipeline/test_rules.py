@@ -20,7 +20,10 @@ Path("rules.json").write_text(json.dumps({
         "log": [str(path) for path in each.log],
         "benchmark": str(each.benchmark),
         "conda": str(each.conda_env),
-        "resources": {k: r.value for k, r in each.resources.items() if k != "tmpdir"},
+        "resources": {
+            name: each.value(None, attempt=1) if callable(each.value) else each.value
+            for name, each in each.resources.items() if name != "tmpdir"
+        },
         "shell": each.shellcmd,
     }
     for each in workflow.rules

@@ -5,17 +5,33 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import cluster
 import pytest
-from project import Project
+from project import MADE_AGAIN, SMOKE, Project, files_made_again
 
 pytestmark = pytest.mark.skipif(
     cluster.obstacle() is not None, reason=cluster.obstacle() or "a cluster can be started"
 )
 
-STUDY = "models: [toy, {preset: toy, name: stopped, stops: true}]"
+STUDY = """
+name: tiny
+datasets: [sprites]
+models:
+  - toy
+  - {preset: toy, name: stopped, stops: true}
+  - {preset: toy, name: cancelled, waits: true}
+  - {preset: toy, name: preempted, waits: true}
+  - {preset: toy, name: greedy, megabytes: 4100}
+samplers: {prior: {sampler: prior}}
+training: {images: 640}
+evaluation: {samples: 128}
+tracking: {tensorboard: false, system_metrics: false}
+"""
 TRAINED = "results/tiny/sprites/{}/seed0/model/weights.safetensors"
 CALIBRATION = "results/tiny/sprites/calibration/seed0/samples/noise/samples.npy"
 
@@ -28,12 +44,20 @@ from genlab.config.families import FamilyConfig
 
 
 class ToyConfig(FamilyConfig):
-    """One grey value; with `stops`, a training that never gets further than three steps."""
+    """One grey value.
+
+    Attributes:
+        stops: the training never gets further than three steps.
+        waits: the first one leaves a file named `waiting` and waits for SIGTERM at the third step.
+        megabytes: memory that the training occupies.
+    """
 
     family: Literal["toy"] = "toy"
     implementation: ClassVar[str] = "genlab.models.toy:Toy"
     generates: ClassVar[Literal["direct"]] = "direct"
     stops: bool = False
+    waits: bool = False
+    megabytes: int = 0
 '''
 
 TOY_MODEL = '''
@@ -42,7 +66,10 @@ TOY_MODEL = '''
 import json
 import os
 import signal
+import time
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -55,13 +82,28 @@ class Toy(Model):
         self.value = nn.Parameter(torch.zeros(()))
         self.steps = 0
         with open("jobs.jsonl", "a") as file:
-            file.write(json.dumps({"stops": config.stops, **os.environ}) + "\\n")
+            file.write(json.dumps(dict(os.environ)) + "\\n")
+        self.ballast = np.ones(config.megabytes * 2**20, np.uint8)
 
     def loss(self, batch):
         self.steps += self.training  # held-out images are no step
+        if len(self.ballast):
+            time.sleep(0.5)  # Slurm looks at the memory once a second
         if self.config.stops and self.steps == 3 and self.training:
             os.kill(os.getpid(), signal.SIGTERM)
+        if self.config.waits and self.steps == 3 and self.training:
+            self.wait()
         return {"loss": (self.value - batch.images).square().mean()}
+
+    def wait(self):
+        if Path("waiting").exists():
+            return
+        handler, received = signal.getsignal(signal.SIGTERM), []
+        signal.signal(signal.SIGTERM, lambda *said: (received.append(said), handler(*said)))
+        Path("waiting").touch()
+        while not received:
+            time.sleep(0.05)
+        signal.signal(signal.SIGTERM, handler)
 
     def generate(self, noise):
         return self.value + 0 * noise.normal(*self.shape)
@@ -74,26 +116,55 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project.copy(tmp_path_factory.mktemp("slurm") / "project")
     (project.root / "src/genlab/config/families/toy.py").write_text(TOY_CONFIG)
     (project.root / "src/genlab/models/toy.py").write_text(TOY_MODEL)
-    (project.root / "tiny.yaml").write_text(
-        f"name: tiny\ndatasets: [sprites]\n{STUDY}\nsamplers: {{prior: {{sampler: prior}}}}\n"
-        "training: {images: 640}\nevaluation: {samples: 128}\n"
-        "tracking: {tensorboard: false, system_metrics: false}\n"
-    )
-    if (cores := len(os.sched_getaffinity(0))) < 4:  # Snakemake starts no more threads than these
-        project.edit(
-            "profiles/slurm/profile.yaml", lambda text: text.replace(": 4\n", f": {cores}\n")
-        )
+    (project.root / "tiny.yaml").write_text(STUDY)
+    lower_threads(project)
     with cluster.cluster():
         yield project
 
 
-def call(project: Project, *arguments: str, gpus: str | None = None) -> tuple[int, str]:
-    """Snakemake with the profile of the cluster: how it ended and what it said."""
+def lower_threads(project: Project) -> None:
+    """Let the profile name no more threads than this machine has; Snakemake starts no more."""
+    if (cores := len(os.sched_getaffinity(0))) < 4:
+        project.edit(
+            "profiles/slurm/profile.yaml", lambda text: text.replace(": 4\n", f": {cores}\n")
+        )
+
+
+def command(*arguments: str, gpus: str | None = None, study: str = "tiny.yaml") -> list[str]:
+    """The call of Snakemake with the profile of the cluster."""
     variable = ["-u", "GENLAB_GPUS"] if gpus is None else [f"GENLAB_GPUS={gpus}"]
-    profile = ("--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml")
+    profile = ("--workflow-profile", "profiles/slurm", "--configfile", study)
     impatient = ("--slurm-init-seconds-before-status-checks", "2")
-    done = project.run("env", *variable, "snakemake", *arguments, *impatient, *profile)
+    return ["env", *variable, "snakemake", *impatient, *profile, *arguments]
+
+
+def call(project: Project, *arguments: str, gpus: str | None = None) -> tuple[int, str]:
+    """How the call ended and what it said."""
+    done = project.run(*command(*arguments, gpus=gpus))
     return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def waiting(project: Project, model: str) -> Iterator[str]:
+    """The number of the job in which a training waits; afterwards the call has ended well."""
+    sign, log = project.root / "waiting", project.root / f"{model}.txt"
+    process = project.begin(*command(TRAINED.format(model)), log=log)
+    try:
+        while not sign.exists():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield cluster.ended("squeue", "--noheader", "--format=%i").strip()
+        assert process.wait() == 0, log.read_text()
+    finally:
+        process.terminate()  # an ended process ignores it
+        process.wait()
+        sign.unlink(missing_ok=True)
+
+
+def resumed(project: Project, model: str) -> bool:
+    """Whether the last attempt at a training went on where the first one was stopped."""
+    log = project.root / f"results/tiny/logs/sprites/{model}/seed0/train.log"
+    return "resuming at step 3 of 10" in log.read_text(encoding="utf-8")
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -129,9 +200,42 @@ def test_a_training_that_always_fails_runs_twice_and_goes_on_from_its_checkpoint
 ) -> None:
     output, attempts = stopped
     assert len(attempts) == len({job["SLURM_JOB_ID"] for job in attempts}) == 2
+    assert resumed(project, "stopped")
     log = (project.root / "results/tiny/logs/sprites/stopped/seed0/train.log").read_text()
-    assert "resuming at step 3 of 10" in log
     assert log.strip() in output
+
+
+def test_a_cancelled_training_is_submitted_again_and_goes_on(project: Project) -> None:
+    """And its name and comment say what it is."""
+    with waiting(project, "cancelled") as number:
+        name, comment = cluster.ended("squeue", "--noheader", "--format=%j %k").split()
+        assert name.startswith("genlab_")
+        assert comment == "rule_train_wildcards_sprites_cancelled_0"
+        cluster.ended("scancel", number)
+    first, second = jobs(project)
+    assert first["SLURM_JOB_ID"] == number != second["SLURM_JOB_ID"]
+    assert cluster.job(number)["JobState"] == "CANCELLED"
+    assert resumed(project, "cancelled")
+
+
+def test_a_preempted_training_is_requeued_and_goes_on(project: Project) -> None:
+    """As the same job: for Snakemake it didn't fail."""
+    with waiting(project, "preempted") as number:
+        urgent = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
+        cluster.ended("sbatch", "--wait", *urgent, "--wrap=true")
+    first, second = jobs(project)
+    assert first["SLURM_JOB_ID"] == second["SLURM_JOB_ID"] == number
+    assert cluster.job(number)["Restarts"] == "1"
+    assert resumed(project, "preempted")
+
+
+def test_a_second_attempt_has_twice_the_memory(project: Project) -> None:
+    """One training takes more than the 4,000 MB that its rule requests."""
+    code, output = call(project, TRAINED.format("greedy"))
+    assert code == 0, output
+    first, second = (cluster.job(job["SLURM_JOB_ID"]) for job in jobs(project))
+    assert first["JobState"] != "COMPLETED" and second["JobState"] == "COMPLETED"
+    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("4000M", "8000M")
 
 
 def test_without_gpus_none_is_requested(project: Project, stopped: object) -> None:
@@ -163,3 +267,15 @@ def test_jobs_within_one_allocation_share_its_gpus(project: Project) -> None:
     done = project.run(*allocation, sys.executable, "-c", code, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["0,1 0", "0,1 1"]
+
+
+def test_the_smoke_study_as_jobs_gives_the_bytes_of_one_machine(
+    project: Project, smoke: Project, tmp_path: Path
+) -> None:
+    twin = Project.copy(tmp_path / "project", smoke.root)
+    lower_threads(twin)
+    threads = [f"{rule}=1" for rule in ("train", "sample", "trajectories", "prompts")]
+    options = ("--jobs", "6", "--set-threads", *threads, "--")  # as many as on this machine
+    done = twin.run(*command(*options, *MADE_AGAIN, gpus="0", study=SMOKE))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_made_again(twin, smoke) == 3 + 3 + 4

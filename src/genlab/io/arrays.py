@@ -87,6 +87,19 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
+def read_ahead(array: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Let the system read these rows of a memory-mapped array from disk, without waiting for it.
+
+    Nothing happens for an array in memory, nor on a system without `posix_fadvise`.
+    """
+    if not (isinstance(array, np.memmap) and array.filename and hasattr(os, "posix_fadvise")):
+        return
+    size = array[:1].nbytes
+    with Path(array.filename).open("rb") as file:
+        for start in (array.offset + np.sort(rows) * size).tolist():
+            os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+
+
 @functools.lru_cache(maxsize=256)
 def _sha256_of_version(path: Path, modified: int, size: int) -> str:
     """Return `sha256(path)`, computed once per process and version of the file."""

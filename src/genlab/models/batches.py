@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlab.data.randomness import generator
+from genlab.io.arrays import read_ahead
 from genlab.models.base import Batch
 
 RESIDENT = 2**31
@@ -72,6 +73,8 @@ def make_resident(table: Table, device: torch.device | str) -> ResidentTable | N
 class Batches:
     """Batches of endless epochs: each image once an epoch, in an order of that epoch.
 
+    While a training step computes, the images of the next batch are read from disk.
+
     Args:
         batch_size: images of a batch over all processes together.
         part: this process's share of every batch, as (rank, processes).
@@ -112,6 +115,7 @@ class Batches:
             numbers = torch.from_numpy(np.stack([indices, captions])).to(self.device)
             return self._resident.rows(*numbers)._replace(indices=numbers[0])
         batch = load(self.table, indices, self.device, captions)
+        read_ahead(self.table.images, self.indices(k + 1)[rank::processes])
         return batch._replace(indices=torch.from_numpy(indices).to(self.device))
 
 
