@@ -95,7 +95,7 @@ def call(
     }
     return project.run(
         "env", *(f"{name}={value}" for name, value in variables.items()),
-        "snakemake", LONG, "--workflow-profile", "profiles/kubernetes",
+        "snakemake", "--workflow-profile", "profiles/kubernetes",
         "--configfile", "tiny.yaml", *arguments,
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_a_job_that_failed_says_why(
 @pytest.fixture(scope="module")
 def output(project: Project, address: str, bucket: Any, cluster: Cluster) -> str:
     """What Snakemake said of the study's first run."""
-    done = in_pods(project, address, cluster)
+    done = in_pods(project, address, cluster, LONG)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -191,7 +191,7 @@ def test_jobs_and_keys_are_deleted_at_the_end(cluster: Cluster, output: str) -> 
 def test_a_second_call_does_nothing(
     project: Project, address: str, cluster: Cluster, output: str
 ) -> None:
-    assert "Nothing to be done" in in_pods(project, address, cluster).stderr
+    assert "Nothing to be done" in in_pods(project, address, cluster, LONG).stderr
 
 
 def requests(output: str) -> dict[str, dict[str, str]]:
@@ -206,7 +206,7 @@ def requests(output: str) -> dict[str, dict[str, str]]:
 
 def test_each_rule_requests_what_it_declares(project: Project, address: str, bucket: Any) -> None:
     planned = {
-        gpus: requests(call(project, address, "-n", "--forceall", gpus=gpus).stdout)
+        gpus: requests(call(project, address, LONG, "-n", "--forceall", gpus=gpus).stdout)
         for gpus in ("0", "1")
     }
     train, evaluate = planned["1"]["train"], planned["1"]["evaluate"]

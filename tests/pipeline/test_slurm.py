@@ -135,7 +135,7 @@ def command(*arguments: str, gpus: str | None = None, study: str = "tiny.yaml") 
     variable = ["-u", "GENLAB_GPUS"] if gpus is None else [f"GENLAB_GPUS={gpus}"]
     profile = ("--workflow-profile", "profiles/slurm", "--configfile", study)
     impatient = ("--slurm-init-seconds-before-status-checks", "2")
-    return ["env", *variable, "snakemake", *impatient, *profile, *arguments]
+    return ["env", *variable, "snakemake", *profile, *impatient, *arguments]
 
 
 def call(project: Project, *arguments: str, gpus: str | None = None) -> tuple[int, str]:
@@ -167,28 +167,28 @@ def resumed(project: Project, model: str) -> bool:
     return "resuming at step 3 of 10" in log.read_text(encoding="utf-8")
 
 
-def jobs(project: Project) -> list[dict[str, str]]:
-    """The environment of each job that trained a toy since the last call of this."""
-    file = project.root / "jobs.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    file.unlink()
-    return [json.loads(line) for line in lines]
+def jobs(project: Project, model: str) -> list[dict[str, str]]:
+    """The environment of each job that trained a model."""
+    lines = (project.root / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+    every: list[dict[str, str]] = [json.loads(line) for line in lines]
+    comment = f"rule_train_wildcards_sprites_{model}_0"
+    return [each for each in every if cluster.job(each["SLURM_JOB_ID"])["Comment"] == comment]
 
 
 @pytest.fixture(scope="module")
-def stopped(project: Project) -> tuple[str, list[dict[str, str]]]:
-    """What Snakemake said of a training that always stops early, and the jobs it ran in."""
-    code, output = call(project, TRAINED.format("stopped"))
+def output(project: Project) -> str:
+    """What Snakemake said of a training that always stops, and of one without enough memory."""
+    code, output = call(project, TRAINED.format("stopped"), TRAINED.format("greedy"))
     assert code == 1, output
     assert not (project.root / TRAINED.format("stopped")).exists(), output
-    return output, jobs(project)
+    return output
 
 
 def test_a_job_computes_with_the_cpus_and_the_gpu_that_it_requested(
-    stopped: tuple[str, list[dict[str, str]]],
+    project: Project, output: str
 ) -> None:
     threads = str(min(4, len(os.sched_getaffinity(0))))
-    for job in stopped[1]:
+    for job in jobs(project, "stopped"):
         request = cluster.job(job["SLURM_JOB_ID"])
         assert request["CPUs/Task"] == job["OMP_NUM_THREADS"] == threads
         assert request["TresPerJob"] == "gres:gpu:1"
@@ -196,13 +196,21 @@ def test_a_job_computes_with_the_cpus_and_the_gpu_that_it_requested(
 
 
 def test_a_training_that_always_fails_runs_twice_and_goes_on_from_its_checkpoint(
-    project: Project, stopped: tuple[str, list[dict[str, str]]]
+    project: Project, output: str
 ) -> None:
-    output, attempts = stopped
+    attempts = jobs(project, "stopped")
     assert len(attempts) == len({job["SLURM_JOB_ID"] for job in attempts}) == 2
     assert resumed(project, "stopped")
     log = (project.root / "results/tiny/logs/sprites/stopped/seed0/train.log").read_text()
     assert log.strip() in output
+
+
+def test_a_second_attempt_has_twice_the_memory(project: Project, output: str) -> None:
+    """One training takes more than the 4,000 MB that its rule requests."""
+    assert (project.root / TRAINED.format("greedy")).exists(), output
+    first, second = (cluster.job(job["SLURM_JOB_ID"]) for job in jobs(project, "greedy"))
+    assert first["JobState"] != "COMPLETED" and second["JobState"] == "COMPLETED"
+    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("4000M", "8000M")
 
 
 def test_a_cancelled_training_is_submitted_again_and_goes_on(project: Project) -> None:
@@ -212,7 +220,7 @@ def test_a_cancelled_training_is_submitted_again_and_goes_on(project: Project) -
         assert name.startswith("genlab_")
         assert comment == "rule_train_wildcards_sprites_cancelled_0"
         cluster.ended("scancel", number)
-    first, second = jobs(project)
+    first, second = jobs(project, "cancelled")
     assert first["SLURM_JOB_ID"] == number != second["SLURM_JOB_ID"]
     assert cluster.job(number)["JobState"] == "CANCELLED"
     assert resumed(project, "cancelled")
@@ -223,28 +231,19 @@ def test_a_preempted_training_is_requeued_and_goes_on(project: Project) -> None:
     with waiting(project, "preempted") as number:
         urgent = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
         cluster.ended("sbatch", "--wait", *urgent, "--wrap=true")
-    first, second = jobs(project)
+    first, second = jobs(project, "preempted")
     assert first["SLURM_JOB_ID"] == second["SLURM_JOB_ID"] == number
     assert cluster.job(number)["Restarts"] == "1"
     assert resumed(project, "preempted")
 
 
-def test_a_second_attempt_has_twice_the_memory(project: Project) -> None:
-    """One training takes more than the 4,000 MB that its rule requests."""
-    code, output = call(project, TRAINED.format("greedy"))
-    assert code == 0, output
-    first, second = (cluster.job(job["SLURM_JOB_ID"]) for job in jobs(project))
-    assert first["JobState"] != "COMPLETED" and second["JobState"] == "COMPLETED"
-    assert (first["MinMemoryNode"], second["MinMemoryNode"]) == ("4000M", "8000M")
-
-
-def test_without_gpus_none_is_requested(project: Project, stopped: object) -> None:
+def test_without_gpus_none_is_requested(project: Project) -> None:
     """And a job that Slurm never began says why: its step asks for a GPU that the job hasn't."""
     broken = ("--set-resources", "calibrate:gpus=1", "--retries", "0")
     code, output = call(project, TRAINED.format("toy"), CALIBRATION, *broken, gpus="0")
     assert code == 1, output
     assert (project.root / TRAINED.format("toy")).exists(), output
-    [training] = jobs(project)
+    [training] = jobs(project, "toy")
     request = cluster.job(training["SLURM_JOB_ID"])
     assert "TresPerJob" not in request
     assert request["JobState"] == "COMPLETED"
