@@ -53,14 +53,14 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(preset: str, name: str, images: NDArray[np.uint8], steps: int) -> Row:
-    """The row of one preset that trains on these images."""
+def measure(preset: str, name: str, images: NDArray[np.uint8], steps: int, seed: int) -> Row:
+    """The row of one preset that trains on these images, in an order that no other row has."""
     entry = load_model(preset, {}, CHECKOUT / "config", "benchmarks/mapped.py")
     training = entry.training
     model = build_model(entry.model, Facts(SHAPE, 1), seed=0)
     optimizers = make_optimizers(model, training)
     labels = np.zeros(len(images), np.int64)
-    batches = Batches(Table(images, labels), training.batch_size, seed=0)
+    batches = Batches(Table(images, labels), training.batch_size, seed)
     loading, whole = [], []
     for k in range(WARM_UP + steps):
         begun = time.perf_counter()
@@ -99,13 +99,15 @@ def main() -> None:
         write_images(path, count)
         for preset in options.presets:
             in_memory = np.load(path, mmap_mode="r")[:20_000].copy()
-            rows.append(measure(preset, "in memory", np.asarray(in_memory), options.steps))
+            rows.append(
+                measure(preset, "in memory", np.asarray(in_memory), options.steps, len(rows))
+            )
             for name, ahead in (("on disk, read ahead", True), ("on disk", False)):
                 forget(path)
                 mapped = np.load(path, mmap_mode="r")
                 # Of an array that doesn't know its file, nothing is read ahead.
                 images = mapped if ahead else np.asarray(mapped)
-                rows.append(measure(preset, name, images, options.steps))
+                rows.append(measure(preset, name, images, options.steps, len(rows)))
                 del mapped, images
     about = machine(options.threads)
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

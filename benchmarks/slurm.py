@@ -28,7 +28,7 @@ from common import CHECKOUT, copy_checkout, environment_of, listed, machine, pub
 from genlab.config.calibration import calibration_rows
 
 STUDY = Path("config/studies/short.yaml")
-DATASETS = ["digits", "digits-160", "digits-320", "digits-640", "sprites"]
+DATASETS = ["digits", "digits-160", "digits-320", "digits-640", "scenes"]
 ROW = "results/short/{}/calibration/seed0/samples/{}/samples.npy"
 
 
@@ -58,10 +58,8 @@ def measure(root: Path, jobs: int, cores: int) -> dict[str, str | int | float]:
     rows = [ROW.format(*each) for each in product(DATASETS, calibration_rows())][:jobs]
     environment = environment_of(root, GENLAB_GPUS="0")
     profile = ["--workflow-profile", "profiles/slurm", "--configfile", str(STUDY), "--verbose"]
-    threads = [
-        "--set-threads",
-        f"train={cores}",
-    ]  # instead of the profile's: the machine may be small
+    # Not the profile's threads: this machine may have fewer cores.
+    threads = ["--set-threads", f"train={cores}"]
 
     def call(*targets: str) -> str:
         done = subprocess.run(

@@ -21,7 +21,7 @@ Path("rules.json").write_text(json.dumps({
         "benchmark": str(each.benchmark),
         "conda": str(each.conda_env),
         "resources": {
-            name: each.value(None, attempt=1) if callable(each.value) else each.value
+            name: each._evaluator(None, attempt=1) if each.is_evaluable() else each.value
             for name, each in each.resources.items() if name != "tmpdir"
         },
         "shell": each.shellcmd,
