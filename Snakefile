@@ -69,7 +69,7 @@ onsuccess:
     delete_finished_checkpoints(STUDY_AT)
 
 
-# A job that a cluster ended, or never began, says why in the cluster's log alone.
+# A job that a cluster ended says why in the cluster's log alone.
 onerror:
     for folder in ("slurm_logs", "auxiliary/kubernetes-logs"):
         for path in sorted(Path(".snakemake", folder).rglob("*.log")):

@@ -12,6 +12,7 @@ as in `genlab train`. Needs Linux, and the file's size on disk.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import tempfile
@@ -34,7 +35,7 @@ WARM_UP = 3
 
 
 def write_images(path: Path, count: int) -> None:
-    """Write `count` different images, and let none of them stay in memory."""
+    """Write `count` images, and let none of them stay in memory."""
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, *SHAPE))
     block = np.random.default_rng(0).integers(0, 256, (2048, *SHAPE), np.uint8)
     for start in range(0, count, len(block)):
@@ -48,6 +49,7 @@ def write_images(path: Path, count: int) -> None:
 
 def forget(path: Path) -> None:
     """Let the system forget what it holds of a file in memory."""
+    gc.collect()  # unmaps the arrays of earlier rows
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

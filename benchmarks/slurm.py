@@ -34,11 +34,11 @@ ROW = "results/short/{}/calibration/seed0/samples/{}/samples.npy"
 
 def job(number: str) -> dict[str, str]:
     """What Slurm knows of a job."""
-    shown = subprocess.run(
+    description = subprocess.run(
         ["scontrol", "--oneliner", "show", "job", number],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return dict(field.split("=", 1) for field in shown.stdout.split() if "=" in field)
+    return dict(field.split("=", 1) for field in description.stdout.split() if "=" in field)
 
 
 def seconds(start: str, end: str) -> float:
@@ -72,32 +72,32 @@ def measure(root: Path, jobs: int, cores: int) -> dict[str, str | int | float]:
 
     call(*(f"results/data/{dataset}/manifest.json" for dataset in DATASETS))
     begun = time.time()
-    said = call(*rows)
+    output = call(*rows)
     ended = time.time()
-    numbers = dict(re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", said))
-    noticed = {
+    numbers = dict(re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", output))
+    notice_times = {
         number: datetime.strptime(stamp, "%a %b %d %H:%M:%S %Y")
-        for stamp, number in re.findall(r"\[(.+)\]\nFinished jobid: (\d+)", said)
+        for stamp, number in re.findall(r"\[(.+)\]\nFinished jobid: (\d+)", output)
     }
-    known = {number: job(slurm) for number, slurm in numbers.items()}
-    waits = [
-        (noticed[number] - datetime.fromisoformat(facts["EndTime"])).total_seconds()
-        for number, facts in known.items()
+    facts = {number: job(slurm) for number, slurm in numbers.items()}
+    delays = [
+        (notice_times[number] - datetime.fromisoformat(one["EndTime"])).total_seconds()
+        for number, one in facts.items()
     ]
     return {
-        "jobs": len(known),
+        "jobs": len(facts),
         "seconds": ended - begun,
-        "seconds of all jobs": sum(
-            seconds(one["StartTime"], one["EndTime"]) for one in known.values()
+        "job seconds, sum": sum(
+            seconds(one["StartTime"], one["EndTime"]) for one in facts.values()
         ),
-        "median wait": statistics.median(waits),
-        "longest wait": max(waits),
+        "median delay": statistics.median(delays),
+        "longest delay": max(delays),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--jobs", type=int, default=100, help="at most 105")
+    parser.add_argument("--jobs", type=int, default=100, help="at most 100")
     parser.add_argument(
         "--here", action="store_true", help="start a cluster of two nodes; root only"
     )
@@ -115,7 +115,8 @@ def main() -> None:
         row = measure(root, options.jobs, cores)
     about = machine(cores)
     content = {"machine": about, "rows": [row]}
-    publish("slurm", f"{table([row])}\nWaits in seconds.\n{listed(about)}.\n", content)
+    text = "Seconds; the delay is the time from a job's end until Snakemake notices it."
+    publish("slurm", f"{table([row])}\n{text}\n{listed(about)}.\n", content)
 
 
 if __name__ == "__main__":

@@ -211,9 +211,11 @@ def benchmarks(*names):
     return paths
 
 
-# ---- what a job says ----------------------------------------------------------------------------
-# On Kubernetes also to its pod, whose output Snakemake shows if the job fails.
-LOGGED = "2>&1 | tee {log}" if STORAGE else "> {log} 2>&1"
+# ---- where a job's output goes ------------------------------------------------------------------
+# In a pod also to the pod's own output, which Snakemake shows if the job fails. By Bash's pipefail,
+# which Snakemake sets, the exit code is that of `genlab`.
+IN_POD = STORAGE and workflow.remote_exec
+LOGGED = "2>&1 | tee {log}" if IN_POD else "> {log} 2>&1"
 
 
 # ---- what a job may use; a profile or --set-resources overrides any of it ----------------------
@@ -236,7 +238,7 @@ if SUBMITS and GPU and workflow.global_resources.get("gpu") == 0:
 
 
 def memory(mb):
-    """A job's memory in MB: after a failed attempt, which may have had too little, as much again."""
+    """Return a job's memory: `mb` MB times the attempt, as the last one may have run out of it."""
     return lambda wildcards, attempt: mb * attempt
 
 

@@ -28,7 +28,7 @@ ClusterName=genlab
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={ports[0]}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
+AuthInfo=socket={folder}/munge.socket,cred_expire=15
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -52,7 +52,7 @@ PreemptMode=REQUEUE
 MpiDefault=none
 ReturnToService=2
 MinJobAge=3600
-KillWait=5
+KillWait=20
 GresTypes=gpu
 NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[1]},{ports[2]} \
 CPUs=8 RealMemory=16000 Gres=gpu:2

@@ -1,8 +1,8 @@
 """A Kubernetes cluster as its clients see it: the API for Secrets, Jobs and pods.
 
 The executor that `profiles/kubernetes` names talks to it. A pod is a process on this machine, in a
-new empty folder, with the variables that its container declares and no others. What the API refuses
-and answers is as in Kubernetes 1.30, as far as the executor asks.
+new empty folder, with the variables that its container declares and no others. The answers to the
+executor's requests are those of Kubernetes 1.30; there is no scheduler, no image and no quota.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,10 +34,11 @@ PATH = re.compile(
     r"/(?:api|apis/batch)/v1/namespaces/[^/]+/(?P<kind>secrets|jobs|pods)"
     r"(?:/(?P<name>[^/]+)(?:/(?P<part>status|log))?)?"
 )
-IMAGE = ("PATH", "LANG", "OMP_NUM_THREADS", "PYTHONHASHSEED")
+TOOLS = Path(sys.executable).parent
+IMAGE_VARIABLES = ("LANG", "OMP_NUM_THREADS", "PYTHONHASHSEED")
 """Variables that every pod has, as if they were set in the image"""
-EVICTED = "The node was low on resource: memory."
-"""What a pod says that is evicted"""
+KILLED = "Killed"
+"""The output of a pod that ran out of memory"""
 
 
 class Refusal(Exception):
@@ -56,7 +59,7 @@ class Pod:
 
     @property
     def exit_code(self) -> int | None:
-        """As of a container, where a signal counts from 128; None while it runs."""
+        """As a container reports it, 128 + N after signal N; None while it runs."""
         code = self.process.poll()
         return 128 - code if code is not None and code < 0 else code
 
@@ -79,20 +82,20 @@ class Pod:
 
 @dataclass
 class Cluster:
-    """What was created and not deleted yet, by name; of the Jobs, also all that ever were.
+    """The objects that exist, by name; `submitted` keeps every Job that was ever created.
 
-    The first pod that runs the rule `evicts` ends as if its node were short of memory.
+    The first pod of the rule `kills` ends with exit code 137, as if it ran out of memory.
     """
 
     folder: Path
-    evicts: str = ""
+    kills: str = ""
     secrets: dict[str, Object] = field(default_factory=dict)
     jobs: dict[str, Object] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     submitted: list[Object] = field(default_factory=list)
 
     @property
-    def config(self) -> Path:
+    def kubeconfig(self) -> Path:
         """The file that KUBECONFIG names."""
         return self.folder / "kubeconfig.yaml"
 
@@ -106,19 +109,21 @@ class Cluster:
                 length = int(self.headers.get("Content-Length", 0))
                 body = json.loads(self.rfile.read(length) or "{}")
                 try:
-                    status, answer = 200, cluster.answer(self.command, self.path, body)
+                    status, content = 200, cluster.answer(self.command, self.path, body)
                 except Refusal as refusal:
-                    status, answer = refusal.status, {"message": str(refusal)}
-                content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+                    status, content = refusal.status, {"message": str(refusal)}
+                except Exception:  # without an answer the executor would wait for five minutes
+                    status, content = 500, {"message": traceback.format_exc()}
+                text = content if isinstance(content, str) else json.dumps(content)
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
-                self.wfile.write(content)
+                self.wfile.write(text.encode())
 
             do_GET = do_POST = do_DELETE = answer
 
             def log_message(self, *arguments: Any) -> None:
-                """Say nothing of each request."""
+                """Log no requests."""
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             address = f"http://127.0.0.1:{server.server_port}"
@@ -128,7 +133,7 @@ class Cluster:
                 "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
                 "users": [{"name": "me", "user": {}}],
             }
-            self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
+            self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
             try:
@@ -146,26 +151,26 @@ class Cluster:
             Refusal: nothing like this exists, or Kubernetes would refuse it.
         """
         path, options = urlsplit(address), parse_qs(urlsplit(address).query)
-        found = PATH.fullmatch(path.path)
-        if not found:
+        match = PATH.fullmatch(path.path)
+        if not match:
             raise Refusal(404, f"no such path: {path.path}")
-        kind, name, part = found["kind"], found["name"], found["part"]
+        kind, name, part = match["kind"], match["name"], match["part"]
         if method == "POST" and kind == "secrets":
             self.secrets[body["metadata"]["name"]] = body
             return body
         if method == "POST" and kind == "jobs":
             return self.submit(body)
         if method == "GET" and kind == "pods" and not name:
-            chosen = options["labelSelector"][0].removeprefix("job-name=")
-            pods = [pod.description for pod in self.pods.values() if pod.job == chosen]
+            job = options["labelSelector"][0].removeprefix("job-name=")
+            pods = [pod.description for pod in self.pods.values() if pod.job == job]
             return {"metadata": {}, "items": pods}
-        existing: dict[str, Any] = getattr(self, kind)
-        if name not in existing:
+        objects: dict[str, Any] = getattr(self, kind)
+        if name not in objects:
             raise Refusal(404, f'{kind} "{name}" not found')
         if method == "DELETE":
             if kind == "pods":
                 self.pods[name].end()
-            del existing[name]
+            del objects[name]
             return {"status": "Success"}
         if kind == "jobs":
             return self.jobs[name] | {"status": self.job_status(name)}
@@ -199,8 +204,6 @@ class Cluster:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{,61}[a-z0-9])?", name):
             raise Refusal(422, f"metadata.name: {name}")
         check_resources(container["resources"])
-        folder = self.folder / name
-        folder.mkdir()
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         for mount in container["volumeMounts"]:
             if mount["name"] not in volumes:
@@ -209,16 +212,18 @@ class Cluster:
                 Path(mount["mountPath"]).mkdir(exist_ok=True)
             elif mount["mountPath"] != container["workingDir"]:
                 raise Refusal(422, f"workingDir: {container['workingDir']} is no volume")
+        folder = self.folder / name
+        folder.mkdir()
         command = [*container["command"], *container["args"]]
-        if self.evicts and runs(container, self.evicts):
-            self.evicts, command = "", ["/bin/sh", "-c", f"echo '{EVICTED}'; exit 137"]
+        if self.kills and runs(container, self.kills):
+            self.kills, command = "", ["/bin/sh", "-c", f"echo '{KILLED}'; exit 137"]
         log = self.folder / f"{name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={key: os.environ[key] for key in IMAGE if key in os.environ}
-                | {"HOME": str(folder)}
+                env={key: os.environ[key] for key in IMAGE_VARIABLES if key in os.environ}
+                | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
                 | dict(map(self.variable, container["env"])),
                 stdout=file,
                 stderr=subprocess.STDOUT,

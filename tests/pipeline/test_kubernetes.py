@@ -17,7 +17,7 @@ import boto3
 import pytest
 from mlflow import MlflowClient
 from moto.server import ThreadedMotoServer
-from pods import EVICTED, Cluster
+from pods import KILLED, Cluster
 from project import CORES, JOB, LONG, Project
 
 BUCKET, PREFIX = "genlab", "main"  # as in the profile
@@ -59,8 +59,8 @@ def bucket(address: str) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that evicts the first training."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), evicts="train").running() as running:
+    """A cluster that kills the first training."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), kills="train").running() as running:
         yield running
 
 
@@ -80,18 +80,18 @@ def checkpoints(project: Project) -> Path:
 
 
 def call(
-    project: Project, address: str, *arguments: str, gpus: str = "0", cluster: str = "none"
+    project: Project, address: str, *arguments: str, gpus: str = "0", kubeconfig: str = "none"
 ) -> CompletedProcess[str]:
     """Call Snakemake with the profile and the tiny study.
 
     Args:
-        cluster: the file that describes it.
+        kubeconfig: the file that describes the cluster.
     """
     variables = {f"SNAKEMAKE_STORAGE_S3_{name}": key for name, key in KEYS.items()} | {
         "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL": address,
         "GENLAB_GPUS": gpus,
         "GENLAB_RESUME": str(checkpoints(project)),
-        "KUBECONFIG": cluster,
+        "KUBECONFIG": kubeconfig,
     }
     return project.run(
         "env", *(f"{name}={value}" for name, value in variables.items()),
@@ -105,7 +105,9 @@ def in_pods(project: Project, address: str, cluster: Cluster, *more: str) -> Com
     threads = ("--set-threads", "train=1", "--jobs", CORES, "--local-cores", CORES)
     volume = ("--kubernetes-persistent-volumes", f"checkpoints:{checkpoints(project)}")
     quick = ("--seconds-between-status-checks", "1")
-    return call(project, address, *threads, *volume, *quick, *more, cluster=str(cluster.config))
+    return call(
+        project, address, *threads, *volume, *quick, *more, kubeconfig=str(cluster.kubeconfig)
+    )
 
 
 def test_a_job_that_failed_says_why(
@@ -120,7 +122,7 @@ def test_a_job_that_failed_says_why(
         project, address, cluster, "--until", "calibrate", "--precommand", first,
         "--retries", "0",
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "\n  shapes.zip: no such file; download it again\n" in done.stderr
 
 
@@ -139,7 +141,7 @@ def test_jobs_need_no_other_files_than_their_rules_declare(output: str, bucket: 
     details = [lines for rule, lines in JOB.findall(output) if rule != "all"]
     jobs = {tuple(re.findall(r"s3://genlab/(\S+) \(send to storage\)", lines)) for lines in details}
     assert len(jobs) == len(re.findall(r"^\d+ of \d+ steps", output, re.M)) - 1
-    assert len(details) == len(jobs) + 1  # the evicted one was announced twice
+    assert len(details) == len(jobs) + 1  # the killed one was announced twice
     for made in jobs:
         assert len(made) >= 3  # log and benchmark among them
         for name in made:
@@ -171,11 +173,11 @@ def test_checkpoints_lie_on_the_volume_that_the_environment_names(
     assert (project.root.parent / "checkpoints/tiny/sprites/vae/seed0/last").is_file()
 
 
-def test_an_evicted_training_is_sent_again_with_twice_the_memory(
+def test_a_killed_training_is_sent_again_with_twice_the_memory(
     project: Project, cluster: Cluster, output: str
 ) -> None:
     logs = (project.root / ".snakemake/auxiliary/kubernetes-logs").glob("*.log")
-    assert any(EVICTED in log.read_text() for log in logs)
+    assert any(log.read_text().strip() == KILLED for log in logs)
     memory = [each["resources"]["requests"]["memory"] for each in cluster.containers("train")]
     assert memory[0] == "4000M"
     assert sorted(memory[1:]) == ["4000M", "8000M"]  # of the classifier and the model

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from project import CORES, JOB, LONG, MADE_AGAIN, ORIGINAL, SMOKE, Job, Project, files_made_again
+from project import CORES, JOB, LONG, ORIGINAL, SMOKE, TWIN_TARGETS, Job, Project, compare_twins
 
 from genlab.results.layout import StudyFolder
 from genlab.results.spec import read_run
@@ -269,8 +269,8 @@ def test_snakemake_report_holds_what_the_rules_marked(smoke: Project, tmp_path: 
 def test_the_same_study_twice_gives_the_same_bytes(smoke: Project, tmp_path: Path) -> None:
     """In another folder, at another time: weights, samples and metrics agree bit for bit."""
     twin = Project.copy(tmp_path / "project", smoke.root)
-    twin.snakemake("--cores", CORES, *MADE_AGAIN)
-    assert files_made_again(twin, smoke) == 3 + 3 + 4
+    twin.snakemake("--cores", CORES, *TWIN_TARGETS)
+    compare_twins(twin, smoke)
 
 
 def test_a_new_family_redoes_no_other_model(again: Project) -> None:

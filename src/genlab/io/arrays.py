@@ -6,6 +6,7 @@ Reading an array checks it against its note, once per process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -88,14 +89,17 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 def read_ahead(array: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    """Let the system read these rows of a memory-mapped array from disk, without waiting for it.
+    """Ask the system to read these rows of a memory-mapped array from disk; don't wait for them.
 
-    Nothing happens for an array in memory, nor on a system without `posix_fadvise`.
+    Nothing happens for an array in memory, without `posix_fadvise`, or if its file is gone.
+
+    Args:
+        array: as `read_array` returns it; of a slice, other rows would be read.
     """
     if not (isinstance(array, np.memmap) and array.filename and hasattr(os, "posix_fadvise")):
         return
     size = array[:1].nbytes
-    with Path(array.filename).open("rb") as file:
+    with contextlib.suppress(OSError), Path(array.filename).open("rb") as file:
         for start in (array.offset + np.sort(rows) * size).tolist():
             os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
 

@@ -73,7 +73,7 @@ def make_resident(table: Table, device: torch.device | str) -> ResidentTable | N
 class Batches:
     """Batches of endless epochs: each image once an epoch, in an order of that epoch.
 
-    While a training step computes, the images of the next batch are read from disk.
+    While a training step computes, the system reads the next batch of a memory-mapped table.
 
     Args:
         batch_size: images of a batch over all processes together.
