@@ -27,7 +27,7 @@ $(VENV)/.test: envs/test.lock $(VENV)/.runtime
 	touch $@
 
 test: $(VENV)/.test ## Set up, then run all tests with coverage
-	$(ACTIVATE) OMP_NUM_THREADS=1 PYTHONHASHSEED=0 pytest -n 3 --dist loadfile \
+	$(ACTIVATE) OMP_NUM_THREADS=1 PYTHONHASHSEED=0 pytest -n 3 --dist loadfile --no-loadscope-reorder \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 
 lint: $(VENV)/.test ## Ruff (lint and format), mypy, snakefmt, snakemake --lint

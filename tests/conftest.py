@@ -29,6 +29,11 @@ hypothesis.settings.register_profile("whatever the time", deadline=None)
 hypothesis.settings.load_profile("whatever the time")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests/pipeline, whose files take minutes; with it last, one process would wait."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `config/` folder of tiny models and a zip of tiny pictures."""
